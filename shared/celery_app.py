@@ -1,0 +1,92 @@
+"""The Celery app that both sides use, with the settings that keep jobs safe and in order."""
+
+from typing import Any
+
+from celery import Celery
+from kombu import Queue as KombuQueue
+
+from shared.names import DEFAULT_LEVEL, LEVELS, Queue, Task
+from shared.redis_client import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, url_of
+from shared.settings import Settings
+
+BLOB_SWEEP_INTERVAL_S = 600.0
+
+
+def broker_url(redis_url: str) -> str:
+    """kombu's spelling of a redis-py URL: unix sockets are redis+socket:// there."""
+    if redis_url.startswith("unix://"):
+        path, _, query = redis_url.removeprefix("unix://").partition("?")
+        return f"redis+socket://{path}?{query.replace('db=', 'virtual_host=')}"
+    return redis_url
+
+
+def make_app(settings: Settings) -> Celery:
+    """Build the app.
+
+    Args:
+        settings: completed by `locate`.
+    """
+    url = broker_url(url_of(settings))
+    app = Celery("agewell", broker=url, backend=url)
+    app.conf.update(_config(settings))
+    return app
+
+
+def _config(settings: Settings) -> dict[str, Any]:
+    return {
+        # JSON on both sides: a message can never run code.
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "result_accept_content": ["json"],
+        # A message is acknowledged when its job has ended, not when it was taken.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        # A worker reserves what it can start and no more: what it holds cannot age.
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,
+        "worker_soft_shutdown_timeout": settings.drain_s,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        # Fresh interpreters: fpie's OpenMP and torch hang in forked children.
+        "worker_pool_start_method": "spawn",
+        "worker_proc_alive_timeout": 60.0,
+        "worker_concurrency": settings.concurrency,
+        "worker_hijack_root_logger": False,
+        "worker_send_task_events": True,
+        "task_send_sent_event": True,
+        "task_track_started": True,
+        "task_default_queue": Queue.CV.value,
+        "task_default_priority": DEFAULT_LEVEL,
+        "task_queues": [KombuQueue(queue.value) for queue in Queue],
+        "task_create_missing_queues": False,
+        "task_routes": {
+            "cv.*": {"queue": Queue.CV.value},
+            "infer.*": {"queue": Queue.INFER.value},
+            "upkeep.*": {"queue": Queue.UPKEEP.value},
+        },
+        "result_expires": settings.result_ttl_s,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": _transport_options(),
+        "result_backend_transport_options": {"retry_policy": {"timeout": 5.0}},
+        "redis_socket_keepalive": True,
+        "redis_socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "beat_schedule": {
+            "sweep-blobs": {
+                "task": Task.SWEEP_BLOBS.value,
+                "schedule": BLOB_SWEEP_INTERVAL_S,
+                "options": {"expires": BLOB_SWEEP_INTERVAL_S},
+            }
+        },
+    }
+
+
+def _transport_options() -> dict[str, Any]:
+    return {
+        "priority_steps": list(LEVELS),
+        "queue_order_strategy": "priority",
+        "socket_keepalive": True,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_timeout": ANSWER_TIMEOUT_S,
+        "unacked_restore_throttle": 1,
+    }

@@ -1,0 +1,230 @@
+"""Every error of ours, in the order of where a job can meet it.
+
+AgewellError
+├── CallerError                the caller's fault: never retried
+│   ├── SettingsError          a setting has a bad value
+│   ├── BadJobError            a message is no job of ours
+│   ├── ParameterError         a parameter is outside its range
+│   ├── BadFileError           a file cannot be enqueued
+│   ├── BadImageError          bytes are no image that we take
+│   │   ├── UnknownFormatError     by their first bytes
+│   │   ├── ImageTooLargeError     in bytes, in pixels or on a side
+│   │   ├── MultiFrameError        an animation, or several pages
+│   │   ├── UndecodableError       truncated or damaged
+│   │   └── UnsupportedPixelsError a depth or a colour model that the operation does not take
+│   ├── ShapeError             the sizes or positions of several images do not fit
+│   ├── MaskError              a mask selects nothing that can be blended
+│   ├── BlobMissingError       a blob has expired or was never stored
+│   ├── BlobDamagedError       a blob's bytes are not those of its name
+│   └── CancelledError         the job was cancelled while it ran
+├── PassingError               may pass: retried
+│   └── BrokerUnreachableError Redis does not answer
+├── AllItemsFailedError        every item of a job failed, each with an error of its own
+└── InternalError              ours to mend
+    ├── BackendError           a solver's backend failed, or none is usable
+    └── OperationError         an operation failed in a way that nobody foresaw
+
+Every leaf is a dataclass whose fields are JSON values, in the order of ``args``; so Celery's
+JSON result backend carries it to the caller whole, and raises the same error there.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(eq=False)
+class AgewellError(Exception):
+    """The base of every error that agewell raises on purpose."""
+
+    def __post_init__(self) -> None:
+        """Keep the values in ``args``, from which Celery and pickle build the error again."""
+        self.args = tuple(getattr(self, field.name) for field in fields(self))
+
+    @property
+    def code(self) -> str:
+        """The class's name: what programs compare."""
+        return type(self).__name__
+
+
+class CallerError(AgewellError):
+    """The caller's fault: trying again would fail again."""
+
+
+class PassingError(AgewellError):
+    """May pass by itself: worth another try."""
+
+
+class InternalError(AgewellError):
+    """A fault of agewell or of its installation."""
+
+
+@dataclass(eq=False)
+class SettingsError(CallerError):
+    """A setting has a bad value; ``setting`` is the environment variable."""
+
+    setting: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.reason}"
+
+
+@dataclass(eq=False)
+class BadJobError(CallerError):
+    """A message is no job of ours."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"not a valid job: {self.reason}"
+
+
+@dataclass(eq=False)
+class ParameterError(CallerError):
+    """A parameter is outside its range."""
+
+    parameter: str
+    found: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.parameter} is {self.found}; allowed: {self.allowed}"
+
+
+@dataclass(eq=False)
+class BadFileError(CallerError):
+    """A file cannot be enqueued."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(eq=False)
+class BadImageError(CallerError):
+    """Bytes are no image that agewell takes; ``name`` is the caller's name for them."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+class UnknownFormatError(BadImageError):
+    """The first bytes are those of no format that agewell takes."""
+
+
+class ImageTooLargeError(BadImageError):
+    """More bytes, more pixels or a longer side than the settings allow."""
+
+
+class MultiFrameError(BadImageError):
+    """An animation, or several pages."""
+
+
+class UndecodableError(BadImageError):
+    """Truncated or damaged."""
+
+
+class UnsupportedPixelsError(BadImageError):
+    """A depth or a colour model that the operation does not take."""
+
+
+@dataclass(eq=False)
+class ShapeError(CallerError):
+    """The sizes or positions of several images do not fit together."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(eq=False)
+class MaskError(CallerError):
+    """A mask selects nothing that can be blended."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+@dataclass(eq=False)
+class BlobMissingError(CallerError):
+    """A blob has expired, or was never stored."""
+
+    name: str
+    uri: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: no such blob, expired or never stored: {self.uri}"
+
+
+@dataclass(eq=False)
+class BlobDamagedError(CallerError):
+    """A blob's bytes are not those of its name."""
+
+    name: str
+    uri: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: damaged blob {self.uri}: {self.reason}"
+
+
+@dataclass(eq=False)
+class CancelledError(CallerError):
+    """The job was cancelled."""
+
+    reason: str = "cancelled by the caller"
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(eq=False)
+class BrokerUnreachableError(PassingError):
+    """Redis does not answer."""
+
+    url: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"Redis cannot be reached at {self.url}: {self.reason}"
+
+
+@dataclass(eq=False)
+class BackendError(InternalError):
+    """A solver's backend failed, or none is usable."""
+
+    backend: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"backend {self.backend}: {self.reason}"
+
+
+@dataclass(eq=False)
+class OperationError(InternalError):
+    """An operation failed in a way that nobody foresaw; ``name`` is the item's image."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: the operation failed: {self.reason}"
+
+
+@dataclass(eq=False)
+class AllItemsFailedError(AgewellError):
+    """Every item of a job failed; ``errors`` are their `ErrorInfo` documents, in order."""
+
+    errors: list[dict[str, Any]]
+
+    def __str__(self) -> str:
+        return f"all {len(self.errors)} items failed; the first: {self.errors[0]['message']}"

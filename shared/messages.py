@@ -1,0 +1,188 @@
+"""What travels: jobs to the workers, results back. Frozen, versioned, JSON.
+
+A job is one operation on 1 to 64 items. It refers to its images by `ImageRef`; the bytes lie in
+the blob store, or, small ones, ride in the reference itself as a `data:` URI.
+"""
+
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from shared.errors import AgewellError, BadJobError
+
+SCHEMA_VERSION: Final = 1
+MAX_ITEMS: Final = 64
+INLINE_MAX_BYTES: Final = 32 * 1024
+
+MEDIA_TYPE_OF_FORMAT: Final = {
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "tiff": "image/tiff",
+    "bmp": "image/bmp",
+}
+
+Format = Literal["png", "jpeg", "webp", "tiff", "bmp"]
+MediaType = Literal["image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp"]
+Offset = tuple[int, int]
+
+
+class Message(BaseModel):
+    """The base of everything that travels: frozen, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageRef(Message):
+    """Where the encoded bytes of one image lie, and what they must hash to."""
+
+    uri: str = Field(
+        min_length=1,
+        # A data: URI of INLINE_MAX_BYTES in base64, and its prefix.
+        max_length=64 + INLINE_MAX_BYTES * 4 // 3 + 4,
+        description="redis:<sha256>, store:<sha256>, or data:<media type>;base64,<bytes>",
+    )
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the encoded bytes")
+    size_bytes: int = Field(ge=0, description="of the encoded bytes")
+    media_type: MediaType
+    name: str = Field(
+        default="image",
+        min_length=1,
+        max_length=1024,
+        description="the caller's name for it, for messages and output files; never opened",
+    )
+
+
+class Output(Message):
+    """How results are encoded."""
+
+    format: Format = "png"
+    quality: int | None = Field(
+        default=None, ge=1, le=100, description="JPEG and WebP; unset: 95, and lossless WebP"
+    )
+
+
+class HsvItem(Message):
+    """One image to convert."""
+
+    image: ImageRef
+
+
+class AlphaBlendItem(Message):
+    """A foreground over a background, where the mask lets it through."""
+
+    foreground: ImageRef
+    background: ImageRef
+    mask: ImageRef | None = None
+
+
+class PoissonBlendItem(Message):
+    """A source to blend seamlessly into a destination, where the mask selects it."""
+
+    source: ImageRef
+    mask: ImageRef
+    destination: ImageRef
+
+
+class _Job(Message):
+    schema_version: Literal[1] = SCHEMA_VERSION
+    output: Output = Output()
+
+
+class HsvJob(_Job):
+    """BGR to HSV."""
+
+    op: Literal["hsv"] = "hsv"
+    items: tuple[HsvItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+    full_range: bool = Field(default=False, description="H over 0..255 rather than 0..179")
+
+
+class AlphaBlendJob(_Job):
+    """Foreground over background: alpha x mask x the foreground's own alpha."""
+
+    op: Literal["alpha_blend"] = "alpha_blend"
+    items: tuple[AlphaBlendItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+    alpha: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
+    offset: Offset = Field(
+        default=(0, 0), description="(x, y) of the foreground's top left on the background"
+    )
+
+
+class PoissonBlendJob(_Job):
+    """Poisson blending: the source's gradients under the destination's boundary values."""
+
+    op: Literal["poisson_blend"] = "poisson_blend"
+    items: tuple[PoissonBlendItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+    gradient: Literal["src", "max", "avg"] = "src"
+    mask_on_source: Offset | None = Field(
+        default=None,
+        description="(x, y) of the mask's top left on the source; unset: the sizes must be equal",
+    )
+    mask_on_destination: Offset = Field(
+        default=(0, 0), description="(x, y) of the mask's top left on the destination"
+    )
+
+
+Item = HsvItem | AlphaBlendItem | PoissonBlendItem
+Job = Annotated[HsvJob | AlphaBlendJob | PoissonBlendJob, Field(discriminator="op")]
+_JOB: TypeAdapter[Job] = TypeAdapter(Job)
+
+
+def parse_job(document: Any) -> Job:
+    """Read a job from JSON values.
+
+    Raises:
+        BadJobError: it is none; the error says where and why.
+    """
+    if isinstance(document, dict):
+        version = document.get("schema_version", SCHEMA_VERSION)
+        if version != SCHEMA_VERSION:
+            raise BadJobError(f"schema_version is {version!r}; this worker reads {SCHEMA_VERSION}")
+    try:
+        return _JOB.validate_json(document) if isinstance(document, str | bytes) else (
+            _JOB.validate_python(document, strict=False)
+        )
+    except ValidationError as error:
+        raise BadJobError(_first_reason(error)) from None
+
+
+def _first_reason(error: ValidationError) -> str:
+    """The first problem as one line: where, what, and how many more."""
+    problems = error.errors(include_url=False, include_context=False)
+    first = problems[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the message"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    found = repr(first["input"])
+    found = found if len(found) <= 80 else found[:77] + "..."
+    return f"{place}: {first['msg']}, found {found}{more}"
+
+
+class ErrorInfo(Message):
+    """An error as a value: its class, its text, and its values in the class's order."""
+
+    code: str
+    message: str
+    values: tuple[Any, ...] = ()
+
+    @classmethod
+    def of(cls, error: AgewellError) -> Self:
+        """Describe an error."""
+        return cls(code=error.code, message=str(error), values=error.args)
+
+
+class ItemResult(Message):
+    """What became of one item: an image, or an error."""
+
+    image: ImageRef | None = None
+    error: ErrorInfo | None = None
+    info: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="what the operation reports beside the image"
+    )
+
+
+class JobResult(Message):
+    """What became of a job, item by item, in the order of the job's items."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    op: str
+    items: tuple[ItemResult, ...]

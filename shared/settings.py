@@ -1,0 +1,127 @@
+"""The settings: read once from the environment at an entry point, then passed down.
+
+This is the only module that reads the environment.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import SettingsError
+
+PREFIX = "AGEWELL_"
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _xdg_state_home() -> Path:
+    """Where programs keep state by the XDG base directory specification."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Settings(BaseSettings):
+    """Every setting of agewell; each is the environment variable AGEWELL_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="Redis, as redis://, rediss:// or unix://. Unset: the embedded one "
+        "of the `agewell up` that runs with the same state directory.",
+    )
+    state_dir: Path = Field(
+        default_factory=lambda: _xdg_state_home() / "agewell",
+        description="Where `agewell up` keeps its Redis data, its blobs, its logs and its lock.",
+    )
+    blob_url: str | None = Field(
+        default=None,
+        description="Where image bytes lie: `redis`, or an fsspec URL such as file:///srv/blobs "
+        "or s3://bucket/prefix. Unset: the state directory beside the embedded Redis, else redis.",
+    )
+    blob_ttl_s: PositiveInt = Field(
+        default=86_400, description="Seconds that image bytes are kept after their last use."
+    )
+    result_ttl_s: PositiveInt = Field(
+        default=86_400, description="Seconds that the record of an ended job is kept."
+    )
+    max_file_bytes: PositiveInt = Field(
+        default=64 * 2**20, description="The largest image file, in bytes."
+    )
+    max_pixels: PositiveInt = Field(
+        default=50_000_000, description="The most pixels in one image, read before any decoding."
+    )
+    max_side: PositiveInt = Field(
+        default=16_384, description="The longest side of one image, in pixels."
+    )
+    concurrency: PositiveInt = Field(
+        default_factory=usable_cores,
+        description="Jobs that the cv workers of one machine run at a time.",
+    )
+    pool: Literal["prefork", "threads"] = Field(
+        default="prefork",
+        description="How a cv worker runs jobs side by side: in processes or in threads.",
+    )
+    poisson_backend: str = Field(
+        default="auto", description="fpie's backend for Poisson blending; auto: the best usable."
+    )
+    flower_host: str = Field(default="127.0.0.1", description="Where Flower listens.")
+    flower_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        default=5555, description="Flower's port; 0: any free one."
+    )
+    drain_s: PositiveFloat = Field(
+        default=8.0,
+        description="Seconds that running jobs are given to end on SIGTERM; the rest is requeued.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="How much the workers log."
+    )
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_scheme(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(REDIS_SCHEMES):
+            raise ValueError(f"must begin with one of {', '.join(REDIS_SCHEMES)}")
+        return url
+
+    @field_validator("blob_url")
+    @classmethod
+    def _known_store(cls, url: str | None) -> str | None:
+        if url is not None and url != "redis" and "://" not in url:
+            raise ValueError("must be `redis` or a URL such as file:///srv/blobs")
+        return url
+
+    @field_validator("state_dir")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @property
+    def threads_per_job(self) -> int:
+        """Threads that one running job may use: concurrency x threads <= cores."""
+        return max(1, usable_cores() // self.concurrency)
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment.
+
+        Raises:
+            SettingsError: a value is bad; the error names the variable.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
+            raise SettingsError(name, f"{first['msg']} (found {first['input']!r})") from None

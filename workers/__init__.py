@@ -1,0 +1,1 @@
+"""What does the work: Celery tasks and the image operations behind them."""
