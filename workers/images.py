@@ -40,7 +40,8 @@ _UPRIGHT: dict[int, Callable[[Image], cv2.typing.MatLike]] = {
     8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
 _LONGEST_SIDES = {"jpeg": 65_500, "webp": 16_383}  # px, that the encoders can write
-_LOSSLESS_WEBP = 101  # OpenCV: any quality over 100
+# Plain lossless WebP clears the colours under a clear alpha; this mode leaves them.
+_LOSSLESS_WEBP = [cv2.IMWRITE_WEBP_LOSSLESS_MODE, cv2.IMWRITE_WEBP_LOSSLESS_PRESERVE_COLOR]
 _DEFAULT_JPEG_QUALITY = 95
 
 
@@ -178,7 +179,7 @@ def _options(image_format: ImageFormat, quality: int | None) -> list[int]:
     if image_format == "jpeg":
         return [cv2.IMWRITE_JPEG_QUALITY, _DEFAULT_JPEG_QUALITY if quality is None else quality]
     if image_format == "webp":
-        return [cv2.IMWRITE_WEBP_QUALITY, _LOSSLESS_WEBP if quality is None else quality]
+        return _LOSSLESS_WEBP if quality is None else [cv2.IMWRITE_WEBP_QUALITY, quality]
     return []
 
 

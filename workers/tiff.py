@@ -44,8 +44,8 @@ class Page(NamedTuple):
 
     width: int
     height: int
-    orientation: int
     frames: int
+    orientation: int
     refusal: str | None  # why the pixels are not taken
 
 
@@ -62,7 +62,7 @@ def read_page(data: bytes) -> Page:
         raise ValueError("the TIFF directory gives no size")
     width, height = _first(tags, _WIDTH, 0), _first(tags, _HEIGHT, 0)
     frames = 1 + _pages_from(data, order, following)
-    return Page(width, height, _orientation(tags), frames, _refusal(tags))
+    return Page(width, height, frames, _orientation(tags), _refusal(tags))
 
 
 def exif_orientation(block: bytes) -> int:
@@ -156,7 +156,7 @@ def _refusal(tags: dict[int, Tag]) -> str | None:
         return f"{bits}-bit {number} channels ({model}); save it with 8 bits a channel"
     extra = _first(tags, _SAMPLES, colours) - colours
     if extra not in (0, 1) or (extra and model != "RGB"):
-        return f"{model} with {extra} further channels; save it as PNG"
+        return f"{model} of {colours + extra} channels; save it as PNG"
     if extra and _first(tags, _EXTRA_SAMPLES, 0) == _PREMULTIPLIED:
         return "its colours are multiplied by alpha; save it with straight alpha, or as PNG"
     return None
