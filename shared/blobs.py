@@ -7,18 +7,21 @@ but its own store.
 import base64
 import binascii
 import hashlib
+import os
 import time
 import uuid
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, cast
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, cast
 
 import fsspec
 import redis
 
 from shared import keys
-from shared.errors import BlobDamagedError, BlobMissingError
+from shared.errors import BlobDamagedError, BlobMissingError, BlobStoreError
 from shared.messages import INLINE_MAX_BYTES, ImageRef, MediaType
-from shared.redis_client import REDIS_ERRORS, unreachable
+from shared.redis_client import unreachable
 from shared.settings import Settings
 
 PUT_CHUNK_BYTES = 4 * 2**20
@@ -70,61 +73,80 @@ class RedisStore:
         return 0
 
 
-class FileStore:
-    """Bytes wherever an fsspec URL says: a directory, an object store, memory."""
+class DirectoryStore:
+    """Bytes in files below a directory."""
 
     scheme = "store"
 
-    def __init__(self, url: str, ttl_s: int) -> None:
-        self._fs, self._root = fsspec.core.url_to_fs(url)
+    def __init__(self, root: Path, ttl_s: int) -> None:
+        self._root = root
         self._ttl_s = ttl_s
-        self._local = "file" in _protocols(self._fs)
 
     def put(self, blobs: Sequence[tuple[str, bytes]]) -> None:
-        """Write each blob whole or not at all."""
+        """Write each blob whole or not at all: another job may be reading the same one."""
         for sha256, data in blobs:
-            self._write(self._path(sha256), data)
-
-    def _write(self, path: str, data: bytes) -> None:
-        if not self._local:  # an object store shows an object only when it is complete
-            self._fs.pipe_file(path, data)
-            return
-        part = f"{path}.{uuid.uuid4().hex}.part"
-        try:
-            self._fs.pipe_file(part, data)
-        except FileNotFoundError:
-            self._fs.makedirs(self._fs._parent(path), exist_ok=True)
-            self._fs.pipe_file(part, data)
-        self._fs.mv_file(part, path)
+            path = self._path(sha256)
+            part = path.with_name(f"{sha256}.{uuid.uuid4().hex}.part")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(data)
+            part.replace(path)
 
     def get(self, sha256: str) -> bytes | None:
-        """Read; on a local disk the file's time is set to now."""
+        """Read; the file's time is set to now."""
         path = self._path(sha256)
         try:
-            data: bytes = self._fs.cat_file(path)
-            if self._local:
-                self._fs.touch(path, truncate=False)
+            data = path.read_bytes()
+            os.utime(path)
         except FileNotFoundError:
             return None
         return data
 
     def sweep(self) -> int:
-        """Delete local files unused for the time to live; an object store has lifecycle rules."""
-        if not self._local:
-            return 0
+        """Delete files unused for the time to live, and what a killed writer left."""
         oldest = time.time() - self._ttl_s
-        found = self._fs.find(self._root, detail=True).values()
-        expired = [entry["name"] for entry in found if entry["mtime"] < oldest]
+        expired = [path for path in self._root.glob("??/*") if path.stat().st_mtime < oldest]
         for path in expired:
-            self._fs.rm_file(path)
+            path.unlink(missing_ok=True)
         return len(expired)
+
+    def _path(self, sha256: str) -> Path:
+        return self._root / sha256[:2] / sha256
+
+
+class FsspecStore:
+    """Bytes wherever an fsspec URL says, such as an object store, whose own rules expire them."""
+
+    scheme = "store"
+
+    def __init__(self, url: str) -> None:
+        self._fs, self._root = fsspec.core.url_to_fs(url)
+
+    def put(self, blobs: Sequence[tuple[str, bytes]]) -> None:
+        """Write each blob; an object store shows an object only when it is complete."""
+        self._fs.pipe({self._path(sha256): data for sha256, data in blobs})
+
+    def get(self, sha256: str) -> bytes | None:
+        """Read."""
+        try:
+            return cast("bytes", self._fs.cat_file(self._path(sha256)))
+        except FileNotFoundError:
+            return None
+
+    def sweep(self) -> int:
+        """Nothing to do: an object store has lifecycle rules."""
+        return 0
 
     def _path(self, sha256: str) -> str:
         return f"{self._root}/{sha256[:2]}/{sha256}"
 
 
-def _protocols(fs: Any) -> tuple[str, ...]:
-    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+def _open_store(url: str, client: redis.Redis, ttl_s: int) -> Store:
+    """The store that a setting names."""
+    if url == "redis":
+        return RedisStore(client, ttl_s)
+    if url.startswith("file://"):
+        return DirectoryStore(Path(url.removeprefix("file://")), ttl_s)
+    return FsspecStore(url)
 
 
 class Blobs:
@@ -132,18 +154,17 @@ class Blobs:
 
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
         self._settings = settings
-        in_redis = RedisStore(client, settings.blob_ttl_s)
-        self._home: Store = in_redis
-        self._stores: dict[str, Store] = {in_redis.scheme: in_redis}
-        if settings.blob_url is not None and settings.blob_url != "redis":
-            self._home = FileStore(settings.blob_url, settings.blob_ttl_s)
-            self._stores[self._home.scheme] = self._home
+        ttl_s = settings.blob_ttl_s
+        self._home = _open_store(settings.blob_url or "redis", client, ttl_s)
+        # A plain Celery client may put its images into Redis whatever store we use ourselves.
+        self._stores = {store.scheme: store for store in (RedisStore(client, ttl_s), self._home)}
 
     def put(self, images: Iterable[tuple[str, MediaType, bytes]]) -> list[ImageRef]:
         """Store the bytes of each (name, media type, bytes); their references, in order.
 
         Raises:
             BrokerUnreachableError: Redis does not take them.
+            BlobStoreError: the store does not, for want of space or of rights.
         """
         refs, blobs = [], {}
         for name, media_type, data in images:
@@ -155,10 +176,8 @@ class Blobs:
                     uri=uri, sha256=sha256, size_bytes=len(data), media_type=media_type, name=name
                 )
             )
-        try:
+        with self._errors():
             self._home.put(list(blobs.items()))
-        except redis.RedisError as error:
-            raise unreachable(self._settings, error) from error
         return refs
 
     def get(self, ref: ImageRef) -> bytes:
@@ -168,6 +187,7 @@ class Blobs:
             BlobMissingError: they have expired, or were never stored.
             BlobDamagedError: they are others than the reference says, or it names no store of ours.
             BrokerUnreachableError: Redis does not answer.
+            BlobStoreError: the store does not.
         """
         data = self._read(ref)
         if len(data) != ref.size_bytes:
@@ -191,13 +211,21 @@ class Blobs:
         if store is None or rest != ref.sha256:
             known = ", ".join(f"{name}:<sha256>" for name in self._stores)
             raise BlobDamagedError(ref.name, _short(ref), f"this worker reads {known} and data:")
-        try:
+        with self._errors():
             data = store.get(ref.sha256)
-        except REDIS_ERRORS as error:
-            raise unreachable(self._settings, error) from error
         if data is None:
             raise BlobMissingError(ref.name, _short(ref))
         return data
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Raise a store's own errors as ours."""
+        try:
+            yield
+        except redis.RedisError as error:
+            raise unreachable(self._settings, error) from error
+        except OSError as error:
+            raise BlobStoreError(self._settings.blob_url or "redis", str(error)) from error
 
 
 def _inline(ref: ImageRef, rest: str) -> bytes:

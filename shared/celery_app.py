@@ -1,8 +1,10 @@
 """The Celery app that both sides use, with the settings that keep jobs safe and in order."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from celery import Celery
+from kombu import Exchange
 from kombu import Queue as KombuQueue
 
 from shared.names import DEFAULT_LEVEL, LEVELS, Queue, Task
@@ -20,14 +22,15 @@ def broker_url(redis_url: str) -> str:
     return redis_url
 
 
-def make_app(settings: Settings) -> Celery:
+def make_app(settings: Settings, include: Sequence[str] = ()) -> Celery:
     """Build the app.
 
     Args:
         settings: completed by `locate`.
+        include: modules of tasks; each worker process imports them, a producer has none.
     """
     url = broker_url(url_of(settings))
-    app = Celery("agewell", broker=url, backend=url)
+    app = Celery("agewell", broker=url, backend=url, include=list(include))
     app.conf.update(_config(settings))
     return app
 
@@ -45,7 +48,6 @@ def _config(settings: Settings) -> dict[str, Any]:
         # A worker reserves what it can start and no more: what it holds cannot age.
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
-        "worker_soft_shutdown_timeout": settings.drain_s,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         # Fresh interpreters: fpie's OpenMP and torch hang in forked children.
         "worker_pool_start_method": "spawn",
@@ -53,11 +55,13 @@ def _config(settings: Settings) -> dict[str, Any]:
         "worker_concurrency": settings.concurrency,
         "worker_hijack_root_logger": False,
         "worker_send_task_events": True,
-        "task_send_sent_event": True,
         "task_track_started": True,
         "task_default_queue": Queue.CV.value,
         "task_default_priority": DEFAULT_LEVEL,
-        "task_queues": [KombuQueue(queue.value) for queue in Queue],
+        "task_queues": [
+            KombuQueue(queue.value, Exchange(queue.value), routing_key=queue.value)
+            for queue in Queue
+        ],
         "task_create_missing_queues": False,
         "task_routes": {
             "cv.*": {"queue": Queue.CV.value},
@@ -68,8 +72,8 @@ def _config(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": _transport_options(),
+        **_tcp_options(settings),
         "result_backend_transport_options": {"retry_policy": {"timeout": 5.0}},
-        "redis_socket_keepalive": True,
         "redis_socket_connect_timeout": CONNECT_TIMEOUT_S,
         "beat_schedule": {
             "sweep-blobs": {
@@ -79,6 +83,13 @@ def _config(settings: Settings) -> dict[str, Any]:
             }
         },
     }
+
+
+def _tcp_options(settings: Settings) -> dict[str, Any]:
+    """What only TCP connections take: redis-py refuses it for a unix socket."""
+    if url_of(settings).startswith("unix://"):
+        return {}
+    return {"redis_socket_keepalive": True}
 
 
 def _transport_options() -> dict[str, Any]:

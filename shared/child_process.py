@@ -37,7 +37,7 @@ def start_child(
         env=dict(env) if env is not None else None,
         start_new_session=True,
         # Runs between fork and exec in the child; it only makes one system call.
-        preexec_fn=_die_with_parent,  # noqa: PLW1509
+        preexec_fn=_die_with_parent,
     )
 
 

@@ -68,7 +68,7 @@ def _endpoint(directory: Path) -> tuple[str, str]:
     return url, f"bind 127.0.0.1\nport {port}\nrequirepass {password}\n"
 
 
-def _start(directory: Path, config: str) -> subprocess.Popen[bytes]:
+def _start(config: str) -> subprocess.Popen[bytes]:
     """Start the server; its configuration comes by stdin, so that no password shows in `ps`."""
     process = start_child([str(find_server()), "-"], stdin=subprocess.PIPE, log=subprocess.DEVNULL)
     if process.stdin is not None:
@@ -119,14 +119,14 @@ class EmbeddedRedis:
         self.directory = directory
         self.url, listen = _endpoint(directory)
         self._config = _CONFIG.format(directory=directory) + listen
-        self.process = _start(directory, self._config)
+        self.process = _start(self._config)
         _wait_until_ready(self.process, self.url, directory)
 
     def restart_if_dead(self) -> bool:
         """Start the server again where it has ended; its append-only file brings the data back."""
         if self.process.poll() is None:
             return False
-        self.process = _start(self.directory, self._config)
+        self.process = _start(self._config)
         _wait_until_ready(self.process, self.url, self.directory)
         return True
 

@@ -18,7 +18,8 @@ AgewellError
 │   ├── BlobDamagedError       a blob's bytes are not those of its name
 │   └── CancelledError         the job was cancelled while it ran
 ├── PassingError               may pass: retried
-│   └── BrokerUnreachableError Redis does not answer
+│   ├── BrokerUnreachableError Redis does not answer
+│   └── BlobStoreError         the blob store does not take or give what it should
 ├── AllItemsFailedError        every item of a job failed, each with an error of its own
 └── InternalError              ours to mend
     ├── BackendError           a solver's backend failed, or none is usable
@@ -196,6 +197,17 @@ class BrokerUnreachableError(PassingError):
 
     def __str__(self) -> str:
         return f"Redis cannot be reached at {self.url}: {self.reason}"
+
+
+@dataclass(eq=False)
+class BlobStoreError(PassingError):
+    """The blob store does not take or give what it should: a full disk, missing rights."""
+
+    url: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"blob store {self.url}: {self.reason}"
 
 
 @dataclass(eq=False)

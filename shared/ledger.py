@@ -4,13 +4,16 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import cast
 
 import redis
 
 from shared import keys
 
-
-_Record = dict[str | int | float | bytes | bytearray | memoryview, str | int | float | bytes | bytearray | memoryview]
+_Record = dict[
+    str | int | float | bytes | bytearray | memoryview,
+    str | int | float | bytes | bytearray | memoryview,
+]
 
 
 class State(StrEnum):
@@ -110,7 +113,7 @@ class Ledger:
 
     def get(self, job_id: str) -> Entry | None:
         """A job's record, None for an unknown job."""
-        raw = self._client.hgetall(keys.job(job_id))
+        raw = cast("dict[bytes, bytes]", self._client.hgetall(keys.job(job_id)))
         return _entry(job_id, {key.decode(): value.decode() for key, value in raw.items()})
 
 

@@ -6,7 +6,14 @@ the blob store, or, small ones, ride in the reference itself as a `data:` URI.
 
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from shared.errors import AgewellError, BadJobError
 
@@ -14,7 +21,9 @@ SCHEMA_VERSION: Final = 1
 MAX_ITEMS: Final = 64
 INLINE_MAX_BYTES: Final = 32 * 1024
 
-MEDIA_TYPE_OF_FORMAT: Final = {
+Format = Literal["png", "jpeg", "webp", "tiff", "bmp"]
+MediaType = Literal["image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp"]
+MEDIA_TYPE_OF_FORMAT: Final[dict[Format, MediaType]] = {
     "png": "image/png",
     "jpeg": "image/jpeg",
     "webp": "image/webp",
@@ -22,8 +31,6 @@ MEDIA_TYPE_OF_FORMAT: Final = {
     "bmp": "image/bmp",
 }
 
-Format = Literal["png", "jpeg", "webp", "tiff", "bmp"]
-MediaType = Literal["image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp"]
 Offset = tuple[int, int]
 
 
@@ -60,6 +67,12 @@ class Output(Message):
     quality: int | None = Field(
         default=None, ge=1, le=100, description="JPEG and WebP; unset: 95, and lossless WebP"
     )
+
+    @model_validator(mode="after")
+    def _quality_where_it_means_something(self) -> Self:
+        if self.quality is not None and self.format not in ("jpeg", "webp"):
+            raise ValueError(f"{self.format} has no quality: it is lossless")
+        return self
 
 
 class HsvItem(Message):
@@ -139,8 +152,10 @@ def parse_job(document: Any) -> Job:
         if version != SCHEMA_VERSION:
             raise BadJobError(f"schema_version is {version!r}; this worker reads {SCHEMA_VERSION}")
     try:
-        return _JOB.validate_json(document) if isinstance(document, str | bytes) else (
-            _JOB.validate_python(document, strict=False)
+        return (
+            _JOB.validate_json(document)
+            if isinstance(document, str | bytes)
+            else (_JOB.validate_python(document, strict=False))
         )
     except ValidationError as error:
         raise BadJobError(_first_reason(error)) from None

@@ -123,5 +123,6 @@ class Settings(BaseSettings):
             return cls()
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
-            raise SettingsError(name, f"{first['msg']} (found {first['input']!r})") from None
+            field = str(first["loc"][0])
+            found = "" if field == "redis_url" else f" (found {first['input']!r})"  # a password
+            raise SettingsError(PREFIX + field.upper(), first["msg"] + found) from None

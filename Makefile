@@ -1,0 +1,37 @@
+# What a newcomer needs is `make demo` and `make test`; `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[stack,dev]'
+	@touch $@
+
+install: $(INSTALLED) ## make .venv with everything in it, the versions as tested
+
+demo: $(INSTALLED) ## run the three operations on the photos in examples/
+	$(BIN)/python examples/demo.py
+
+lint: $(INSTALLED) ## format, lint, types, imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint ## lint, then every test
+	$(BIN)/python -m pytest
+
+bench: $(INSTALLED) ## the benchmarks, as tables and as JSON in bench-output/
+	$(BIN)/python -m benchmarks
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) demo-output bench-output build *.egg-info

@@ -1,0 +1,1 @@
+"""What a user runs: the command line, and what sends jobs and collects results."""

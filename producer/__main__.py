@@ -1,0 +1,5 @@
+"""`python -m producer` is the command `agewell`."""
+
+from producer.cli import main
+
+main()

@@ -1,0 +1,144 @@
+"""The command `agewell`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from producer import show
+from producer.collect import Collector, Outcome, ResultWriter, write_file
+from producer.enqueue import Json, enqueue_app
+from producer.queues import queue_status
+from producer.session import ExitCode, Session, exit_codes, open_session
+from producer.up import run_stack
+from shared.errors import ParameterError
+from shared.ledger import State
+from shared.settings import Settings
+from shared.state_dir import Running
+
+app = typer.Typer(
+    name="agewell",
+    help="Image work behind a queue that is fair.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(enqueue_app, name="enqueue")
+
+JobIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Job ids.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@app.command()
+def up() -> None:
+    """Run the whole stack here, in the foreground: Redis, workers, beat, Flower.
+
+    Ctrl-C lets running jobs end, and stops all; a second one does not wait.
+    """
+    with exit_codes():
+        run_stack(Settings.load(), show.status, _say_ready)
+
+
+def _say_ready(running: Running) -> None:
+    show.status("agewell", f"all ready; Flower at {running.flower_url}; Ctrl-C stops")
+
+
+@app.command()
+def status(ids: JobIds, as_json: Json = False) -> None:
+    """Show where jobs stand. Exits with 1 if one is unknown or has failed."""
+    with exit_codes():
+        ledger = open_session().ledger
+        found = {job_id: ledger.get(job_id) for job_id in ids}
+        entries = [entry for entry in found.values() if entry is not None]
+        if as_json:
+            for entry in entries:
+                show.json_line(asdict(entry))
+        elif entries:
+            show.out.print(show.status_table(entries))
+        unknown = [job_id for job_id, entry in found.items() if entry is None]
+        for job_id in unknown:
+            _say_unknown(job_id)
+        bad = unknown or any(entry.state is State.FAILED for entry in entries)
+        raise typer.Exit(ExitCode.SOME_FAILED if bad else ExitCode.DONE)
+
+
+@app.command()
+def result(
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="A job's id.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A file; for several images, a folder.")],
+    as_json: Json = False,
+) -> None:
+    """Write what a job made."""
+    with exit_codes():
+        session = open_session()
+        outcome = Collector(session.app, session.client, session.settings).get(job_id)
+        if outcome is None:
+            _explain_missing(session, job_id)
+            raise typer.Exit(ExitCode.SOME_FAILED)
+        paths = _write(session, outcome, out)
+        document: dict[str, Any] = show.outcome_document(outcome)
+        if as_json:
+            show.json_line(document | {"files": [str(path) for path in paths]})
+        else:
+            for path in paths:
+                show.out.print(str(path))
+        failed = show.failures(outcome)
+        raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
+
+
+def _write(session: Session, outcome: Outcome, out: Path) -> list[Path]:
+    images = [item.image for item in outcome.items if item.image is not None]
+    if len(images) == 1 and len(outcome.items) == 1 and not out.is_dir():
+        return [write_file(out, session.blobs.get(images[0]))]
+    if out.is_file():
+        raise ParameterError("--out", f"the file {out}", f"a folder, for {len(images)} images")
+    return ResultWriter(session.blobs, out).write(outcome.items)
+
+
+def _explain_missing(session: Session, job_id: str) -> None:
+    entry = session.ledger.get(job_id)
+    if entry is None:
+        _say_unknown(job_id)
+    else:
+        show.error(f"job {job_id} has no result yet: {entry.state.value}")
+
+
+@app.command()
+def cancel(ids: JobIds) -> None:
+    """Cancel jobs: a waiting one will not run, a running one ends at its next step."""
+    with exit_codes():
+        session = open_session()
+        befores = [(job_id, session.ledger.cancel(job_id)) for job_id in ids]
+        for job_id, before in befores:
+            if before is None:
+                _say_unknown(job_id)
+            elif before.state.ended:
+                show.error(f"job {job_id} has ended already: {before.state.value}")
+            elif before.state is State.RUNNING:
+                show.out.print(f"{job_id} runs; it ends at its next step")
+            else:
+                session.app.backend.mark_as_revoked(job_id, "cancelled")
+                show.out.print(f"{job_id} cancelled")
+        bad = any(before is None or before.state.ended for _, before in befores)
+        raise typer.Exit(ExitCode.SOME_FAILED if bad else ExitCode.DONE)
+
+
+@app.command()
+def queues(as_json: Json = False) -> None:
+    """Show what waits: per queue and level, the oldest wait, and what workers hold."""
+    with exit_codes():
+        found = queue_status(open_session().client)
+        if as_json:
+            for queue in found:
+                show.json_line(asdict(queue))
+        else:
+            show.out.print(show.queues_table(found))
+
+
+def _say_unknown(job_id: str) -> None:
+    show.error(f"job {job_id} is unknown: never sent here, or its record has expired")

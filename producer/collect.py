@@ -1,0 +1,158 @@
+"""Waiting for jobs to end, and writing what they made."""
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import redis
+from celery import Celery
+from celery.exceptions import TaskRevokedError
+from celery.states import READY_STATES, REVOKED, SUCCESS
+from pydantic import ValidationError
+
+from shared import keys
+from shared.blobs import Blobs
+from shared.errors import AgewellError, AllItemsFailedError, BadFileError
+from shared.ledger import State
+from shared.messages import ErrorInfo, ImageRef, ItemResult, JobResult
+from shared.redis_client import REDIS_ERRORS, unreachable
+from shared.settings import Settings
+
+WINDOW_JOBS = 256
+"""Jobs asked about at a time: the oldest ones, as they end first."""
+
+POLL_MIN_S, POLL_MAX_S = 0.01, 0.25
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: item by item, or, where it never came to items, by one error."""
+
+    job_id: str
+    state: State
+    items: tuple[ItemResult, ...]
+    error: ErrorInfo | None = None
+
+
+class Collector:
+    """Reads results, in the order in which jobs were sent as far as they end so."""
+
+    def __init__(self, app: Celery, client: redis.Redis, settings: Settings) -> None:
+        self._backend = app.backend
+        self._client = client
+        self._settings = settings
+
+    def outcomes(self, job_ids: Iterable[str]) -> Iterator[Outcome]:
+        """Wait for every job, and yield each as it ends.
+
+        Raises:
+            BrokerUnreachableError: Redis does not answer.
+        """
+        pending = deque(job_ids)
+        pause_s = POLL_MIN_S
+        while pending:
+            ended = self._poll(pending)
+            yield from ended
+            pause_s = POLL_MIN_S if ended else min(2 * pause_s, POLL_MAX_S)
+            if not ended:
+                time.sleep(pause_s)
+
+    def get(self, job_id: str) -> Outcome | None:
+        """A job's outcome, None while it has none."""
+        return next(iter(self._poll(deque([job_id]))), None)
+
+    def _poll(self, pending: deque[str]) -> list[Outcome]:
+        """Ask about the oldest jobs; take those that have ended out of `pending`."""
+        window = [pending.popleft() for _ in range(min(WINDOW_JOBS, len(pending)))]
+        try:
+            raw = self._client.mget([keys.result(job_id) for job_id in window])
+        except REDIS_ERRORS as error:
+            raise unreachable(self._settings, error) from error
+        found = [
+            (job_id, self._outcome(job_id, document))
+            for job_id, document in zip(window, raw, strict=True)
+        ]
+        pending.extendleft(job_id for job_id, outcome in reversed(found) if outcome is None)
+        return [outcome for _, outcome in found if outcome is not None]
+
+    def _outcome(self, job_id: str, document: bytes | str | None) -> Outcome | None:
+        if document is None:
+            return None
+        meta = self._backend.decode_result(document)
+        if meta["status"] not in READY_STATES:
+            return None
+        if meta["status"] == SUCCESS:
+            return _success(job_id, meta["result"])
+        return _failure(job_id, meta)
+
+
+def _success(job_id: str, result: Any) -> Outcome:
+    try:
+        items = JobResult.model_validate(result).items
+    except ValidationError as error:
+        info = ErrorInfo(code="BadResult", message=f"not a result of ours: {error}")
+        return Outcome(job_id, State.FAILED, (), info)
+    return Outcome(job_id, State.DONE, items)
+
+
+def _failure(job_id: str, meta: dict[str, Any]) -> Outcome:
+    error = meta["result"]
+    if meta["status"] == REVOKED or isinstance(error, TaskRevokedError):
+        return Outcome(
+            job_id, State.CANCELLED, (), ErrorInfo(code="Cancelled", message="cancelled")
+        )
+    if isinstance(error, AllItemsFailedError):
+        errors = [ErrorInfo.model_validate(each) for each in error.errors]
+        return Outcome(job_id, State.FAILED, tuple(ItemResult(error=each) for each in errors))
+    if isinstance(error, AgewellError):
+        return Outcome(job_id, State.FAILED, (), ErrorInfo.of(error))
+    info = ErrorInfo(code=type(error).__name__, message=str(error))
+    return Outcome(job_id, State.FAILED, (), info)
+
+
+class ResultWriter:
+    """Writes results below a folder; two of the same name get a file each."""
+
+    def __init__(self, blobs: Blobs, out: Path) -> None:
+        self._blobs = blobs
+        self._out = out
+        self._written: set[Path] = set()
+
+    def write(self, items: Iterable[ItemResult]) -> list[Path]:
+        """Write the image of each item that has one; the paths written.
+
+        Raises:
+            BlobMissingError: a result has expired.
+            BadFileError: a file cannot be written.
+        """
+        return [self._write(item.image) for item in items if item.image is not None]
+
+    def _write(self, image: ImageRef) -> Path:
+        plain = confined(self._out, image.name)
+        numbered = (plain.with_stem(f"{plain.stem}-{number}") for number in itertools.count(2))
+        names = itertools.chain([plain], numbered)
+        path = next(path for path in names if path not in self._written)
+        self._written.add(path)
+        return write_file(path, self._blobs.get(image))
+
+
+def write_file(path: Path, data: bytes) -> Path:
+    """Write a file whole or not at all, and its folder first."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        raise BadFileError(str(path), error.strerror or str(error)) from error
+    return path
+
+
+def confined(folder: Path, name: str) -> Path:
+    """Where a result of this name goes: below the folder, whatever the name says."""
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..", ".")]
+    return folder.joinpath(*parts or ["image"])

@@ -1,0 +1,165 @@
+"""How things look in the terminal: tables, bars, human units.
+
+Results go to stdout, all else to stderr.
+"""
+
+import json
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from producer.collect import Outcome
+from producer.queues import QueueStatus
+from shared.ledger import Entry
+from shared.messages import ItemResult
+from shared.names import NAME_OF_LEVEL
+
+IDS_SHOWN = 10
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def error(message: str) -> None:
+    """One line that something is wrong."""
+    err.print(f"[bold red]error:[/] {escape(message)}")
+
+
+def note(message: str) -> None:
+    """One line about how things go."""
+    err.print(escape(message))
+
+
+def status(name: str, message: str) -> None:
+    """One line about one part of the stack."""
+    err.print(f"[bold]{escape(name):>14}[/]  {escape(message)}")
+
+
+def json_line(document: dict[str, Any]) -> None:
+    """One JSON document on one line of stdout."""
+    out.file.write(json.dumps(document) + "\n")
+
+
+def progress() -> Progress:
+    """A progress bar on stderr; silent where that is no terminal."""
+    return Progress(
+        TextColumn("{task.description:>10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+
+
+def level_name(level: int | None) -> str:
+    """`5 normal`."""
+    if level is None:
+        return "-"
+    return f"{level} {NAME_OF_LEVEL.get(level, '')}".rstrip()
+
+
+def duration(seconds: float | None) -> str:
+    """`0.4 s`, `2 min 5 s`, `3 h 4 min`."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def job_ids(ids: Iterable[str]) -> None:
+    """Print ids, one a line: all of them to a pipe, the first few to a terminal."""
+    shown = 0
+    rest = 0
+    for job_id in ids:
+        if shown < IDS_SHOWN or not out.is_terminal:
+            out.print(job_id)
+            shown += 1
+        else:
+            rest += 1
+    if rest:
+        out.print(f"... and {rest:,} more (--json prints them all)")
+
+
+def queues_table(queues: Iterable[QueueStatus]) -> Table:
+    """Waiting jobs per queue and level; empty levels are left out."""
+    table = Table("queue", "level", box=None, pad_edge=False)
+    for heading in ("waiting", "oldest wait", "reserved"):
+        table.add_column(heading, justify="right")
+    for queue in queues:
+        levels = [each for each in queue.levels if each.waiting]
+        if not levels:
+            table.add_row(queue.queue, "-", "0", "-", f"{queue.reserved:,}")
+        for number, each in enumerate(levels):
+            table.add_row(
+                queue.queue if number == 0 else "",
+                level_name(each.level),
+                f"{each.waiting:,}",
+                duration(each.oldest_wait_s),
+                f"{queue.reserved:,}" if number == 0 else "",
+            )
+    return table
+
+
+def status_table(entries: Iterable[Entry]) -> Table:
+    """One row a job."""
+    table = Table("job", "operation", "level", "state", box=None, pad_edge=False)
+    for heading in ("images", "failed", "waited", "ran"):
+        table.add_column(heading, justify="right")
+    table.add_column("error")
+    now = time.time()
+    for entry in entries:
+        table.add_row(
+            entry.job_id,
+            entry.op,
+            level_name(entry.level),
+            _state(entry),
+            str(entry.items),
+            str(entry.items_failed),
+            duration(_between(entry.enqueued_at, entry.started_at or entry.ended_at, now)),
+            duration(_between(entry.started_at, entry.ended_at, now)),
+            escape(entry.error),
+        )
+    return table
+
+
+def _state(entry: Entry) -> str:
+    if entry.cancel_asked and not entry.state.ended:
+        return f"{entry.state.value} (cancel asked)"
+    return entry.state.value
+
+
+def _between(start: float | None, end: float | None, now: float) -> float | None:
+    return None if start is None else max(0.0, (end or now) - start)
+
+
+def outcome_document(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as JSON values."""
+    return {
+        "id": outcome.job_id,
+        "state": outcome.state.value,
+        "items": [item.model_dump(mode="json", exclude_none=True) for item in outcome.items],
+        "error": outcome.error and outcome.error.model_dump(mode="json"),
+    }
+
+
+def failures(outcome: Outcome) -> int:
+    """Name what failed in a job on stderr; how many items did."""
+    if outcome.error is not None:
+        error(f"job {outcome.job_id}: {outcome.error.message}")
+        return 1
+    failed: list[ItemResult] = [item for item in outcome.items if item.error is not None]
+    for item in failed:
+        if item.error is not None:
+            error(f"job {outcome.job_id}: {item.error.message}")
+    return len(failed)

@@ -1,0 +1,127 @@
+"""`agewell up`: the whole stack on one machine, in the foreground."""
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from producer.supervisor import Program, Report, Supervisor, celery
+from shared.embedded_redis import EmbeddedRedis, embedded_redis
+from shared.errors import SettingsError
+from shared.names import Queue
+from shared.redis_client import connect, require_redis, url_of, without_password
+from shared.settings import PREFIX, Settings
+from shared.state_dir import Running, StateDir
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What runs: its settings, completed, and the embedded Redis where there is one."""
+
+    settings: Settings
+    state: StateDir
+    redis: EmbeddedRedis | None
+
+
+@contextmanager
+def _stack(settings: Settings, report: Report) -> Iterator[Stack]:
+    """Hold the state directory, and have a Redis."""
+    state = StateDir(settings.state_dir)
+    with state.locked():
+        if settings.redis_url is not None:
+            completed = settings.model_copy(update={"blob_url": settings.blob_url or "redis"})
+            require_redis(completed, connect(completed))
+            report("redis", f"ready (at {without_password(url_of(completed))})")
+            yield Stack(completed, state, None)
+            return
+        with embedded_redis(state.redis) as server:
+            report("redis", f"ready (process {server.process.pid}, data in {state.redis})")
+            found = {
+                "redis_url": SecretStr(server.url),
+                # Pixels in files: Redis then holds jobs only, and its memory stays small.
+                "blob_url": settings.blob_url or f"file://{state.blobs}",
+            }
+            yield Stack(settings.model_copy(update=found), state, server)
+
+
+def run_stack(settings: Settings, report: Report, on_ready: Callable[[Running], None]) -> None:
+    """Start everything, keep it running until SIGINT or SIGTERM, then drain and stop it.
+
+    Raises:
+        SettingsError: the state directory or Flower's port is in use.
+        BrokerUnreachableError: the Redis that is set does not answer.
+        BackendError: the embedded Redis does not start.
+    """
+    with _stack(settings, report) as stack, tempfile.TemporaryDirectory() as sockets:
+        port = _free_port(settings.flower_host, settings.flower_port)
+        flower_url = f"http://{settings.flower_host}:{port}"
+        running = Running(
+            pid=os.getpid(),
+            redis_url=url_of(stack.settings),
+            blob_url=stack.settings.blob_url or "redis",
+            flower_url=flower_url,
+        )
+        programs = _programs(stack.settings, stack.state, port)
+        supervisor = Supervisor(programs, stack.state.logs, Path(sockets), report)
+        with stack.state.announced(running), supervisor:
+            supervisor.run(
+                each_turn=lambda: _tend_redis(stack.redis, report),
+                on_ready=lambda: on_ready(running),
+            )
+            report("agewell", "draining: running jobs may end, the rest stays queued")
+            supervisor.drain(settings.drain_s)
+
+
+def _tend_redis(server: EmbeddedRedis | None, report: Report) -> None:
+    if server is not None and server.restart_if_dead():
+        report("redis", f"had ended; started again (process {server.process.pid}), data kept")
+
+
+def _programs(settings: Settings, state: StateDir, flower_port: int) -> list[Program]:
+    env = {
+        f"{PREFIX}REDIS_URL": url_of(settings),
+        f"{PREFIX}BLOB_URL": settings.blob_url or "redis",
+        f"{PREFIX}STATE_DIR": str(settings.state_dir),
+        "PYTHONUNBUFFERED": "1",
+    }
+    level = f"--loglevel={settings.log_level}"
+    host = socket.gethostname()
+    cv = celery(
+        *("-A", "workers.app", "worker", "-Q", Queue.CV.value, "-n", f"cv@{host}", level),
+        *(f"--pool={settings.pool}", f"--concurrency={settings.concurrency}"),
+    )
+    upkeep = celery(
+        *("-A", "workers.upkeep", "worker", "-Q", Queue.UPKEEP.value, "-n", f"upkeep@{host}"),
+        *("--pool=threads", "--concurrency=1", level),
+    )
+    schedule = state.path / "beat-schedule"
+    beat = celery("-A", "workers.upkeep", "beat", level, "--pidfile=", f"--schedule={schedule}")
+    flower = celery(
+        *("-A", "workers.upkeep", "flower"),
+        *(f"--address={settings.flower_host}", f"--port={flower_port}"),
+    )
+    flower_ready = f"http://{settings.flower_host}:{flower_port}/healthcheck"
+    return [
+        Program("cv worker", cv, env),
+        Program("upkeep worker", upkeep, env),
+        Program("beat", beat, env),
+        Program("flower", flower, env, ready_url=flower_ready),
+    ]
+
+
+def _free_port(host: str, port: int) -> int:
+    """The port to listen on; asked for now, so that a taken one is an error and not a loop."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            reason = f"{host}:{port} cannot be used: {error.strerror}; choose another, or 0 for any"
+            raise SettingsError(f"{PREFIX}FLOWER_PORT", reason) from error
+        chosen: int = probe.getsockname()[1]
+        return chosen

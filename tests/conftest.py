@@ -1,0 +1,40 @@
+"""Real servers for the tests, each started here, on a private socket or a free port."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from shared.embedded_redis import EmbeddedRedis, embedded_redis
+from shared.settings import Settings
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder whose path leaves room for a unix socket's name; pytest's own are too long."""
+    with tempfile.TemporaryDirectory(prefix="aw-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[EmbeddedRedis]:
+    with (
+        tempfile.TemporaryDirectory(prefix="aw-") as folder,
+        embedded_redis(Path(folder)) as server,
+    ):
+        yield server
+
+
+@pytest.fixture
+def client(redis_server: EmbeddedRedis) -> Iterator[redis.Redis]:
+    """A client of an empty Redis that belongs to this test run alone."""
+    with redis.Redis.from_url(redis_server.url) as connection:
+        connection.flushall()
+        yield connection
+
+
+@pytest.fixture
+def settings(redis_server: EmbeddedRedis, short_path: Path) -> Settings:
+    return Settings(redis_url=redis_server.url, state_dir=short_path / "state", blob_url="redis")

@@ -1,0 +1,18 @@
+import pytest
+
+from shared.errors import ParameterError
+from shared.names import level_from
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [("urgent", 0), ("high", 2), ("normal", 5), ("low", 7), ("bulk", 9), ("0", 0), ("9", 9)],
+)
+def test_a_level_is_read_from_its_name_or_its_digit(text, level):
+    assert level_from(text) == level
+
+
+@pytest.mark.parametrize("text", ["10", "-1", "5.0", "", "Urgent!", "²", "asap"])
+def test_what_is_no_level_is_refused_with_what_is_allowed(text):
+    with pytest.raises(ParameterError, match="0 to 9, or one of urgent, high, normal, low, bulk"):
+        level_from(text)

@@ -1,0 +1,50 @@
+import pytest
+
+from shared.errors import SettingsError
+from shared.settings import Settings, usable_cores
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AGEWELL_CONCURRENCY", "0"),
+        ("AGEWELL_CONCURRENCY", "many"),
+        ("AGEWELL_MAX_PIXELS", "-1"),
+        ("AGEWELL_POOL", "eventlet"),
+        ("AGEWELL_FLOWER_PORT", "70000"),
+        ("AGEWELL_DRAIN_S", "nan"),
+        ("AGEWELL_BLOB_URL", "somewhere"),
+        ("AGEWELL_REDIS_URL", "http://localhost"),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_name_of_its_variable(monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=f"^{variable}: "):
+        Settings.load()
+
+
+def test_a_password_is_never_shown(monkeypatch):
+    monkeypatch.setenv("AGEWELL_REDIS_URL", "redis://user:hunter2@localhost:1/0")
+    loaded = Settings.load()
+    assert "hunter2" not in repr(loaded)
+    assert "hunter2" not in loaded.model_dump_json()
+
+
+def test_a_bad_url_with_a_password_is_refused_without_showing_it(monkeypatch):
+    monkeypatch.setenv("AGEWELL_REDIS_URL", "amqp://user:hunter2@localhost")
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_state_lies_under_the_xdg_state_home(monkeypatch, tmp_path):
+    monkeypatch.delenv("AGEWELL_STATE_DIR", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert Settings.load().state_dir == tmp_path / "agewell"
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 3, 64])
+def test_concurrency_times_threads_never_exceeds_the_cores_but_for_one_thread_each(concurrency):
+    threads = Settings(concurrency=concurrency).threads_per_job
+    assert threads >= 1
+    assert threads == 1 or threads * concurrency <= usable_cores()
