@@ -38,9 +38,9 @@ def queue_status(client: redis.Redis) -> list[QueueStatus]:
     for queue, level in lists:
         pipe.llen(keys.waiting_list(queue, level))
         pipe.lindex(keys.waiting_list(queue, level), -1)
-    pipe.hvals(keys.UNACKED)
-    *answers, unacked = pipe.execute()
-    reserved = Counter(json.loads(message)[2] for message in unacked)
+    pipe.smembers(keys.WORKER_RUNS)
+    *answers, runs = pipe.execute()
+    reserved = _reserved(client, runs)
     now = time.time()
     levels = [
         LevelStatus(queue, level, waiting, _wait_s(head, now))
@@ -54,6 +54,14 @@ def queue_status(client: redis.Redis) -> list[QueueStatus]:
         )
         for queue in Queue
     ]
+
+
+def _reserved(client: redis.Redis, runs: set[bytes]) -> Counter[str]:
+    """Jobs that workers hold, by queue: few, as a worker reserves only what it can start."""
+    pipe = client.pipeline(transaction=False)
+    for run in runs:
+        pipe.hvals(keys.unacked(run.decode()))
+    return Counter(json.loads(message)[2] for held in pipe.execute() for message in held)
 
 
 def _wait_s(head: bytes | None, now: float) -> float | None:

@@ -97,7 +97,8 @@ def _programs(settings: Settings, state: StateDir, flower_port: int) -> list[Pro
     )
     upkeep = celery(
         *("-A", "workers.upkeep", "worker", "-Q", Queue.UPKEEP.value, "-n", f"upkeep@{host}"),
-        *("--pool=threads", "--concurrency=1", level),
+        # Its tasks come every few seconds and say themselves what is worth a line.
+        *("--pool=threads", "--concurrency=1", "--loglevel=WARNING"),
     )
     schedule = state.path / "beat-schedule"
     beat = celery("-A", "workers.upkeep", "beat", level, "--pidfile=", f"--schedule={schedule}")

@@ -12,6 +12,9 @@ from shared.redis_client import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, url_of
 from shared.settings import Settings
 
 BLOB_SWEEP_INTERVAL_S = 600.0
+RETURN_JOBS_INTERVAL_S = 4.0
+VISIBILITY_TIMEOUT_S = 7 * 86_400
+"""Long past any job: a dead worker is told by its heartbeat, a living one's jobs are its own."""
 
 
 def broker_url(redis_url: str) -> str:
@@ -76,13 +79,15 @@ def _config(settings: Settings) -> dict[str, Any]:
         "result_backend_transport_options": {"retry_policy": {"timeout": 5.0}},
         "redis_socket_connect_timeout": CONNECT_TIMEOUT_S,
         "beat_schedule": {
-            "sweep-blobs": {
-                "task": Task.SWEEP_BLOBS.value,
-                "schedule": BLOB_SWEEP_INTERVAL_S,
-                "options": {"expires": BLOB_SWEEP_INTERVAL_S},
-            }
+            "sweep-blobs": _every(BLOB_SWEEP_INTERVAL_S, Task.SWEEP_BLOBS),
+            "return-jobs": _every(RETURN_JOBS_INTERVAL_S, Task.RETURN_JOBS),
         },
     }
+
+
+def _every(interval_s: float, task: Task) -> dict[str, Any]:
+    """A beat entry; what could not run within its interval is dropped, the next one does it."""
+    return {"task": task.value, "schedule": interval_s, "options": {"expires": interval_s}}
 
 
 def _tcp_options(settings: Settings) -> dict[str, Any]:
@@ -99,5 +104,5 @@ def _transport_options() -> dict[str, Any]:
         "socket_keepalive": True,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_timeout": ANSWER_TIMEOUT_S,
-        "unacked_restore_throttle": 1,
+        "visibility_timeout": VISIBILITY_TIMEOUT_S,
     }

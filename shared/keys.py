@@ -4,8 +4,8 @@ PREFIX = "agewell:"
 PRIORITY_SEPARATOR = "\x06\x16"
 """kombu's `Channel.sep`, between a queue's name and a priority step."""
 
-UNACKED = "unacked"
-"""kombu's hash of reserved messages: delivery tag -> JSON [message, exchange, routing key]."""
+WORKER_RUNS = f"{PREFIX}worker-runs"
+"""A set: each run of a worker whose reserved messages may still have to be returned."""
 
 RESULT_PREFIX = "celery-task-meta-"
 """Celery's `KeyValueStoreBackend.task_keyprefix`."""
@@ -14,6 +14,16 @@ RESULT_PREFIX = "celery-task-meta-"
 def waiting_list(queue: str, level: int) -> str:
     """kombu's list of the jobs of a queue that wait on a level (its right end is the head)."""
     return f"{queue}{PRIORITY_SEPARATOR}{level}" if level else queue
+
+
+def worker_alive(run: str) -> str:
+    """Exists as long as a run of a worker lives."""
+    return f"{PREFIX}worker-alive:{run}"
+
+
+def unacked(run: str) -> str:
+    """kombu's hash of what a run has reserved: tag -> JSON [message, exchange, routing key]."""
+    return f"{PREFIX}unacked:{run}"
 
 
 def blob(sha256: str) -> str:

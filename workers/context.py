@@ -6,6 +6,8 @@ Built lazily because a connection must never be carried from a parent process in
 from dataclasses import dataclass
 from functools import cache
 
+import redis
+
 from shared.blobs import Blobs
 from shared.ledger import Ledger
 from shared.redis_client import connect
@@ -18,6 +20,7 @@ class Context:
     """One process's tools."""
 
     settings: Settings
+    client: redis.Redis
     blobs: Blobs
     ledger: Ledger
 
@@ -34,6 +37,7 @@ def context() -> Context:
     client = connect(settings())
     return Context(
         settings=settings(),
+        client=client,
         blobs=Blobs(settings(), client),
         ledger=Ledger(client, settings().result_ttl_s),
     )

@@ -3,17 +3,32 @@
 Apart from the operations, so that neither a long job nor a heavy library can hold it up.
 """
 
+import logging
+
+from celery import shared_task
+
 from shared.celery_app import make_app
 from shared.names import Task
-from workers import readiness
+from workers import liveness, readiness
 from workers.context import context, settings
+
+log = logging.getLogger(__name__)
 
 readiness.announce()
 
 app = make_app(settings())
+liveness.install(app)
 
 
-@app.task(name=Task.SWEEP_BLOBS.value, ignore_result=True)  # type: ignore[untyped-decorator]
-def sweep_blobs() -> int:
-    """Delete blobs that have outlived their time; how many."""
-    return context().blobs.sweep()
+@shared_task(name=Task.SWEEP_BLOBS.value, ignore_result=True)  # type: ignore[untyped-decorator]
+def sweep_blobs() -> None:
+    """Delete blobs that have outlived their time."""
+    log.info("swept blobs: %d", context().blobs.sweep())
+
+
+@shared_task(name=Task.RETURN_JOBS.value, ignore_result=True)  # type: ignore[untyped-decorator]
+def return_jobs() -> None:
+    """Return to their queues the jobs that dead workers held."""
+    returned = liveness.return_jobs_of_dead_workers(app, context().client)
+    if returned:
+        log.warning("jobs returned from dead workers: %d", returned)
