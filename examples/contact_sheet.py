@@ -1,0 +1,228 @@
+"""The pictures that the demo makes of its inputs and its results."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+Size = tuple[int, int]  # width, height, px
+
+WIDTH, MARGIN, GAP = 1440, 36, 12  # px
+PAPER, INK, GRAY = (26, 22, 20), (240, 240, 240), (176, 168, 164)  # BGR
+OUTLINE = (60, 220, 255)
+TITLE, LABEL = 34, 19  # px
+WIDE, PHOTO = 8 / 5, 3 / 2  # width to height
+JPEG_QUALITY = 82
+FONT = cv2.FontFace("sans")
+
+
+@dataclass(frozen=True)
+class Blend:
+    """One blend: the files it is made of, where its mask lies (x, y), and its result."""
+
+    FIELDS: ClassVar = ("source", "foreground", "mask", "destination", "background")
+
+    files: dict[str, Path]
+    offset: tuple[int, int]
+    result: Path
+
+    def image(self, field: str) -> Image:
+        """A file as it is."""
+        return read(self.files[field])
+
+
+def read(path: Path) -> Image:
+    """Read an image: gray, BGR or BGR with alpha.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise OSError(f"{path}: cannot be read")
+    return cast(Image, image)
+
+
+def save_jpeg(path: Path, image: Image) -> Path:
+    """Write a JPEG; its path.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if not cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
+        raise OSError(f"{path}: cannot be written")
+    return path
+
+
+def contact_sheet(
+    hsv: Sequence[tuple[Path, Path]], alpha: Sequence[Blend], poisson: Sequence[Blend]
+) -> Image:
+    """Inputs beside results, a section an operation."""
+    size = panel_size(len(hsv), PHOTO)
+    return sheet(
+        heading(
+            "BGR to HSV", "shown as if it were BGR: hue in blue, saturation in green, value in red"
+        ),
+        row([panel(read(photo), size, photo.name) for photo, _ in hsv]),
+        row([panel(read(result), size, "HSV, shown as if it were BGR") for _, result in hsv]),
+        heading("Alpha blending", "by the foreground's own alpha, and by a mask"),
+        *(row(alpha_panels(blend)) for blend in alpha),
+        heading("Poisson blending", "the source's gradients, the colours of the place it comes to"),
+        *(row(poisson_panels(blend)) for blend in poisson),
+    )
+
+
+def poisson_picture(blends: Sequence[Blend]) -> Image:
+    """Each Poisson blend: the mask's outline on the source, a plain paste, the blend."""
+    return sheet(*(row(poisson_panels(blend)) for blend in blends))
+
+
+def alpha_panels(blend: Blend) -> list[Image]:
+    """Foreground, background, blend; a mask is an inset of the foreground."""
+    size = panel_size(3, WIDE)
+    foreground = over_checkerboard(widened(blend.image("foreground"), WIDE))
+    shown = panel(foreground, size, "foreground")
+    if "mask" in blend.files:
+        shown = with_inset(shown, over_checkerboard(blend.image("mask")), "mask")
+    background = panel(blend.image("background"), size, "background")
+    return [shown, background, panel(read(blend.result), size, "blend")]
+
+
+def poisson_panels(blend: Blend) -> list[Image]:
+    """Source with outline, plain paste, blend; the latter two cut to the surroundings."""
+    size = panel_size(3, WIDE)
+    source, mask = blend.image("source"), blend.image("mask")
+    pasted = paste(source, mask, blend.image("destination"), blend.offset)
+    view = surroundings(blend.offset, mask.shape, pasted.shape)
+    return [
+        panel(widened(outlined(source, mask), WIDE, PAPER), size, "source, mask outlined"),
+        panel(pasted[view], size, "plain paste"),
+        panel(read(blend.result)[view], size, "Poisson blend"),
+    ]
+
+
+def paste(source: Image, mask: Image, destination: Image, offset: tuple[int, int]) -> Image:
+    """Copy the selected pixels, as if blending were nothing more."""
+    pasted = destination.copy()
+    (x, y), (height, width) = offset, mask.shape
+    pasted[y : y + height, x : x + width][mask >= 128] = source[mask >= 128]
+    return pasted
+
+
+def outlined(image: Image, mask: Image) -> Image:
+    """Draw the mask's outline, on a copy of twice the size so that it is a fine line."""
+    drawn = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    selected = cv2.resize(mask, None, fx=2, fy=2) >= 128
+    contours, _ = cv2.findContours(
+        selected.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    return cast(Image, cv2.drawContours(drawn, contours, -1, OUTLINE, 3, cv2.LINE_AA))
+
+
+def surroundings(
+    offset: tuple[int, int], mask: tuple[int, ...], image: tuple[int, ...]
+) -> tuple[slice, slice]:
+    """Rows and columns around a mask's place: about twice its size, within the image."""
+    height = min(round(1.8 * max(mask[0], mask[1] / WIDE)), image[0])
+    width = min(round(height * WIDE), image[1])
+    left = min(max(offset[0] + mask[1] // 2 - width // 2, 0), image[1] - width)
+    top = min(max(offset[1] + mask[0] // 2 - height // 2, 0), image[0] - height)
+    return slice(top, top + height), slice(left, left + width)
+
+
+def widened(image: Image, aspect: float, colour: Sequence[int] = (0, 0, 0, 0)) -> Image:
+    """An image with as much of a colour on its left and right as an aspect needs."""
+    side = max(0, round((image.shape[0] * aspect - image.shape[1]) / 2))
+    wider = cv2.copyMakeBorder(image, 0, 0, side, side, cv2.BORDER_CONSTANT, value=colour)
+    return cast(Image, wider)
+
+
+def over_checkerboard(image: Image) -> Image:
+    """(H, W, 3) BGR of any image; the transparent parts of (H, W, 4) show a checkerboard."""
+    if image.ndim == 2:
+        return cast(Image, cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
+    if image.shape[2] == 3:
+        return image
+    rows, columns = np.indices(image.shape[:2]) // 16
+    board = np.where((rows + columns) % 2, 62, 80)[..., None]
+    alpha = image[..., 3:] / 255
+    return np.rint(image[..., :3] * alpha + board * (1 - alpha)).astype(np.uint8)
+
+
+def panel_size(panels: int, aspect: float) -> Size:
+    """The size of each of several panels of a row."""
+    width = (WIDTH - 2 * MARGIN - (panels - 1) * GAP) // panels
+    return width, round(width / aspect)
+
+
+def panel(image: Image, size: Size, label: str) -> Image:
+    """An image, its middle cut to fill a size, over a label."""
+    width, height = size
+    scale = max(width / image.shape[1], height / image.shape[0])
+    scaled_size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    scaled = cv2.resize(image, scaled_size, interpolation=way)
+    top, left = (scaled.shape[0] - height) // 2, (scaled.shape[1] - width) // 2
+    caption = blank(LABEL + 12, width)
+    write(caption, label, (0, LABEL + 4), LABEL, GRAY)
+    return np.vstack([scaled[top : top + height, left : left + width], caption])
+
+
+def with_inset(image: Image, small: Image, label: str) -> Image:
+    """A small picture with its name in the corner of a panel, framed."""
+    width = image.shape[1] // 4
+    height = round(small.shape[0] * width / small.shape[1])
+    inset = cast(Image, cv2.resize(small, (width, height), interpolation=cv2.INTER_AREA))
+    write(inset, label, (8, height - 10), LABEL, INK)
+    framed = cv2.copyMakeBorder(inset, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=INK)
+    out = image.copy()
+    out[GAP : GAP + framed.shape[0], GAP : GAP + framed.shape[1]] = framed
+    return out
+
+
+def heading(title: str, text: str) -> Image:
+    """A section's title, and a line about it."""
+    strip = blank(TITLE + 38, WIDTH)
+    end = write(strip, title, (MARGIN, TITLE + 12), TITLE, INK, weight=600)
+    write(strip, text, (end + 20, TITLE + 12), LABEL, GRAY)
+    return strip
+
+
+def row(panels: Sequence[Image]) -> Image:
+    """Panels side by side."""
+    height = panels[0].shape[0]
+    strip = blank(height + GAP, WIDTH)
+    left = MARGIN
+    for each in panels:
+        strip[:height, left : left + each.shape[1]] = each
+        left += each.shape[1] + GAP
+    return strip
+
+
+def sheet(*strips: Image) -> Image:
+    """Strips one below the other, with a margin above and below."""
+    edge = blank(MARGIN - GAP, WIDTH)
+    return np.vstack([edge, *strips, edge])
+
+
+def blank(height: int, width: int) -> Image:
+    """Paper, to put things on."""
+    return np.full((height, width, 3), PAPER, np.uint8)
+
+
+def write(
+    image: Image,
+    text: str,
+    at: tuple[int, int],
+    size: int,
+    colour: Sequence[int],
+    weight: int = 400,
+) -> int:
+    """Write on an image, in place; the x where the text ends."""
+    (end, _), _ = cv2.putText(image, text, at, colour, FONT, size, weight)
+    return int(end)

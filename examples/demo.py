@@ -1,0 +1,210 @@
+"""`make demo`: the three operations on the photos beside this file, in about half a minute.
+
+Starts an `agewell up` of its own, sends the images through the command line as a user would,
+and makes a contact sheet of what comes back.
+"""
+
+import argparse
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from contact_sheet import Blend, contact_sheet, poisson_picture, save_jpeg
+from private_stack import AGEWELL, DemoError, private_stack
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+IMAGES = Path(__file__).resolve().parent / "images"
+HSV_ON_SHEET = ("kodim23-macaws", "canyon-day", "william-bout-lighthouse", "tj-holowaychuk")
+COMMAND_TIMEOUT_S = 90.0
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation, the commands that show it, and the number of images that these make."""
+
+    title: str
+    folder: Path
+    commands: Sequence[Sequence[str]]
+    images: int
+
+
+def main() -> None:
+    """Run the demo; exits with 1 if anything failed, with 130 on Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--out", type=Path, default=Path("demo-output"), help="where results go")
+    out: Path = parser.parse_args().out
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        run(out)
+    except KeyboardInterrupt:
+        console.print("interrupted; everything has stopped")
+        sys.exit(128 + signal.SIGINT)
+    except (DemoError, OSError) as error:
+        console.print(f"[bold red]the demo failed:[/] {escape(str(error))}")
+        sys.exit(1)
+
+
+def _leave(number: int, _: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
+
+
+def run(out: Path) -> None:
+    """Start the stack, run every operation, stop the stack, make the pictures, say how it went."""
+    blends = json.loads((IMAGES / "blends.json").read_text())
+    planned = operations(blends, out)
+    with private_stack(console) as env, _progress() as progress:
+        bars = [progress.add_task(each.title, total=each.images) for each in planned]
+        seconds = [
+            run_operation(each, env, progress, bar) for each, bar in zip(planned, bars, strict=True)
+        ]
+    sheet = make_pictures(blends, out)
+    console.print()
+    console.print(_table(planned, seconds))
+    console.print("[dim]seconds of the whole commands, their start and the upload included[/]")
+    console.print(f"\nbefore and after: [bold]{escape(str(sheet))}[/]")
+
+
+def operations(blends: dict[str, Any], out: Path) -> list[Operation]:
+    """What to run, as a user would type it."""
+    photos = IMAGES / "*.jpg"
+    return [
+        Operation(
+            "BGR to HSV", out / "hsv", [["hsv", _shown(photos)]], len(list(IMAGES.glob("*.jpg")))
+        ),
+        Operation(
+            "alpha blending",
+            out / "blend",
+            [_blend_command(blends[name]) for name in ("alpha_own", "alpha_mask")],
+            images=2,
+        ),
+        Operation(
+            "Poisson blending",
+            out / "poisson",
+            [_poisson_command(blends[name]) for name in ("poisson", "poisson_bird")],
+            images=2,
+        ),
+    ]
+
+
+def _blend_command(blend: dict[str, Any]) -> list[str]:
+    command = ["blend", *(_shown(IMAGES / blend[side]) for side in ("foreground", "background"))]
+    if "mask" in blend:
+        command += ["--mask", _shown(IMAGES / blend["mask"])]
+    if "offset" in blend:
+        command += ["--offset", "{},{}".format(*blend["offset"])]
+    return command
+
+
+def _poisson_command(blend: dict[str, Any]) -> list[str]:
+    files = (_shown(IMAGES / blend[side]) for side in ("source", "mask", "destination"))
+    return ["poisson", *files, "--at", "{},{}".format(*blend["mask_on_destination"])]
+
+
+def run_operation(
+    operation: Operation, env: dict[str, str], progress: Progress, bar: TaskID
+) -> float:
+    """Run an operation's commands, moving its bar as jobs end; the seconds that they took.
+
+    Raises:
+        DemoError: an image was not processed.
+    """
+    started = time.monotonic()
+    for arguments in operation.commands:
+        command = ["agewell", "enqueue", *arguments, "--out", str(operation.folder)]
+        progress.console.print(f"[dim]$ {escape(shlex.join(command))}[/]")
+        for made in _run_command(command, env):
+            progress.advance(bar, made)
+    done = progress.tasks[bar].completed
+    if done != operation.images:
+        raise DemoError(f"{operation.title}: {done:.0f} of {operation.images} images were made")
+    return time.monotonic() - started
+
+
+def _run_command(command: Sequence[str], env: dict[str, str]) -> Iterator[int]:
+    """Run a command with --json; yields the number of files that each job made.
+
+    Raises:
+        DemoError: it exits with another code than 0, or does not end in time.
+    """
+    with (
+        tempfile.TemporaryFile("w+") as complaints,
+        subprocess.Popen(
+            [AGEWELL, *command[1:], "--json"], stdout=subprocess.PIPE, stderr=complaints, env=env
+        ) as process,
+    ):
+        limit = threading.Timer(COMMAND_TIMEOUT_S, process.kill)
+        limit.start()
+        try:
+            for line in process.stdout or ():
+                yield len(json.loads(line).get("files", ()))
+            status = process.wait()
+        finally:
+            limit.cancel()
+            process.terminate()  # where we were interrupted; it has ended otherwise
+        complaints.seek(0)
+        if status:
+            text = complaints.read().strip()
+            raise DemoError(f"`{shlex.join(command)}` ended with {status}:\n{text}")
+
+
+def make_pictures(blends: dict[str, Any], out: Path) -> Path:
+    """Write the contact sheet and the picture of the Poisson blends; the former's path."""
+    alpha, poisson = (
+        [_done(blends[name], main, out / folder, op) for name in names]
+        for names, main, folder, op in (
+            (("alpha_own", "alpha_mask"), "foreground", "blend", "alpha_blend"),
+            (("poisson", "poisson_bird"), "source", "poisson", "poisson_blend"),
+        )
+    )
+    hsv = [(IMAGES / f"{name}.jpg", out / "hsv" / f"{name}.hsv.png") for name in HSV_ON_SHEET]
+    save_jpeg(out / "poisson.jpg", poisson_picture(poisson))
+    return save_jpeg(out / "contact-sheet.jpg", contact_sheet(hsv, alpha, poisson))
+
+
+def _done(blend: dict[str, Any], main: str, folder: Path, op: str) -> Blend:
+    files = {field: IMAGES / name for field, name in blend.items() if field in Blend.FIELDS}
+    x, y = blend.get("mask_on_destination", (0, 0))
+    return Blend(files, (x, y), result=folder / f"{files[main].stem}.{op}.png")
+
+
+def _table(planned: Sequence[Operation], seconds: Sequence[float]) -> Table:
+    table = Table("operation", box=None, pad_edge=False)
+    for heading in ("images", "seconds", "images/s"):
+        table.add_column(heading, justify="right")
+    table.add_column("output")
+    for each, took_s in zip(planned, seconds, strict=True):
+        rate = f"{each.images / took_s:.1f}"
+        where = escape(str(each.folder))
+        table.add_row(each.title, str(each.images), f"{took_s:.1f}", rate, where)
+    return table
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), console=console
+    )
+
+
+def _shown(path: Path) -> str:
+    """A path as one would type it here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+if __name__ == "__main__":
+    main()
