@@ -56,7 +56,7 @@ def direct_poisson(source, mask, destination, gradient="src", on_source=(0, 0), 
         (-np.ones(len(rows)), (rows, columns)), shape=(len(ys), len(ys))
     )
     matrix = (4 * scipy.sparse.eye_array(len(ys)) + off_diagonal).tocsc()
-    result[ys, xs] = scipy.sparse.linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A").solve(right_side)
+    result[ys, xs] = scipy.sparse.linalg.splu(matrix).solve(right_side)
     return result
 
 

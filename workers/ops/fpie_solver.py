@@ -163,7 +163,7 @@ _QUIET_TAICHI = {
     "ENABLE_TAICHI_HEADER_PRINT": "0",
     "TI_LOG_LEVEL": "error",
     "TI_SKIP_VERSION_CHECK": "ON",  # it asks a server, and writes under ~/.cache
-    "TI_OFFLINE_CACHE": "0",  # compiled kernels under ~/.cache
+    "TI_OFFLINE_CACHE": "0",  # compiled kernels under ~/.cache; an empty directory stays
 }
 _TAICHI = _Taichi()
 _SWEEPS: dict[str, Callable[[int], Sweep]] = {
