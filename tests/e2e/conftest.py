@@ -1,0 +1,69 @@
+"""One stack for all tests that kill nothing, and files for it to work on."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.e2e.stack import Stack, started, state_directory
+
+PHOTOS = Path(__file__).parents[2] / "examples" / "images"
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """A stack that runs one job at a time; its end is tested as well: clean, and of all of it."""
+    with state_directory() as folder, started(folder, CONCURRENCY=1) as running:
+        yield running
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    return PHOTOS
+
+
+@pytest.fixture(scope="session")
+def long_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """64 photos of 12 megapixels: about half a minute of work for one core."""
+    folder = tmp_path_factory.mktemp("long")
+    photo = cv2.imread(str(PHOTOS / "morskie-oko.jpg"))
+    first = folder / "00.jpg"
+    cv2.imwrite(str(first), cv2.resize(photo, (4000, 3000)))
+    for number in range(1, 64):
+        (folder / f"{number:02}.jpg").hardlink_to(first)
+    return folder
+
+
+@pytest.fixture
+def long_job(stack: Stack, long_folder: Path) -> Iterator[str]:
+    """A job that keeps the one worker process busy; it is cancelled at the end."""
+    [job_id] = stack.enqueue("hsv", long_folder, "--images-per-job", 64, "--priority", 0)
+    stack.wait_running(job_id)
+    yield job_id
+    stack.run("cancel", job_id)
+    stack.wait_ended([job_id])
+
+
+@pytest.fixture
+def small_folder(tmp_path: Path) -> Path:
+    """Eight small images, no two alike."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    for number in range(8):
+        values = np.random.default_rng(number).integers(0, 256, (30, 40, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), values)
+    return folder
+
+
+@pytest.fixture
+def two_folders(tmp_path: Path, photos: Path) -> tuple[Path, Path]:
+    """Two folders with different photos of the same name."""
+    folders = tmp_path / "first", tmp_path / "second"
+    for folder, photo in zip(folders, ("bird.jpg", "jellyfish.jpg"), strict=True):
+        folder.mkdir()
+        shutil.copy(photos / photo, folder / "photo.jpg")
+    return folders

@@ -1,0 +1,57 @@
+"""Jobs as any program may send them: plain JSON values, made without agewell's own code."""
+
+import base64
+import hashlib
+from typing import Any
+
+from tests.e2e.stack import Stack
+from tests.image_files import file_of
+
+ANSWER_TIMEOUT_S = 60.0
+
+Document = dict[str, Any]
+
+
+def _reference(uri: str, data: bytes, name: str) -> Document:
+    return {
+        "uri": uri,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "size_bytes": len(data),
+        "media_type": "image/png",
+        "name": name,
+    }
+
+
+def inline(data: bytes, name: str = "image.png") -> Document:
+    """An image that rides in the message itself (RFC 2397)."""
+    encoded = base64.b64encode(data).decode()
+    return _reference(f"data:image/png;base64,{encoded}", data, name)
+
+
+def stored(stack: Stack, data: bytes, name: str = "image.png") -> Document:
+    """An image that lies in Redis."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    stack.redis.set(f"agewell:blob:{sha256}", data, ex=3600)
+    return _reference(f"redis:{sha256}", data, name)
+
+
+def hsv_job(*images: Document, **more: Any) -> Document:
+    return {"op": "hsv", "items": [{"image": image} for image in images], **more}
+
+
+def good_job() -> Document:
+    return hsv_job(inline(file_of("PNG")))
+
+
+def ask(stack: Stack, task: str, *args: Any, **kwargs: Any) -> Any:
+    """Send a task and wait for its answer, as a program with Celery alone would."""
+    result = stack.celery.send_task(task, args=args, kwargs=kwargs, queue="cv")
+    return result.get(timeout=ANSWER_TIMEOUT_S)
+
+
+def bytes_of(stack: Stack, image: Document) -> bytes:
+    """The bytes of a result, from the stack's own folder."""
+    root = stack.running["blob_url"].removeprefix("file://")
+    data = open(f"{root}/{image['sha256'][:2]}/{image['sha256']}", "rb").read()
+    assert hashlib.sha256(data).hexdigest() == image["sha256"]
+    return data

@@ -1,0 +1,218 @@
+"""`agewell up` as a user starts it: the installed command, in a state directory of its own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import celery
+import psutil
+import redis
+
+COMMAND = Path(sys.executable).parent / "agewell"
+READY_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 60.0
+CALL_TIMEOUT_S = 120.0
+AWAY = (redis.ConnectionError, redis.exceptions.BusyLoadingError)
+
+Found = TypeVar("Found")
+
+
+def until(look: Callable[[], Found], timeout_s: float, what: Callable[[], object]) -> Found:
+    """Ask again and again until the answer is a true value, and return that."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what()}"
+        time.sleep(0.05)
+    return found
+
+
+def environment(state_dir: Path, **settings: object) -> dict[str, str]:
+    """This process's environment, with these settings of agewell and no others."""
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("AGEWELL_")}
+    ours = {"STATE_DIR": state_dir, "FLOWER_PORT": 0} | settings
+    return plain | {f"AGEWELL_{name}": str(value) for name, value in ours.items()}
+
+
+def agewell(
+    *args: object, env: Mapping[str, str], timeout_s: float = CALL_TIMEOUT_S
+) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end; whatever goes wrong in it, it never shows a traceback."""
+    done = subprocess.run(
+        [str(COMMAND), *map(str, args)],
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+def is_gone(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+class Stack:
+    """A running `agewell up`, and every way to ask it something."""
+
+    def __init__(self, state_dir: Path, **settings: object) -> None:
+        self.state_dir = state_dir
+        self.env = environment(state_dir, **settings)
+        # Outside of the state directory: a second life on the same one writes to another file.
+        handle, name = tempfile.mkstemp(prefix="aw-", suffix=".log")
+        self._log = Path(name)
+        with open(handle, "wb") as log:
+            self.process = subprocess.Popen(
+                [str(COMMAND), "up"], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    @property
+    def said(self) -> str:
+        """What `agewell up` has written so far, on stdout and on stderr."""
+        return self._log.read_text()
+
+    def wait_said(self, text: str, times: int = 1, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Wait until `agewell up` has written something so many times."""
+
+        def written() -> bool:
+            assert self.process.poll() is None, self.said
+            return self.said.count(text) >= times
+
+        until(written, timeout_s, lambda: f"{times} times {text!r} in\n{self.said}")
+
+    def run(self, *args: object, **settings: object) -> subprocess.CompletedProcess[str]:
+        """Run a command beside the stack, with further settings."""
+        return agewell(*args, env=self.env | {f"AGEWELL_{k}": str(v) for k, v in settings.items()})
+
+    def ok(self, *args: object, **settings: object) -> subprocess.CompletedProcess[str]:
+        """Run a command that must succeed."""
+        done = self.run(*args, **settings)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def documents(self, *args: object) -> list[dict[str, Any]]:
+        """Run a command with --json; its documents, whatever its exit status."""
+        return [json.loads(line) for line in self.run(*args, "--json").stdout.splitlines()]
+
+    def enqueue(self, *args: object) -> list[str]:
+        """Enqueue without waiting; the ids of the jobs."""
+        return [each["id"] for each in self.documents("enqueue", *args)]
+
+    def jobs(self, ids: Iterable[str]) -> list[dict[str, Any]]:
+        """What `agewell status` says of jobs."""
+        return self.documents("status", *ids)
+
+    def states(self, ids: Iterable[str]) -> list[str | None]:
+        """The states of jobs, in one round trip; empty while Redis is away."""
+        pipe = self.redis.pipeline()
+        for each in ids:
+            pipe.hget(f"agewell:job:{each}", "state")
+        try:
+            return [state and state.decode() for state in pipe.execute()]
+        except AWAY:
+            return []
+
+    def wait_ended(self, ids: Iterable[str], timeout_s: float = 60.0) -> list[dict[str, Any]]:
+        """Wait until every job has ended; what `agewell status` says then."""
+        ids = list(ids)
+
+        def all_ended() -> bool:
+            states = self.states(ids)
+            return bool(states) and set(states) <= {"done", "failed", "cancelled"}
+
+        until(all_ended, timeout_s, lambda: f"{len(ids)} jobs end: {self.states(ids)}")
+        return self.jobs(ids)
+
+    def wait_running(self, job_id: str, timeout_s: float = 60.0) -> None:
+        """Wait until a job runs."""
+        until(lambda: self.states([job_id]) == ["running"], timeout_s, lambda: f"{job_id} runs")
+
+    @property
+    def running(self) -> dict[str, Any]:
+        """The record that lets other commands find this stack."""
+        found: dict[str, Any] = json.loads((self.state_dir / "running.json").read_text())
+        return found
+
+    @cached_property
+    def redis(self) -> redis.Redis:
+        """A client of the embedded Redis."""
+        return redis.Redis.from_url(self.running["redis_url"])
+
+    @cached_property
+    def celery(self) -> celery.Celery:
+        """A Celery app as a program of somebody else's would make it."""
+        path = self.redis.connection_pool.connection_kwargs["path"]
+        url = f"redis+socket://{path}"
+        return celery.Celery("somebody-else", broker=url, backend=url, set_as_current=False)
+
+    @property
+    def worker(self) -> psutil.Process:
+        """The cv worker's parent process."""
+        children = psutil.Process(self.process.pid).children()
+        [found] = [each for each in children if "-Q cv" in " ".join(each.cmdline())]
+        return found
+
+    @property
+    def pool(self) -> list[psutil.Process]:
+        """The cv worker's processes that run jobs."""
+        return [each for each in self.worker.children() if "spawn_main" in " ".join(each.cmdline())]
+
+    @property
+    def family(self) -> list[psutil.Process]:
+        """Every process below `agewell up`."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def stop(self) -> None:
+        """End as Ctrl-C does: with status 0, and without leaving a process behind."""
+        family = self.family
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(STOP_TIMEOUT_S) == 0, self.said
+        until(lambda: all(map(is_gone, family)), 10, lambda: f"nothing is left of {family}")
+        assert "Traceback" not in self.said
+
+    def end(self) -> None:
+        """End whatever is left, however a test went."""
+        if self.process.poll() is None:
+            family = self.family
+            self.process.kill()
+            self.process.wait()
+            for each in family:
+                if not is_gone(each):
+                    each.kill()
+        self._log.unlink(missing_ok=True)
+
+
+@contextmanager
+def state_directory() -> Iterator[Path]:
+    """A folder whose path leaves room for a unix socket's name."""
+    folder = Path(tempfile.mkdtemp(prefix="aw-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def started(state_dir: Path, **settings: object) -> Iterator[Stack]:
+    """A stack that is ready; nothing of it is left afterwards, whatever happens."""
+    stack = Stack(state_dir, **settings)
+    try:
+        stack.wait_said("all ready")
+        yield stack
+    finally:
+        stack.end()

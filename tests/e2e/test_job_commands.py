@@ -1,0 +1,173 @@
+"""What a user does with jobs: status, result, queues, names of outputs, JSON."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.e2e.stack import Stack, until
+
+LISTS = ["cv", *(f"cv\x06\x16{level}" for level in range(1, 10))]  # kombu's, by level
+
+
+def test_json_is_one_document_a_job_on_stdout(stack: Stack, small_folder: Path, tmp_path: Path):
+    done = stack.ok(
+        *("enqueue", "hsv", small_folder, "--images-per-job", 3, "--json", "--out", tmp_path / "out")
+    )  # fmt: skip
+    documents = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [document["state"] for document in documents] == ["done"] * 3
+    assert sorted(len(document["items"]) for document in documents) == [2, 3, 3]
+    files = [Path(file) for document in documents for file in document["files"]]
+    assert sorted(files) == sorted((tmp_path / "out").iterdir())
+    for document in documents:
+        assert [item["image"]["name"] for item in document["items"]] == [
+            Path(file).name for file in document["files"]
+        ]
+
+
+def test_without_wait_the_ids_are_printed_one_a_line(stack: Stack, small_folder: Path):
+    done = stack.ok("enqueue", "hsv", small_folder, "--images-per-job", 1)
+    ids = done.stdout.splitlines()
+    assert len(set(ids)) == 8
+    assert all(job["state"] == "done" for job in stack.wait_ended(ids))
+
+
+def test_images_per_job_decides_how_many_jobs_there_are(stack: Stack, small_folder: Path):
+    for per_job, jobs in {1: 8, 3: 3, 8: 1, 64: 1}.items():
+        ids = stack.enqueue("hsv", small_folder, "--images-per-job", per_job)
+        assert len(ids) == jobs
+        assert sum(job["items"] for job in stack.wait_ended(ids)) == 8
+    for outside in (0, 65):
+        assert (
+            stack.run("enqueue", "hsv", small_folder, "--images-per-job", outside).returncode == 2
+        )
+
+
+def test_small_images_share_a_job_unless_told_otherwise(stack: Stack, small_folder: Path):
+    assert len(stack.enqueue("hsv", small_folder)) == 1
+
+
+def test_files_of_one_name_from_two_folders_are_both_written(
+    stack: Stack, two_folders: tuple[Path, Path], tmp_path: Path
+):
+    out = tmp_path / "out"
+    stack.ok("enqueue", "hsv", *two_folders, "--images-per-job", 1, "--out", out)
+    names = {"photo.hsv.png", "photo.hsv-2.png"}
+    assert {path.name for path in out.iterdir()} == names
+    expected = [
+        cv2.cvtColor(cv2.imread(str(folder / "photo.jpg")), cv2.COLOR_BGR2HSV)
+        for folder in two_folders
+    ]
+    found = [cv2.imread(str(out / name)) for name in names]
+    for image in expected:
+        assert any(np.array_equal(image, other) for other in found)
+
+
+def test_results_keep_their_place_below_the_folder(stack: Stack, photos: Path, tmp_path: Path):
+    deep = tmp_path / "photos" / "trip" / "day one"
+    deep.mkdir(parents=True)
+    (deep / "bird.jpg").write_bytes((photos / "bird.jpg").read_bytes())
+    stack.ok("enqueue", "hsv", tmp_path / "photos", "--out", tmp_path / "out")
+    assert (tmp_path / "out" / "trip" / "day one" / "bird.hsv.png").is_file()
+
+
+def test_status_tells_how_a_job_went(stack: Stack, small_folder: Path):
+    [job_id] = stack.enqueue("hsv", small_folder, "--priority", "low")
+    [job] = stack.wait_ended([job_id])
+    assert (job["op"], job["state"], job["level"]) == ("hsv", "done", 7)
+    assert (job["items"], job["items_failed"]) == (8, 0)
+    assert job["enqueued_at"] <= job["started_at"] <= job["ended_at"]
+
+
+def test_the_status_table_names_the_job_in_full(stack: Stack, small_folder: Path):
+    [job_id] = stack.enqueue("hsv", small_folder, "--priority", "low")
+    stack.wait_ended([job_id])
+    table = stack.ok("status", job_id).stdout
+    for word in (job_id, "hsv", "7 low", "done"):
+        assert word in table
+
+
+def test_an_unknown_job_is_named(stack: Stack):
+    for command in (["status"], ["cancel"], ["result", "--out", "nowhere"]):
+        done = stack.run(*command, "no-such-job")
+        assert done.returncode == 1
+        assert "no-such-job is unknown" in done.stderr
+    assert not Path("nowhere").exists()
+
+
+def test_result_writes_one_image_to_a_file(stack: Stack, photos: Path, tmp_path: Path):
+    [job_id] = stack.enqueue("hsv", photos / "bird.jpg")
+    stack.wait_ended([job_id])
+    out = tmp_path / "mine.png"
+    done = stack.ok("result", job_id, "--out", out)
+    assert done.stdout.strip() == str(out)
+    expected = cv2.cvtColor(cv2.imread(str(photos / "bird.jpg")), cv2.COLOR_BGR2HSV)
+    np.testing.assert_array_equal(cv2.imread(str(out)), expected)
+
+
+def test_result_writes_several_images_to_a_folder(stack: Stack, small_folder: Path, tmp_path: Path):
+    [job_id] = stack.enqueue("hsv", small_folder)
+    stack.wait_ended([job_id])
+    out = tmp_path / "out"
+    [document] = stack.documents("result", job_id, "--out", out)
+    assert [Path(file).name for file in document["files"]] == [f"{n}.hsv.png" for n in range(8)]
+    for number in range(8):
+        expected = cv2.cvtColor(
+            cv2.imread(str(small_folder / f"{number}.png")), cv2.COLOR_BGR2HSV
+        )  # fmt: skip
+        np.testing.assert_array_equal(cv2.imread(str(out / f"{number}.hsv.png")), expected)
+
+
+def test_a_result_can_be_fetched_twice(stack: Stack, photos: Path, tmp_path: Path):
+    [job_id] = stack.enqueue("hsv", photos / "bird.jpg")
+    stack.wait_ended([job_id])
+    for name in ("one.png", "two.png"):
+        stack.ok("result", job_id, "--out", tmp_path / name)
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+def test_a_job_without_a_result_yet_says_so(stack: Stack, long_job: str, tmp_path: Path):
+    done = stack.run("result", long_job, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "no result yet: running" in done.stderr
+
+
+def test_queues_counts_what_waits_as_redis_does(stack: Stack, long_job: str, small_folder: Path):
+    ids = [
+        job_id
+        for level in ("0", "normal", "bulk")
+        for job_id in stack.enqueue("hsv", small_folder, "-p", level, "--images-per-job", 2)
+    ]
+
+    # A level may change while a job waits, so that the lists and the command must agree on it.
+    def read() -> tuple[list[int], list[int], dict]:
+        before = [stack.redis.llen(name) for name in LISTS]
+        [queue] = [each for each in stack.documents("queues") if each["queue"] == "cv"]
+        return before, [stack.redis.llen(name) for name in LISTS], queue
+
+    before, after, queue = until(
+        lambda: found if (found := read())[0] == found[1] else None, 30, lambda: "a quiet moment"
+    )
+    assert before == after
+    assert [level["waiting"] for level in queue["levels"]] == before
+    assert sum(before) == 12
+    assert queue["reserved"] == 1
+    assert all(0 <= level["oldest_wait_s"] < 60 for level in queue["levels"] if level["waiting"])
+    stack.ok("cancel", *ids)
+
+
+def test_the_queues_table_shows_the_levels_that_hold_jobs(
+    stack: Stack, long_job: str, small_folder: Path
+):
+    ids = stack.enqueue("hsv", small_folder, "--priority", "urgent", "--images-per-job", 2)
+    [row] = [line for line in stack.ok("queues").stdout.splitlines() if line.startswith("cv ")]
+    assert row.split()[:4] == ["cv", "0", "urgent", "4"]
+    stack.ok("cancel", *ids)
+
+
+@pytest.mark.parametrize(("spelling", "level"), [("urgent", 0), ("0", 0), ("bulk", 9), ("4", 4)])
+def test_a_priority_is_a_name_or_a_digit(stack: Stack, photos: Path, spelling: str, level: int):
+    ids = stack.enqueue("hsv", photos / "bird.jpg", "--priority", spelling)
+    assert [job["level"] for job in stack.wait_ended(ids)] == [level]
