@@ -1,0 +1,103 @@
+"""What does enqueueing 10,000 files of 100 KB cost over a bare loop that reads, hashes and sets?
+
+The bare loop reads each file, takes its SHA-256 and sets it in Redis with a time to live, in
+pipelines of the same size as ours. Ours checks each file, makes references and jobs of as many
+images as it chooses, writes the ledger, and publishes. No worker runs; both write to the same Redis.
+"""
+
+import hashlib
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import redis
+
+from benchmarks.report import Spread, report
+from producer.files import expand
+from producer.submit import Submitter
+from shared.blobs import PUT_CHUNK_BYTES, Blobs
+from shared.celery_app import make_app
+from shared.embedded_redis import embedded_redis
+from shared.ledger import Ledger
+from shared.messages import HsvItem, HsvJob
+from shared.redis_client import connect
+from shared.settings import Settings
+
+FILES = 10_000
+FILE_BYTES = 100_000
+ROUNDS = 3
+
+
+def make_files(folder: Path) -> None:
+    """Write files of random bytes behind a JPEG's first ones, in folders of a thousand."""
+    for number in range(FILES):
+        path = folder / f"{number // 1000}" / f"{number:05}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"\xff\xd8\xff" + os.urandom(FILE_BYTES - 3))
+
+
+def time_bare(client: redis.Redis, folder: Path, ttl_s: int) -> float:
+    """Files per second of the bare loop."""
+    started = time.perf_counter()
+    pipe = client.pipeline(transaction=False)
+    pending = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            data = Path(parent, name).read_bytes()
+            pipe.set(hashlib.sha256(data).hexdigest(), data, ex=ttl_s)
+            pending += len(data)
+            if pending >= PUT_CHUNK_BYTES:
+                pipe.execute()
+                pending = 0
+    pipe.execute()
+    return FILES / (time.perf_counter() - started)
+
+
+def time_ours(settings: Settings, client: redis.Redis, folder: Path) -> tuple[float, int]:
+    """Files per second of ours, and the jobs that they became."""
+    started = time.perf_counter()
+    submitter = Submitter(
+        make_app(settings),
+        Blobs(settings, client),
+        Ledger(client, settings.result_ttl_s),
+        settings,
+        make_job=lambda refs: HsvJob(items=tuple(HsvItem(**each) for each in refs)),
+        level=5,
+    )
+    sources = ({"image": file} for file in expand([str(folder)]))
+    sent = list(submitter.submit(sources, None))
+    assert sum(job.items for job in sent) == FILES
+    return FILES / (time.perf_counter() - started), len(sent)
+
+
+def main() -> None:
+    """In turn, on an empty Redis each time."""
+    rounds = []
+    with (
+        tempfile.TemporaryDirectory(prefix="aw-") as state,
+        tempfile.TemporaryDirectory() as files,
+        embedded_redis(Path(state)) as server,
+    ):
+        make_files(Path(files))
+        settings = Settings(redis_url=server.url, blob_url="redis")
+        client = connect(settings)
+        for _ in range(ROUNDS + 1):
+            client.flushall()
+            bare = time_bare(client, Path(files), settings.blob_ttl_s)
+            client.flushall()
+            ours, jobs = time_ours(settings, client, Path(files))
+            rounds.append((ours, bare))
+    rounds = rounds[1:]  # the first warms up
+    row = {
+        "files": f"{FILES:,} of {FILE_BYTES:,} bytes",
+        "jobs": jobs,
+        "agewell, files/s": Spread(tuple(ours for ours, _ in rounds)),
+        "bare loop, files/s": Spread(tuple(bare for _, bare in rounds)),
+        "ratio": Spread(tuple(ours / bare for ours, bare in rounds)),
+    }
+    report("enqueue", "Enqueueing over a bare loop of read, hash, set", [row])
+
+
+if __name__ == "__main__":
+    main()

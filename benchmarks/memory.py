@@ -1,0 +1,75 @@
+"""Does a cv worker's resident memory stay flat over 2,000 jobs of 1080p?
+
+Resident memory of the worker and its pool is sampled as each result comes in; the mean over the
+last 500 jobs is held against the mean over jobs 500 to 1,000.
+"""
+
+import os
+import statistics
+import tempfile
+from itertools import cycle, islice
+from pathlib import Path
+
+import psutil
+
+from benchmarks.report import report
+from benchmarks.stack import running_stack
+from benchmarks.system import make_images
+from producer.collect import Collector
+from producer.files import expand
+from producer.session import Session
+from producer.submit import Submitter
+from shared.messages import HsvItem, HsvJob
+
+JOBS = 2000
+IMAGES = 100
+
+
+def cv_worker() -> psutil.Process:
+    """The process that `agewell up` runs as the cv worker."""
+    for process in psutil.Process(os.getpid()).children(recursive=True):
+        if "workers.app" in process.cmdline():
+            return process
+    raise RuntimeError("no cv worker runs")
+
+
+def resident_mib(worker: psutil.Process) -> float:
+    """Resident memory of a worker and of its pool."""
+    family = [worker, *worker.children(recursive=True)]
+    return sum(process.memory_info().rss for process in family) / 2**20
+
+
+def sample(session: Session, folder: Path) -> list[float]:
+    """Run the jobs; the worker's memory in MiB after each."""
+    submitter = Submitter(
+        session.app,
+        session.blobs,
+        session.ledger,
+        session.settings,
+        make_job=lambda refs: HsvJob(items=tuple(HsvItem(**each) for each in refs)),
+        level=5,
+    )
+    files = islice(cycle(list(expand([str(folder)]))), JOBS)
+    sent = list(submitter.submit(({"image": file} for file in files), images_per_job=1))
+    worker = cv_worker()
+    outcomes = Collector(session.app, session.client, session.settings)
+    return [resident_mib(worker) for _ in outcomes.outcomes(job.job_id for job in sent)]
+
+
+def main() -> None:
+    """One run."""
+    with tempfile.TemporaryDirectory() as images, running_stack() as (session, _):
+        make_images(Path(images), (1920, 1080), IMAGES)
+        samples = sample(session, Path(images))
+    early, late = statistics.mean(samples[500:1000]), statistics.mean(samples[1500:])
+    row = {
+        "jobs": len(samples),
+        "MiB, jobs 500-1,000": early,
+        "MiB, last 500": late,
+        "growth, %": 100 * (late / early - 1),
+    }
+    report("memory", "Resident memory of the cv worker and its pool", [row])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""How every benchmark reports: a table for people, JSON for programs, the machine named in both."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+OUTPUT = Path("bench-output")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Several measurements of one figure."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The figure to quote."""
+        return statistics.median(self.values)
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g} ({min(self.values):.3g}-{max(self.values):.3g})"
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "commit": commit.stdout.strip() or None,
+    }
+
+
+def report(name: str, title: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Print a table, and write the same as bench-output/<name>.json."""
+    table = Table(title=title, title_justify="left")
+    for heading in rows[0]:
+        table.add_column(heading, justify="left" if isinstance(rows[0][heading], str) else "right")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    Console(soft_wrap=True).print(table)
+    OUTPUT.mkdir(exist_ok=True)
+    document = {"name": name, "machine": machine(), "rows": rows}
+    path = OUTPUT / f"{name}.json"
+    path.write_text(json.dumps(document, indent=2, default=_plain) + "\n")
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Spread):
+        return {"median": value.median, "values": value.values}
+    return str(value)

@@ -1,0 +1,111 @@
+"""How near does the whole system come to a bare loop of the same work on the same cores?
+
+The bare loop is one process a core, each of which reads files, decodes, converts and encodes them
+with OpenCV alone: no queue, no checks, no storage. The system does the same through `enqueue`,
+Redis, Celery workers and the blob store, up to the last result's record. They run in turn.
+"""
+
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks.report import Spread, report
+from benchmarks.stack import running_stack
+from producer.collect import Collector
+from producer.files import expand
+from producer.session import Session
+from producer.submit import Submitter
+from shared.messages import HsvItem, HsvJob
+from shared.settings import usable_cores
+
+PHOTOS = Path(__file__).parent.parent / "examples" / "images"
+ROUNDS = 5
+
+
+def make_images(folder: Path, size: tuple[int, int], count: int) -> list[Path]:
+    """Write JPEGs of one size, cut from the example photos so that no two are the same."""
+    photos = [cv2.imread(str(path)) for path in sorted(PHOTOS.glob("*.jpg"))]
+    random = np.random.default_rng(1)
+    paths = []
+    for number in range(count):
+        photo = photos[number % len(photos)]
+        height, width = photo.shape[:2]
+        x, y = (int(random.integers(0, side // 4)) for side in (width, height))
+        image = cv2.resize(photo[y:, x:], size, interpolation=cv2.INTER_CUBIC)
+        paths.append(folder / f"{number:05}.jpg")
+        cv2.imwrite(str(paths[-1]), image, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    return paths
+
+
+def work_barely(path: Path) -> int:
+    """Read, decode, convert, encode; the least that the work can be."""
+    cv2.setNumThreads(1)
+    image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    ok, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_BGR2HSV))
+    return len(data) if ok else 0
+
+
+def time_bare(pool: ProcessPoolExecutor, paths: list[Path]) -> float:
+    """Images per second of the bare loop."""
+    started = time.perf_counter()
+    chunk = max(1, len(paths) // (8 * usable_cores()))
+    assert all(pool.map(work_barely, paths, chunksize=chunk))
+    return len(paths) / (time.perf_counter() - started)
+
+
+def time_system(session: Session, folder: Path, count: int) -> float:
+    """Images per second from the first file read to the last result seen."""
+    started = time.perf_counter()
+    submitter = Submitter(
+        session.app,
+        session.blobs,
+        session.ledger,
+        session.settings,
+        make_job=lambda refs: HsvJob(items=tuple(HsvItem(**each) for each in refs)),
+        level=5,
+    )
+    files = islice(expand([str(folder)]), count)
+    sent = list(submitter.submit(({"image": file} for file in files), None))
+    collector = Collector(session.app, session.client, session.settings)
+    done = sum(len(each.items) for each in collector.outcomes(job.job_id for job in sent))
+    assert done == count
+    return count / (time.perf_counter() - started)
+
+
+def compare(pool: str, size: tuple[int, int], count: int) -> dict[str, object]:
+    """One row: a pool and a size of image against the bare loop, in turn."""
+    with (
+        tempfile.TemporaryDirectory() as images,
+        running_stack(pool=pool) as (session, _),
+        ProcessPoolExecutor(usable_cores(), mp_context=get_context("spawn")) as bare_pool,
+    ):
+        paths = make_images(Path(images), size, count)
+        run_bare = partial(time_bare, bare_pool, paths)
+        run_system = partial(time_system, session, Path(images), count)
+        run_bare(), run_system()  # warm up
+        pairs = [(run_system(), run_bare()) for _ in range(ROUNDS)]
+    return {
+        "images": f"{size[0]} x {size[1]}",
+        "pool": pool,
+        "system, images/s": Spread(tuple(system for system, _ in pairs)),
+        "bare loop, images/s": Spread(tuple(bare for _, bare in pairs)),
+        "ratio": Spread(tuple(system / bare for system, bare in pairs)),
+    }
+
+
+def main() -> None:
+    """Both sizes, both pools."""
+    sizes = [((1920, 1080), 100), ((256, 256), 2000)]
+    rows = [compare(pool, size, count) for size, count in sizes for pool in ("prefork", "threads")]
+    report("system", "HSV, JPEG in, PNG out: the whole system over a bare loop", rows)
+
+
+if __name__ == "__main__":
+    main()
