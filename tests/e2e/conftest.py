@@ -6,9 +6,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 
+from tests.e2e.messages import ask, bytes_of, good_job
+from tests.e2e.pixels import expected_hsv, same
 from tests.e2e.stack import Stack, started, state_directory
+from tests.image_files import file_of
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "images"
 
@@ -17,6 +21,29 @@ PHOTOS = Path(__file__).parents[2] / "examples" / "images"
 def stack() -> Iterator[Stack]:
     """A stack that runs one job at a time; its end is tested as well: clean, and of all of it."""
     with state_directory() as folder, started(folder, CONCURRENCY=1) as running:
+        yield running
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def first_process(stack: Stack) -> psutil.Process:
+    [process] = stack.pool
+    return process
+
+
+@pytest.fixture
+def unharmed(stack: Stack, first_process: psutil.Process) -> Iterator[None]:
+    """After the test a good job succeeds, and on the very process that ran the bad one."""
+    yield
+    answer = ask(stack, "cv.hsv", good_job())
+    assert same(bytes_of(stack, answer["items"][0]["image"]), expected_hsv(file_of("PNG")))
+    assert stack.pool == [first_process]
+
+
+@pytest.fixture(scope="session")
+def rough_stack() -> Iterator[Stack]:
+    """A stack for tests that kill parts of it; it still ends cleanly."""
+    with state_directory() as folder, started(folder, CONCURRENCY=2) as running:
         yield running
         running.stop()
 

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from pathlib import Path
 from typing import Any
 
 from tests.e2e.stack import Stack
@@ -51,7 +52,7 @@ def ask(stack: Stack, task: str, *args: Any, **kwargs: Any) -> Any:
 
 def bytes_of(stack: Stack, image: Document) -> bytes:
     """The bytes of a result, from the stack's own folder."""
-    root = stack.running["blob_url"].removeprefix("file://")
-    data = open(f"{root}/{image['sha256'][:2]}/{image['sha256']}", "rb").read()
+    root = Path(stack.running["blob_url"].removeprefix("file://"))
+    data = (root / image["sha256"][:2] / image["sha256"]).read_bytes()
     assert hashlib.sha256(data).hexdigest() == image["sha256"]
     return data

@@ -74,9 +74,8 @@ class Stack:
         self.state_dir = state_dir
         self.env = environment(state_dir, **settings)
         # Outside of the state directory: a second life on the same one writes to another file.
-        handle, name = tempfile.mkstemp(prefix="aw-", suffix=".log")
-        self._log = Path(name)
-        with open(handle, "wb") as log:
+        with tempfile.NamedTemporaryFile(prefix="aw-", suffix=".log", delete=False) as log:
+            self._log = Path(log.name)
             self.process = subprocess.Popen(
                 [str(COMMAND), "up"], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )

@@ -8,29 +8,13 @@ import numpy as np
 import pytest
 
 from tests.direct_poisson import direct_poisson
+from tests.e2e.pixels import over, read
 from tests.e2e.stack import Stack
 
 
 @pytest.fixture
 def blends(photos: Path) -> dict:
     return json.loads((photos / "blends.json").read_text())
-
-
-def read(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
-    image = cv2.imread(str(path), flags)
-    assert image is not None, path
-    return image
-
-
-def over(foreground, background, weight, at=(0, 0)) -> np.ndarray:
-    """The documented formula in float64; halves are rounded upwards."""
-    expected = background.astype(np.float64)
-    rows = slice(at[1], at[1] + len(foreground))
-    columns = slice(at[0], at[0] + foreground.shape[1])
-    under = expected[rows, columns]
-    weight = np.broadcast_to(weight, foreground.shape[:2])[..., None]
-    expected[rows, columns] = under + weight * (foreground - under)
-    return np.floor(expected + 0.5).astype(np.uint8)
 
 
 def test_hsv_of_a_folder_is_opencvs_in_every_pixel(stack: Stack, photos: Path, tmp_path: Path):
