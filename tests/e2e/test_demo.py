@@ -1,0 +1,115 @@
+"""The demo, as `make demo` runs it."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PHOTOS = ROOT / "examples" / "images"
+TIMEOUT_S = 120
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """What the demo has written: its folder, and its words."""
+    out, temporary = tmp_path_factory.mktemp("demo"), tmp_path_factory.mktemp("t")
+    done = subprocess.run(
+        [sys.executable, "examples/demo.py", "--out", str(out)],
+        cwd=ROOT,
+        # A setting of the user's own stack must not reach into the demo's.
+        env=os.environ
+        | {"TMPDIR": str(temporary), "COLUMNS": "200", "AGEWELL_REDIS_URL": "redis://nowhere:1/0"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(temporary.iterdir()) == [], "the private state directory is left"
+    return out, done.stdout
+
+
+def read(path: Path) -> np.ndarray:
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert image is not None, path
+    return image
+
+
+def test_every_photo_comes_back_as_opencv_converts_it(demo):
+    out, _ = demo
+    photos = sorted(PHOTOS.glob("*.jpg"))
+    assert [f"{photo.stem}.hsv.png" for photo in photos] == sorted(
+        path.name for path in (out / "hsv").iterdir()
+    )
+    for photo in photos:
+        expected = cv2.cvtColor(read(photo), cv2.COLOR_BGR2HSV)
+        assert np.array_equal(read(out / "hsv" / f"{photo.stem}.hsv.png"), expected)
+
+
+@pytest.mark.parametrize(
+    ("result", "background"),
+    [
+        ("blend/dahlia-cutout.alpha_blend.png", "morskie-oko.jpg"),
+        ("blend/canyon-day.alpha_blend.png", "canyon-night.jpg"),
+        ("poisson/jellyfish.poisson_blend.png", "snow-capped-mountain.jpg"),
+        ("poisson/bird.poisson_blend.png", "sunset-by-the-pier.jpg"),
+    ],
+)
+def test_each_blend_changes_a_part_of_its_background(demo, result, background):
+    out, _ = demo
+    made, before = read(out / result), read(PHOTOS / background)
+    assert made.shape == before.shape
+    assert 0.005 < np.any(made != before, axis=2).mean() < 0.9
+
+
+@pytest.mark.parametrize("name", ["contact-sheet.jpg", "poisson.jpg"])
+def test_the_pictures_are_small_files_and_the_docs_show_the_same(demo, name):
+    out, _ = demo
+    picture, in_docs = read(out / name), read(ROOT / "docs" / "images" / name)
+    assert (out / name).stat().st_size < 400_000
+    assert picture.shape == in_docs.shape
+    assert np.abs(picture.astype(int) - in_docs).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("operation", "images", "folder"),
+    [("BGR to HSV", 16, "hsv"), ("alpha blending", 2, "blend"), ("Poisson blending", 2, "poisson")],
+)
+def test_a_table_says_what_was_done_how_fast_and_where(demo, operation, images, folder):
+    out, said = demo
+    number = r"\d+\.\d"
+    where = re.escape(str(out / folder))
+    assert re.search(rf"^{operation}\s+{images}\s+{number}\s+{number}\s+{where}\s*$", said, re.M)
+
+
+def test_the_commands_are_shown_as_one_would_type_them(demo):
+    _, said = demo
+    assert "$ agewell enqueue hsv 'examples/images/*.jpg' --out " in said
+    assert said.count("$ agewell enqueue ") == 5
+
+
+def test_a_stack_that_cannot_start_ends_the_demo_with_its_reason(tmp_path):
+    out = tmp_path / "out"
+    program = (
+        "import sys; sys.argv = ['demo', '--out', sys.argv[1]]; sys.path.insert(0, 'examples');"
+        "import private_stack; private_stack.AGEWELL = '/bin/false'; import demo; demo.main()"
+    )
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(out)],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 1
+    assert "the demo failed: `agewell up` does not get ready" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert time.monotonic() - started < 30

@@ -1,0 +1,224 @@
+"""What README.md and docs/transport.md say is what the code does."""
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import redis
+import typer.main
+
+from producer.cli import app
+from producer.session import ExitCode
+from shared import errors
+from shared.embedded_redis import embedded_redis
+from shared.messages import ErrorInfo, ImageRef, JobResult, parse_job
+from shared.names import LEVEL_OF_NAME, QUEUE_OF_OP, TASK_OF_OP
+from shared.settings import PREFIX, Settings
+from tests.e2e.stack import Stack, started, state_directory
+
+ROOT = Path(__file__).parents[2]
+PHOTOS = ROOT / "examples" / "images"
+README = (ROOT / "README.md").read_text()
+TRANSPORT = (ROOT / "docs" / "transport.md").read_text()
+
+
+def blocks(page: str, *languages: str) -> list[str]:
+    """The code blocks of a page in some languages."""
+    found = re.findall(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return [text for language, text in found if language in languages]
+
+
+def table(page: str, heading: str) -> list[list[str]]:
+    """The cells of the table whose first heading this is, without its head."""
+    _, _, rest = page.partition(f"\n| {heading} |")
+    lines = rest.split("\n\n", 1)[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def commands(name: str) -> list[list[str]]:
+    """The arguments of every line of the README's shell blocks that runs a command."""
+    typed = "\n".join(blocks(README, "sh")).splitlines()
+    shown = "\n".join(blocks(README, "console")).splitlines()
+    typed += [line.removeprefix("$ ") for line in shown if line.startswith("$ ")]
+    parts = [shlex.split(part, comments=True) for line in typed for part in line.split(" && ")]
+    without_variables = [[w for w in part if not re.match(r"[A-Z_]+=", w)] for part in parts]
+    return [words[1:] for words in without_variables if words[:1] == [name]]
+
+
+def test_a_newcomer_has_processed_an_image_by_line_30():
+    first = "\n".join(README.splitlines()[:30])
+    for text in ("git clone", "make demo", "make test", "agewell up", "](docs/images/"):
+        assert text in first
+    assert re.search(r"^agewell enqueue hsv .* --out ", first, re.MULTILINE)
+
+
+def test_the_settings_table_names_every_setting_and_its_default():
+    written = {variable.strip("`"): default for variable, default, _ in table(README, "variable")}
+    computed = {"state_dir": "`~/.local/state/agewell`", "concurrency": "the number of cores"}
+    assert written == {
+        PREFIX + name.upper(): computed.get(name)
+        or ("unset" if field.default is None else f"`{field.default}`")
+        for name, field in Settings.model_fields.items()
+    }
+
+
+def test_the_state_directory_is_where_the_table_says(monkeypatch):
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.delenv("AGEWELL_STATE_DIR", raising=False)
+    assert Settings().state_dir == Path("~/.local/state/agewell").expanduser()
+
+
+@pytest.mark.parametrize("arguments", commands("agewell"), ids=" ".join)
+def test_every_command_in_the_readme_is_one_that_the_command_line_takes(arguments):
+    command: Any = typer.main.get_command(app)
+    while arguments and hasattr(command, "commands"):
+        assert arguments[0] in command.commands
+        command, arguments = command.commands[arguments[0]], arguments[1:]
+    command.make_context("agewell", list(arguments))  # parses, and runs nothing
+
+
+def test_the_readme_shows_every_command():
+    shown = {tuple(arguments[:2]) for arguments in commands("agewell")}
+    group: Any = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        for sub in getattr(command, "commands", [""]):
+            wanted = (name, sub) if sub else (name,)
+            assert any(found[: len(wanted)] == wanted for found in shown), wanted
+
+
+def test_every_target_in_the_readme_is_one_of_the_makefile():
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    shown = {target for arguments in commands("make") for target in arguments}
+    assert {"demo", "test", "install"} <= shown <= targets
+
+
+def test_the_exit_codes_are_those_of_the_command_line():
+    assert [int(code) for code, _ in table(README, "code")] == sorted(ExitCode)
+
+
+def test_the_levels_and_the_tasks_are_those_of_the_code():
+    for name, level in LEVEL_OF_NAME.items():
+        assert re.search(rf"`{name}`\s+{level}\b", README)
+    assert table(README, "operation") == [
+        [f"`{op}`", f"`{task.value}`", f"`{QUEUE_OF_OP[op].value}`"]
+        for op, task in TASK_OF_OP.items()
+    ]
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "docs/transport.md"])
+def test_every_link_into_the_project_leads_somewhere(page):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text())
+    assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
+def test_every_example_message_is_one_that_travels():
+    documents = [json.loads(block) for block in blocks(README + "\n" + TRANSPORT, "json")]
+    jobs, results, references = [], [], []
+    for document in documents:
+        if "uri" in document:
+            references.append(ImageRef.model_validate(document))
+        elif {"image", "error"} & document["items"][0].keys() and "info" in document["items"][0]:
+            results.append(JobResult.model_validate(document))
+        else:
+            jobs.append(parse_job(document))
+    assert {job.op for job in jobs} == set(TASK_OF_OP)
+    assert len(references) == 1
+    assert {type(item.error) for result in results for item in result.items} >= {ErrorInfo}
+
+
+def test_the_references_in_the_examples_are_those_of_the_example_images():
+    named = re.findall(
+        r'"sha256": "(\w+)",\s+"size_bytes": (\d+),.*?"name": "([^"]+)"', TRANSPORT, re.DOTALL
+    )
+    files = {path.name: path.read_bytes() for path in PHOTOS.iterdir()}
+    checked = 0
+    for sha256, size, name in named:
+        if (data := files.get(Path(name).name)) is not None:
+            assert (sha256, int(size)) == (hashlib.sha256(data).hexdigest(), len(data))
+            checked += 1
+    assert checked >= 6
+
+
+def test_the_page_on_transport_says_of_every_error_whose_it_is():
+    def leaves(base: type) -> set[str]:
+        below = set().union(*(leaves(sub) for sub in base.__subclasses__()))
+        return below or {base.__name__}
+
+    # Settings never meet a job; the others are groups of leaves.
+    expected = [leaves(each) for each in (errors.CallerError, errors.PassingError)]
+    written = [set(re.findall(r"`(\w+Error)`", row[1])) for row in table(TRANSPORT, "whose")]
+    assert written[:2] == [expected[0] - {"SettingsError"}, expected[1]]
+    assert written[2] == leaves(errors.InternalError)
+
+
+@pytest.fixture(scope="module")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack on a Redis that others reach by TCP, as the README's programs expect it."""
+    too_long_for_a_socket = tmp_path_factory.mktemp("redis") / ("x" * 100)
+    with (
+        embedded_redis(too_long_for_a_socket) as server,
+        state_directory() as folder,
+        started(folder, REDIS_URL=server.url) as stack,
+    ):
+        yield stack
+        stack.stop()
+
+
+def run_program(text: str, stack: Stack, folder: Path) -> str:
+    """Run a program of the README where the example images lie; what it prints."""
+    (folder / "examples").symlink_to(ROOT / "examples")
+    env = os.environ | {"REDIS_URL": stack.env["AGEWELL_REDIS_URL"]}
+    done = subprocess.run(
+        [sys.executable, "-c", text],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_program_with_an_image_inline_prints_the_result_that_the_readme_shows(
+    shared_stack, tmp_path
+):
+    inline, _ = blocks(README, "python")
+    [shown] = blocks(README, "json")
+    answer = json.loads(run_program(inline, shared_stack, tmp_path))
+    [item] = JobResult.model_validate(answer).items
+    # What a PNG's bytes are depends on the processor that zlib finds; its pixels do not.
+    [there] = JobResult.model_validate_json(shown).items
+    bytes_of = item.image.model_dump(include={"uri", "sha256", "size_bytes"})
+    there = there.model_copy(update={"image": there.image.model_copy(update=bytes_of)})
+    assert item == there
+    client = redis.Redis.from_url(shared_stack.env["AGEWELL_REDIS_URL"])
+    data = client.get(f"agewell:blob:{item.image.sha256}")
+    made = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    expected = cv2.cvtColor(cv2.imread(str(PHOTOS / "bird.jpg")), cv2.COLOR_BGR2HSV)
+    assert np.array_equal(made, expected)
+
+
+def test_the_program_with_images_in_redis_writes_its_result(shared_stack, tmp_path):
+    _, stored = blocks(README, "python")
+    said = run_program(stored, shared_stack, tmp_path)
+    [name] = [path.name for path in tmp_path.iterdir() if path.name != "examples"]
+    assert said.startswith(name)
+    assert "'converged': True" in said
+    blend = cv2.imread(str(tmp_path / name)).astype(int)
+    sunset = cv2.imread(str(PHOTOS / "sunset-by-the-pier.jpg")).astype(int)
+    assert blend.shape == sunset.shape
+    differs = np.abs(blend - sunset).max(axis=2) > 60  # the dark bird, not the JPEG's own noise
+    rows, columns = np.nonzero(differs)
+    assert set(rows) <= set(range(110, 110 + 160))
+    assert set(columns) <= set(range(840, 840 + 250))
