@@ -1,4 +1,4 @@
-"""`make demo`: the three operations on the photos beside this file, in about half a minute.
+"""`make demo`: the three operations on the photos beside this file, in under half a minute.
 
 Starts an `agewell up` of its own, sends the images through the command line as a user would,
 and makes a contact sheet of what comes back.
