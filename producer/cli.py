@@ -57,7 +57,7 @@ def status(ids: JobIds, as_json: Json = False) -> None:
         entries = [entry for entry in found.values() if entry is not None]
         if as_json:
             for entry in entries:
-                show.json_line(asdict(entry))
+                show.json_line(show.entry_document(entry))
         elif entries:
             show.out.print(show.status_table(entries))
         unknown = [job_id for job_id, entry in found.items() if entry is None]

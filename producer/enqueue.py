@@ -282,7 +282,8 @@ def _enqueue(
         _summarise(items, len(sent), failed, time.monotonic() - started, options)
     else:
         failed = 0
-        show.note(f"{items:,} images sent as {len(sent):,} jobs, {show.level_name(options.level)}")
+        images, jobs = show.count(items, "image"), show.count(len(sent), "job")
+        show.note(f"{images} sent as {jobs}, {show.level_name(options.level)}")
         if not options.as_json:
             show.job_ids(each.job_id for each in sent)
     code = ExitCode.SOME_FAILED if failed or submitter.bad_files else ExitCode.DONE

@@ -6,6 +6,7 @@ Results go to stdout, all else to stderr.
 import json
 import time
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -41,8 +42,9 @@ def status(name: str, message: str) -> None:
 
 
 def json_line(document: dict[str, Any]) -> None:
-    """One JSON document on one line of stdout."""
+    """One JSON document on one line of stdout, at once: a program may be reading along."""
     out.file.write(json.dumps(document) + "\n")
+    out.file.flush()
 
 
 def progress() -> Progress:
@@ -75,6 +77,11 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 job`, `1,000 jobs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def job_ids(ids: Iterable[str]) -> None:
@@ -113,7 +120,10 @@ def queues_table(queues: Iterable[QueueStatus]) -> Table:
 
 def status_table(entries: Iterable[Entry]) -> Table:
     """One row a job."""
-    table = Table("job", "operation", "level", "state", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("job", no_wrap=True, min_width=36)  # whole, to be copied
+    for heading in ("operation", "level", "state"):
+        table.add_column(heading)
     for heading in ("images", "failed", "waited", "ran"):
         table.add_column(heading, justify="right")
     table.add_column("error")
@@ -141,6 +151,12 @@ def _state(entry: Entry) -> str:
 
 def _between(start: float | None, end: float | None, now: float) -> float | None:
     return None if start is None else max(0.0, (end or now) - start)
+
+
+def entry_document(entry: Entry) -> dict[str, Any]:
+    """A ledger entry as JSON values, its id named as in every other document."""
+    fields = asdict(entry)
+    return {"id": fields.pop("job_id"), **fields}
 
 
 def outcome_document(outcome: Outcome) -> dict[str, Any]:
