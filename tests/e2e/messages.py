@@ -5,7 +5,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.stack import Stack
+from celery.states import READY_STATES
+
+from tests.e2e.stack import Stack, until
 from tests.image_files import file_of
 
 ANSWER_TIMEOUT_S = 60.0
@@ -44,10 +46,25 @@ def good_job() -> Document:
     return hsv_job(inline(file_of("PNG")))
 
 
+def send(stack: Stack, task: str, *args: Any, **kwargs: Any) -> str:
+    """Send a task as any Celery program does; its id."""
+    task_id: str = stack.celery.send_task(task, args=args, kwargs=kwargs, queue="cv").id
+    return task_id
+
+
 def ask(stack: Stack, task: str, *args: Any, **kwargs: Any) -> Any:
-    """Send a task and wait for its answer, as a program with Celery alone would."""
-    result = stack.celery.send_task(task, args=args, kwargs=kwargs, queue="cv")
-    return result.get(timeout=ANSWER_TIMEOUT_S)
+    """Send a task, wait for its answer, and return or raise that."""
+    return answer_to(stack, send(stack, task, *args, **kwargs))
+
+
+def answer_to(stack: Stack, task_id: str, timeout_s: float = ANSWER_TIMEOUT_S) -> Any:
+    """The answer to a task, by Celery's own reading of it."""
+    backend = stack.celery.backend
+    until(lambda: backend.get_state(task_id) in READY_STATES, timeout_s, lambda: "an answer")
+    answer = backend.get_result(task_id)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def bytes_of(stack: Stack, image: Document) -> bytes:

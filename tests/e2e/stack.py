@@ -161,10 +161,13 @@ class Stack:
 
     @property
     def worker(self) -> psutil.Process:
-        """The cv worker's parent process."""
-        children = psutil.Process(self.process.pid).children()
-        [found] = [each for each in children if "-Q cv" in " ".join(each.cmdline())]
-        return found
+        """The cv worker's parent process; waited for while it is being restarted."""
+
+        def find() -> list[psutil.Process]:
+            children = psutil.Process(self.process.pid).children()
+            return [each for each in children if "-Q cv" in " ".join(each.cmdline())]
+
+        return until(find, READY_TIMEOUT_S, lambda: self.said)[0]
 
     @property
     def pool(self) -> list[psutil.Process]:

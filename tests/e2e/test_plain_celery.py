@@ -13,7 +13,17 @@ import pytest
 from celery.exceptions import NotRegistered
 
 from shared.errors import BadJobError, BlobDamagedError, BlobMissingError
-from tests.e2e.messages import Document, ask, bytes_of, good_job, hsv_job, inline, stored
+from tests.e2e.messages import (
+    Document,
+    answer_to,
+    ask,
+    bytes_of,
+    good_job,
+    hsv_job,
+    inline,
+    send,
+    stored,
+)
 from tests.e2e.pixels import expected_hsv, over, same
 from tests.e2e.stack import Stack
 from tests.image_files import file_of, picture
@@ -69,9 +79,9 @@ def test_a_blend_by_a_plain_program_is_the_formula(stack: Stack):
 
 
 def test_what_a_plain_program_sends_shows_in_status_too(stack: Stack):
-    result = stack.celery.send_task("cv.hsv", args=[good_job()], queue="cv")
-    result.get(timeout=60)
-    [job] = stack.jobs([result.id])
+    task_id = send(stack, "cv.hsv", good_job())
+    answer_to(stack, task_id)
+    [job] = stack.jobs([task_id])
     assert (job["op"], job["state"], job["items"]) == ("hsv", "done", 1)
 
 

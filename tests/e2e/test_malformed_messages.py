@@ -1,0 +1,97 @@
+"""What Celery itself would stumble over: no worker ends, and no job behind it waits for ever."""
+
+import base64
+import json
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.messages import answer_to, good_job, send
+from tests.e2e.stack import Stack
+
+JOB_BEHIND_S = 30.0
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def message(**changes: object) -> str:
+    """An envelope as kombu writes it, but for these changes."""
+    envelope = {
+        "body": encoded("[[], {}, {}]"),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {"task": "cv.hsv", "id": str(uuid.uuid4())},
+        "properties": {
+            "delivery_tag": str(uuid.uuid4()),
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": "cv"},
+            "priority": 0,
+            "body_encoding": "base64",
+        },
+    }
+    return json.dumps(envelope | changes)
+
+
+NO_ENVELOPES: dict[str, str | bytes] = {
+    "no_json": "not json",
+    "no_text": b"\xff\xfe\x00",
+    "nothing": "",
+    "null": "null",
+    "a_number": "1",
+    "a_list": "[]",
+    "an_empty_object": "{}",
+    "no_properties": message(properties={}),
+    "no_base64": message(body="***"),
+    "no_body": message(body=None),
+}
+NO_TASKS = {
+    "unknown_content_type": message(**{"content-type": "text/nonsense"}),
+    "a_pickle": message(**{"content-type": "application/x-python-serialize"}),
+    "no_headers": message(headers={}),
+    "a_task_that_is_a_list": message(headers={"task": ["cv.hsv"], "id": "some-id"}),
+    "no_id": message(headers={"task": "cv.hsv"}),
+    "an_id_that_is_null": message(headers={"task": "cv.hsv", "id": None}),
+    "a_bad_time_limit": message(headers={"task": "cv.hsv", "id": "some-id", "timelimit": "x"}),
+    "a_bad_start": message(headers={"task": "cv.hsv", "id": "some-id", "eta": "soon"}),
+    "a_bad_end": message(headers={"task": "cv.hsv", "id": "some-id", "expires": "soon"}),
+    **{
+        f"a_body_of_{name}": message(body=encoded(text))
+        for name, text in {
+            "null": "null",
+            "a_number": "5",
+            "text": '"abc"',
+            "an_object": "{}",
+            "an_empty_list": "[]",
+            "one_part": "[1]",
+            "three_numbers": "[1, 2, 3]",
+            "no_options": "[[], {}, null]",
+            "no_json": "%%%",
+            "depth": "[" * 100_000,
+        }.items()
+    },
+}
+
+
+@pytest.fixture
+def clean(rough_stack: Stack) -> Iterator[None]:
+    """Whatever a failing test leaves is taken away, so that the next one can speak for itself."""
+    yield
+    rough_stack.redis.delete("cv", *rough_stack.redis.keys("*unacked*"))
+
+
+@pytest.mark.usefixtures("clean")
+@pytest.mark.parametrize("messages", [NO_ENVELOPES, NO_TASKS], ids=["no_envelopes", "no_tasks"])
+def test_a_job_behind_malformed_messages_is_done_by_the_same_worker(
+    rough_stack: Stack, messages: dict[str, str | bytes]
+):
+    worker = rough_stack.worker
+    for each in messages.values():
+        rough_stack.redis.lpush("cv", each)
+    answer = answer_to(rough_stack, send(rough_stack, "cv.hsv", good_job()), JOB_BEHIND_S)
+    assert answer["op"] == "hsv"
+    assert rough_stack.worker == worker
+    assert "cv worker  ended" not in rough_stack.said
+    assert rough_stack.redis.llen("cv") == 0

@@ -1,0 +1,81 @@
+"""What stdout and stderr look like to a program, and to a person."""
+
+import json
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+from tests.e2e.stack import COMMAND, Stack
+
+ESCAPE = "\x1b"
+
+
+def on_a_terminal(stack: Stack, *args: object, **environment: str) -> str:
+    """What a command writes to a terminal of 100 columns, stdout and stderr together."""
+    ours, theirs = pty.openpty()
+    env = stack.env | {"TERM": "xterm-256color", "COLUMNS": "100"} | environment
+    env.pop("NO_COLOR", None) if "NO_COLOR" not in environment else None
+    process = subprocess.Popen(
+        [str(COMMAND), *map(str, args)], env=env, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    written = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            written += chunk
+    except OSError:  # what Linux says when the last writer has gone
+        pass
+    finally:
+        os.close(ours)
+    process.wait(60)
+    return written.decode()
+
+
+def test_piped_output_is_plain(stack: Stack, photos: Path, tmp_path: Path):
+    commands = [
+        ["enqueue", "hsv", photos / "bird.jpg", "--out", tmp_path],
+        ["enqueue", "hsv", tmp_path / "missing.jpg"],
+        ["queues"],
+        ["status", "no-such-job"],
+        ["--help"],
+        ["enqueue", "blend", "--help"],
+        ["enqueue", "blend", "a.png"],
+    ]
+    for command in commands:
+        done = stack.run(*command)
+        assert done.stdout + done.stderr
+        assert ESCAPE not in done.stdout + done.stderr, command
+
+
+def test_results_go_to_stdout_and_all_else_to_stderr(stack: Stack, photos: Path, tmp_path: Path):
+    done = stack.run("enqueue", "hsv", photos / "bird.jpg", tmp_path / "missing.jpg", "--json")
+    [document] = [json.loads(line) for line in done.stdout.splitlines()]
+    assert document["images"] == 1
+    assert "missing.jpg" in done.stderr
+    stack.wait_ended([document["id"]])
+
+
+def test_what_the_supervisor_says_is_plain_and_of_a_line_each(stack: Stack):
+    assert ESCAPE not in stack.said
+    lines = stack.said.splitlines()
+    for name in ("redis", "cv worker", "upkeep worker", "beat", "flower", "agewell"):
+        assert any(line.strip().startswith(f"{name}  ") for line in lines), name
+
+
+def test_a_terminal_gets_colours_unless_no_color_is_set(stack: Stack):
+    coloured = on_a_terminal(stack, "status", "no-such-job")
+    assert f"{ESCAPE}[1;31merror:" in coloured
+    plain = on_a_terminal(stack, "status", "no-such-job", NO_COLOR="1")
+    assert "error: job no-such-job is unknown" in plain.replace(f"{ESCAPE}[1m", "").replace(
+        f"{ESCAPE}[0m", ""
+    )
+    assert f"{ESCAPE}[31" not in plain
+    assert "[1;31m" not in plain
+
+
+def test_a_terminal_sees_progress_and_a_summary(stack: Stack, photos: Path, tmp_path: Path):
+    seen = on_a_terminal(stack, "enqueue", "hsv", photos, "--out", tmp_path / "out")
+    for word in ("sent", "done", "images", "images/s"):
+        assert word in seen
+    assert len(list((tmp_path / "out").iterdir())) == 20
