@@ -316,7 +316,7 @@ def test_auto_falls_back_where_numba_is_missing_and_passes_over_what_computes_wr
 
     monkeypatch.setattr(fpie_solver, "_faults", {})
     monkeypatch.setitem(fpie_solver._SWEEPS, "numpy", lambda _: lambda neighbours, x, b, n: x)
-    with pytest.raises(BackendError, match="none is usable.*wrong by 13"):
+    with pytest.raises(BackendError, match=r"none is usable.*wrong by 13"):
         small(backend="auto")
 
 

@@ -164,8 +164,11 @@ def _smooth(
     it as large as it was. Half a sweep, ``left_over`` / 8, is the mean of that error with its own
     negative, so that nothing of it remains.
     """
+    start = error + left_over * np.float32(0.125)
     checkpoint()
-    return level.relax(error + left_over * np.float32(0.125), right, level.sweeps)
+    end = level.relax(start, right, level.sweeps)
+    checkpoint()
+    return end
 
 
 def solve(
@@ -177,7 +180,7 @@ def solve(
 ) -> Solution:
     """Run cycles until one of them moves no value by more than ``tolerance`` gray levels.
 
-    A cycle leaves a fifth to a third of the error it met, so that what is then still wrong is
+    A cycle leaves at most about half of the error it met, so that what is then still wrong is
     less than what it just moved. Each of the three channels takes its own step lengths.
     """
     error, direction = np.zeros_like(right), np.zeros_like(right)

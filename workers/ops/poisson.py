@@ -74,10 +74,11 @@ def poisson_blend(
         max_iterations: 1..1,000,000 sweeps over the finest grid, rounded to whole cycles of at
             least one; the result of running out of them is returned with ``converged`` False.
         backend: "numba", "numpy", "taichi-cpu", or "auto": the fastest that is usable here and
-            gives the same bytes each time (taichi's may differ by one gray level).
+            gives the same bytes each time (taichi's may differ by one gray level where it has
+            several threads).
         threads: 1..1024, for taichi; the others use one.
-        checkpoint: called between slices of the work, and may raise to stop it. A slice is at
-            most a few sweeps of one grid: below 100 ms up to about 2 megapixels.
+        checkpoint: called between slices of the work, and may raise to stop it. The longest
+            slice is two sweeps of the finest grid: some 0.2 s a megapixel.
 
     Raises:
         ShapeError: an array is not of the shape or dtype above, or the mask does not fit the
