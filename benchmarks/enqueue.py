@@ -2,7 +2,7 @@
 
 The bare loop reads each file, takes its SHA-256 and sets it in Redis with a time to live, in
 pipelines of the same size as ours. Ours checks each file, makes references and jobs of as many
-images as it chooses, writes the ledger, and publishes. No worker runs; both write to the same Redis.
+images as it chooses, writes the ledger, and publishes. No worker runs; both write to one Redis.
 """
 
 import hashlib
@@ -15,13 +15,11 @@ import redis
 
 from benchmarks.report import Spread, report
 from producer.files import expand
+from producer.session import Session, make_session
 from producer.submit import Submitter
-from shared.blobs import PUT_CHUNK_BYTES, Blobs
-from shared.celery_app import make_app
+from shared.blobs import PUT_CHUNK_BYTES
 from shared.embedded_redis import embedded_redis
-from shared.ledger import Ledger
 from shared.messages import HsvItem, HsvJob
-from shared.redis_client import connect
 from shared.settings import Settings
 
 FILES = 10_000
@@ -54,14 +52,11 @@ def time_bare(client: redis.Redis, folder: Path, ttl_s: int) -> float:
     return FILES / (time.perf_counter() - started)
 
 
-def time_ours(settings: Settings, client: redis.Redis, folder: Path) -> tuple[float, int]:
+def time_ours(session: Session, folder: Path) -> tuple[float, int]:
     """Files per second of ours, and the jobs that they became."""
     started = time.perf_counter()
     submitter = Submitter(
-        make_app(settings),
-        Blobs(settings, client),
-        Ledger(client, settings.result_ttl_s),
-        settings,
+        session,
         make_job=lambda refs: HsvJob(items=tuple(HsvItem(**each) for each in refs)),
         level=5,
     )
@@ -81,12 +76,13 @@ def main() -> None:
     ):
         make_files(Path(files))
         settings = Settings(redis_url=server.url, blob_url="redis")
-        client = connect(settings)
+        session = make_session(settings)
+        client = session.client
         for _ in range(ROUNDS + 1):
             client.flushall()
             bare = time_bare(client, Path(files), settings.blob_ttl_s)
             client.flushall()
-            ours, jobs = time_ours(settings, client, Path(files))
+            ours, jobs = time_ours(session, Path(files))
             rounds.append((ours, bare))
     rounds = rounds[1:]  # the first warms up
     row = {

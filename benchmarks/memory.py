@@ -42,10 +42,7 @@ def resident_mib(worker: psutil.Process) -> float:
 def sample(session: Session, folder: Path) -> list[float]:
     """Run the jobs; the worker's memory in MiB after each."""
     submitter = Submitter(
-        session.app,
-        session.blobs,
-        session.ledger,
-        session.settings,
+        session,
         make_job=lambda refs: HsvJob(items=tuple(HsvItem(**each) for each in refs)),
         level=5,
     )

@@ -64,10 +64,7 @@ def time_system(session: Session, folder: Path, count: int) -> float:
     """Images per second from the first file read to the last result seen."""
     started = time.perf_counter()
     submitter = Submitter(
-        session.app,
-        session.blobs,
-        session.ledger,
-        session.settings,
+        session,
         make_job=lambda refs: HsvJob(items=tuple(HsvItem(**each) for each in refs)),
         level=5,
     )

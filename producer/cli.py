@@ -132,7 +132,8 @@ def cancel(ids: JobIds) -> None:
 def queues(as_json: Json = False) -> None:
     """Show what waits: per queue and level, the oldest wait, and what workers hold."""
     with exit_codes():
-        found = queue_status(open_session().client)
+        session = open_session()
+        found = queue_status(session.client, session.clock.now())
         if as_json:
             for queue in found:
                 show.json_line(asdict(queue))

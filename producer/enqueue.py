@@ -264,14 +264,7 @@ def _enqueue(
 ) -> None:
     """Send, wait if asked to, report, and exit."""
     session = open_session()
-    submitter = Submitter(
-        session.app,
-        session.blobs,
-        session.ledger,
-        session.settings,
-        make_job=make_job,
-        level=options.level,
-    )
+    submitter = Submitter(session, make_job=make_job, level=options.level)
     started = time.monotonic()
     sent = _send(submitter, sources, options)
     for bad in submitter.bad_files:

@@ -1,7 +1,6 @@
 """What waits: per queue and level, from list lengths and heads alone."""
 
 import json
-import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import cast
@@ -31,8 +30,13 @@ class QueueStatus:
     reserved: int
 
 
-def queue_status(client: redis.Redis) -> list[QueueStatus]:
-    """Read every queue; one round trip, at a cost that does not grow with the backlog."""
+def queue_status(client: redis.Redis, now: float) -> list[QueueStatus]:
+    """Read every queue; one round trip, at a cost that does not grow with the backlog.
+
+    Args:
+        client: the broker's Redis.
+        now: by the clock that stamps messages; Unix time in seconds.
+    """
     lists = [(queue.value, level) for queue in Queue for level in LEVELS]
     pipe = client.pipeline(transaction=False)
     for queue, level in lists:
@@ -41,7 +45,6 @@ def queue_status(client: redis.Redis) -> list[QueueStatus]:
     pipe.smembers(keys.WORKER_RUNS)
     *answers, runs = pipe.execute()
     reserved = _reserved(client, runs)
-    now = time.time()
     levels = [
         LevelStatus(queue, level, waiting, _wait_s(head, now))
         for (queue, level), waiting, head in zip(lists, answers[::2], answers[1::2], strict=True)

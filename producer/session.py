@@ -18,6 +18,7 @@ from shared.errors import AgewellError, BrokerUnreachableError, ParameterError, 
 from shared.ledger import Ledger
 from shared.redis_client import connect, require_redis
 from shared.settings import Settings
+from shared.stamp import RedisClock
 from shared.state_dir import locate
 
 
@@ -40,6 +41,20 @@ class Session:
     app: Celery
     blobs: Blobs
     ledger: Ledger
+    clock: RedisClock
+
+
+def make_session(settings: Settings) -> Session:
+    """What talks to the Redis of settings that `locate` has completed; nothing is sent yet."""
+    client = connect(settings)
+    return Session(
+        settings=settings,
+        client=client,
+        app=make_app(settings),
+        blobs=Blobs(settings, client),
+        ledger=Ledger(client, settings.result_ttl_s),
+        clock=RedisClock(client),
+    )
 
 
 def open_session() -> Session:
@@ -49,16 +64,9 @@ def open_session() -> Session:
         SettingsError: a setting is bad.
         BrokerUnreachableError: Redis does not answer.
     """
-    settings = locate(Settings.load())
-    client = connect(settings)
-    require_redis(settings, client)
-    return Session(
-        settings=settings,
-        client=client,
-        app=make_app(settings),
-        blobs=Blobs(settings, client),
-        ledger=Ledger(client, settings.result_ttl_s),
-    )
+    session = make_session(locate(Settings.load()))
+    require_redis(session.settings, session.client)
+    return session
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """From files to jobs: read, hash, store, publish; in bounded memory, however many files."""
 
 import json
-import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,16 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import kombu.exceptions
-from celery import Celery
 
 from producer.files import LocalFile, read_image
-from shared.blobs import Blobs
+from producer.session import Session
 from shared.errors import BadFileError
-from shared.ledger import Ledger
 from shared.messages import MAX_ITEMS, ImageRef, Job, MediaType
 from shared.names import QUEUE_OF_OP, TASK_OF_OP
 from shared.redis_client import REDIS_ERRORS, unreachable
-from shared.settings import Settings
 
 AUTO_JOB_BYTES = 2**20
 """Encoded bytes that make a job worth its cost to the queue: about a tenth of a second of work."""
@@ -44,18 +40,12 @@ class Submitter:
 
     def __init__(
         self,
-        app: Celery,
-        blobs: Blobs,
-        ledger: Ledger,
-        settings: Settings,
+        session: Session,
         *,
         make_job: Callable[[list[dict[str, ImageRef]]], Job],
         level: int,
     ) -> None:
-        self._app = app
-        self._blobs = blobs
-        self._ledger = ledger
-        self._settings = settings
+        self._session = session
         self._make_job = make_job
         self._level = level
         # One background under a thousand foregrounds is read and stored once.
@@ -109,7 +99,7 @@ class Submitter:
         """Store the bytes of a parcel in one go; its items, without those whose files are bad."""
         fresh: dict[Path, tuple[str, MediaType, bytes]] = {}
         good = [source for source in parcel if self._read_into(fresh, source)]
-        refs = self._blobs.put(fresh.values())
+        refs = self._session.blobs.put(fresh.values())
         self._refs.update(zip(fresh, refs, strict=True))
         items = [{field: self._refs[file.path] for field, file in s.items()} for s in good]
         while len(self._refs) > REFS_KEPT:
@@ -123,7 +113,7 @@ class Submitter:
                 if file.path in self._refs:
                     self._refs.move_to_end(file.path)
                 elif file.path not in fresh:
-                    media_type, data = read_image(file, self._settings.max_file_bytes)
+                    media_type, data = read_image(file, self._session.settings.max_file_bytes)
                     fresh[file.path] = (file.name, media_type, data)
         except BadFileError as error:
             self.bad_files.append(error)
@@ -132,26 +122,28 @@ class Submitter:
 
     def _publish(self, jobs: Sequence[Job]) -> list[Sent]:
         """Enter jobs into the ledger, then publish them in one pipeline."""
-        enqueued_at = time.time()
         sent = [Sent(str(uuid.uuid4()), len(job.items)) for job in jobs]
         try:
-            self._ledger.open(
+            enqueued_at = self._session.clock.now()
+            self._session.ledger.open(
                 (s.job_id, job.op, self._level, s.items, enqueued_at)
                 for s, job in zip(sent, jobs, strict=True)
             )
-            with self._app.producer_pool.acquire(block=True) as producer, producer.batch():
+            with self._session.app.producer_pool.acquire(block=True) as producer, producer.batch():
                 for s, job in zip(sent, jobs, strict=True):
                     self._send(producer, s.job_id, job, enqueued_at)
         except (*REDIS_ERRORS, kombu.exceptions.KombuError) as error:
-            raise unreachable(self._settings, error) from error
+            raise unreachable(self._session.settings, error) from error
         return sent
 
     def _send(self, producer: Any, job_id: str, job: Job, enqueued_at: float) -> None:
         """Publish as `send_task` does, less its subscription to each result: we poll instead."""
         task = TASK_OF_OP[job.op].value
         document = json.loads(job.model_dump_json(exclude_defaults=False, exclude_none=True))
-        message = self._app.amqp.as_task_v2(job_id, task, args=[document], argsrepr=summary(job))
-        self._app.amqp.send_task_message(
+        message = self._session.app.amqp.as_task_v2(
+            job_id, task, args=[document], argsrepr=summary(job)
+        )
+        self._session.app.amqp.send_task_message(
             producer,
             task,
             message,

@@ -8,8 +8,9 @@ from kombu import Exchange
 from kombu import Queue as KombuQueue
 
 from shared.names import DEFAULT_LEVEL, LEVELS, Queue, Task
-from shared.redis_client import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, url_of
+from shared.redis_client import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, connect, url_of
 from shared.settings import Settings
+from shared.stamp import RedisClock, stamp_messages
 
 BLOB_SWEEP_INTERVAL_S = 600.0
 RETURN_JOBS_INTERVAL_S = 4.0
@@ -35,6 +36,7 @@ def make_app(settings: Settings, include: Sequence[str] = ()) -> Celery:
     url = broker_url(url_of(settings))
     app = Celery("agewell", broker=url, backend=url, include=list(include))
     app.conf.update(_config(settings))
+    stamp_messages(app, RedisClock(connect(settings)))
     return app
 
 
@@ -61,6 +63,7 @@ def _config(settings: Settings) -> dict[str, Any]:
         "task_track_started": True,
         "task_default_queue": Queue.CV.value,
         "task_default_priority": DEFAULT_LEVEL,
+        "task_inherit_parent_priority": True,
         "task_queues": [
             KombuQueue(queue.value, Exchange(queue.value), routing_key=queue.value)
             for queue in Queue
@@ -69,6 +72,7 @@ def _config(settings: Settings) -> dict[str, Any]:
         "task_routes": {
             "cv.*": {"queue": Queue.CV.value},
             "infer.*": {"queue": Queue.INFER.value},
+            "aging.*": {"queue": Queue.UPKEEP.value},
             "upkeep.*": {"queue": Queue.UPKEEP.value},
         },
         "result_expires": settings.result_ttl_s,
@@ -79,6 +83,7 @@ def _config(settings: Settings) -> dict[str, Any]:
         "result_backend_transport_options": {"retry_policy": {"timeout": 5.0}},
         "redis_socket_connect_timeout": CONNECT_TIMEOUT_S,
         "beat_schedule": {
+            "sweep-aging": _every(settings.aging_interval_s, Task.SWEEP_AGING),
             "sweep-blobs": _every(BLOB_SWEEP_INTERVAL_S, Task.SWEEP_BLOBS),
             "return-jobs": _every(RETURN_JOBS_INTERVAL_S, Task.RETURN_JOBS),
         },

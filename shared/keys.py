@@ -16,6 +16,11 @@ def waiting_list(queue: str, level: int) -> str:
     return f"{queue}{PRIORITY_SEPARATOR}{level}" if level else queue
 
 
+def aging(queue: str) -> str:
+    """What the sweeps of a queue have done: a hash."""
+    return f"{PREFIX}aging:{queue}"
+
+
 def worker_alive(run: str) -> str:
     """Exists as long as a run of a worker lives."""
     return f"{PREFIX}worker-alive:{run}"

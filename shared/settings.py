@@ -16,6 +16,7 @@ PREFIX = "AGEWELL_"
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 PositiveInt = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -76,9 +77,25 @@ class Settings(BaseSettings):
     poisson_backend: str = Field(
         default="auto", description="fpie's backend for Poisson blending; auto: the best usable."
     )
+    poisson_max_pixels: PositiveInt = Field(
+        default=8_000_000,
+        description="Pixels of the box around a Poisson blend's mask; a million take 0.3 GB.",
+    )
     flower_host: str = Field(default="127.0.0.1", description="Where Flower listens.")
     flower_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         default=5555, description="Flower's port; 0: any free one."
+    )
+    aging_k: NotNegative = Field(
+        default=0.05,
+        description="How fast waiting jobs gain weight, e^(k t): per second. "
+        "A level is worth a head start of 1/k seconds; 0: levels are strict.",
+    )
+    aging_k_by_queue: dict[str, NotNegative] = Field(
+        default_factory=dict,
+        description='k of single queues, as JSON: {"infer": 0.1}.',
+    )
+    aging_interval_s: PositiveFloat = Field(
+        default=1.0, description="Seconds between sweeps: the most by which the order may err."
     )
     drain_s: PositiveFloat = Field(
         default=8.0,

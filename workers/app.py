@@ -1,7 +1,7 @@
 """The Celery app of the workers that run operations: `celery -A workers.app worker -Q cv`."""
 
 from shared.celery_app import make_app
-from workers import liveness, readiness, runtime
+from workers import liveness, readiness, redelivery, runtime
 from workers.context import settings
 
 # Here, before the pool's processes inherit the environment and import OpenCV, numba and fpie.
@@ -10,3 +10,4 @@ readiness.announce()
 
 app = make_app(settings(), include=["workers.tasks"])
 liveness.install(app)
+redelivery.install(app)

@@ -174,6 +174,8 @@ def _poisson_blend(
         mask_on_source=job.mask_on_source,
         mask_on_destination=job.mask_on_destination,
         backend=settings.poisson_backend,
+        max_pixels=settings.poisson_max_pixels,
+        threads=settings.threads_per_job,
         checkpoint=checkpoint,
     )
     return result.image, {

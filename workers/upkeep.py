@@ -11,6 +11,7 @@ from shared.celery_app import make_app
 from shared.names import Task
 from workers import liveness, readiness
 from workers.context import context, settings
+from workers.sweep import sweep_queues
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +19,12 @@ readiness.announce()
 
 app = make_app(settings())
 liveness.install(app)
+
+
+@shared_task(name=Task.SWEEP_AGING.value, ignore_result=True)  # type: ignore[untyped-decorator]
+def sweep_aging() -> None:
+    """Let the waiting jobs of every work queue climb."""
+    sweep_queues(context().client, settings())
 
 
 @shared_task(name=Task.SWEEP_BLOBS.value, ignore_result=True)  # type: ignore[untyped-decorator]

@@ -1,0 +1,52 @@
+"""The order of waiting jobs: by weight, w = e^(k t - level), t seconds since the job was enqueued.
+
+k is the same for all jobs of a queue, so the order of two jobs never changes: it is the order of
+their virtual times, enqueued_at + level / k, the smallest first. A level is worth a head start of
+1/k seconds, and a job climbs one level every 1/k seconds that it waits.
+
+The sweep and the simulator both decide by this module.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+from shared.names import LEVELS
+from shared.settings import Settings
+
+
+@dataclass(frozen=True)
+class AgingPolicy:
+    """How fast waiting jobs gain weight.
+
+    ``k_per_s`` is k, per second and not negative; 0 turns aging off: levels are then strict.
+    """
+
+    k_per_s: float
+
+    @classmethod
+    def of(cls, settings: Settings, queue: str) -> Self:
+        """The policy of a queue."""
+        return cls(settings.aging_k_by_queue.get(queue, settings.aging_k))
+
+    def log_weight(self, level: int, waited_s: float) -> float:
+        """The logarithm of a job's weight: e^x itself overflows past x = 709."""
+        return self.k_per_s * waited_s - level
+
+    def head_start_s(self, level: int) -> float:
+        """Seconds that a job of level 0 may come later and still go first."""
+        if level == 0:
+            return 0.0
+        return level / self.k_per_s if self.k_per_s > 0 else math.inf
+
+    def virtual_time(self, enqueued_at: float, level: int) -> float:
+        """What jobs are ordered by, the smallest first."""
+        return enqueued_at + self.head_start_s(level)
+
+    def level_at(self, enqueued_at: float, level: int, now: float) -> int:
+        """The level that a job has climbed to: the first whose newcomers it is not behind."""
+        if self.k_per_s == 0:
+            return level
+        virtual_time = self.virtual_time(enqueued_at, level)
+        climbed = (each for each in LEVELS if virtual_time <= now + self.head_start_s(each))
+        return min(next(climbed, level), level)

@@ -1,0 +1,74 @@
+"""The sweep: waiting jobs move to the levels that they have climbed to."""
+
+import time
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import cast
+
+import redis
+
+from shared import keys
+from shared.aging import AgingPolicy
+from shared.names import LEVELS, WORK_QUEUES
+from shared.settings import Settings
+from shared.stamp import redis_now
+
+MOVES_A_CALL = 150
+"""Bounds one call to a millisecond or two of Redis, during which it serves nobody else."""
+
+_LUA = (files("workers") / "sweep.lua").read_text()
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What one sweep of a queue did."""
+
+    moved: int
+    calls: int
+    longest_call_s: float
+
+
+def sweep_queues(client: redis.Redis, settings: Settings) -> None:
+    """Sweep every work queue, and note what was done."""
+    for queue in WORK_QUEUES:
+        now = redis_now(client)
+        swept = sweep(client, queue.value, AgingPolicy.of(settings, queue.value), now)
+        _note(client, queue.value, swept, now)
+
+
+def _note(client: redis.Redis, queue: str, swept: Swept, now: float) -> None:
+    """Keep the counts by which an operator, or an alert, sees that aging goes on."""
+    key = keys.aging(queue)
+    pipe = client.pipeline()
+    pipe.hincrby(key, "moved", swept.moved)
+    pipe.hincrby(key, "calls", swept.calls)
+    latest = {"last_run_at": now, "last_moved": swept.moved, "longest_call_s": swept.longest_call_s}
+    pipe.hset(key, mapping={field: str(value) for field, value in latest.items()})
+    pipe.execute()
+
+
+def sweep(client: redis.Redis, queue: str, policy: AgingPolicy, now: float) -> Swept:
+    """Move every job of a queue that has climbed, in calls of bounded work.
+
+    Args:
+        client: the broker's Redis.
+        queue: the queue's name.
+        policy: how fast its jobs gain weight.
+        now: Unix time in seconds, of the clock that stamps the jobs.
+    """
+    if policy.k_per_s == 0:
+        return Swept(0, 0, 0.0)
+    script = client.register_script(_LUA)
+    lists = [keys.waiting_list(queue, level) for level in LEVELS]
+    head_starts = [policy.head_start_s(level) for level in LEVELS]
+    moved = calls = 0
+    longest_s = 0.0
+    more = 1
+    while more:
+        started = time.perf_counter()
+        # repr keeps every digit of a float; Unix times need sixteen.
+        args: list[str | int] = [repr(now), MOVES_A_CALL, *map(repr, head_starts)]
+        moved_now, more = cast("tuple[int, int]", script(keys=lists, args=args))
+        longest_s = max(longest_s, time.perf_counter() - started)
+        moved, calls = moved + moved_now, calls + 1
+    return Swept(moved, calls, longest_s)
