@@ -67,9 +67,13 @@ def test_the_settings_table_names_every_setting_and_its_default():
     computed = {"state_dir": "`~/.local/state/agewell`", "concurrency": "the number of cores"}
     assert written == {
         PREFIX + name.upper(): computed.get(name)
-        or ("unset" if field.default is None else f"`{field.default}`")
+        or _written(field.get_default(call_default_factory=True, validated_data={}))
         for name, field in Settings.model_fields.items()
     }
+
+
+def _written(default: object) -> str:
+    return "unset" if default is None else f"`{default}`"
 
 
 def test_the_state_directory_is_where_the_table_says(monkeypatch):
