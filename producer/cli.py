@@ -1,5 +1,6 @@
 """The command `agewell`."""
 
+import contextlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,8 +10,10 @@ import typer
 from producer import show
 from producer.collect import Collector, Outcome, ResultWriter, write_file
 from producer.enqueue import Json, enqueue_app
+from producer.exits import ExitCode, exit_codes
 from producer.queues import queue_status
-from producer.session import ExitCode, Session, exit_codes, open_session
+from producer.session import Session, open_session
+from producer.top import run as run_top
 from producer.up import run_stack
 from shared.errors import ParameterError
 from shared.ledger import State
@@ -132,13 +135,23 @@ def cancel(ids: JobIds) -> None:
 def queues(as_json: Json = False) -> None:
     """Show what waits: per queue and level, the oldest wait, and what workers hold."""
     with exit_codes():
-        session = open_session()
-        found = queue_status(session.client, session.clock.now())
+        found = queue_status(open_session())
         if as_json:
             for queue in found:
                 show.json_line(asdict(queue))
         else:
             show.out.print(show.queues_table(found))
+
+
+@app.command()
+def top(
+    interval: Annotated[
+        float, typer.Option(min=0.2, max=60, help="Seconds between looks at the queues.")
+    ] = 1.0,
+) -> None:
+    """Show the queues live: what waits, how long, how fast jobs start; Ctrl-C leaves."""
+    with exit_codes(), contextlib.suppress(KeyboardInterrupt):
+        run_top(open_session(), interval)
 
 
 def _say_unknown(job_id: str) -> None:

@@ -12,8 +12,9 @@ from rich.table import Table
 
 from producer import show
 from producer.collect import Collector, ResultWriter
+from producer.exits import ExitCode, exit_codes
 from producer.files import LocalFile, expand
-from producer.session import ExitCode, Session, exit_codes, open_session
+from producer.session import Session, open_session
 from producer.submit import Sent, Sources, Submitter
 from shared.errors import BadFileError, ParameterError
 from shared.messages import (

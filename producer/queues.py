@@ -1,62 +1,92 @@
-"""What waits: per queue and level, from list lengths and heads alone."""
+"""What waits: per queue and level, from list lengths, heads and counters alone."""
 
 import json
 from collections import Counter
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import redis
 
+from producer.session import Session
 from shared import keys
+from shared.aging import AgingPolicy
 from shared.names import LEVELS, Queue
 
 
 @dataclass(frozen=True)
 class LevelStatus:
-    """One level of one queue; the wait is that of the head, None where nobody noted a time."""
+    """One level of one queue; its head's figures are None where nothing waits."""
 
     queue: str
     level: int
     waiting: int
     oldest_wait_s: float | None
+    """Of the head, which has been due the longest; None also where nobody noted a time."""
+    head_log_weight: float | None
+    """k t - level, t and level those that the head was enqueued with."""
 
 
 @dataclass(frozen=True)
 class QueueStatus:
-    """One queue: its levels, the most urgent first, and the jobs that workers hold."""
+    """One queue: its levels, the most urgent first, what workers hold, and how it ages."""
 
     queue: str
     levels: tuple[LevelStatus, ...]
     reserved: int
+    climbs_per_minute: float
+    last_sweep_s_ago: float | None
 
 
-def queue_status(client: redis.Redis, now: float) -> list[QueueStatus]:
-    """Read every queue; one round trip, at a cost that does not grow with the backlog.
-
-    Args:
-        client: the broker's Redis.
-        now: by the clock that stamps messages; Unix time in seconds.
-    """
+def queue_status(session: Session) -> list[QueueStatus]:
+    """Read every queue; two round trips, at a cost that does not grow with the backlog."""
+    now = session.clock.now()
     lists = [(queue.value, level) for queue in Queue for level in LEVELS]
-    pipe = client.pipeline(transaction=False)
+    pipe = session.client.pipeline(transaction=False)
     for queue, level in lists:
         pipe.llen(keys.waiting_list(queue, level))
         pipe.lindex(keys.waiting_list(queue, level), -1)
+    for each in Queue:
+        pipe.hgetall(keys.aging(each.value))
     pipe.smembers(keys.WORKER_RUNS)
-    *answers, runs = pipe.execute()
-    reserved = _reserved(client, runs)
+    answers = pipe.execute()
+    sweeps = dict(zip(Queue, answers[2 * len(lists) : -1], strict=True))
+    reserved = _reserved(session.client, answers[-1])
     levels = [
-        LevelStatus(queue, level, waiting, _wait_s(head, now))
-        for (queue, level), waiting, head in zip(lists, answers[::2], answers[1::2], strict=True)
+        _level(session, queue, level, answers[2 * index], answers[2 * index + 1], now)
+        for index, (queue, level) in enumerate(lists)
     ]
     return [
         QueueStatus(
-            queue.value,
-            tuple(each for each in levels if each.queue == queue.value),
-            reserved[queue.value],
+            queue=queue.value,
+            levels=tuple(each for each in levels if each.queue == queue.value),
+            reserved=reserved[queue.value],
+            climbs_per_minute=float(sweep.get(b"climbs_per_minute", 0)),
+            last_sweep_s_ago=now - float(sweep[b"last_run_at"]) if sweep else None,
         )
-        for queue in Queue
+        for queue, sweep in sweeps.items()
     ]
+
+
+def _level(
+    session: Session, queue: str, level: int, waiting: int, head: bytes | None, now: float
+) -> LevelStatus:
+    message = _parse(head)
+    enqueued_at = message.get("headers", {}).get("enqueued_at")
+    if not isinstance(enqueued_at, int | float):
+        return LevelStatus(queue, level, waiting, None, None)
+    waited_s = max(0.0, now - enqueued_at)
+    given = message.get("properties", {}).get("priority") or 0
+    policy = AgingPolicy.of(session.settings, queue)
+    return LevelStatus(queue, level, waiting, waited_s, policy.log_weight(given, waited_s))
+
+
+def _parse(head: bytes | None) -> dict[str, Any]:
+    """A message as kombu wrote it; whatever else lies in the list counts, but says nothing."""
+    try:
+        found = json.loads(head) if head is not None else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _reserved(client: redis.Redis, runs: set[bytes]) -> Counter[str]:
@@ -67,8 +97,19 @@ def _reserved(client: redis.Redis, runs: set[bytes]) -> Counter[str]:
     return Counter(json.loads(message)[2] for held in pipe.execute() for message in held)
 
 
-def _wait_s(head: bytes | None, now: float) -> float | None:
-    if head is None:
-        return None
-    enqueued_at = json.loads(head)["headers"].get("enqueued_at")
-    return None if enqueued_at is None else max(0.0, now - cast("float", enqueued_at))
+@dataclass(frozen=True)
+class Started:
+    """Since the queues' beginning, by the level given: jobs started, and their waits' sum."""
+
+    jobs: dict[int, int]
+    waited_s: dict[int, float]
+
+
+def started(session: Session) -> Started:
+    """Read the counters of started jobs."""
+    raw = cast("dict[bytes, bytes]", session.client.hgetall(keys.STARTED))
+    found = {name.decode(): float(value) for name, value in raw.items()}
+    return Started(
+        jobs={level: int(found.get(f"jobs:{level}", 0)) for level in LEVELS},
+        waited_s={level: found.get(f"waited_s:{level}", 0.0) for level in LEVELS},
+    )

@@ -4,6 +4,7 @@ Results go to stdout, all else to stderr.
 """
 
 import json
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from producer.collect import Outcome
-from producer.queues import QueueStatus
+from producer.queues import LevelStatus, QueueStatus
 from shared.ledger import Entry
 from shared.messages import ItemResult
 from shared.names import NAME_OF_LEVEL
@@ -98,24 +99,50 @@ def job_ids(ids: Iterable[str]) -> None:
         out.print(f"... and {rest:,} more (--json prints them all)")
 
 
+def queue_columns() -> Table:
+    """A table for levels of queues."""
+    table = Table("queue", "level", box=None, pad_edge=False)
+    for heading in ("waiting", "oldest wait", "head's weight", "reserved", "climbs/min"):
+        table.add_column(heading, justify="right")
+    return table
+
+
+def queue_cells(queue: QueueStatus, level: LevelStatus, *, first: bool) -> list[str]:
+    """One level's row; what the queue's levels share stands in its first."""
+    return [
+        queue.queue if first else "",
+        level_name(level.level),
+        f"{level.waiting:,}",
+        duration(level.oldest_wait_s),
+        weight(level.head_log_weight),
+        f"{queue.reserved:,}" if first else "",
+        f"{queue.climbs_per_minute:,.0f}" if first else "",
+    ]
+
+
+def idle_cells(queue: QueueStatus) -> list[str]:
+    """The row of a queue in which nothing waits."""
+    name, _, *rest = queue_cells(queue, queue.levels[0], first=True)
+    return [name, "-", *rest]
+
+
 def queues_table(queues: Iterable[QueueStatus]) -> Table:
     """Waiting jobs per queue and level; empty levels are left out."""
-    table = Table("queue", "level", box=None, pad_edge=False)
-    for heading in ("waiting", "oldest wait", "reserved"):
-        table.add_column(heading, justify="right")
+    table = queue_columns()
     for queue in queues:
         levels = [each for each in queue.levels if each.waiting]
-        if not levels:
-            table.add_row(queue.queue, "-", "0", "-", f"{queue.reserved:,}")
         for number, each in enumerate(levels):
-            table.add_row(
-                queue.queue if number == 0 else "",
-                level_name(each.level),
-                f"{each.waiting:,}",
-                duration(each.oldest_wait_s),
-                f"{queue.reserved:,}" if number == 0 else "",
-            )
+            table.add_row(*queue_cells(queue, each, first=number == 0))
+        if not levels:
+            table.add_row(*idle_cells(queue))
     return table
+
+
+def weight(log_weight: float | None) -> str:
+    """`1.65`, or `e^12.3` where the plain number would be long."""
+    if log_weight is None:
+        return "-"
+    return f"{math.exp(log_weight):.3g}" if abs(log_weight) < 7 else f"e^{log_weight:.1f}"
 
 
 def status_table(entries: Iterable[Entry]) -> Table:

@@ -16,6 +16,10 @@ def waiting_list(queue: str, level: int) -> str:
     return f"{queue}{PRIORITY_SEPARATOR}{level}" if level else queue
 
 
+STARTED = f"{PREFIX}started"
+"""A hash: by the level given, how many jobs have started, and how long they waited in all."""
+
+
 def aging(queue: str) -> str:
     """What the sweeps of a queue have done: a hash."""
     return f"{PREFIX}aging:{queue}"

@@ -1,6 +1,5 @@
 """The ledger: one record of each job, kept apart from the broker's lists."""
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +8,7 @@ from typing import cast
 import redis
 
 from shared import keys
+from shared.stamp import RedisClock
 
 _Record = dict[
     str | int | float | bytes | bytearray | memoryview,
@@ -52,9 +52,10 @@ class Entry:
 class Ledger:
     """Reads and writes the records; one round trip a call."""
 
-    def __init__(self, client: redis.Redis, ttl_s: int) -> None:
+    def __init__(self, client: redis.Redis, ttl_s: int, clock: RedisClock) -> None:
         self._client = client
         self._ttl_s = ttl_s
+        self._clock = clock
 
     def open(self, jobs: Iterable[tuple[str, str, int, int, float]]) -> None:
         """Enter jobs about to be published: (id, operation, level, items, enqueued at)."""
@@ -70,18 +71,25 @@ class Ledger:
             pipe.hset(keys.job(job_id), mapping=record)
         pipe.execute()
 
-    def start(self, job_id: str, op: str, items: int, worker: str) -> bool:
+    def start(
+        self, job_id: str, op: str, items: int, worker: str, level: int, enqueued_at: float | None
+    ) -> bool:
         """Record that a job runs now; False when it was cancelled, and must not."""
-        key = keys.job(job_id)
+        key, now = keys.job(job_id), self._clock.now()
+        waited_s = 0.0 if enqueued_at is None else max(0.0, now - enqueued_at)
         record: _Record = {
             "state": State.RUNNING.value,
             "op": op,
             "items": items,
-            "started_at": time.time(),
+            "started_at": now,
             "worker": worker,
+            "level": level,
+            "enqueued_at": now - waited_s,
         }
         pipe = self._client.pipeline()
         pipe.hset(key, mapping=record)
+        pipe.hincrby(keys.STARTED, f"jobs:{level}", 1)
+        pipe.hincrbyfloat(keys.STARTED, f"waited_s:{level}", waited_s)
         pipe.persist(key)
         pipe.hexists(key, "cancelled_at")
         return not pipe.execute()[-1]
@@ -91,7 +99,7 @@ class Ledger:
         key = keys.job(job_id)
         record: _Record = {
             "state": state.value,
-            "ended_at": time.time(),
+            "ended_at": self._clock.now(),
             "items_failed": items_failed,
             "error": error,
         }
@@ -104,7 +112,7 @@ class Ledger:
         """Ask for a job's end; its record as it was before, None for an unknown job."""
         before = self.get(job_id)
         if before is not None and not before.state.ended:
-            self._client.hset(keys.job(job_id), "cancelled_at", time.time())
+            self._client.hset(keys.job(job_id), "cancelled_at", self._clock.now())
         return before
 
     def cancel_asked(self, job_id: str) -> bool:

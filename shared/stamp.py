@@ -49,14 +49,13 @@ def stamp_messages(app: Celery, clock: RedisClock) -> None:
 
     def stamp(headers: dict[str, Any], **_: Any) -> None:
         if HEADER not in headers:
-            inherited = _of_current_task()
+            inherited = enqueued_at(current_task.request) if current_task else None
             headers[HEADER] = clock.now() if inherited is None else inherited
 
     signals.before_task_publish.connect(stamp, weak=False, dispatch_uid=f"agewell:{id(app)}")
 
 
-def _of_current_task() -> float | None:
-    """The time of the job that is running here, if one is."""
-    request = current_task and current_task.request
-    found = request and request.headers and request.headers.get(HEADER)
+def enqueued_at(request: Any) -> float | None:
+    """When the job of a Celery task request was enqueued; None where nobody noted it."""
+    found = (request.headers or {}).get(HEADER)
     return float(found) if isinstance(found, int | float) else None

@@ -1,5 +1,6 @@
 """The sweep: waiting jobs move to the levels that they have climbed to."""
 
+import math
 import time
 from dataclasses import dataclass
 from importlib.resources import files
@@ -15,6 +16,9 @@ from shared.stamp import redis_now
 
 MOVES_A_CALL = 150
 """Bounds one call to a millisecond or two of Redis, during which it serves nobody else."""
+
+RATE_OVER_S = 60.0
+"""The rate of climbs is a mean that forgets exponentially, over so many seconds."""
 
 _LUA = (files("workers") / "sweep.lua").read_text()
 
@@ -39,10 +43,14 @@ def sweep_queues(client: redis.Redis, settings: Settings) -> None:
 def _note(client: redis.Redis, queue: str, swept: Swept, now: float) -> None:
     """Keep the counts by which an operator, or an alert, sees that aging goes on."""
     key = keys.aging(queue)
+    last_run_at, old_rate = client.hmget(key, "last_run_at", "climbs_per_minute")
+    passed_s = max(1e-3, now - float(last_run_at or now - 1))
+    fresh = -math.expm1(-passed_s / RATE_OVER_S)
+    rate = (1 - fresh) * float(old_rate or 0) + fresh * 60 * swept.moved / passed_s
     pipe = client.pipeline()
     pipe.hincrby(key, "moved", swept.moved)
     pipe.hincrby(key, "calls", swept.calls)
-    latest = {"last_run_at": now, "last_moved": swept.moved, "longest_call_s": swept.longest_call_s}
+    latest = {"last_run_at": now, "climbs_per_minute": rate, "longest_call_s": swept.longest_call_s}
     pipe.hset(key, mapping={field: str(value) for field, value in latest.items()})
     pipe.execute()
 

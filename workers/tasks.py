@@ -13,6 +13,7 @@ from shared.errors import AgewellError, BadJobError, CancelledError, PassingErro
 from shared.ledger import Ledger, State
 from shared.messages import ItemResult, Job, parse_job
 from shared.names import Task as TaskName
+from shared.stamp import enqueued_at
 from workers import runtime
 from workers.context import context, settings
 from workers.jobs import run_job
@@ -83,7 +84,7 @@ def _run(task: Task, op: str, document: Any) -> dict[str, Any]:
     """Run one delivery of a job, and record in the ledger how it ended."""
     ledger, job_id = context().ledger, task.request.id
     job = _parse(ledger, task, op, document)
-    if not ledger.start(job_id, job.op, len(job.items), task.request.hostname):
+    if not _start(ledger, task.request, job):
         _end_cancelled(task, ledger)
     try:
         result = run_job(job, context().blobs, context().settings, CancelPoll(ledger, job_id))
@@ -96,6 +97,18 @@ def _run(task: Task, op: str, document: Any) -> dict[str, Any]:
         raise
     ledger.end(job_id, State.DONE, items_failed=_count_failed(result.items))
     return result.model_dump(mode="json", exclude_none=True)
+
+
+def _start(ledger: Ledger, request: Any, job: Job) -> bool:
+    """Record that a job runs, and how long it has waited; False when it was cancelled."""
+    return ledger.start(
+        request.id,
+        job.op,
+        len(job.items),
+        request.hostname,
+        level=(request.delivery_info or {}).get("priority") or 0,
+        enqueued_at=enqueued_at(request),
+    )
 
 
 def _parse(ledger: Ledger, task: Task, op: str, document: Any) -> Job:

@@ -1,0 +1,48 @@
+"""How a command ends: its exit code, and one line of what went wrong."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from enum import IntEnum
+
+import redis
+from kombu.exceptions import OperationalError
+
+from producer import show
+from shared.errors import AgewellError, BrokerUnreachableError, ParameterError, SettingsError
+
+
+class ExitCode(IntEnum):
+    """What the command's exit status says."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    UNREACHABLE = 3
+    INTERRUPTED = 128 + signal.SIGINT
+
+
+@contextlib.contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn errors into one line on stderr and an exit code; never a traceback."""
+    try:
+        yield
+    except BrokerUnreachableError as error:
+        leave(ExitCode.UNREACHABLE, str(error), hint="Is it running? `agewell up` starts one here.")
+    except (redis.RedisError, OperationalError) as error:
+        leave(ExitCode.UNREACHABLE, f"Redis: {error}", hint="Is it running and not full?")
+    except (SettingsError, ParameterError) as error:
+        leave(ExitCode.USAGE, str(error))
+    except AgewellError as error:
+        leave(ExitCode.SOME_FAILED, str(error))
+    except KeyboardInterrupt:
+        leave(ExitCode.INTERRUPTED, "interrupted; jobs already sent go on")
+
+
+def leave(code: ExitCode, message: str, hint: str = "") -> None:
+    """Say why on stderr, and exit."""
+    show.error(message)
+    if hint:
+        show.note(hint)
+    sys.exit(code)

@@ -1,0 +1,93 @@
+"""`agewell top`: the queues, live, with the last minutes of each level drawn as small bars."""
+
+import time
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from producer import show
+from producer.queues import LevelStatus, QueueStatus, Started, queue_status, started
+from producer.session import Session
+from shared.names import LEVELS
+
+BARS = " ▁▂▃▄▅▆▇█"
+HISTORY = 40
+
+
+@dataclass
+class History:
+    """What `top` has seen so far: the lengths of each level, and the counters at each look."""
+
+    waiting: dict[tuple[str, int], deque[int]] = field(
+        default_factory=lambda: defaultdict(lambda: deque(maxlen=HISTORY))
+    )
+    started: deque[tuple[float, Started]] = field(default_factory=lambda: deque(maxlen=11))
+
+    def add(self, queues: list[QueueStatus], counters: Started) -> None:
+        """Remember one look."""
+        for queue in queues:
+            for each in queue.levels:
+                self.waiting[each.queue, each.level].append(each.waiting)
+        self.started.append((time.monotonic(), counters))
+
+
+def run(session: Session, interval_s: float) -> None:
+    """Look and draw until interrupted; a look is three round trips, however many jobs wait."""
+    history = History()
+    with Live(console=show.out, screen=True, auto_refresh=False) as live:
+        while True:
+            queues = queue_status(session)
+            history.add(queues, started(session))
+            live.update(screen(queues, history), refresh=True)
+            time.sleep(interval_s)
+
+
+def screen(queues: list[QueueStatus], history: History) -> Group:
+    """Everything that one look shows."""
+    return Group(
+        Text(f"agewell top  {time.strftime('%H:%M:%S')}  Ctrl-C leaves", style="bold"),
+        Text(),
+        _waiting_table(queues, history),
+        Text(),
+        _started_table(history),
+    )
+
+
+def _waiting_table(queues: list[QueueStatus], history: History) -> Table:
+    table = show.queue_columns()
+    table.add_column(f"waiting, last {HISTORY} looks")
+    for queue in queues:
+        seen = [each for each in queue.levels if any(history.waiting[queue.queue, each.level])]
+        for number, each in enumerate(seen):
+            table.add_row(*show.queue_cells(queue, each, first=number == 0), _bars(history, each))
+        if not seen:
+            table.add_row(*show.idle_cells(queue), "")
+    return table
+
+
+def _bars(history: History, level: LevelStatus) -> str:
+    """The lengths of a level's list, each look a bar, the highest of them full height."""
+    lengths = history.waiting[level.queue, level.level]
+    top = max(1, *lengths)
+    return "".join(BARS[-(-length * (len(BARS) - 1) // top)] for length in lengths)
+
+
+def _started_table(history: History) -> Table:
+    """How many jobs of each level start, and how long they had waited, over the last looks."""
+    (then, before), (now, after) = history.started[0], history.started[-1]
+    span_s = max(now - then, 1e-9)
+    table = Table("level", box=None, pad_edge=False)
+    for heading in ("started/s", "mean wait"):
+        table.add_column(heading, justify="right")
+    for level in LEVELS:
+        jobs = after.jobs[level] - before.jobs[level]
+        if jobs:
+            wait_s = (after.waited_s[level] - before.waited_s[level]) / jobs
+            table.add_row(show.level_name(level), f"{jobs / span_s:.1f}", show.duration(wait_s))
+    if not table.row_count:
+        table.add_row("-", "0", "-")
+    return table
