@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.e2e.messages import ask, bytes_of, good_job
+from tests.e2e.messages import ask, bytes_of, good_job, hsv_job, send, stored
 from tests.e2e.pixels import expected_hsv, same
 from tests.e2e.stack import Stack, started, state_directory
 from tests.image_files import file_of
@@ -54,25 +54,24 @@ def photos() -> Path:
 
 
 @pytest.fixture(scope="session")
-def long_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """64 photos of 12 megapixels: about half a minute of work for one core."""
-    folder = tmp_path_factory.mktemp("long")
+def large_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photo of 12 megapixels: about a third of a second of work for one core."""
+    path = tmp_path_factory.mktemp("large") / "large.jpg"
     photo = cv2.imread(str(PHOTOS / "morskie-oko.jpg"))
-    first = folder / "00.jpg"
-    cv2.imwrite(str(first), cv2.resize(photo, (4000, 3000)))
-    for number in range(1, 64):
-        (folder / f"{number:02}.jpg").hardlink_to(first)
-    return folder
+    cv2.imwrite(str(path), cv2.resize(photo, (4000, 3000)))
+    return path
 
 
 @pytest.fixture
-def long_job(stack: Stack, long_folder: Path) -> Iterator[str]:
-    """A job that keeps the one worker process busy; it is cancelled at the end."""
-    [job_id] = stack.enqueue("hsv", long_folder, "--images-per-job", 64, "--priority", 0)
+def long_job(stack: Stack, large_photo: Path) -> Iterator[str]:
+    """A job that keeps the one worker process busy for long; it is cancelled at the end."""
+    image = stored(stack, large_photo.read_bytes(), "large.jpg")
+    job_id = send(stack, "cv.hsv", hsv_job(*[image] * 64))
     stack.wait_running(job_id)
     yield job_id
-    stack.run("cancel", job_id)
-    stack.wait_ended([job_id])
+    if stack.states([job_id]) == ["running"]:
+        stack.run("cancel", job_id)
+        stack.wait_ended([job_id])
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -58,6 +58,13 @@ def agewell(
     )
     assert "Traceback" not in done.stdout + done.stderr
     return done
+
+
+def _value(raw: bytes) -> float | str:
+    try:
+        return float(raw)
+    except ValueError:
+        return raw.decode()
 
 
 def is_gone(process: psutil.Process) -> bool:
@@ -112,9 +119,15 @@ class Stack:
         """Enqueue without waiting; the ids of the jobs."""
         return [each["id"] for each in self.documents("enqueue", *args)]
 
-    def jobs(self, ids: Iterable[str]) -> list[dict[str, Any]]:
-        """What `agewell status` says of jobs."""
-        return self.documents("status", *ids)
+    def jobs(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The records of jobs as they lie in Redis; `agewell status` takes longer to start."""
+        pipe = self.redis.pipeline()
+        for each in ids:
+            pipe.hgetall(f"agewell:job:{each}")
+        return [
+            {"started_at": None, "id": each} | {k.decode(): _value(v) for k, v in record.items()}
+            for each, record in zip(ids, pipe.execute(), strict=True)
+        ]
 
     def states(self, ids: Iterable[str]) -> list[str | None]:
         """The states of jobs, in one round trip; empty while Redis is away."""
@@ -126,9 +139,8 @@ class Stack:
         except AWAY:
             return []
 
-    def wait_ended(self, ids: Iterable[str], timeout_s: float = 60.0) -> list[dict[str, Any]]:
-        """Wait until every job has ended; what `agewell status` says then."""
-        ids = list(ids)
+    def wait_ended(self, ids: Sequence[str], timeout_s: float = 60.0) -> list[dict[str, Any]]:
+        """Wait until every job has ended; their records then."""
 
         def all_ended() -> bool:
             states = self.states(ids)

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import PHOTOS
+from tests.e2e.messages import good_job, hsv_job, send, stored
 from tests.e2e.stack import Stack, is_gone, started, state_directory, until
 
 JOBS = 40
@@ -20,7 +21,7 @@ EVERY_JOB_ENDS_S = 60.0
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of forty photos, each a tenth of a second of work."""
     folder = tmp_path_factory.mktemp("work")
-    photo = cv2.resize(cv2.imread(str(PHOTOS / "morskie-oko.jpg")), (2400, 1600))
+    photo = cv2.resize(cv2.imread(str(PHOTOS / "morskie-oko.jpg")), (2000, 1300))
     first = folder / "00.jpg"
     cv2.imwrite(str(first), photo)
     for number in range(1, JOBS):
@@ -39,19 +40,16 @@ def busy(stack: Stack, work: Path) -> list[str]:
 
 
 def assert_all_done(stack: Stack, ids: list[str]) -> None:
-    jobs = stack.wait_ended(ids, EVERY_JOB_ENDS_S)
-    assert {job["state"] for job in jobs} == {"done"}
-    # Celery's own record agrees, and nothing is left over in a queue.
-    assert {stack.celery.AsyncResult(each).state for each in ids} == {"SUCCESS"}
-    until(
-        lambda: all(
-            queue["reserved"] == sum(level["waiting"] for level in queue["levels"]) == 0
-            for queue in stack.documents("queues")
-            if queue["queue"] == "cv"
-        ),
-        30,
-        lambda: stack.documents("queues"),
-    )
+    stack.wait_ended(ids, EVERY_JOB_ENDS_S)
+    assert set(stack.states(ids)) == {"done"}
+    # Celery's own record agrees, and nothing is left over in the queue.
+    assert {stack.celery.backend.get_state(each) for each in ids} == {"SUCCESS"}
+    until(lambda: left_over(stack) == 0, 30, lambda: stack.documents("queues"))
+
+
+def left_over(stack: Stack) -> int:
+    [queue] = [each for each in stack.documents("queues") if each["queue"] == "cv"]
+    return sum(level["waiting"] for level in queue["levels"]) + queue["reserved"]
 
 
 @pytest.mark.slow
@@ -113,20 +111,23 @@ def test_a_second_stack_takes_over_from_a_killed_one(work: Path):
 
 @pytest.mark.slow
 def test_ctrl_c_gives_running_jobs_their_time_and_leaves_the_rest_to_the_next_start(
-    work: Path, long_folder: Path
+    large_photo: Path,
 ):
-    with state_directory() as folder, started(folder, CONCURRENCY=1, DRAIN_S=2) as first:
-        [long] = first.enqueue("hsv", long_folder, "--images-per-job", 64)
+    with state_directory() as folder, started(folder, CONCURRENCY=1, DRAIN_S=1) as first:
+        image = stored(first, large_photo.read_bytes())
+        long = send(first, "cv.hsv", hsv_job(*[image] * 64))
         first.wait_running(long)
-        ids = first.enqueue("hsv", work, "--images-per-job", 4)
+        waiting = [send(first, "cv.hsv", good_job()) for _ in range(3)]
         began = time.monotonic()
         first.stop()
         assert time.monotonic() - began < 15
         assert "its jobs return to the queue" in first.said
-        with started(folder, CONCURRENCY=1) as second:
+        with started(folder, CONCURRENCY=2) as second:
+            second.wait_ended(waiting, EVERY_JOB_ENDS_S)
+            assert set(second.states(waiting)) == {"done"}
             second.wait_running(long)
             second.ok("cancel", long)
-            assert_all_done(second, ids)
+            second.wait_ended([long])
             second.stop()
 
 
