@@ -39,7 +39,7 @@ class QueueStatus:
 
 def queue_status(session: Session) -> list[QueueStatus]:
     """Read every queue; two round trips, at a cost that does not grow with the backlog."""
-    now = session.clock.now()
+    now = session.now()
     lists = [(queue.value, level) for queue in Queue for level in LEVELS]
     pipe = session.client.pipeline(transaction=False)
     for queue, level in lists:

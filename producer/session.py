@@ -25,18 +25,21 @@ class Session:
     ledger: Ledger
     clock: RedisClock
 
+    def now(self) -> float:
+        """The time by Redis's clock: Unix time in seconds."""
+        return self.clock.now(self.client)
+
 
 def make_session(settings: Settings) -> Session:
     """What talks to the Redis of settings that `locate` has completed; nothing is sent yet."""
     client = connect(settings)
-    clock = RedisClock(client)
     return Session(
         settings=settings,
         client=client,
         app=make_app(settings),
         blobs=Blobs(settings, client),
-        ledger=Ledger(client, settings.result_ttl_s, clock),
-        clock=clock,
+        ledger=Ledger(client, settings.result_ttl_s),
+        clock=RedisClock(),
     )
 
 

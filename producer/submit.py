@@ -124,7 +124,7 @@ class Submitter:
         """Enter jobs into the ledger, then publish them in one pipeline."""
         sent = [Sent(str(uuid.uuid4()), len(job.items)) for job in jobs]
         try:
-            enqueued_at = self._session.clock.now()
+            enqueued_at = self._session.now()
             self._session.ledger.open(
                 (s.job_id, job.op, self._level, s.items, enqueued_at)
                 for s, job in zip(sent, jobs, strict=True)

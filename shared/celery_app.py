@@ -8,9 +8,9 @@ from kombu import Exchange
 from kombu import Queue as KombuQueue
 
 from shared.names import DEFAULT_LEVEL, LEVELS, Queue, Task
-from shared.redis_client import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, connect, url_of
+from shared.redis_client import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, url_of
 from shared.settings import Settings
-from shared.stamp import RedisClock, stamp_messages
+from shared.stamp import StampingAMQP
 
 BLOB_SWEEP_INTERVAL_S = 600.0
 RETURN_JOBS_INTERVAL_S = 4.0
@@ -34,9 +34,8 @@ def make_app(settings: Settings, include: Sequence[str] = ()) -> Celery:
         include: modules of tasks; each worker process imports them, a producer has none.
     """
     url = broker_url(url_of(settings))
-    app = Celery("agewell", broker=url, backend=url, include=list(include))
+    app = Celery("agewell", broker=url, backend=url, include=list(include), amqp=StampingAMQP)
     app.conf.update(_config(settings))
-    stamp_messages(app, RedisClock(connect(settings)))
     return app
 
 

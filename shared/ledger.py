@@ -52,10 +52,10 @@ class Entry:
 class Ledger:
     """Reads and writes the records; one round trip a call."""
 
-    def __init__(self, client: redis.Redis, ttl_s: int, clock: RedisClock) -> None:
+    def __init__(self, client: redis.Redis, ttl_s: int) -> None:
         self._client = client
         self._ttl_s = ttl_s
-        self._clock = clock
+        self._clock = RedisClock()
 
     def open(self, jobs: Iterable[tuple[str, str, int, int, float]]) -> None:
         """Enter jobs about to be published: (id, operation, level, items, enqueued at)."""
@@ -75,7 +75,7 @@ class Ledger:
         self, job_id: str, op: str, items: int, worker: str, level: int, enqueued_at: float | None
     ) -> bool:
         """Record that a job runs now; False when it was cancelled, and must not."""
-        key, now = keys.job(job_id), self._clock.now()
+        key, now = keys.job(job_id), self._clock.now(self._client)
         waited_s = 0.0 if enqueued_at is None else max(0.0, now - enqueued_at)
         record: _Record = {
             "state": State.RUNNING.value,
@@ -99,7 +99,7 @@ class Ledger:
         key = keys.job(job_id)
         record: _Record = {
             "state": state.value,
-            "ended_at": self._clock.now(),
+            "ended_at": self._clock.now(self._client),
             "items_failed": items_failed,
             "error": error,
         }
@@ -112,7 +112,7 @@ class Ledger:
         """Ask for a job's end; its record as it was before, None for an unknown job."""
         before = self.get(job_id)
         if before is not None and not before.state.ended:
-            self._client.hset(keys.job(job_id), "cancelled_at", self._clock.now())
+            self._client.hset(keys.job(job_id), "cancelled_at", self._clock.now(self._client))
         return before
 
     def cancel_asked(self, job_id: str) -> bool:

@@ -5,10 +5,12 @@ keep the time of the first: they have waited since then.
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import redis
-from celery import Celery, current_task, signals
+from celery import current_task
+from celery.app.amqp import AMQP
 
 HEADER = "enqueued_at"
 
@@ -24,12 +26,11 @@ class RedisClock:
 
     MEASURE_EVERY_S = 60.0
 
-    def __init__(self, client: redis.Redis) -> None:
-        self._client = client
+    def __init__(self) -> None:
         self._ahead_s = 0.0
         self._measure_at = -1.0
 
-    def now(self) -> float:
+    def now(self, client: redis.Redis) -> float:
         """Unix time in seconds.
 
         Raises:
@@ -37,22 +38,33 @@ class RedisClock:
         """
         if time.monotonic() >= self._measure_at:
             asked = time.time()
-            answer = redis_now(self._client)
+            answer = redis_now(client)
             # Redis read its clock somewhere between question and answer.
             self._ahead_s = answer - (asked + time.time()) / 2
             self._measure_at = time.monotonic() + self.MEASURE_EVERY_S
         return time.time() + self._ahead_s
 
 
-def stamp_messages(app: Celery, clock: RedisClock) -> None:
-    """Have every message that is published through an app carry its time."""
+class StampingAMQP(AMQP):  # type: ignore[misc]
+    """Celery's publishing of tasks, each with its time in a header.
 
-    def stamp(headers: dict[str, Any], **_: Any) -> None:
-        if HEADER not in headers:
-            inherited = enqueued_at(current_task.request) if current_task else None
-            headers[HEADER] = clock.now() if inherited is None else inherited
+    Not a signal handler: those are called for the messages of every app in the process.
+    """
 
-    signals.before_task_publish.connect(stamp, weak=False, dispatch_uid=f"agewell:{id(app)}")
+    def _create_task_sender(self) -> Callable[..., Any]:
+        send = super()._create_task_sender()
+        clock = RedisClock()
+
+        def send_stamped(producer: Any, name: str, message: Any, **options: Any) -> Any:
+            given = options.get("headers") or {}
+            if HEADER not in given and HEADER not in message.headers:
+                inherited = enqueued_at(current_task.request) if current_task else None
+                message.headers[HEADER] = (
+                    clock.now(producer.channel.client) if inherited is None else inherited
+                )
+            return send(producer, name, message, **options)
+
+        return send_stamped
 
 
 def enqueued_at(request: Any) -> float | None:

@@ -12,7 +12,6 @@ from shared.blobs import Blobs
 from shared.ledger import Ledger
 from shared.redis_client import connect
 from shared.settings import Settings
-from shared.stamp import RedisClock
 from shared.state_dir import locate
 
 
@@ -40,5 +39,5 @@ def context() -> Context:
         settings=settings(),
         client=client,
         blobs=Blobs(settings(), client),
-        ledger=Ledger(client, settings().result_ttl_s, RedisClock(client)),
+        ledger=Ledger(client, settings().result_ttl_s),
     )

@@ -1,0 +1,34 @@
+"""A Celery app whose jobs only sleep for a given time, and note when they start: load by the clock.
+
+Everything around them is the real thing: the queue, its settings, reservation, heartbeats.
+"""
+
+import json
+import time
+
+from celery import shared_task
+
+from shared.celery_app import make_app
+from shared.stamp import enqueued_at
+from tests.e2e.timed_stack import STARTED
+from workers import liveness, readiness, redelivery
+from workers.context import context, settings
+
+readiness.announce()
+
+app = make_app(settings(), include=["tests.e2e.timed"])
+liveness.install(app)
+redelivery.install(app)
+
+
+@shared_task(name="cv.timed", bind=True, ignore_result=True)
+def timed(task, seconds: float) -> None:
+    """Note the start; then take a while."""
+    start = {
+        "id": task.request.id,
+        "level": task.request.delivery_info["priority"],
+        "enqueued_at": enqueued_at(task.request),
+        "started_at": time.time(),
+    }
+    context().client.rpush(STARTED, json.dumps(start))
+    time.sleep(seconds)
