@@ -13,6 +13,7 @@ from producer.enqueue import Json, enqueue_app
 from producer.exits import ExitCode, exit_codes
 from producer.queues import queue_status
 from producer.session import Session, open_session
+from producer.simulate_cli import simulate
 from producer.top import run as run_top
 from producer.up import run_stack
 from shared.errors import ParameterError
@@ -28,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(enqueue_app, name="enqueue")
+app.command()(simulate)
 
 JobIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Job ids.")]
 
