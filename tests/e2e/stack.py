@@ -24,6 +24,9 @@ STOP_TIMEOUT_S = 60.0
 CALL_TIMEOUT_S = 120.0
 AWAY = (redis.ConnectionError, redis.exceptions.BusyLoadingError)
 
+WAITING_LISTS = ["cv", *(f"cv\x06\x16{level}" for level in range(1, 10))]
+"""kombu's lists of the queue `cv`, one a level."""
+
 Found = TypeVar("Found")
 
 
