@@ -85,7 +85,7 @@ def result(
         if outcome is None:
             _explain_missing(session, job_id)
             raise typer.Exit(ExitCode.SOME_FAILED)
-        paths = _write(session, outcome, out)
+        paths = _write(session, outcome, out) if outcome.error is None else []
         document: dict[str, Any] = show.outcome_document(outcome)
         if as_json:
             show.json_line(document | {"files": [str(path) for path in paths]})

@@ -5,10 +5,11 @@ Results go to stdout, all else to stderr.
 
 import json
 import math
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,8 +24,19 @@ from shared.names import NAME_OF_LEVEL
 
 IDS_SHOWN = 10
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+WIDTH_OF_FILES = 400
+"""A pipe has no width of its own; this one cuts no table."""
+
+
+def _console(stream: TextIO) -> Console:
+    width = None if stream.isatty() else WIDTH_OF_FILES
+    return Console(
+        stderr=stream is sys.stderr, width=width, highlight=False, soft_wrap=stream.isatty()
+    )
+
+
+out = _console(sys.stdout)
+err = _console(sys.stderr)
 
 
 def error(message: str) -> None:

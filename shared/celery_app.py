@@ -58,7 +58,6 @@ def _config(settings: Settings) -> dict[str, Any]:
         "worker_proc_alive_timeout": 60.0,
         "worker_concurrency": settings.concurrency,
         "worker_hijack_root_logger": False,
-        "worker_send_task_events": True,
         "task_track_started": True,
         "task_default_queue": Queue.CV.value,
         "task_default_priority": DEFAULT_LEVEL,

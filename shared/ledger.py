@@ -73,9 +73,12 @@ class Ledger:
 
     def start(
         self, job_id: str, op: str, items: int, worker: str, level: int, enqueued_at: float | None
-    ) -> bool:
-        """Record that a job runs now; False when it was cancelled, and must not."""
+    ) -> State | None:
+        """Record that a job runs now; or, where it must not run, how it has ended already."""
         key, now = keys.job(job_id), self._clock.now(self._client)
+        before = self.get(job_id)
+        if before is not None and before.state.ended:
+            return before.state
         waited_s = 0.0 if enqueued_at is None else max(0.0, now - enqueued_at)
         record: _Record = {
             "state": State.RUNNING.value,
@@ -91,8 +94,8 @@ class Ledger:
         pipe.hincrby(keys.STARTED, f"jobs:{level}", 1)
         pipe.hincrbyfloat(keys.STARTED, f"waited_s:{level}", waited_s)
         pipe.persist(key)
-        pipe.hexists(key, "cancelled_at")
-        return not pipe.execute()[-1]
+        pipe.execute()
+        return None
 
     def end(self, job_id: str, state: State, *, items_failed: int = 0, error: str = "") -> None:
         """Record how a job ended; the record expires from now on."""

@@ -37,10 +37,15 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         beat(client, run)
         self._timer_entry = consumer.timer.call_repeatedly(HEARTBEAT_S, beat, (client, run))
 
-    def stop(self, _: Any) -> None:
-        """Stop beating; a clean shutdown has given its messages back itself."""
+    def stop(self, consumer: Any) -> None:
+        """End this run: what it still holds is returned like a dead worker's.
+
+        The worker stops, and has given its messages back itself; or it has lost its connection,
+        and can acknowledge nothing that it took over it.
+        """
         if self._timer_entry is not None:
             self._timer_entry.cancel()
+        _name_this_run(consumer.hostname, consumer.app.conf)
 
 
 def install(app: Celery) -> None:

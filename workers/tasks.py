@@ -84,8 +84,12 @@ def _run(task: Task, op: str, document: Any) -> dict[str, Any]:
     """Run one delivery of a job, and record in the ledger how it ended."""
     ledger, job_id = context().ledger, task.request.id
     job = _parse(ledger, task, op, document)
-    if not _start(ledger, task.request, job):
+    ended = _start(ledger, task.request, job)
+    if ended is State.CANCELLED:
         _end_cancelled(task, ledger)
+    if ended is not None:
+        log.info("job %s came back although it is %s", job_id, ended.value)
+        raise Ignore
     try:
         result = run_job(job, context().blobs, context().settings, CancelPoll(ledger, job_id))
     except CancelledError:
@@ -99,8 +103,8 @@ def _run(task: Task, op: str, document: Any) -> dict[str, Any]:
     return result.model_dump(mode="json", exclude_none=True)
 
 
-def _start(ledger: Ledger, request: Any, job: Job) -> bool:
-    """Record that a job runs, and how long it has waited; False when it was cancelled."""
+def _start(ledger: Ledger, request: Any, job: Job) -> State | None:
+    """Record that a job runs, and how long it has waited; or how it has ended already."""
     return ledger.start(
         request.id,
         job.op,

@@ -9,13 +9,14 @@ from celery import shared_task
 
 from shared.celery_app import make_app
 from shared.names import Task
-from workers import liveness, readiness
+from workers import channel, liveness, readiness
 from workers.context import context, settings
 from workers.sweep import sweep_queues
 
 log = logging.getLogger(__name__)
 
 readiness.announce()
+channel.install()
 
 app = make_app(settings())
 liveness.install(app)

@@ -11,14 +11,14 @@ from celery import shared_task
 from shared.celery_app import make_app
 from shared.stamp import enqueued_at
 from tests.e2e.timed_stack import STARTED
-from workers import liveness, readiness, redelivery
+from workers import channel, liveness, readiness
 from workers.context import context, settings
 
 readiness.announce()
+channel.install()
 
 app = make_app(settings(), include=["tests.e2e.timed"])
 liveness.install(app)
-redelivery.install(app)
 
 
 @shared_task(name="cv.timed", bind=True, ignore_result=True)
