@@ -20,6 +20,9 @@ MOVES_A_CALL = 150
 RATE_OVER_S = 60.0
 """The rate of climbs is a mean that forgets exponentially, over so many seconds."""
 
+LOOKS_A_SWEEP = 256
+"""Jobs that came since the last sweep, of which retries and next steps are put into their places."""
+
 _LUA = (files("workers") / "sweep.lua").read_text()
 
 
@@ -36,8 +39,14 @@ def sweep_queues(client: redis.Redis, settings: Settings) -> None:
     """Sweep every work queue, and note what was done."""
     for queue in WORK_QUEUES:
         now = redis_now(client)
-        swept = sweep(client, queue.value, AgingPolicy.of(settings, queue.value), now)
+        policy = AgingPolicy.of(settings, queue.value)
+        swept = sweep(client, queue.value, policy, now, _last_run_at(client, queue.value))
         _note(client, queue.value, swept, now)
+
+
+def _last_run_at(client: redis.Redis, queue: str) -> float:
+    found = cast("bytes | None", client.hget(keys.aging(queue), "last_run_at"))
+    return float(found) if found else 0.0
 
 
 def _note(client: redis.Redis, queue: str, swept: Swept, now: float) -> None:
@@ -55,7 +64,9 @@ def _note(client: redis.Redis, queue: str, swept: Swept, now: float) -> None:
     pipe.execute()
 
 
-def sweep(client: redis.Redis, queue: str, policy: AgingPolicy, now: float) -> Swept:
+def sweep(
+    client: redis.Redis, queue: str, policy: AgingPolicy, now: float, since: float = 0.0
+) -> Swept:
     """Move every job of a queue that has climbed, in calls of bounded work.
 
     Args:
@@ -63,19 +74,21 @@ def sweep(client: redis.Redis, queue: str, policy: AgingPolicy, now: float) -> S
         queue: the queue's name.
         policy: how fast its jobs gain weight.
         now: Unix time in seconds, of the clock that stamps the jobs.
+        since: the time of the last sweep; jobs that came after it may be out of order.
     """
     if policy.k_per_s == 0:
         return Swept(0, 0, 0.0)
     script = client.register_script(_LUA)
     lists = [keys.waiting_list(queue, level) for level in LEVELS]
-    head_starts = [policy.head_start_s(level) for level in LEVELS]
+    starts = [repr(policy.head_start_s(level)) for level in LEVELS]
     moved = calls = 0
     longest_s = 0.0
     more = 1
     while more:
         started = time.perf_counter()
         # repr keeps every digit of a float; Unix times need sixteen.
-        args: list[str | int] = [repr(now), MOVES_A_CALL, *map(repr, head_starts)]
+        looks = 0 if calls else LOOKS_A_SWEEP
+        args: list[str | int] = [repr(now), MOVES_A_CALL, repr(since), looks, *starts]
         moved_now, more = cast("tuple[int, int]", script(keys=lists, args=args))
         longest_s = max(longest_s, time.perf_counter() - started)
         moved, calls = moved + moved_now, calls + 1
