@@ -55,17 +55,23 @@ class _Lists:
 
     def __init__(self, jobs: Sequence[Job], setup: Setup) -> None:
         self._jobs = jobs
-        self._policy = setup.policy
         self._interval_s = setup.interval_s
         self._lists: tuple[deque[int], ...] = tuple(deque() for _ in LEVELS)
         self._sweeps = 0
         self._next = math.inf
         self.due_at = math.inf
         self.waiting = 0
+        policy = setup.policy
+        self._one_list = policy is None
+        # Looked up rather than computed anew for each look at a head.
+        self._policy = policy if policy is not None and policy.k_per_s > 0 else None
+        if self._policy is not None:
+            self._virtual_times = [self._policy.virtual_time(at, level) for at, level, _ in jobs]
+            self._head_starts = [self._policy.head_start_s(level) for level in LEVELS]
 
     def put(self, index: int) -> None:
         """A job arrives."""
-        level = self._jobs[index].level if self._policy is not None else 0
+        level = 0 if self._one_list else self._jobs[index].level
         at = self._lists[level]
         at.append(index)
         self.waiting += 1
@@ -89,12 +95,12 @@ class _Lists:
         assert self._policy is not None  # noqa: S101 - nothing is ever due without one
         now, self._sweeps = self.due_at, int(self._next)
         self._next = self.due_at = math.inf
-        level_at = self._policy.level_at
+        almost = now + TICK_SLACK * self._interval_s
         for level in LEVELS[1:]:
             at = self._lists[level]
-            while at:
-                job = self._jobs[at[0]]
-                target = level_at(job.arrived_at, job.level, now)
+            while at and self._climbs_at(at[0], level) <= almost:
+                arrived_at, given, _ = self._jobs[at[0]]
+                target = self._policy.level_at(arrived_at, given, now)
                 if target >= level:
                     break
                 self._place(at.popleft(), self._lists[target])
@@ -104,24 +110,23 @@ class _Lists:
 
     def _place(self, index: int, at: deque[int]) -> None:
         """Put a job behind all that are not after it; only what came since the last sweep is."""
-        virtual_time = self._virtual_time(index)
+        virtual_times = self._virtual_times
         after = []
-        while at and self._virtual_time(at[-1]) > virtual_time:
+        while at and virtual_times[at[-1]] > virtual_times[index]:
             after.append(at.pop())
         at.append(index)
         at.extend(reversed(after))
 
-    def _virtual_time(self, index: int) -> float:
-        assert self._policy is not None  # noqa: S101 - as above
-        job = self._jobs[index]
-        return self._policy.virtual_time(job.arrived_at, job.level)
+    def _climbs_at(self, index: int, level: int) -> float:
+        """When a job will have climbed from a level to the next."""
+        return self._virtual_times[index] - self._head_starts[level - 1]
 
     def _expect(self, head: int, level: int) -> None:
         """A new head: see that the first sweep at which it may have climbed takes place."""
-        if level == 0 or self._policy is None or self._policy.k_per_s == 0:
+        if level == 0 or self._policy is None:
             return
-        climbs_at = self._virtual_time(head) - self._policy.head_start_s(level - 1)
-        tick = max(self._sweeps + 1, math.ceil(climbs_at / self._interval_s - TICK_SLACK))
+        sweeps = self._climbs_at(head, level) / self._interval_s
+        tick = max(self._sweeps + 1, math.ceil(sweeps - TICK_SLACK))
         if tick < self._next:
             self._next = tick
             self.due_at = tick * self._interval_s
