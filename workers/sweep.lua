@@ -31,6 +31,8 @@ local NEAR_TAIL = 1024
 -- What a search for a place costs, in moves, and how far from the tail it costs one more.
 local SEARCH = 4
 local FAR = 64
+-- Bytes of a message that cost one more.
+local HEAVY = 4096
 
 -- Fields are found by their names, as decoding a whole message would cost more than moving it. The
 -- body is base64, and a quote within a JSON string is escaped: neither can be taken for a field.
@@ -276,6 +278,7 @@ for level = 1, 9 do
       local tail = call('LINDEX', to, 0)
       tail_v[target] = tail and virtual_time(tail) or -math.huge
     end
+    work = work + math.floor(#head / HEAVY)
     if tail_v[target] <= v then
       call('LMOVE', from, to, 'RIGHT', 'LEFT')
       tail_v[target] = v

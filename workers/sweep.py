@@ -21,7 +21,7 @@ RATE_OVER_S = 60.0
 """The rate of climbs is a mean that forgets exponentially, over so many seconds."""
 
 LOOKS_A_SWEEP = 256
-"""Jobs that came since the last sweep, of which retries and next steps are put into their places."""
+"""Jobs that came since the last one, of which retries and next steps are put into their places."""
 
 _LUA = (files("workers") / "sweep.lua").read_text()
 
