@@ -36,7 +36,12 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
     QoS = _QoS
 
     def basic_consume(
-        self, queue: str, no_ack: bool, callback: Callable[[Any], None], tag: str, **kwargs: Any
+        self,
+        queue: str,
+        no_ack: bool,
+        callback: Callable[[Any], None],
+        consumer_tag: str,
+        **kwargs: Any,
     ) -> Any:
         """Consume; refuse a message of which Celery cannot make a task, and go on to the next."""
 
@@ -49,7 +54,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
                 log.exception("refused, no task of Celery's: %.200r", message.body)
                 message.reject()
 
-        return super().basic_consume(queue, no_ack, guarded, tag, **kwargs)
+        return super().basic_consume(queue, no_ack, guarded, consumer_tag, **kwargs)
 
     def _brpop_read(self, **options: Any) -> Any:
         try:

@@ -18,7 +18,7 @@ import redis
 import typer.main
 
 from producer.cli import app
-from producer.session import ExitCode
+from producer.exits import ExitCode
 from shared import errors
 from shared.embedded_redis import embedded_redis
 from shared.messages import ErrorInfo, ImageRef, JobResult, parse_job
