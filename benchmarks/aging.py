@@ -21,7 +21,7 @@ from benchmarks.report import Spread, report
 from shared import embedded_redis, keys
 from shared.aging import AgingPolicy
 from shared.names import LEVELS
-from workers.sweep import sweep
+from workers.sweep import LOOKS_A_SWEEP, sweep
 
 QUEUE = "cv"
 POLICY = AgingPolicy(0.05)
@@ -78,14 +78,14 @@ def script_times(client: redis.Redis, work: Callable[[], Any]) -> tuple[float, f
     return total_us / 1e6, slowest_us / 1e6, returned
 
 
-def time_idle(client: redis.Redis, waiting: int, size_bytes: int) -> Spread:
+def time_idle(client: redis.Redis, waiting: int, size_bytes: int, since: float = NOW - 1) -> Spread:
     """Milliseconds of Redis for one sweep in which nothing has climbed."""
     fill(client, size_bytes, dict.fromkeys(LEVELS, 19.0), waiting)
-    sweep(client, QUEUE, POLICY, NOW, since=NOW - 1)
+    sweep(client, QUEUE, POLICY, NOW, since=since)
     times = []
     for _ in range(4 * ROUNDS):
         total_s, _, swept = script_times(
-            client, lambda: sweep(client, QUEUE, POLICY, NOW, since=NOW - 1)
+            client, lambda: sweep(client, QUEUE, POLICY, NOW, since=since)
         )
         assert swept.moved == 0
         times.append(1e3 * total_s)
@@ -165,6 +165,8 @@ def rows_of(client: redis.Redis) -> Iterator[dict[str, Any]]:
             f"idle sweep, {waiting:,} waiting", time_idle(client, waiting, SMALL), "ms", "< 1"
         )
     yield row("idle sweep, 10,000 of 20 KB", time_idle(client, 10_000, LARGE), "ms", "< 1")
+    new = time_idle(client, 10_000, SMALL, since=0)
+    yield row(f"sweep that looks at {LOOKS_A_SWEEP} new jobs", new, "ms", "<= 5")
     for size, name in ((SMALL, "1 KB"), (LARGE, "20 KB")):
         rate, longest = time_climbing(client, size)
         yield row(f"promotions, {name}", rate, "per s", ">= 100,000")

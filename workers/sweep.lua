@@ -31,6 +31,8 @@ local NEAR_TAIL = 1024
 -- What a search for a place costs, in moves, and how far from the tail it costs one more.
 local SEARCH = 4
 local FAR = 64
+-- Looks that each level has at least.
+local LEAST_LOOKS = 16
 -- Bytes of a message that cost one more.
 local HEAVY = 4096
 
@@ -211,36 +213,36 @@ end
 local function settle_tail(list, level, most)
   local seen_v = since - SKEW + head_start[level]
   local behind_v, in_order = math.huge, true
-  local early = {}
-  local looked = 0
-  while looked < most do
-    local message = call('LINDEX', list, looked)
+  local messages = {}
+  while #messages < most do
+    local message = call('LINDEX', list, #messages)
     if not message then
       break
     end
     local v = virtual_time(message)
-    local seen = false
     if not v then
       local given = head_start[given_level(message)]
       v = math.min(now + given, behind_v)
-      stamp(list, looked, message, v - given)
-    elseif inherits(message) then
-      early[#early + 1] = { message = message, v = v }
-    else
-      seen = v <= seen_v
+      stamp(list, #messages, message, v - given)
     end
     in_order = in_order and v <= behind_v
     behind_v = math.min(v, behind_v)
-    looked = looked + 1
-    if seen then
+    messages[#messages + 1] = message
+    if v <= seen_v and not inherits(message) then
       break
     end
   end
+  local looked = #messages
   if in_order then
-    return looked
+    return looked + 1
   end
-  for _, each in ipairs(early) do
-    call('LREM', list, 1, each.message)
+  local early = {}
+  for _, message in ipairs(messages) do
+    local v = inherits(message) and virtual_time(message)
+    if v then
+      call('LREM', list, 1, message)
+      early[#early + 1] = { message = message, v = v }
+    end
   end
   for i = #early, 1, -1 do
     looked = looked + place(list, early[i].message, early[i].v)
@@ -250,8 +252,8 @@ end
 
 local looked = 0
 for level = 0, 9 do
-  -- A level has its share of the looks, and what those before it have left of theirs.
-  local share = math.floor((looks - looked) / (10 - level))
+  -- The most urgent come first; some looks are kept for each level after them.
+  local share = looks - looked - (9 - level) * LEAST_LOOKS
   if share > 0 then
     looked = looked + settle_head(KEYS[level + 1]) + settle_tail(KEYS[level + 1], level, share)
   end

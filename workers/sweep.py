@@ -14,13 +14,13 @@ from shared.names import LEVELS, WORK_QUEUES
 from shared.settings import Settings
 from shared.stamp import redis_now
 
-MOVES_A_CALL = 150
+MOVES_A_CALL = 100
 """Bounds one call to a millisecond or two of Redis, during which it serves nobody else."""
 
 RATE_OVER_S = 60.0
 """The rate of climbs is a mean that forgets exponentially, over so many seconds."""
 
-LOOKS_A_SWEEP = 256
+LOOKS_A_SWEEP = 512
 """Jobs that came since the last one, of which retries and next steps are put into their places."""
 
 _LUA = (files("workers") / "sweep.lua").read_text()

@@ -159,6 +159,17 @@ def test_a_retry_and_a_next_step_go_from_the_tail_to_the_place_of_their_time(cli
     assert table(client) == {2: ["y"], 5: ["0", "1", "x", "2", "3", "4", "new"]}
 
 
+def test_a_retry_behind_hundreds_of_newer_jobs_is_found_on_every_level(client):
+    """As many come between two sweeps on one level; on the others at least a few."""
+    for level in LEVELS:
+        wait(client, level, message(f"old {level}", level, 15))
+        wait(client, level, message(f"retry {level}", level, 16, retries=1))
+    wait(client, 0, *(message(f"{n}", 0, 0) for n in range(300)))
+    run(client)
+    for level in LEVELS:
+        assert table(client)[level][:2] == [f"retry {level}", f"old {level}"]
+
+
 def test_a_foreign_message_ages_from_when_it_is_first_seen(client):
     wait(client, 5, message("a", waited_s=None))
     run(client)
