@@ -32,8 +32,8 @@ local NEAR_TAIL = 1024
 local SEARCH = 4
 local FAR = 64
 -- Looks that each level has at least.
-local LEAST_LOOKS = 16
--- Bytes of a message that cost one more.
+local LEAST_LOOKS = 12
+-- Bytes of a message that cost one move, or one look, more.
 local HEAVY = 4096
 
 -- Fields are found by their names, as decoding a whole message would cost more than moving it. The
@@ -213,8 +213,8 @@ end
 local function settle_tail(list, level, most)
   local seen_v = since - SKEW + head_start[level]
   local behind_v, in_order = math.huge, true
-  local messages = {}
-  while #messages < most do
+  local messages, looked = {}, 0
+  while looked < most do
     local message = call('LINDEX', list, #messages)
     if not message then
       break
@@ -228,11 +228,11 @@ local function settle_tail(list, level, most)
     in_order = in_order and v <= behind_v
     behind_v = math.min(v, behind_v)
     messages[#messages + 1] = message
+    looked = looked + 1 + math.floor(#message / HEAVY)
     if v <= seen_v and not inherits(message) then
       break
     end
   end
-  local looked = #messages
   if in_order then
     return looked + 1
   end

@@ -20,7 +20,7 @@ MOVES_A_CALL = 100
 RATE_OVER_S = 60.0
 """The rate of climbs is a mean that forgets exponentially, over so many seconds."""
 
-LOOKS_A_SWEEP = 512
+LOOKS_A_SWEEP = 320
 """Jobs that came since the last one, of which retries and next steps are put into their places."""
 
 _LUA = (files("workers") / "sweep.lua").read_text()

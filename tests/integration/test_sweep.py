@@ -164,7 +164,7 @@ def test_a_retry_behind_hundreds_of_newer_jobs_is_found_on_every_level(client):
     for level in LEVELS:
         wait(client, level, message(f"old {level}", level, 15))
         wait(client, level, message(f"retry {level}", level, 16, retries=1))
-    wait(client, 0, *(message(f"{n}", 0, 0) for n in range(300)))
+    wait(client, 0, *(message(f"{n}", 0, 0) for n in range(200)))
     run(client)
     for level in LEVELS:
         assert table(client)[level][:2] == [f"retry {level}", f"old {level}"]
