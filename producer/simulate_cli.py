@@ -1,45 +1,26 @@
 """`agewell simulate`: what k, load and workers do to the waits of each level, before they do."""
 
 import math
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from rich.table import Table
 
 from producer import show
-from producer.enqueue import Json
 from producer.exits import ExitCode, exit_codes
 from producer.simulate_jobs import Exponential, Fixed, Measured, ServiceTime, arrivals
 from producer.simulate_plot import require_matplotlib, write_plot
 from producer.simulate_report import STRICT, Experiment, Measure, Summary, telling_ks
+from producer.simulate_show import Scenario, print_summaries, say_target, warn_of_overload
 from shared.aging import AgingPolicy
 from shared.errors import ParameterError
-from shared.names import NAME_OF_LEVEL, level_from
+from shared.names import level_from
 from shared.settings import Settings
 
 MAX_JOBS = 2_000_000
 PLOTTED_KS = 12
-BAR_WIDTH = 16
 
 Law = Literal["exponential", "fixed"]
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """What is simulated, as the command line said."""
-
-    rates_per_s: dict[int, float]
-    service: ServiceTime
-    workers: int
-    policy: AgingPolicy
-    interval_s: float
-
-    @property
-    def load(self) -> float:
-        """The part of the workers' time that the jobs ask for."""
-        return math.fsum(self.rates_per_s.values()) * self.service.mean_s / self.workers
 
 
 def simulate(
@@ -84,7 +65,9 @@ def simulate(
             metavar="FILE", help="Draw waits against k: .png, .svg, .pdf; needs matplotlib."
         ),
     ] = None,
-    as_json: Json = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document an order of service, on stdout.")
+    ] = False,
 ) -> None:
     """Simulate a queue: what jobs of each level would wait.
 
@@ -95,7 +78,7 @@ def simulate(
         wanted = None if target is None else _wanted(target, scenario)
         if plot is not None:
             require_matplotlib(plot)
-        _warn_of_overload(scenario)
+        warn_of_overload(scenario)
         made = arrivals(scenario.rates_per_s, scenario.service, jobs, seed)
         with show.progress() as progress:
             bar = progress.add_task("simulated", total=None)
@@ -115,9 +98,9 @@ def simulate(
         found = [] if chosen is None else [chosen]
         if compare:
             found = [others[0], *found, others[1]]
-        _print(found, scenario, as_json)
+        print_summaries(found, scenario, as_json)
         if target is not None:
-            _say_target(chosen, target, measure)
+            say_target(chosen, target, measure)
         raise typer.Exit(ExitCode.SOME_FAILED if chosen is None else ExitCode.DONE)
 
 
@@ -188,92 +171,3 @@ def _times(path: Path) -> tuple[float, ...]:
     if not times:
         raise ParameterError("--service", f"{path}, which is empty", allowed)
     return tuple(times)
-
-
-def _warn_of_overload(scenario: Scenario) -> None:
-    if scenario.load >= 1:
-        show.note(
-            f"The load is {scenario.load:.2f}: more work comes than the workers can do, and waits "
-            "grow for as long as it does. The figures hold for this many jobs only."
-        )
-
-
-def _print(found: list[Summary], scenario: Scenario, as_json: bool) -> None:
-    if as_json:
-        for summary in found:
-            show.json_line(_document(summary, scenario))
-    elif found:
-        show.out.print(_table(found))
-        for summary in found:
-            show.out.print(_line(summary, scenario))
-
-
-def _document(summary: Summary, scenario: Scenario) -> dict[str, Any]:
-    return {
-        "order": summary.order,
-        "k_per_s": None if summary.policy is None else summary.policy.k_per_s,
-        "interval_s": scenario.interval_s,
-        "workers": scenario.workers,
-        "load": scenario.load,
-        "utilisation": summary.utilisation,
-        "mean_regret_s": summary.mean_regret_s,
-        "longest_regret_s": summary.longest_regret_s,
-        "waits_s": [
-            {"level": level, "name": NAME_OF_LEVEL.get(level), **asdict(waits)}
-            for level, waits in summary.waits.items()
-        ],
-    }
-
-
-def _table(found: list[Summary]) -> Table:
-    table = Table("order", "level", box=None, pad_edge=False)
-    for heading in ("jobs", "mean", "p50", "p95", "p99", "longest"):
-        table.add_column(heading, justify="right")
-    table.add_column("█ mean ░ p95 (s)", no_wrap=True)
-    top = max(waits.p95 for summary in found for waits in summary.waits.values())
-    for summary in found:
-        for number, (level, waits) in enumerate(summary.waits.items()):
-            times = (waits.mean, waits.p50, waits.p95, waits.p99, waits.longest)
-            table.add_row(
-                summary.order if number == 0 else "",
-                show.level_name(level),
-                f"{waits.jobs:,}",
-                *map(_seconds, times),
-                _bar(waits.mean, waits.p95, top),
-            )
-    return table
-
-
-def _seconds(seconds: float) -> str:
-    if seconds < 10:
-        return f"{seconds:.2f}"
-    return f"{seconds:.1f}" if seconds < 1000 else f"{seconds:,.0f}"
-
-
-def _bar(mean: float, p95: float, top: float) -> str:
-    scale = BAR_WIDTH / top if top > 0 else 0.0
-    full, whole = round(mean * scale), round(p95 * scale)
-    return "█" * full + "░" * (whole - full)
-
-
-def _line(summary: Summary, scenario: Scenario) -> str:
-    text = f"{summary.order}: load {scenario.load:.2f}, workers busy {summary.utilisation:.0%}"
-    if summary.policy is None or summary.longest_regret_s is None:
-        return text
-    k = summary.policy.k_per_s
-    return (
-        f"{text}, k {k:g} (a level is {1 / k:.3g} s), sweeps every {scenario.interval_s:g} s, "
-        f"regret {summary.mean_regret_s:.3f} s on average, {summary.longest_regret_s:.3f} s at most"
-    )
-
-
-def _say_target(chosen: Summary | None, target: str, measure: Measure) -> None:
-    if chosen is None:
-        show.error(
-            f"no k keeps {target} ({measure}): not even first come, first served does. "
-            "More workers, fewer jobs, or a longer target."
-        )
-    elif chosen.policy is not None:
-        k = chosen.policy.k_per_s
-        meaning = f"a level is {1 / k:.3g} s" if k else "strict levels keep it already"
-        show.note(f"k = {k:g} is the smallest that keeps {target} ({measure}): {meaning}")

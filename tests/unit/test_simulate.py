@@ -3,6 +3,7 @@
 import math
 import random
 from functools import cache
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -31,6 +32,7 @@ def jobs_of(service, seed, scale=1.0, jobs=JOBS):
     return arrivals({level: rate * scale for level, rate in RATES.items()}, service, jobs, seed)
 
 
+@cache
 def mean_waits(service, policy, workers=1, scale=1.0, interval_s=1.0, seeds=SEEDS):
     """The mean wait of each level, and of all jobs, over the replications."""
     waits = {level: [] for level in RATES}
@@ -113,14 +115,15 @@ def test_what_one_level_gains_another_loses(k):
 
 def test_the_faster_jobs_age_the_less_bulk_waits_and_the_more_urgent():
     ks = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-    jobs = jobs_of(ONE_SECOND, 1, 1.3)
+    jobs = jobs_of(ONE_SECOND, 1, 1.3, jobs=40_000)
     found = [
         summarise(jobs, simulate(jobs, setup), setup).waits
         for setup in (Setup(AgingPolicy(k)) for k in ks)
     ]
     urgent, bulk = ([waits[level].mean for waits in found] for level in (0, 9))
-    assert urgent == sorted(urgent)
-    assert bulk == sorted(bulk, reverse=True)
+    luck = 1.005  # which of the jobs that change places are the longer ones
+    assert all(more * luck >= less for less, more in pairwise(urgent))
+    assert all(less <= more * luck for more, less in pairwise(bulk))
     assert urgent[-1] > 5 * urgent[0]
     assert bulk[0] > 1.2 * bulk[-1]
     longest = [waits[9].longest for waits in found]

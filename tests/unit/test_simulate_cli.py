@@ -1,12 +1,21 @@
 """`agewell simulate`: what it prints, and what it refuses."""
 
 import json
+import re
+import shlex
 import sys
+from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from producer.cli import app
+from shared.aging import AgingPolicy
+from shared.settings import Settings
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "aging.md").read_text()
 
 QUICK = ["--rate", "urgent=2", "--rate", "bulk=8", "--service", "0.095", "--jobs", "3000"]
 
@@ -152,3 +161,51 @@ def test_simulating_needs_neither_a_stack_nor_numpy(monkeypatch):
     monkeypatch.setitem(sys.modules, "numpy", None)
     monkeypatch.setenv("AGEWELL_REDIS_URL", "redis://127.0.0.1:1")
     assert run(*QUICK).exit_code == 0
+
+
+def page_commands():
+    return [
+        shlex.split(line.removeprefix("$ "))[1:]
+        for line in PAGE.splitlines()
+        if line.startswith(("agewell ", "$ agewell "))
+    ]
+
+
+@pytest.mark.parametrize("arguments", page_commands(), ids=" ".join)
+def test_every_command_on_the_page_about_aging_is_one_that_the_command_line_takes(arguments):
+    command = typer.main.get_command(app).commands[arguments[0]]
+    command.make_context("agewell", arguments[1:])  # parses, and runs nothing
+
+
+def test_the_page_about_aging_shows_what_the_comparison_prints():
+    shown = re.search(
+        r"^\$ agewell simulate ([^\n]*--compare)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL
+    )
+    result = run(*shlex.split(shown.group(1)))
+    assert result.exit_code == 0
+    printed = [line.rstrip() for line in result.stdout.splitlines()]
+    assert printed == shown.group(2).splitlines()
+
+
+def test_the_table_of_head_starts_is_that_of_the_policy():
+    rows = re.findall(
+        r"^\| (0\.\d+|1)(?:, the default)? \| (.*) \| (.*) \| (.*) \|$", PAGE, re.MULTILINE
+    )
+    assert len(rows) == 5
+    units = {"h": 3600, "min": 60, "s": 1}
+    for k, *written in rows:
+        policy = AgingPolicy(float(k))
+        for text, level in zip(written, (1, 5, 9), strict=True):
+            words = text.split()
+            seconds = sum(
+                int(number) * units[unit]
+                for number, unit in zip(words[::2], words[1::2], strict=True)
+            )
+            assert policy.head_start_s(level) == pytest.approx(seconds, rel=0.005)
+    assert f"{Settings.model_fields['aging_k'].default}, the default" in PAGE
+
+
+def test_every_image_and_link_of_the_page_about_aging_is_there():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", PAGE)
+    assert len(links) >= 2
+    assert [link for link in links if not (DOCS / link).exists()] == []

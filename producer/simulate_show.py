@@ -1,0 +1,123 @@
+"""How simulations look: a table with bars, or JSON documents."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.table import Table
+
+from producer import show
+from producer.simulate_jobs import ServiceTime
+from producer.simulate_report import Measure, Summary
+from shared.aging import AgingPolicy
+from shared.names import NAME_OF_LEVEL
+
+BAR_WIDTH = 16
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is simulated, as the command line said."""
+
+    rates_per_s: dict[int, float]
+    service: ServiceTime
+    workers: int
+    policy: AgingPolicy
+    interval_s: float
+
+    @property
+    def load(self) -> float:
+        """The part of the workers' time that the jobs ask for."""
+        return math.fsum(self.rates_per_s.values()) * self.service.mean_s / self.workers
+
+
+def warn_of_overload(scenario: Scenario) -> None:
+    """One line on stderr if more work comes than the workers can do."""
+    if scenario.load >= 1:
+        show.note(
+            f"The load is {scenario.load:.2f}: more work comes than the workers can do, and waits "
+            "grow for as long as it does. The figures hold for this many jobs only."
+        )
+
+
+def print_summaries(found: list[Summary], scenario: Scenario, as_json: bool) -> None:
+    """One table of all orders of service and a line about each; or a document each."""
+    if as_json:
+        for summary in found:
+            show.json_line(_document(summary, scenario))
+    elif found:
+        show.out.print(_table(found))
+        for summary in found:
+            show.out.print(_line(summary, scenario))
+
+
+def _document(summary: Summary, scenario: Scenario) -> dict[str, Any]:
+    return {
+        "order": summary.order,
+        "k_per_s": None if summary.policy is None else summary.policy.k_per_s,
+        "interval_s": scenario.interval_s,
+        "workers": scenario.workers,
+        "load": scenario.load,
+        "utilisation": summary.utilisation,
+        "mean_regret_s": summary.mean_regret_s,
+        "longest_regret_s": summary.longest_regret_s,
+        "waits_s": [
+            {"level": level, "name": NAME_OF_LEVEL.get(level), **asdict(waits)}
+            for level, waits in summary.waits.items()
+        ],
+    }
+
+
+def _table(found: list[Summary]) -> Table:
+    table = Table("order", "level", box=None, pad_edge=False)
+    for heading in ("jobs", "mean", "p50", "p95", "p99", "longest"):
+        table.add_column(heading, justify="right")
+    table.add_column("█ mean ░ p95 (s)", no_wrap=True)
+    top = max(waits.p95 for summary in found for waits in summary.waits.values())
+    for summary in found:
+        for number, (level, waits) in enumerate(summary.waits.items()):
+            times = (waits.mean, waits.p50, waits.p95, waits.p99, waits.longest)
+            table.add_row(
+                summary.order if number == 0 else "",
+                show.level_name(level),
+                f"{waits.jobs:,}",
+                *map(_seconds, times),
+                _bar(waits.mean, waits.p95, top),
+            )
+    return table
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.2f}"
+    return f"{seconds:.1f}" if seconds < 1000 else f"{seconds:,.0f}"
+
+
+def _bar(mean: float, p95: float, top: float) -> str:
+    scale = BAR_WIDTH / top if top > 0 else 0.0
+    full, whole = round(mean * scale), round(p95 * scale)
+    return "█" * full + "░" * (whole - full)
+
+
+def _line(summary: Summary, scenario: Scenario) -> str:
+    text = f"{summary.order}: load {scenario.load:.2f}, workers busy {summary.utilisation:.0%}"
+    if summary.policy is None or summary.longest_regret_s is None:
+        return text
+    k = summary.policy.k_per_s
+    return (
+        f"{text}, k {k:g} (a level is {1 / k:.3g} s), sweeps every {scenario.interval_s:g} s, "
+        f"regret {summary.mean_regret_s:.3f} s on average, {summary.longest_regret_s:.3f} s at most"
+    )
+
+
+def say_target(chosen: Summary | None, target: str, measure: Measure) -> None:
+    """Which k keeps a target, on stderr; or that none does."""
+    if chosen is None:
+        show.error(
+            f"no k keeps {target} ({measure}): not even first come, first served does. "
+            "More workers, fewer jobs, or a longer target."
+        )
+    elif chosen.policy is not None:
+        k = chosen.policy.k_per_s
+        meaning = f"a level is {1 / k:.3g} s" if k else "strict levels keep it already"
+        show.note(f"k = {k:g} is the smallest that keeps {target} ({measure}): {meaning}")
