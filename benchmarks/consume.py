@@ -22,8 +22,8 @@ from shared.embedded_redis import embedded_redis
 from shared.names import LEVELS
 from shared.settings import Settings, usable_cores
 
-JOBS = 5000
-ROUNDS = 5
+JOBS = 3000
+ROUNDS = 3
 KINDS = ("stock", "stock, reserving like ours", "agewell")
 
 

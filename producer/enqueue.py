@@ -1,22 +1,15 @@
 """`agewell enqueue`: the three operations, as files and options."""
 
-import itertools
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from rich.table import Table
 
-from producer import show
-from producer.collect import Collector, ResultWriter
-from producer.exits import ExitCode, exit_codes
-from producer.files import LocalFile, expand
-from producer.session import Session, open_session
-from producer.submit import Sent, Sources, Submitter
-from shared.errors import BadFileError, ParameterError
+from producer.batch import Options, Refs, send_and_report
+from producer.exits import exit_codes
+from producer.files import expand
+from producer.pairing import broadcast
+from shared.errors import ParameterError
 from shared.messages import (
     MAX_ITEMS,
     AlphaBlendItem,
@@ -24,7 +17,6 @@ from shared.messages import (
     Format,
     HsvItem,
     HsvJob,
-    ImageRef,
     Job,
     Offset,
     Output,
@@ -34,21 +26,6 @@ from shared.messages import (
 from shared.names import level_from
 
 enqueue_app = typer.Typer(name="enqueue", help="Send images to the queue.", no_args_is_help=True)
-
-Refs = list[dict[str, ImageRef]]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the three operations' command lines have in common."""
-
-    level: int
-    images_per_job: int | None
-    wait: bool
-    out: Path | None
-    output: Output
-    as_json: bool
-
 
 Priority = Annotated[
     str,
@@ -119,7 +96,7 @@ def hsv(
             items = tuple(HsvItem(**each) for each in refs)
             return HsvJob(items=items, full_range=full_range, output=options.output)
 
-        _enqueue(lambda: ({"image": file} for file in expand(paths)), make_job, options)
+        send_and_report(lambda: ({"image": file} for file in expand(paths)), make_job, options)
 
 
 @enqueue_app.command()
@@ -158,7 +135,7 @@ def blend(
             return AlphaBlendJob(items=items, alpha=alpha, offset=at, output=options.output)
 
         sides = {"foreground": foreground, "background": background, "mask": mask}
-        _enqueue(lambda: broadcast(sides), make_job, options)
+        send_and_report(lambda: broadcast(sides), make_job, options)
 
 
 @enqueue_app.command()
@@ -204,7 +181,7 @@ def poisson(
             )
 
         sides = {"source": source, "mask": mask, "destination": destination}
-        _enqueue(lambda: broadcast(sides), make_job, options)
+        send_and_report(lambda: broadcast(sides), make_job, options)
 
 
 def _offset(option: str, text: str) -> Offset:
@@ -218,113 +195,3 @@ def _offset(option: str, text: str) -> Offset:
 def _check_alpha(alpha: float | None) -> None:
     if alpha is not None and not 0 <= alpha <= 1:
         raise ParameterError("--alpha", str(alpha), "0 to 1")
-
-
-def broadcast(patterns: Mapping[str, str | None]) -> Iterator[Sources]:
-    """Match the files of several patterns one to one; a single file goes with all of the others.
-
-    Raises:
-        BadFileError: the patterns stand for different numbers of files, none of them one.
-    """
-    sides = {field: pattern for field, pattern in patterns.items() if pattern is not None}
-    streams: dict[str, Iterator[LocalFile]] = {}
-    for field, pattern in sides.items():
-        files = expand([pattern])
-        head = list(itertools.islice(files, 2))
-        streams[field] = itertools.chain(head, files) if len(head) > 1 else itertools.cycle(head)
-    single = {field for field, stream in streams.items() if isinstance(stream, itertools.cycle)}
-    if single == set(sides):
-        yield {field: next(stream) for field, stream in streams.items()}
-        return
-    yield from _zip(sides, streams, single)
-
-
-def _zip(
-    sides: dict[str, str], streams: dict[str, Iterator[LocalFile]], single: set[str]
-) -> Iterator[Sources]:
-    many = [field for field in sides if field not in single]
-    while True:
-        found = {field: next(streams[field], None) for field in many}
-        if all(file is None for file in found.values()):
-            return
-        for field, file in found.items():
-            if file is None:
-                raise BadFileError(sides[field], f"fewer files than {_others(sides, many, field)}")
-        pair = {field: file for field, file in found.items() if file is not None}
-        yield pair | {field: next(streams[field]) for field in single}
-
-
-def _others(sides: dict[str, str], many: list[str], field: str) -> str:
-    return " and ".join(sides[other] for other in many if other != field)
-
-
-def _enqueue(
-    sources: Callable[[], Iterator[Sources]],
-    make_job: Callable[[Refs], Job],
-    options: Options,
-) -> None:
-    """Send, wait if asked to, report, and exit."""
-    session = open_session()
-    submitter = Submitter(session, make_job=make_job, level=options.level)
-    started = time.monotonic()
-    sent = _send(submitter, sources, options)
-    for bad in submitter.bad_files:
-        show.error(str(bad))
-    items = sum(each.items for each in sent)
-    if options.wait:
-        failed = _wait(session, sent, options)
-        _summarise(items, len(sent), failed, time.monotonic() - started, options)
-    else:
-        failed = 0
-        images, jobs = show.count(items, "image"), show.count(len(sent), "job")
-        show.note(f"{images} sent as {jobs}, {show.level_name(options.level)}")
-        if not options.as_json:
-            show.job_ids(each.job_id for each in sent)
-    code = ExitCode.SOME_FAILED if failed or submitter.bad_files else ExitCode.DONE
-    raise typer.Exit(code)
-
-
-def _send(
-    submitter: Submitter, sources: Callable[[], Iterator[Sources]], options: Options
-) -> list[Sent]:
-    sent = []
-    with show.progress() as progress:
-        bar = progress.add_task("sent", total=sum(1 for _ in sources()))
-        jobs = submitter.submit(
-            sources(), options.images_per_job, lambda n: progress.advance(bar, n)
-        )
-        for each in jobs:
-            sent.append(each)
-            if options.as_json and not options.wait:
-                show.json_line({"id": each.job_id, "state": "waiting", "images": each.items})
-    return sent
-
-
-def _wait(session: Session, sent: list[Sent], options: Options) -> int:
-    """Collect every job's result; how many items failed."""
-    collector = Collector(session.app, session.client, session.settings)
-    items_of = {each.job_id: each.items for each in sent}
-    writer = ResultWriter(session.blobs, options.out) if options.out is not None else None
-    failed = 0
-    with show.progress() as progress:
-        bar = progress.add_task("done", total=sum(items_of.values()))
-        for outcome in collector.outcomes(items_of):
-            document: dict[str, Any] = show.outcome_document(outcome)
-            failed += show.failures(outcome)
-            if writer is not None:
-                document["files"] = [str(path) for path in writer.write(outcome.items)]
-            if options.as_json:
-                show.json_line(document)
-            progress.advance(bar, items_of[outcome.job_id])
-    return failed
-
-
-def _summarise(items: int, jobs: int, failed: int, seconds: float, options: Options) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("images", "jobs", "failed", "seconds", "images/s"):
-        table.add_column(heading, justify="right")
-    table.add_column("output")
-    rate = f"{items / seconds:.1f}"
-    where = str(options.out) if options.out is not None else "-"
-    table.add_row(f"{items:,}", f"{jobs:,}", f"{failed:,}", f"{seconds:.1f}", rate, where)
-    show.err.print(table)

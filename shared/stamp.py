@@ -12,6 +12,8 @@ import redis
 from celery import current_task
 from celery.app.amqp import AMQP
 
+from shared.names import DEFAULT_LEVEL
+
 HEADER = "enqueued_at"
 
 
@@ -46,7 +48,7 @@ class RedisClock:
 
 
 class StampingAMQP(AMQP):  # type: ignore[misc]
-    """Celery's publishing of tasks, each with its time in a header.
+    """Celery's publishing of tasks, each with its time in a header and with a level.
 
     Not a signal handler: those are called for the messages of every app in the process.
     """
@@ -56,6 +58,9 @@ class StampingAMQP(AMQP):  # type: ignore[misc]
         clock = RedisClock()
 
         def send_stamped(producer: Any, name: str, message: Any, **options: Any) -> Any:
+            if options.get("priority") is None:
+                # task_default_priority speaks for a task's own apply_async, not for send_task.
+                options["priority"] = DEFAULT_LEVEL
             given = options.get("headers") or {}
             if HEADER not in given and HEADER not in message.headers:
                 inherited = enqueued_at(current_task.request) if current_task else None

@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from producer.enqueue import broadcast
 from producer.files import LocalFile, expand, read_image, sniff
+from producer.pairing import broadcast
 from shared.errors import BadFileError
 
 

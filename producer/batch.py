@@ -1,0 +1,103 @@
+"""Sending many jobs, waiting for them where asked to, and saying how it went."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from producer import show
+from producer.collect import Collector, ResultWriter
+from producer.exits import ExitCode
+from producer.session import Session, open_session
+from producer.submit import Sent, Sources, Submitter
+from shared.messages import ImageRef, Job, Output
+
+Refs = list[dict[str, ImageRef]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the three operations' command lines have in common."""
+
+    level: int
+    images_per_job: int | None
+    wait: bool
+    out: Path | None
+    output: Output
+    as_json: bool
+
+
+def send_and_report(
+    sources: Callable[[], Iterator[Sources]],
+    make_job: Callable[[Refs], Job],
+    options: Options,
+) -> None:
+    """Send, wait if asked to, report, and exit."""
+    session = open_session()
+    submitter = Submitter(session, make_job=make_job, level=options.level)
+    started = time.monotonic()
+    sent = _send(submitter, sources, options)
+    for bad in submitter.bad_files:
+        show.error(str(bad))
+    items = sum(each.items for each in sent)
+    if options.wait:
+        failed = _wait(session, sent, options)
+        _summarise(items, len(sent), failed, time.monotonic() - started, options)
+    else:
+        failed = 0
+        images, jobs = show.count(items, "image"), show.count(len(sent), "job")
+        show.note(f"{images} sent as {jobs}, {show.level_name(options.level)}")
+        if not options.as_json:
+            show.job_ids(each.job_id for each in sent)
+    code = ExitCode.SOME_FAILED if failed or submitter.bad_files else ExitCode.DONE
+    raise typer.Exit(code)
+
+
+def _send(
+    submitter: Submitter, sources: Callable[[], Iterator[Sources]], options: Options
+) -> list[Sent]:
+    sent = []
+    with show.progress() as progress:
+        bar = progress.add_task("sent", total=sum(1 for _ in sources()))
+        jobs = submitter.submit(
+            sources(), options.images_per_job, lambda n: progress.advance(bar, n)
+        )
+        for each in jobs:
+            sent.append(each)
+            if options.as_json and not options.wait:
+                show.json_line({"id": each.job_id, "state": "waiting", "images": each.items})
+    return sent
+
+
+def _wait(session: Session, sent: list[Sent], options: Options) -> int:
+    """Collect every job's result; how many items failed."""
+    collector = Collector(session.app, session.client, session.settings)
+    items_of = {each.job_id: each.items for each in sent}
+    writer = ResultWriter(session.blobs, options.out) if options.out is not None else None
+    failed = 0
+    with show.progress() as progress:
+        bar = progress.add_task("done", total=sum(items_of.values()))
+        for outcome in collector.outcomes(items_of):
+            document: dict[str, Any] = show.outcome_document(outcome)
+            failed += show.failures(outcome)
+            if writer is not None:
+                document["files"] = [str(path) for path in writer.write(outcome.items)]
+            if options.as_json:
+                show.json_line(document)
+            progress.advance(bar, items_of[outcome.job_id])
+    return failed
+
+
+def _summarise(items: int, jobs: int, failed: int, seconds: float, options: Options) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("images", "jobs", "failed", "seconds", "images/s"):
+        table.add_column(heading, justify="right")
+    table.add_column("output")
+    rate = f"{items / seconds:.1f}"
+    where = str(options.out) if options.out is not None else "-"
+    table.add_row(f"{items:,}", f"{jobs:,}", f"{failed:,}", f"{seconds:.1f}", rate, where)
+    show.err.print(table)
