@@ -119,7 +119,14 @@ def test_the_levels_and_the_tasks_are_those_of_the_code():
     ]
 
 
-@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "docs/transport.md"])
+PAGES = [
+    "README.md",
+    "CHANGELOG.md",
+    *sorted(f"docs/{each.name}" for each in ROOT.glob("docs/*.md")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_every_link_into_the_project_leads_somewhere(page):
     links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text())
     assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
