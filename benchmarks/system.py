@@ -5,6 +5,7 @@ with OpenCV alone: no queue, no checks, no storage. The system does the same thr
 Redis, Celery workers and the blob store, up to the last result's record. They run in turn.
 """
 
+import shutil
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -60,8 +61,9 @@ def time_bare(pool: ProcessPoolExecutor, paths: list[Path]) -> float:
     return len(paths) / (time.perf_counter() - started)
 
 
-def time_system(session: Session, folder: Path, count: int) -> float:
+def time_system(session: Session, blobs: Path, folder: Path, count: int) -> float:
     """Images per second from the first file read to the last result seen."""
+    shutil.rmtree(blobs, ignore_errors=True)  # what is stored already would not be written again
     started = time.perf_counter()
     submitter = Submitter(
         session,
@@ -80,12 +82,12 @@ def compare(pool: str, size: tuple[int, int], count: int) -> dict[str, object]:
     """One row: a pool and a size of image against the bare loop, in turn."""
     with (
         tempfile.TemporaryDirectory() as images,
-        running_stack(pool=pool) as (session, _),
+        running_stack(pool=pool) as (session, state),
         ProcessPoolExecutor(usable_cores(), mp_context=get_context("spawn")) as bare_pool,
     ):
         paths = make_images(Path(images), size, count)
         run_bare = partial(time_bare, bare_pool, paths)
-        run_system = partial(time_system, session, Path(images), count)
+        run_system = partial(time_system, session, state / "blobs", Path(images), count)
         run_bare(), run_system()  # warm up
         pairs = [(run_system(), run_bare()) for _ in range(ROUNDS)]
     return {

@@ -25,7 +25,7 @@ from shared.settings import Settings
 WINDOW_JOBS = 256
 """Jobs asked about at a time: the oldest ones, as they end first."""
 
-POLL_MIN_S, POLL_MAX_S = 0.01, 0.25
+POLL_MIN_S, POLL_MAX_S = 0.01, 0.1
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """From files to jobs: read, hash, store, publish; in bounded memory, however many files."""
 
 import json
+import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +22,9 @@ AUTO_JOB_BYTES = 2**20
 """Encoded bytes that make a job worth its cost to the queue: about a tenth of a second of work."""
 
 OUTBOX_JOBS = 100
+OUTBOX_S = 0.05
+"""Jobs wait in the outbox for company, but not for long: workers may be idle."""
+
 REFS_KEPT = 256
 
 Sources = dict[str, LocalFile]
@@ -69,14 +73,15 @@ class Submitter:
             BrokerUnreachableError: Redis does not answer.
         """
         outbox: list[Job] = []
+        due_at = time.monotonic()
         for parcel in self._parcels(sources, images_per_job):
             items = self._upload(parcel)
             if items:
                 outbox.append(self._make_job(items))
             progress(len(parcel))
-            if len(outbox) >= OUTBOX_JOBS:
+            if len(outbox) >= OUTBOX_JOBS or time.monotonic() >= due_at:
                 yield from self._publish(outbox)
-                outbox = []
+                outbox, due_at = [], time.monotonic() + OUTBOX_S
         yield from self._publish(outbox)
 
     def _parcels(

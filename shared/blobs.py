@@ -8,8 +8,8 @@ import base64
 import binascii
 import hashlib
 import os
+import threading
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,13 +83,11 @@ class DirectoryStore:
         self._ttl_s = ttl_s
 
     def put(self, blobs: Sequence[tuple[str, bytes]]) -> None:
-        """Write each blob whole or not at all: another job may be reading the same one."""
+        """Write each blob that is not there yet, whole or not at all: a file is never half one."""
         for sha256, data in blobs:
             path = self._path(sha256)
-            part = path.with_name(f"{sha256}.{uuid.uuid4().hex}.part")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(data)
-            part.replace(path)
+            if not _refreshed(path, len(data)):
+                _write(path, data)
 
     def get(self, sha256: str) -> bytes | None:
         """Read; the file's time is set to now."""
@@ -111,6 +109,25 @@ class DirectoryStore:
 
     def _path(self, sha256: str) -> Path:
         return self._root / sha256[:2] / sha256
+
+
+def _refreshed(path: Path, size_bytes: int) -> bool:
+    """Set a file's time to now; False where there is none of this size."""
+    try:
+        os.utime(path)
+        return path.stat().st_size == size_bytes
+    except FileNotFoundError:
+        return False
+
+
+def _write(path: Path, data: bytes) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        part.write_bytes(data)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+    part.replace(path)
 
 
 class FsspecStore:
