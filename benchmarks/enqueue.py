@@ -17,10 +17,10 @@ from benchmarks.report import Spread, report
 from producer.files import expand
 from producer.session import Session, make_session
 from producer.submit import Submitter
-from shared.blobs import PUT_CHUNK_BYTES
 from shared.embedded_redis import embedded_redis
 from shared.messages import HsvItem, HsvJob
 from shared.settings import Settings
+from shared.stores import PIPELINE_BYTES
 
 FILES = 10_000
 FILE_BYTES = 100_000
@@ -45,7 +45,7 @@ def time_bare(client: redis.Redis, folder: Path, ttl_s: int) -> float:
             data = Path(parent, name).read_bytes()
             pipe.set(hashlib.sha256(data).hexdigest(), data, ex=ttl_s)
             pending += len(data)
-            if pending >= PUT_CHUNK_BYTES:
+            if pending >= PIPELINE_BYTES:
                 pipe.execute()
                 pending = 0
     pipe.execute()

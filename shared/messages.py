@@ -47,7 +47,7 @@ class ImageRef(Message):
         min_length=1,
         # A data: URI of INLINE_MAX_BYTES in base64, and its prefix.
         max_length=64 + INLINE_MAX_BYTES * 4 // 3 + 4,
-        description="redis:<sha256>, store:<sha256>, or data:<media type>;base64,<bytes>",
+        description="redis:<sha256>, store:<sha256>[+offset], or data:<media type>;base64,<bytes>",
     )
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the encoded bytes")
     size_bytes: int = Field(ge=0, description="of the encoded bytes")

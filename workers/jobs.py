@@ -90,47 +90,81 @@ def run_job(
         PassingError: the blob store does not answer.
     """
     images = Images(blobs, settings)
-    results, errors = [], []
+    results = Results(job, blobs)
     for item in job.items:
         checkpoint()
         try:
-            results.append(_run_item(job, item, images, blobs, settings, checkpoint))
+            results.add_image(item, *_run_item(job, item, images, settings, checkpoint))
         except (PassingError, CancelledError):
             raise
         except AgewellError as error:
-            errors.append(error)
-            results.append(ItemResult(error=ErrorInfo.of(error)))
-    if len(errors) == len(results):
-        raise (
-            errors[0]
-            if len(errors) == 1
-            else AllItemsFailedError(
-                [ErrorInfo.of(error).model_dump(mode="json") for error in errors]
-            )
+            results.add_error(error)
+    return results.finish()
+
+
+class Results:
+    """What becomes of a job's items; images are stored several at a time, in bounded memory."""
+
+    _PENDING_MAX_BYTES = 4 * 2**20
+
+    def __init__(self, job: Job, blobs: Blobs) -> None:
+        self._job = job
+        self._blobs = blobs
+        self._items: list[ItemResult] = []
+        self._errors: list[AgewellError] = []
+        self._pending: list[tuple[int, str, bytes]] = []
+        self._pending_bytes = 0
+
+    def add_image(self, item: Item, data: bytes, info: Info) -> None:
+        """Take the next item's encoded image."""
+        name = _output_name(_primary(item).name, self._job)
+        self._pending.append((len(self._items), name, data))
+        self._pending_bytes += len(data)
+        self._items.append(ItemResult(info=info))
+        if self._pending_bytes >= self._PENDING_MAX_BYTES:
+            self._store()
+
+    def add_error(self, error: AgewellError) -> None:
+        """Take the next item's error."""
+        self._errors.append(error)
+        self._items.append(ItemResult(error=ErrorInfo.of(error)))
+
+    def finish(self) -> JobResult:
+        """The job's result; raises where no item has one."""
+        self._store()
+        if len(self._errors) < len(self._items):
+            return JobResult(op=self._job.op, items=tuple(self._items))
+        if len(self._errors) == 1:
+            raise self._errors[0]
+        raise AllItemsFailedError(
+            [ErrorInfo.of(error).model_dump(mode="json") for error in self._errors]
         )
-    return JobResult(op=job.op, items=tuple(results))
+
+    def _store(self) -> None:
+        media_type = MEDIA_TYPE_OF_FORMAT[self._job.output.format]
+        refs = self._blobs.put((name, media_type, data) for _, name, data in self._pending)
+        for (index, _, _), ref in zip(self._pending, refs, strict=True):
+            self._items[index] = self._items[index].model_copy(update={"image": ref})
+        self._pending, self._pending_bytes = [], 0
 
 
 def _run_item(
     job: Job,
     item: Item,
     images: Images,
-    blobs: Blobs,
     settings: Settings,
     checkpoint: Checkpoint,
-) -> ItemResult:
+) -> tuple[bytes, Info]:
+    """Compute and encode one item."""
     name = _primary(item).name
     try:
         image, info = _compute(job, item, images, settings, checkpoint)
-        data = encode(image, job.output.format, job.output.quality, name)
+        return encode(image, job.output.format, job.output.quality, name), info
     except AgewellError as error:
         raise _naming(error, item) from None
     except Exception as error:  # what OpenCV or fpie raise, or no memory: this item's end alone
         log.exception("operation %s failed on %s", job.op, name)
         raise OperationError(name, f"{type(error).__name__}: {error}") from error
-    media_type = MEDIA_TYPE_OF_FORMAT[job.output.format]
-    [ref] = blobs.put([(_output_name(name, job), media_type, data)])
-    return ItemResult(image=ref, info=info)
 
 
 def _compute(

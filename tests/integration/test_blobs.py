@@ -33,6 +33,13 @@ def test_what_was_put_is_got_by_its_reference(blobs):
     assert blobs.get(ref) == DATA
 
 
+def test_blobs_that_are_put_together_are_each_got_by_their_own_reference(blobs):
+    images = [(f"{n}.png", "image/png", bytes([n]) * (n + 1)) for n in range(20)]
+    refs = blobs.put(images)
+    assert [blobs.get(ref) for ref in refs] == [data for _, _, data in images]
+    assert [ref.uri for ref in blobs.put(images)] == [ref.uri for ref in refs]
+
+
 def test_the_same_bytes_are_stored_once_under_one_name(blobs):
     assert put(blobs, name="a.png").uri == put(blobs, name="b.png").uri
 
@@ -52,13 +59,16 @@ def test_a_blob_that_never_was_is_an_error_that_names_it(blobs):
         "file:///etc/passwd",
         "store:../../../etc/passwd",
         "redis:" + "1" * 64,
+        "store:" + "1" * 64,
+        "store:" + "1" * 64 + "+-5",
+        "store:" + "1" * 64 + "+5/../../passwd",
         "/etc/passwd",
         "data:image/png,notbase64",
         "data:image/png;base64,%%%",
     ],
 )
 def test_a_reference_reaches_nothing_but_the_store(blobs, uri):
-    with pytest.raises(BlobDamagedError):
+    with pytest.raises((BlobDamagedError, BlobMissingError)):
         blobs.get(put(blobs).model_copy(update={"uri": uri}))
 
 
