@@ -7,19 +7,20 @@ The rescan beside it is the naive way: read every message, weigh it, and sort al
 
 import json
 import math
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import redis
 
 from benchmarks.report import Spread, report
-from shared import embedded_redis, keys
+from shared import keys
 from shared.aging import AgingPolicy
+from shared.embedded_redis import embedded_redis, find_server
 from shared.names import LEVELS
 from workers.sweep import LOOKS_A_SWEEP, sweep
 
@@ -33,7 +34,6 @@ ROUNDS = 5
 SMALL, LARGE = 1_000, 20_000
 SLOWLOG_KEPT = 10_000
 SLOW_US = 200
-SERVERS = ("embedded", "/usr/bin/redis-server")
 
 
 def make_message(size_bytes: int) -> tuple[str, str, str]:
@@ -133,13 +133,11 @@ def rescan(client: redis.Redis) -> None:
 
 
 @contextmanager
-def server(binary: str) -> Iterator[redis.Redis]:
+def server(binary: Path) -> Iterator[redis.Redis]:
     """A Redis of the benchmark's own that keeps nothing on disk."""
-    find = embedded_redis.find_server if binary == "embedded" else lambda: Path(binary)
     with (
         tempfile.TemporaryDirectory(prefix="aw-") as folder,
-        mock.patch.object(embedded_redis, "find_server", find),
-        embedded_redis.embedded_redis(Path(folder)) as running,
+        embedded_redis(Path(folder), binary) as running,
         redis.Redis.from_url(running.url) as client,
     ):
         client.config_set("appendonly", "no")
@@ -177,10 +175,10 @@ def rows_of(client: redis.Redis) -> Iterator[dict[str, Any]]:
 def main() -> None:
     """With the embedded server, and with the machine's own where it has one."""
     rows: list[dict[str, Any]] = []
-    for binary in SERVERS:
-        if binary == "embedded" or Path(binary).is_file():
-            with server(binary) as client:
-                rows += rows_of(client)
+    installed = shutil.which("redis-server")
+    for binary in [find_server(), *([Path(installed)] if installed else [])]:
+        with server(binary) as client:
+            rows += rows_of(client)
     report("aging", "What aging costs Redis, by Redis's own clock", rows)
 
 

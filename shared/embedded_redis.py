@@ -68,9 +68,9 @@ def _endpoint(directory: Path) -> tuple[str, str]:
     return url, f"bind 127.0.0.1\nport {port}\nrequirepass {password}\n"
 
 
-def _start(config: str) -> subprocess.Popen[bytes]:
+def _start(binary: Path, config: str) -> subprocess.Popen[bytes]:
     """Start the server; its configuration comes by stdin, so that no password shows in `ps`."""
-    process = start_child([str(find_server()), "-"], stdin=subprocess.PIPE, log=subprocess.DEVNULL)
+    process = start_child([str(binary), "-"], stdin=subprocess.PIPE, log=subprocess.DEVNULL)
     if process.stdin is not None:
         with process.stdin as stdin:
             stdin.write(config.encode())
@@ -113,20 +113,21 @@ def _end_orphan(directory: Path) -> None:
 class EmbeddedRedis:
     """A running redis-server and its URL."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, binary: Path | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         _end_orphan(directory)
         self.directory = directory
         self.url, listen = _endpoint(directory)
         self._config = _CONFIG.format(directory=directory) + listen
-        self.process = _start(self._config)
+        self._binary = binary or find_server()
+        self.process = _start(self._binary, self._config)
         _wait_until_ready(self.process, self.url, directory)
 
     def restart_if_dead(self) -> bool:
         """Start the server again where it has ended; its append-only file brings the data back."""
         if self.process.poll() is None:
             return False
-        self.process = _start(self._config)
+        self.process = _start(self._binary, self._config)
         _wait_until_ready(self.process, self.url, self.directory)
         return True
 
@@ -136,13 +137,17 @@ class EmbeddedRedis:
 
 
 @contextmanager
-def embedded_redis(directory: Path) -> Iterator[EmbeddedRedis]:
+def embedded_redis(directory: Path, binary: Path | None = None) -> Iterator[EmbeddedRedis]:
     """Run a redis-server with its data in a directory, while this context lasts.
+
+    Args:
+        directory: where its data, its log and its socket lie.
+        binary: the server; None is the one that `find_server` finds.
 
     Raises:
         BackendError: there is no redis-server, or it does not start.
     """
-    server = EmbeddedRedis(directory)
+    server = EmbeddedRedis(directory, binary)
     try:
         yield server
     finally:

