@@ -19,8 +19,8 @@ from shared.redis_client import unreachable
 from shared.settings import Settings
 from shared.stores import RedisStore, open_store
 
-_PLACE = re.compile(r"[0-9a-f]{64}(\+[0-9]{1,12})?")
-"""What follows a store's scheme: a hash, and an offset where several blobs lie together."""
+_PLACE_IN_PACK = re.compile(r"[0-9a-f]{64}\+[0-9]{1,12}")
+"""What follows a store's scheme where several blobs lie together; a single one's is its hash."""
 
 
 class Blobs:
@@ -85,7 +85,7 @@ class Blobs:
         if scheme == "data":
             return _inline(ref, rest)
         store = self._stores.get(scheme)
-        if store is None or not _PLACE.fullmatch(rest):
+        if store is None or (rest != ref.sha256 and not _PLACE_IN_PACK.fullmatch(rest)):
             known = ", ".join(f"{name}:<sha256>" for name in self._stores)
             raise BlobDamagedError(ref.name, _short(ref), f"this worker reads {known} and data:")
         with self._errors():

@@ -161,7 +161,7 @@ DAMAGED = {
     "not_base64": ({"uri": "data:image/png,abc"}, "must be base64"),
     "a_file": ({"uri": "file:///etc/passwd"}, "this worker reads"),
     "a_web_page": ({"uri": "http://127.0.0.1/"}, "this worker reads"),
-    "a_blob_of_another_name": ({"uri": f"redis:{'0' * 64}"}, "no such blob"),
+    "a_blob_of_another_name": ({"uri": f"redis:{'0' * 64}"}, "this worker reads"),
 }
 
 
