@@ -11,6 +11,7 @@ from producer.session import Session
 from shared import keys
 from shared.aging import AgingPolicy
 from shared.names import LEVELS, Queue
+from shared.stamp import HEADER
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _level(
     session: Session, queue: str, level: int, waiting: int, head: bytes | None, now: float
 ) -> LevelStatus:
     message = _parse(head)
-    enqueued_at = message.get("headers", {}).get("enqueued_at")
+    enqueued_at = message.get("headers", {}).get(HEADER)
     if not isinstance(enqueued_at, int | float):
         return LevelStatus(queue, level, waiting, None, None)
     waited_s = max(0.0, now - enqueued_at)

@@ -1,6 +1,5 @@
 """From files to jobs: read, hash, store, publish; in bounded memory, however many files."""
 
-import json
 import time
 import uuid
 from collections import OrderedDict
@@ -17,6 +16,7 @@ from shared.errors import BadFileError
 from shared.messages import MAX_ITEMS, ImageRef, Job, MediaType
 from shared.names import QUEUE_OF_OP, TASK_OF_OP
 from shared.redis_client import REDIS_ERRORS, unreachable
+from shared.stamp import HEADER
 
 AUTO_JOB_BYTES = 2**20
 """Encoded bytes that make a job worth its cost to the queue: about a tenth of a second of work."""
@@ -40,7 +40,7 @@ class Sent:
 
 
 class Submitter:
-    """Publishes jobs of one operation; a context manager that flushes at its end."""
+    """Publishes jobs of one operation."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class Submitter:
     def _send(self, producer: Any, job_id: str, job: Job, enqueued_at: float) -> None:
         """Publish as `send_task` does, less its subscription to each result: we poll instead."""
         task = TASK_OF_OP[job.op].value
-        document = json.loads(job.model_dump_json(exclude_defaults=False, exclude_none=True))
+        document = job.model_dump(mode="json", exclude_none=True)
         message = self._session.app.amqp.as_task_v2(
             job_id, task, args=[document], argsrepr=summary(job)
         )
@@ -154,13 +154,13 @@ class Submitter:
             message,
             queue=QUEUE_OF_OP[job.op].value,
             priority=self._level,
-            headers={"enqueued_at": enqueued_at},
+            headers={HEADER: enqueued_at},
         )
 
 
 def summary(job: Job) -> str:
     """A job in a few words, for Flower and the logs in place of its whole document."""
-    first = next(iter(job.items[0].model_dump(include=None).values()))["name"]
+    first = next(iter(job.items[0].model_dump().values()))["name"]
     more = f" and {len(job.items) - 1} more" if len(job.items) > 1 else ""
     return f"{job.op}: {first}{more}"
 

@@ -7,6 +7,9 @@ PRIORITY_SEPARATOR = "\x06\x16"
 WORKER_RUNS = f"{PREFIX}worker-runs"
 """A set: each run of a worker whose reserved messages may still have to be returned."""
 
+STARTED = f"{PREFIX}started"
+"""A hash: by the level given, how many jobs have started, and how long they waited in all."""
+
 RESULT_PREFIX = "celery-task-meta-"
 """Celery's `KeyValueStoreBackend.task_keyprefix`."""
 
@@ -14,10 +17,6 @@ RESULT_PREFIX = "celery-task-meta-"
 def waiting_list(queue: str, level: int) -> str:
     """kombu's list of the jobs of a queue that wait on a level (its right end is the head)."""
     return f"{queue}{PRIORITY_SEPARATOR}{level}" if level else queue
-
-
-STARTED = f"{PREFIX}started"
-"""A hash: by the level given, how many jobs have started, and how long they waited in all."""
 
 
 def aging(queue: str) -> str:

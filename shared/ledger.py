@@ -50,7 +50,7 @@ class Entry:
 
 
 class Ledger:
-    """Reads and writes the records; one round trip a call."""
+    """Reads and writes the records; a round trip or two a call."""
 
     def __init__(self, client: redis.Redis, ttl_s: int) -> None:
         self._client = client
