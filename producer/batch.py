@@ -12,8 +12,9 @@ from rich.table import Table
 from producer import show
 from producer.collect import Collector, ResultWriter
 from producer.exits import ExitCode
+from producer.publish import Sent
 from producer.session import Session, open_session
-from producer.submit import Sent, Sources, Submitter
+from producer.submit import Sources, Submitter
 from shared.messages import ImageRef, Job, Output
 
 Refs = list[dict[str, ImageRef]]

@@ -73,21 +73,23 @@ class Collector:
         except REDIS_ERRORS as error:
             raise unreachable(self._settings, error) from error
         found = [
-            (job_id, self._outcome(job_id, document))
+            (job_id, read_outcome(self._backend, job_id, document))
             for job_id, document in zip(window, raw, strict=True)
         ]
         pending.extendleft(job_id for job_id, outcome in reversed(found) if outcome is None)
         return [outcome for _, outcome in found if outcome is not None]
 
-    def _outcome(self, job_id: str, document: bytes | str | None) -> Outcome | None:
-        if document is None:
-            return None
-        meta = self._backend.decode_result(document)
-        if meta["status"] not in READY_STATES:
-            return None
-        if meta["status"] == SUCCESS:
-            return _success(job_id, meta["result"])
-        return _failure(job_id, meta)
+
+def read_outcome(backend: Any, job_id: str, document: bytes | str | None) -> Outcome | None:
+    """Read what Celery's result backend keeps of a job; None while it has not ended."""
+    if document is None:
+        return None
+    meta = backend.decode_result(document)
+    if meta["status"] not in READY_STATES:
+        return None
+    if meta["status"] == SUCCESS:
+        return _success(job_id, meta["result"])
+    return _failure(job_id, meta)
 
 
 def _success(job_id: str, result: Any) -> Outcome:

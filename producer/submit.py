@@ -1,22 +1,15 @@
 """From files to jobs: read, hash, store, publish; in bounded memory, however many files."""
 
 import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import kombu.exceptions
 
 from producer.files import LocalFile, read_image
+from producer.publish import Sent, publish
 from producer.session import Session
 from shared.errors import BadFileError
 from shared.messages import MAX_ITEMS, ImageRef, Job, MediaType
-from shared.names import QUEUE_OF_OP, TASK_OF_OP
-from shared.redis_client import REDIS_ERRORS, unreachable
-from shared.stamp import HEADER
 
 AUTO_JOB_BYTES = 2**20
 """Encoded bytes that make a job worth its cost to the queue: about a tenth of a second of work."""
@@ -29,14 +22,6 @@ REFS_KEPT = 256
 
 Sources = dict[str, LocalFile]
 """The files of one item, by the item's field."""
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A job that has been published."""
-
-    job_id: str
-    items: int
 
 
 class Submitter:
@@ -80,9 +65,9 @@ class Submitter:
                 outbox.append(self._make_job(items))
             progress(len(parcel))
             if len(outbox) >= OUTBOX_JOBS or time.monotonic() >= due_at:
-                yield from self._publish(outbox)
+                yield from publish(self._session, outbox, self._level)
                 outbox, due_at = [], time.monotonic() + OUTBOX_S
-        yield from self._publish(outbox)
+        yield from publish(self._session, outbox, self._level)
 
     def _parcels(
         self, sources: Iterable[Sources], images_per_job: int | None
@@ -124,45 +109,6 @@ class Submitter:
             self.bad_files.append(error)
             return False
         return True
-
-    def _publish(self, jobs: Sequence[Job]) -> list[Sent]:
-        """Enter jobs into the ledger, then publish them in one pipeline."""
-        sent = [Sent(str(uuid.uuid4()), len(job.items)) for job in jobs]
-        try:
-            enqueued_at = self._session.now()
-            self._session.ledger.open(
-                (s.job_id, job.op, self._level, s.items, enqueued_at)
-                for s, job in zip(sent, jobs, strict=True)
-            )
-            with self._session.app.producer_pool.acquire(block=True) as producer, producer.batch():
-                for s, job in zip(sent, jobs, strict=True):
-                    self._send(producer, s.job_id, job, enqueued_at)
-        except (*REDIS_ERRORS, kombu.exceptions.KombuError) as error:
-            raise unreachable(self._session.settings, error) from error
-        return sent
-
-    def _send(self, producer: Any, job_id: str, job: Job, enqueued_at: float) -> None:
-        """Publish as `send_task` does, less its subscription to each result: we poll instead."""
-        task = TASK_OF_OP[job.op].value
-        document = job.model_dump(mode="json", exclude_none=True)
-        message = self._session.app.amqp.as_task_v2(
-            job_id, task, args=[document], argsrepr=summary(job)
-        )
-        self._session.app.amqp.send_task_message(
-            producer,
-            task,
-            message,
-            queue=QUEUE_OF_OP[job.op].value,
-            priority=self._level,
-            headers={HEADER: enqueued_at},
-        )
-
-
-def summary(job: Job) -> str:
-    """A job in a few words, for Flower and the logs in place of its whole document."""
-    first = next(iter(job.items[0].model_dump().values()))["name"]
-    more = f" and {len(job.items) - 1} more" if len(job.items) > 1 else ""
-    return f"{job.op}: {first}{more}"
 
 
 def _size_or_zero(file: LocalFile) -> int:
