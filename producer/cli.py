@@ -11,13 +11,13 @@ from producer import show
 from producer.collect import Collector, Outcome, ResultWriter, write_file
 from producer.enqueue import Json, enqueue_app
 from producer.exits import ExitCode, exit_codes
-from producer.queues import queue_status
 from producer.session import Session, open_session
 from producer.simulate_cli import simulate
 from producer.top import run as run_top
 from producer.up import run_stack
 from shared.errors import ParameterError
 from shared.ledger import State
+from shared.queues import queue_status
 from shared.settings import Settings
 from shared.state_dir import Running
 
@@ -137,7 +137,8 @@ def cancel(ids: JobIds) -> None:
 def queues(as_json: Json = False) -> None:
     """Show what waits: per queue and level, the oldest wait, and what workers hold."""
     with exit_codes():
-        found = queue_status(open_session())
+        session = open_session()
+        found = queue_status(session.client, session.settings, session.now())
         if as_json:
             for queue in found:
                 show.json_line(asdict(queue))

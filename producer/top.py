@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from producer import show
-from producer.queues import LevelStatus, QueueStatus, Started, queue_status, started
 from producer.session import Session
 from shared.names import LEVELS
+from shared.queues import LevelStatus, QueueStatus, Started, queue_status, started
 
 BARS = " ▁▂▃▄▅▆▇█"
 HISTORY = 40
@@ -40,8 +40,8 @@ def run(session: Session, interval_s: float) -> None:
     history = History()
     with Live(console=show.out, screen=True, auto_refresh=False) as live:
         while True:
-            queues = queue_status(session)
-            history.add(queues, started(session))
+            queues = queue_status(session.client, session.settings, session.now())
+            history.add(queues, started(session.client))
             live.update(screen(queues, history), refresh=True)
             time.sleep(interval_s)
 

@@ -4,10 +4,10 @@ import statistics
 
 import pytest
 
-from producer.queues import queue_status
 from producer.simulate import Setup, simulate
 from producer.simulate_jobs import Job
 from shared.aging import AgingPolicy
+from shared.queues import queue_status
 from tests.e2e.stack import until
 from tests.e2e.timed_stack import Start, TimedStack, timed_stack
 
@@ -38,7 +38,9 @@ def test_a_saturated_worker_holds_what_it_runs_and_an_urgent_job_is_the_next_to_
 
 
 def _reserved(stack: TimedStack) -> int:
-    [cv] = [queue for queue in queue_status(stack.session) if queue.queue == "cv"]
+    session = stack.session
+    queues = queue_status(session.client, session.settings, session.now())
+    [cv] = [queue for queue in queues if queue.queue == "cv"]
     return cv.reserved
 
 

@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import redis
 
-from producer.session import Session
 from shared import keys
 from shared.aging import AgingPolicy
 from shared.names import LEVELS, Queue
+from shared.settings import Settings
 from shared.stamp import HEADER
 
 
@@ -38,11 +38,16 @@ class QueueStatus:
     last_sweep_s_ago: float | None
 
 
-def queue_status(session: Session) -> list[QueueStatus]:
-    """Read every queue; two round trips, at a cost that does not grow with the backlog."""
-    now = session.now()
+def queue_status(client: redis.Redis, settings: Settings, now: float) -> list[QueueStatus]:
+    """Read every queue; two round trips, at a cost that does not grow with the backlog.
+
+    Args:
+        client: the broker's Redis.
+        settings: how the queues age.
+        now: Unix time in seconds, by Redis's clock.
+    """
     lists = [(queue.value, level) for queue in Queue for level in LEVELS]
-    pipe = session.client.pipeline(transaction=False)
+    pipe = client.pipeline(transaction=False)
     for queue, level in lists:
         pipe.llen(keys.waiting_list(queue, level))
         pipe.lindex(keys.waiting_list(queue, level), -1)
@@ -51,9 +56,9 @@ def queue_status(session: Session) -> list[QueueStatus]:
     pipe.smembers(keys.WORKER_RUNS)
     answers = pipe.execute()
     sweeps = dict(zip(Queue, answers[2 * len(lists) : -1], strict=True))
-    reserved = _reserved(session.client, answers[-1])
+    reserved = _reserved(client, answers[-1])
     levels = [
-        _level(session, queue, level, answers[2 * index], answers[2 * index + 1], now)
+        _level(settings, queue, level, answers[2 * index], answers[2 * index + 1], now)
         for index, (queue, level) in enumerate(lists)
     ]
     return [
@@ -69,7 +74,7 @@ def queue_status(session: Session) -> list[QueueStatus]:
 
 
 def _level(
-    session: Session, queue: str, level: int, waiting: int, head: bytes | None, now: float
+    settings: Settings, queue: str, level: int, waiting: int, head: bytes | None, now: float
 ) -> LevelStatus:
     message = _parse(head)
     enqueued_at = message.get("headers", {}).get(HEADER)
@@ -77,7 +82,7 @@ def _level(
         return LevelStatus(queue, level, waiting, None, None)
     waited_s = max(0.0, now - enqueued_at)
     given = message.get("properties", {}).get("priority") or 0
-    policy = AgingPolicy.of(session.settings, queue)
+    policy = AgingPolicy.of(settings, queue)
     return LevelStatus(queue, level, waiting, waited_s, policy.log_weight(given, waited_s))
 
 
@@ -106,9 +111,9 @@ class Started:
     waited_s: dict[int, float]
 
 
-def started(session: Session) -> Started:
+def started(client: redis.Redis) -> Started:
     """Read the counters of started jobs."""
-    raw = cast("dict[bytes, bytes]", session.client.hgetall(keys.STARTED))
+    raw = cast("dict[bytes, bytes]", client.hgetall(keys.STARTED))
     found = {name.decode(): float(value) for name, value in raw.items()}
     return Started(
         jobs={level: int(found.get(f"jobs:{level}", 0)) for level in LEVELS},
