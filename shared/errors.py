@@ -16,6 +16,8 @@ AgewellError
 │   ├── MaskError              a mask selects nothing that can be blended
 │   ├── BlobMissingError       a blob has expired or was never stored
 │   ├── BlobDamagedError       a blob's bytes are not those of its name
+│   ├── UnknownModelError      no model of this name, or no such version of it
+│   ├── ModelError             a model cannot be loaded, or is not what its model.yaml says
 │   └── CancelledError         the job was cancelled while it ran
 ├── PassingError               may pass: retried
 │   ├── BrokerUnreachableError Redis does not answer
@@ -23,6 +25,7 @@ AgewellError
 ├── AllItemsFailedError        every item of a job failed, each with an error of its own
 └── InternalError              ours to mend
     ├── BackendError           a solver's backend failed, or none is usable
+    ├── InferenceError         a model failed on one image: it raised, or gave no numbers
     └── OperationError         an operation failed in a way that nobody foresaw
 
 Every leaf is a dataclass whose fields are JSON values, in the order of ``args``; so Celery's
@@ -179,6 +182,29 @@ class BlobDamagedError(CallerError):
 
 
 @dataclass(eq=False)
+class UnknownModelError(CallerError):
+    """No model of this name, or no such version of it; ``known`` are those that there are."""
+
+    model: str
+    known: str
+
+    def __str__(self) -> str:
+        return f"no model {self.model}; there are: {self.known or 'none'}"
+
+
+@dataclass(eq=False)
+class ModelError(CallerError):
+    """A version of a model cannot be loaded, or is not what its model.yaml says."""
+
+    model: str
+    version: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"model {self.model}/{self.version}: {self.reason}"
+
+
+@dataclass(eq=False)
 class CancelledError(CallerError):
     """The job was cancelled."""
 
@@ -219,6 +245,19 @@ class BackendError(InternalError):
 
     def __str__(self) -> str:
         return f"backend {self.backend}: {self.reason}"
+
+
+@dataclass(eq=False)
+class InferenceError(InternalError):
+    """A model failed on one image; its neighbours in the batch did not."""
+
+    name: str
+    model: str
+    version: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: model {self.model}/{self.version} failed: {self.reason}"
 
 
 @dataclass(eq=False)

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from shared.errors import ModelError
+from workers.models.spec import ModelSpec, read_spec
+
+GOOD = {"task": "classification", "kind": "onnx", "weights": "model.onnx"}
+
+
+def written(folder: Path, document: object, name: str = "cats", version: str = "1") -> Path:
+    directory = folder / name / version
+    directory.mkdir(parents=True)
+    (directory / "model.yaml").write_text(yaml.safe_dump(document))
+    return directory
+
+
+def test_a_version_is_named_by_its_directory(tmp_path):
+    assert read_spec(written(tmp_path, GOOD)).id == "cats/1"
+
+
+def test_a_version_that_yaml_reads_as_a_number_is_still_a_version(tmp_path):
+    assert read_spec(written(tmp_path, GOOD | {"version": 2.5}, version="2.5")).version == "2.5"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"name": "dogs"}, "dogs/1, in the directory cats/1"),
+        ({"weights": "model.pkl"}, "end with .onnx, never a pickle"),
+        ({"weights": "../model.onnx"}, "weights"),
+        ({"kind": "torch", "weights": None}, "needs an entry"),
+        ({"kind": "pickle"}, "kind"),
+        ({"batch_buckets": [1, 2], "max_batch_size": 4}, "below max_batch_size"),
+        ({"input": {"height": 8}}, "height and width go together"),
+        ({"input": {"mean": [0.5, 0.5]}}, "2 values for 3 channels"),
+        ({"max_wait_ms": -1}, "max_wait_ms"),
+        ({"colour": "red"}, "colour"),
+        ({"kind": "torch", "weights": None, "entry": "os; import sys"}, "entry"),
+        ({"kind": "torch", "weights": None, "entry": "../x.py:make"}, "entry"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(tmp_path, change, reason):
+    with pytest.raises(ModelError, match="model cats/1") as caught:
+        read_spec(written(tmp_path, GOOD | change))
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "kind: [", "\x00"])
+def test_what_is_no_mapping_is_refused(tmp_path, text):
+    directory = written(tmp_path, GOOD)
+    (directory / "model.yaml").write_text(text)
+    with pytest.raises(ModelError, match=r"model\.yaml"):
+        read_spec(directory)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="No such file"):
+        read_spec(tmp_path / "cats" / "1")
+
+
+def test_buckets_are_those_given_or_powers_of_two_where_a_size_costs():
+    plain = ModelSpec(name="m", version="1", max_batch_size=12, **GOOD)
+    assert (plain.buckets, plain.warmup_sizes, plain.bucket(5)) == ((), (1, 12), 5)
+    compiled = plain.model_copy(update={"compile": True})
+    assert compiled.buckets == compiled.warmup_sizes == (1, 2, 4, 8, 12)
+    assert [compiled.bucket(n) for n in (1, 3, 8, 9, 12)] == [1, 4, 8, 12, 12]
+    given = plain.model_copy(update={"batch_buckets": (16, 4)})
+    assert [given.bucket(n) for n in (1, 4, 5, 12)] == [4, 4, 16, 16]

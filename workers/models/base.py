@@ -1,0 +1,164 @@
+"""The model: one version of one, from its directory to its predictions.
+
+The worker calls, once: `load`, `warmup`. Then, for each image: `preprocess` in the job's own
+thread, `forward` for a whole batch in the device's one, `postprocess` in the job's own again.
+Arrays that cross these calls are numpy's; tensors stay within a `Network` (workers/models/kinds).
+
+A model of one's own is a directory (`model.yaml` and weights), or a subclass of `Model` that
+`model_class` in its model.yaml names.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import ModelError, ParameterError
+from workers.images import Image
+from workers.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import torch
+
+    from workers.models.kinds.network import Network
+
+Array = npt.NDArray[Any]
+Arrays = Mapping[str, Array]
+"""By name; float32 unless a network says otherwise."""
+
+Parameters = Mapping[str, Any]
+"""A job's own: what the caller gave by name (JSON values), and, where the caller gave them,
+`palette`: (N, 3) uint8 RGB; `reference`: (H, W, 3) uint8 BGR."""
+
+TAP: Final = "tap:"
+"""The prefix of a tapped intermediate among a pass's outputs."""
+
+
+class OutOfMemoryError(Exception):
+    """The device has not enough memory for a batch; a smaller one may fit."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model makes of one image."""
+
+    image: Image | None = None
+    """(H, W, 3) uint8 BGR, for a model that makes a picture."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    """JSON values; of a classification: {"classes": [{"label": text, "probability": 0..1}, ...]},
+    the likeliest first."""
+
+
+class Model(ABC):
+    """One version of a model; a subclass says what goes in and what comes out."""
+
+    parameters: frozenset[str] = frozenset()
+    """The names of a job's parameters that it takes; any other is refused."""
+
+    def __init__(self, spec: ModelSpec, directory: Path) -> None:
+        self.spec = spec
+        self.directory = directory
+        self._network: Network | None = None
+
+    def load(self, device: "torch.device") -> None:
+        """Read the weights and put the network on its device, ready for `forward`.
+
+        Raises:
+            ModelError: files are missing or damaged, or are not what model.yaml says.
+        """
+        from workers.models.kinds import open_network
+
+        self._network = open_network(self.spec, self.directory)
+        self._network.load(device)
+
+    def warmup(self) -> None:
+        """Run each batch size once: kernels are chosen and compiled, memory is reserved.
+
+        Raises:
+            ModelError: a pass fails, or gives values that are not finite.
+        """
+        item = self.example()
+        for size in self.spec.warmup_sizes:
+            outputs = self.forward({name: np.stack([array] * size) for name, array in item.items()})
+            for name, array in outputs.items():
+                if array.shape[:1] != (size,):
+                    found = f"{name} is of shape {array.shape} for a batch of {size}"
+                    raise ModelError(self.spec.name, self.spec.version, f"warming up: {found}")
+                if not np.isfinite(array).all():
+                    found = f"{name} has values that are not finite"
+                    raise ModelError(self.spec.name, self.spec.version, f"warming up: {found}")
+
+    def example(self) -> dict[str, Array]:
+        """One item to warm up with: what `preprocess` makes of a gray image."""
+        side = self.spec.input.warmup_side
+        height, width = self.spec.input.size or (side, side)
+        return self.preprocess(np.full((height, width, 3), 128, np.uint8), {})
+
+    def check_parameters(self, parameters: Parameters) -> None:
+        """See that a job's parameters are ones of this model's.
+
+        Raises:
+            ParameterError: one is not.
+        """
+        for name in parameters:
+            if name not in self.parameters:
+                allowed = ", ".join(sorted(self.parameters)) or "none"
+                raise ParameterError(name, "given", f"by {self.spec.name}: {allowed}")
+
+    @abstractmethod
+    def preprocess(self, image: Image, parameters: Parameters) -> dict[str, Array]:
+        """Make the network's input of one image.
+
+        Args:
+            image: (H, W, 3) uint8 BGR; not to be written into.
+            parameters: the job's.
+
+        Returns:
+            By the names of the network's inputs, one item each: no batch axis. Items whose shapes
+            and dtypes are equal share batches.
+
+        Raises:
+            ParameterError: a parameter is outside its range.
+        """
+
+    def forward(self, batch: Arrays, taps: Sequence[str] = ()) -> dict[str, Array]:
+        """Run the network once.
+
+        Args:
+            batch: as `preprocess` makes them, with a batch axis 0.
+            taps: names of `tap_points`.
+
+        Returns:
+            By the names of its outputs, float32, batch axis 0 on each; a tapped intermediate
+            under `TAP` and its name.
+
+        Raises:
+            OutOfMemoryError: the device has not enough for a batch of this size.
+        """
+        return self.network.forward(batch, taps)
+
+    @abstractmethod
+    def postprocess(self, output: Arrays, image: Image, parameters: Parameters) -> Prediction:
+        """Make a prediction of one item's output.
+
+        Args:
+            output: as `forward` returns them, without the batch axis; values are finite.
+            image: what `preprocess` was given.
+            parameters: likewise.
+        """
+
+    def tap_points(self) -> list[str]:
+        """The intermediates that `forward` can return beside its outputs."""
+        return self.network.tap_points()
+
+    @property
+    def network(self) -> "Network":
+        """What `load` has loaded."""
+        if self._network is None:
+            raise RuntimeError(f"{self.spec.id} is not loaded")
+        return self._network

@@ -1,0 +1,24 @@
+"""What a network of torch returns, by name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+
+def call(module: Any, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Call a module: one input as its first argument, several by their names."""
+    if len(inputs) == 1:
+        return named(module(next(iter(inputs.values()))))
+    return named(module(**inputs))
+
+
+def named(found: Any) -> dict[str, torch.Tensor]:
+    """The tensors of what a module returned: `output`, or `output0`, ..., or its own names."""
+    if isinstance(found, torch.Tensor):
+        return {"output": found}
+    if isinstance(found, Mapping):  # transformers' outputs are mappings as well
+        return {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
+    if isinstance(found, list | tuple):
+        return {f"output{index}": value for index, value in enumerate(found)}
+    raise TypeError(f"the network returned {type(found).__name__}, not tensors")

@@ -1,0 +1,108 @@
+"""Kind `torch`: a module that a factory makes, and its weights as safetensors."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from workers import device
+from workers.models.base import TAP, Array, Arrays, OutOfMemoryError
+from workers.models.code import load_code
+from workers.models.kinds import tensors
+from workers.models.kinds.network import Network
+
+Pass = Callable[[device.Tensors], device.Tensors]
+
+
+class TorchModule(Network):
+    """An `nn.Module`, with torch's ways to be faster as model.yaml asks for them."""
+
+    _module: torch.nn.Module
+    _run: Pass
+    _transfer: device.Transfer
+
+    def load(self, on: torch.device) -> None:
+        """Make the module, load its weights, put it on the device."""
+        module = self.make_module().eval().requires_grad_(False)
+        if self.spec.channels_last:
+            # torch's types know only the overload without memory_format.
+            module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._module = module.to(on)
+        self._transfer = device.Transfer(on)
+        called: Any = torch.compile(self._module) if self.spec.compile else self._module
+        self._run = partial(tensors.call, called)
+        if self.spec.cuda_graphs and on.type == "cuda":
+            self._run = device.CudaGraphs(self._run, on)
+
+    def make_module(self) -> torch.nn.Module:
+        """The module with its weights, on the CPU."""
+        entry = self.spec.entry
+        if entry is None:
+            raise self.error("no entry: package.module:factory")
+        factory = load_code(entry, self.spec, self.directory)
+        module = factory(**self.spec.entry_options)
+        if not isinstance(module, torch.nn.Module):
+            raise self.error(f"{entry} returned {type(module).__name__}, not a torch.nn.Module")
+        if self.spec.weights is not None:
+            self._load_weights(module)
+        return module
+
+    def _load_weights(self, module: torch.nn.Module) -> None:
+        path = self.checked_weights()
+        try:
+            state = safetensors.torch.load_file(path)
+            module.load_state_dict(state)
+        except (safetensors.SafetensorError, RuntimeError) as error:
+            raise self.error(f"{path.name}: {error}") from error
+
+    def forward(self, batch: Arrays, taps: Sequence[str] = ()) -> dict[str, Array]:
+        """Run a batch; a tapped pass runs the plain module, uncompiled."""
+        try:
+            with torch.inference_mode(), device.autocast(self._transfer.device, self.spec.dtype):
+                inputs = self._transfer.upload(batch)
+                if self.spec.channels_last:
+                    inputs = {name: _channels_last(each) for name, each in inputs.items()}
+                found = self._tapped(inputs, taps) if taps else self._run(inputs)
+                return self._transfer.download(found)
+        except Exception as error:
+            if device.is_out_of_memory(error):
+                device.release_memory(self._transfer.device)
+                raise OutOfMemoryError(str(error)) from error
+            raise
+
+    def _tapped(self, inputs: device.Tensors, taps: Sequence[str]) -> device.Tensors:
+        with _hooked(self._module, taps) as seen:
+            outputs = tensors.call(self._module, inputs)
+        return outputs | {TAP + name: tensor for name, tensor in seen.items()}
+
+    def tap_points(self) -> list[str]:
+        """Every submodule, by its dotted name."""
+        return [name for name, _ in self._module.named_modules() if name]
+
+    def size_bytes(self) -> int:
+        """Parameters and buffers."""
+        held = [*self._module.parameters(), *self._module.buffers()]
+        return sum(tensor.numel() * tensor.element_size() for tensor in held)
+
+
+@contextmanager
+def _hooked(module: torch.nn.Module, taps: Sequence[str]) -> Iterator[device.Tensors]:
+    """Keep what the named submodules return while this context lasts; of several, the first."""
+    seen: device.Tensors = {}
+
+    def keep(name: str, *called: Any) -> None:
+        seen[name] = next(iter(tensors.named(called[-1]).values()))
+
+    with ExitStack() as stack:
+        for name in taps:
+            hook = module.get_submodule(name).register_forward_hook(partial(keep, name))
+            stack.callback(hook.remove)
+        yield seen
+
+
+def _channels_last(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
