@@ -1,13 +1,14 @@
 """The Celery app of the workers that run operations: `celery -A workers.app worker -Q cv`."""
 
 from shared.celery_app import make_app
-from workers import channel, liveness, readiness, runtime
+from workers import channel, liveness, readiness, revocation, runtime
 from workers.context import settings
 
 # Here, before the pool's processes inherit the environment and import OpenCV, numba and fpie.
 runtime.prepare(settings())
 readiness.announce()
 channel.install()
+revocation.install()
 
 app = make_app(settings(), include=["workers.tasks"])
 liveness.install(app)

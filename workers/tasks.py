@@ -15,6 +15,7 @@ from shared.messages import ItemResult, Job, parse_job
 from shared.names import Task as TaskName
 from shared.stamp import enqueued_at
 from workers import runtime
+from workers.chaining import Earlier, follow, weave
 from workers.context import context, settings
 from workers.jobs import run_job
 
@@ -63,27 +64,30 @@ def _operation(name: TaskName) -> Callable[[Operation], Operation]:
 
 
 @_operation(TaskName.HSV)
-def hsv(task: Task, document: dict[str, Any]) -> dict[str, Any]:
+def hsv(task: Task, document: Any, following: Any = None) -> dict[str, Any]:
     """Run a job of BGR to HSV; `HsvJob` in, `JobResult` out."""
-    return _run(task, "hsv", document)
+    return _run(task, "hsv", document, following)
 
 
 @_operation(TaskName.ALPHA_BLEND)
-def alpha_blend(task: Task, document: dict[str, Any]) -> dict[str, Any]:
+def alpha_blend(task: Task, document: Any, following: Any = None) -> dict[str, Any]:
     """Run a job of alpha blending; `AlphaBlendJob` in, `JobResult` out."""
-    return _run(task, "alpha_blend", document)
+    return _run(task, "alpha_blend", document, following)
 
 
 @_operation(TaskName.POISSON_BLEND)
-def poisson_blend(task: Task, document: dict[str, Any]) -> dict[str, Any]:
+def poisson_blend(task: Task, document: Any, following: Any = None) -> dict[str, Any]:
     """Run a job of Poisson blending; `PoissonBlendJob` in, `JobResult` out."""
-    return _run(task, "poisson_blend", document)
+    return _run(task, "poisson_blend", document, following)
 
 
-def _run(task: Task, op: str, document: Any) -> dict[str, Any]:
-    """Run one delivery of a job, and record in the ledger how it ended."""
+def _run(task: Task, op: str, document: Any, following: Any) -> dict[str, Any]:
+    """Run one delivery of a job, and record in the ledger how it ended.
+
+    In a chain, `document` is the result of the step before, and `following` the job.
+    """
     ledger, job_id = context().ledger, task.request.id
-    job = _parse(ledger, task, op, document)
+    job, earlier = _parse(ledger, task, op, document, following)
     ended = _start(ledger, task.request, job)
     if ended is State.CANCELLED:
         _end_cancelled(task, ledger)
@@ -91,7 +95,8 @@ def _run(task: Task, op: str, document: Any) -> dict[str, Any]:
         log.info("job %s came back although it is %s", job_id, ended.value)
         raise Ignore
     try:
-        result = run_job(job, context().blobs, context().settings, CancelPoll(ledger, job_id))
+        checkpoint = CancelPoll(ledger, job_id)
+        made = run_job(job, context().blobs, context().settings, checkpoint)
     except CancelledError:
         _end_cancelled(task, ledger)
     except PASSING:
@@ -99,6 +104,7 @@ def _run(task: Task, op: str, document: Any) -> dict[str, Any]:
     except AgewellError as error:
         ledger.end(job_id, State.FAILED, items_failed=len(job.items), error=str(error))
         raise
+    result = weave(made, earlier) if earlier else made
     ledger.end(job_id, State.DONE, items_failed=_count_failed(result.items))
     return result.model_dump(mode="json", exclude_none=True)
 
@@ -115,15 +121,20 @@ def _start(ledger: Ledger, request: Any, job: Job) -> State | None:
     )
 
 
-def _parse(ledger: Ledger, task: Task, op: str, document: Any) -> Job:
+def _parse(
+    ledger: Ledger, task: Task, op: str, document: Any, following: Any
+) -> tuple[Job, Earlier]:
+    earlier: Earlier = ()
     try:
+        if following is not None:
+            document, earlier = follow(document, following)
         job = parse_job(document)
         if job.op != op:
             raise BadJobError(f"op is {job.op!r}, sent to the task {task.name!r}")
     except BadJobError as error:
         ledger.end(task.request.id, State.FAILED, error=str(error))
         raise
-    return job
+    return job, earlier
 
 
 def _count_failed(items: tuple[ItemResult, ...]) -> int:

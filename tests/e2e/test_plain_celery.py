@@ -124,7 +124,9 @@ def test_a_job_sent_to_the_wrong_task_is_refused(stack: Stack):
         ask(stack, "cv.alpha_blend", good_job())
 
 
-@pytest.mark.parametrize(("args", "kwargs"), [((), {}), ((1, 2), {}), ((good_job(),), {"more": 1})])
+@pytest.mark.parametrize(
+    ("args", "kwargs"), [((), {}), ((1, 2, 3), {}), ((good_job(),), {"more": 1})]
+)
 def test_wrong_arguments_fail_and_do_not_hang(stack: Stack, args: tuple, kwargs: dict):
     with pytest.raises(TypeError, match="argument"):
         ask(stack, "cv.hsv", *args, **kwargs)
