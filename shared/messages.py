@@ -22,8 +22,11 @@ MAX_ITEMS: Final = 64
 INLINE_MAX_BYTES: Final = 32 * 1024
 
 Format = Literal["png", "jpeg", "webp", "tiff", "bmp"]
-MediaType = Literal["image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp"]
-MEDIA_TYPE_OF_FORMAT: Final[dict[Format, MediaType]] = {
+ImageMediaType = Literal["image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp"]
+MediaType = ImageMediaType | Literal["application/x-npz"]
+"""What a worker makes: images, and, where asked for, numpy's archives of arrays."""
+
+MEDIA_TYPE_OF_FORMAT: Final[dict[Format, ImageMediaType]] = {
     "png": "image/png",
     "jpeg": "image/jpeg",
     "webp": "image/webp",
@@ -136,8 +139,37 @@ class PoissonBlendJob(_Job):
     )
 
 
-Item = HsvItem | AlphaBlendItem | PoissonBlendItem
-Job = Annotated[HsvJob | AlphaBlendJob | PoissonBlendJob, Field(discriminator="op")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+
+
+class InferItem(Message):
+    """One image for a model."""
+
+    image: ImageRef
+
+
+class InferJob(_Job):
+    """A model's prediction of each image: a picture, or values such as classes."""
+
+    op: Literal["infer"] = "infer"
+    items: tuple[InferItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+    model: Name
+    version: Name | None = Field(default=None, description="unset: the active one")
+    palette: tuple[Colour, ...] = Field(
+        default=(), max_length=MAX_ITEMS, description="#rrggbb: the colours to use"
+    )
+    reference: ImageRef | None = Field(default=None, description="a photo to take the colours of")
+    tap: str | None = Field(
+        default=None, max_length=256, description="an intermediate to return beside the result"
+    )
+    parameters: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="of the model's own"
+    )
+
+
+Item = HsvItem | AlphaBlendItem | PoissonBlendItem | InferItem
+Job = Annotated[HsvJob | AlphaBlendJob | PoissonBlendJob | InferJob, Field(discriminator="op")]
 _JOB: TypeAdapter[Job] = TypeAdapter(Job)
 
 
@@ -186,10 +218,16 @@ class ErrorInfo(Message):
 
 
 class ItemResult(Message):
-    """What became of one item: an image, or an error."""
+    """What became of one item: an image, a prediction's values, or an error."""
 
     image: ImageRef | None = None
     error: ErrorInfo | None = None
+    prediction: dict[str, Any] | None = Field(
+        default=None, description="of a model, such as the classes: JSON values"
+    )
+    extras: tuple[ImageRef, ...] = Field(
+        default=(), description="further files: a tapped intermediate, and a picture of it"
+    )
     info: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="what the operation reports beside the image"
     )

@@ -19,6 +19,7 @@ class Task(StrEnum):
     HSV = "cv.hsv"
     ALPHA_BLEND = "cv.alpha_blend"
     POISSON_BLEND = "cv.poisson_blend"
+    INFER = "infer.run"
     SWEEP_BLOBS = "upkeep.sweep_blobs"
     SWEEP_AGING = "aging.sweep"
     RETURN_JOBS = "upkeep.return_jobs"
@@ -28,8 +29,9 @@ TASK_OF_OP = {
     "hsv": Task.HSV,
     "alpha_blend": Task.ALPHA_BLEND,
     "poisson_blend": Task.POISSON_BLEND,
+    "infer": Task.INFER,
 }
-QUEUE_OF_OP = dict.fromkeys(TASK_OF_OP, Queue.CV)
+QUEUE_OF_OP = dict.fromkeys(TASK_OF_OP, Queue.CV) | {"infer": Queue.INFER}
 WORK_QUEUES = (Queue.CV, Queue.INFER)
 
 LEVELS = tuple(range(10))

@@ -47,6 +47,8 @@ def follow(before: Any, document: Any) -> tuple[dict[str, Any], Earlier]:
     if not isinstance(document, dict):
         raise BadJobError(f"the second argument is a job to go on with, found {document!r:.80}")
     templates = _templates(document, len(items))
+    if any(item.image is None and item.error is None for item in items):
+        raise BadJobError("the step before made no images: it classifies")
     filled = [
         _filled(str(document.get("op")), template, item)
         for template, item in zip(templates, items, strict=True)

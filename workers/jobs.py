@@ -26,6 +26,8 @@ from shared.messages import (
     HsvItem,
     HsvJob,
     ImageRef,
+    InferItem,
+    InferJob,
     Item,
     ItemResult,
     Job,
@@ -236,7 +238,7 @@ def _naming(error: AgewellError, item: Item) -> AgewellError:
 def _primary(item: Item) -> ImageRef:
     """The image that an item's result is named after."""
     match item:
-        case HsvItem():
+        case HsvItem() | InferItem():
             return item.image
         case AlphaBlendItem():
             return item.foreground
@@ -247,4 +249,5 @@ def _primary(item: Item) -> ImageRef:
 def _output_name(name: str, job: Job) -> str:
     """`trip/cat.jpg` becomes `trip/cat.hsv.png`."""
     path = PurePosixPath(name)
-    return str(path.with_name(f"{path.stem or 'image'}.{job.op}.{job.output.format}"))
+    made_by = job.model if isinstance(job, InferJob) else job.op
+    return str(path.with_name(f"{path.stem or 'image'}.{made_by}.{job.output.format}"))
