@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test lint bench chaos clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -33,6 +33,9 @@ test: lint ## lint, then every test
 
 bench: $(INSTALLED) ## the benchmarks, as tables and as JSON in bench-output/
 	$(BIN)/python -m benchmarks
+
+chaos: $(INSTALLED) ## what happens to jobs when things break, as a table; the long form
+	$(BIN)/python -m tests.chaos --long
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) demo-output bench-output build *.egg-info

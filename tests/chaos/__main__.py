@@ -1,0 +1,27 @@
+"""`python -m tests.chaos`: every fault, as a table. `make chaos` is the same."""
+
+import argparse
+import sys
+
+from tests.chaos.faults import FAULTS
+from tests.chaos.run import run, table
+
+
+def main() -> int:
+    """Run the faults that were asked for; the status is 1 where a job was lost or ended twice."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--long", action="store_true", help="many more jobs and strikes")
+    parser.add_argument("--only", metavar="TEXT", default="", help="faults with this in their name")
+    args = parser.parse_args()
+    rows = []
+    for fault in FAULTS:
+        if args.only in fault.name and (args.long or not fault.slow):
+            print(f"{fault.name} ...", file=sys.stderr, flush=True)
+            rows.append(run(fault, long=args.long))
+            print(rows[-1], file=sys.stderr, flush=True)
+    print(table(rows))
+    return 0 if all(row.harmless() for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""What can happen to a stack. Each fault strikes a scene once, and returns when it is over.
+
+Add one by writing its `strike` and entering it in `FAULTS`.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tests.chaos.scene import Scene
+
+SILENCE_S = 3.0
+AWAY_S = 1.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens, how often, and to how many jobs."""
+
+    name: str
+    strike: Callable[[Scene], None]
+    jobs: int = 150
+    times: int = 2
+    long_jobs: int = 2_000
+    long_times: int = 10
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Further settings of the stack, without AGEWELL_."""
+    slow: bool = False
+    """Only in the long form."""
+
+
+def cut(scene: Scene) -> None:
+    """Every connection is closed; new ones are refused for a while."""
+    scene.proxy.refusing = True
+    scene.proxy.cut()
+    time.sleep(AWAY_S)
+    scene.proxy.refusing = False
+
+
+def flap(scene: Scene) -> None:
+    """Every connection is closed, and again, and again; new ones work at once."""
+    for _ in range(5):
+        scene.proxy.cut()
+        time.sleep(0.2)
+
+
+def delay(scene: Scene) -> None:
+    """2 ms each way, from now on."""
+    scene.proxy.delay_s = 0.002
+
+
+def go_half_open(scene: Scene) -> None:
+    """No byte comes through any more, and no connection ends; after a while new ones work."""
+    scene.proxy.go_silent()
+    time.sleep(SILENCE_S)
+    scene.proxy.speak()
+
+
+def kill_connections(scene: Scene) -> None:
+    """CLIENT KILL of every connection, the onlooker's subscription among them."""
+    for kind in ("normal", "pubsub"):
+        scene.client.client_kill_filter(_type=kind, skipme=True)
+
+
+def restart_redis(scene: Scene) -> None:
+    """Redis is killed (kill -9) and starts again from its append-only file."""
+    scene.server.kill()
+    time.sleep(AWAY_S)
+    scene.server.restart()
+
+
+def stop_redis(scene: Scene) -> None:
+    """Redis does not answer for a while (SIGSTOP), and then answers all that it was asked."""
+    scene.server.stop_answering()
+    time.sleep(SILENCE_S)
+    scene.server.answer_again()
+
+
+FAULTS = (
+    Fault("Redis: every connection cut, none taken for 1 s", cut),
+    Fault("Redis: every connection cut five times in a second", flap),
+    Fault("Redis: 2 ms away", delay, times=1),
+    Fault("Redis: half-open connections", go_half_open, times=1, slow=True),
+    Fault("Redis: CLIENT KILL of every connection", kill_connections),
+    Fault("Redis: kill -9, restart from its append-only file", restart_redis),
+    Fault("Redis: silent for 3 s (SIGSTOP)", stop_redis),
+)

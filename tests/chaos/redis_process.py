@@ -1,0 +1,91 @@
+"""Redis servers on loopback ports: to be killed, filled up, replicated, watched by sentinels."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import redis
+
+from shared.child_process import end_child, start_child
+from shared.embedded_redis import find_server
+
+AWAY = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError)
+READY_S = 30.0
+
+
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class RedisProcess:
+    """One redis-server, or, with `sentinel`, one redis-sentinel; on a port that it keeps."""
+
+    def __init__(self, folder: Path, *lines: str, sentinel: bool = False, password: bool = True):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.port = free_port()
+        self.password = secrets.token_hex(8) if password else ""
+        self._arguments = ["--sentinel"] if sentinel else []
+        self._config = folder / "redis.conf"
+        secret = [f"requirepass {self.password}"] if password else []
+        self._config.write_text(
+            "\n".join(
+                [f"port {self.port}", "bind 127.0.0.1", f"dir {folder}", f"logfile {folder}/log"]
+                + secret
+                + list(lines)
+                + ([] if sentinel else ['save ""'])
+            )
+        )
+        self.process = self._start()
+
+    @property
+    def url(self) -> str:
+        secret = f":{self.password}@" if self.password else ""
+        return f"redis://{secret}127.0.0.1:{self.port}/0"
+
+    def client(self) -> redis.Redis:
+        """A client of this server itself, past any proxy."""
+        return redis.Redis.from_url(self.url)
+
+    def kill(self) -> None:
+        """End it as a power cut would end the process: kill -9."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop_answering(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def answer_again(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Start it again, on the same port and data."""
+        self.process = self._start()
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+        end_child(self.process, timeout_s=10)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        command: Sequence[str] = [str(find_server()), str(self._config), *self._arguments]
+        process = start_child(command, log=subprocess.DEVNULL, env=os.environ)
+        deadline = time.monotonic() + READY_S
+        with self.client() as client:
+            while True:
+                try:
+                    client.ping()
+                    return process
+                except AWAY:
+                    assert process.poll() is None, (self.folder / "log").read_text()
+                    assert time.monotonic() < deadline, f"no answer on {self.port}"
+                    time.sleep(0.05)

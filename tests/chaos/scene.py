@@ -1,0 +1,166 @@
+"""A running stack on a Redis of its own, a stream of real jobs through it, and a count of ends."""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import redis
+from PIL import Image as Pillow
+from pydantic import SecretStr
+
+from producer.files import LocalFile
+from producer.session import Session, make_session
+from producer.submit import Submitter
+from shared import keys
+from shared.errors import BrokerUnreachableError
+from shared.messages import HsvItem, HsvJob
+from shared.settings import Settings
+from tests.chaos.observer import ENDED, Observer
+from tests.chaos.proxy import FaultProxy, fault_proxy
+from tests.chaos.redis_process import AWAY, RedisProcess
+from tests.e2e.stack import Stack, started
+
+APPEND_ONLY = ("appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction")
+BATCH_JOBS = 10
+WAITING_MOST = 60
+"""The stream keeps so many jobs under way: some run and some wait when a fault strikes."""
+ALL_END_S = 180.0
+
+
+@dataclass
+class Scene:
+    """Where faults strike. Start one with `scene()`."""
+
+    server: RedisProcess
+    proxy: FaultProxy
+    stack: Stack
+    session: Session
+    """The producer's; like the workers it talks to Redis through the proxy."""
+    client: redis.Redis
+    """The onlooker's; it talks to Redis itself."""
+    observer: Observer
+    photos: list[LocalFile]
+    acknowledged: list[str] = field(default_factory=list)
+    """The jobs that the producer was told are enqueued: none of these may be lost."""
+    refused: int = 0
+    """Calls of the producer that ended in an error of ours; their jobs are nobody's promise."""
+
+    found: dict[str, float] = field(default_factory=dict)
+    """The jobs whose results were found by asking, and when: the observer can miss an end."""
+
+    def ended_at(self, job_id: str) -> float | None:
+        """When a job's end was first seen, by time.monotonic()."""
+        seen = self.observer.ends.get(job_id)
+        return seen[0] if seen else self.found.get(job_id)
+
+    def unended(self) -> list[str]:
+        """The acknowledged jobs whose end nobody has seen yet."""
+        return [each for each in tuple(self.acknowledged) if self.ended_at(each) is None]
+
+    def running(self) -> list[str]:
+        """The acknowledged jobs that workers hold just now."""
+        sent = self.unended()
+        pipe = self.client.pipeline(transaction=False)
+        for job_id in sent:
+            pipe.hget(f"agewell:job:{job_id}", "state")
+        return [j for j, state in zip(sent, pipe.execute(), strict=True) if state == b"running"]
+
+    def ask(self) -> list[str]:
+        """Look for the results of those jobs; the ones that have none."""
+        unseen = self.unended()
+        try:
+            raw = self.client.mget([keys.result(each) for each in unseen]) if unseen else []
+        except AWAY:
+            return unseen
+        now = time.monotonic()
+        for job_id, result in zip(unseen, raw, strict=True):
+            if result is not None and json.loads(result)["status"] in ENDED:
+                self.found[job_id] = now
+        return self.unended()
+
+    def wait_all(self, timeout_s: float = ALL_END_S) -> list[str]:
+        """Wait until every acknowledged job has a result; those that have none by then."""
+        deadline = time.monotonic() + timeout_s
+        while (missing := self.ask()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return missing
+
+
+class Stream:
+    """Sends jobs by agewell's own producer, a few at a time, as fast as they end."""
+
+    def __init__(self, scene: Scene, jobs: int) -> None:
+        self._scene = scene
+        self._jobs = jobs
+        self._stopped = False
+
+    def run(self) -> None:
+        """Send until so many jobs are acknowledged, or until it is stopped."""
+        while len(self._scene.acknowledged) < self._jobs and not self._stopped:
+            if len(self._scene.unended()) < WAITING_MOST:
+                self._send()
+            else:
+                time.sleep(0.05)
+                self._scene.ask()
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def _send(self) -> None:
+        scene = self._scene
+        left = min(BATCH_JOBS, self._jobs - len(scene.acknowledged))
+        photos = [scene.photos[n % len(scene.photos)] for n in range(left)]
+        submitter = Submitter(
+            scene.session, make_job=lambda refs: HsvJob(items=[HsvItem(**r) for r in refs]), level=5
+        )
+        try:
+            for sent in submitter.submit(({"image": photo} for photo in photos), 1):
+                scene.acknowledged.append(sent.job_id)
+        except BrokerUnreachableError:
+            scene.refused += 1
+            time.sleep(0.1)
+
+
+def _photos(folder: Path) -> list[LocalFile]:
+    """Noise, which PNG cannot compress: some ten milliseconds of work each, no two alike."""
+    files = []
+    for number in range(16):
+        pixels = np.random.default_rng(number).integers(0, 256, (400, 600, 3), np.uint8)
+        path = folder / f"{number}.png"
+        Pillow.fromarray(pixels).save(path, compress_level=1)
+        files.append(LocalFile(path, path.name))
+    return files
+
+
+@contextmanager
+def scene(*redis_lines: str, **settings: object) -> Iterator[Scene]:
+    """A Redis, a proxy before it, `agewell up` behind that, and an onlooker.
+
+    Args:
+        redis_lines: further lines of the server's configuration.
+        settings: further settings of the stack, without AGEWELL_.
+    """
+    with ExitStack() as held:
+        folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="aw-")))
+        server = RedisProcess(folder / "redis", *APPEND_ONLY, *redis_lines)
+        held.callback(server.end)
+        proxy = held.enter_context(fault_proxy(server.port))
+        url = server.url.replace(f":{server.port}/", f":{proxy.port}/")
+        ours = {"REDIS_URL": url, "CONCURRENCY": 2, "LOG_LEVEL": "WARNING"} | settings
+        stack = held.enter_context(started(folder / "state", **ours))
+        observer = Observer(server.client())
+        held.callback(observer.close)
+        yield Scene(
+            server=server,
+            proxy=proxy,
+            stack=stack,
+            session=make_session(Settings(redis_url=SecretStr(url), blob_url="redis")),
+            client=server.client(),
+            observer=observer,
+            photos=_photos(folder),
+        )
