@@ -124,7 +124,8 @@ class CudaGraphs:
                 self._run(places)
         torch.cuda.current_stream(self._device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Another thread may be loading a model: its calls must not end the recording.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             outputs = self._run(places)
         return graph, places, outputs
 

@@ -34,6 +34,7 @@ Parameters = Mapping[str, Any]
 """A job's own: what the caller gave by name (JSON values), and, where the caller gave them,
 `palette`: (N, 3) uint8 RGB; `reference`: (H, W, 3) uint8 BGR."""
 
+CHECK_FILE: Final = "check.npz"
 TAP: Final = "tap:"
 """The prefix of a tapped intermediate among a pass's outputs."""
 
@@ -88,10 +89,39 @@ class Model(ABC):
             for name, array in outputs.items():
                 if array.shape[:1] != (size,):
                     found = f"{name} is of shape {array.shape} for a batch of {size}"
-                    raise ModelError(self.spec.name, self.spec.version, f"warming up: {found}")
+                    raise self._error(f"warming up: {found}")
                 if not np.isfinite(array).all():
                     found = f"{name} has values that are not finite"
-                    raise ModelError(self.spec.name, self.spec.version, f"warming up: {found}")
+                    raise self._error(f"warming up: {found}")
+
+    def verify(self) -> None:
+        """Compare with `check.npz`, where the directory has one.
+
+        It holds inputs as `in:NAME` and outputs as `out:NAME`, batch axis 0 on each. Whoever makes
+        a version, such as an export to another kind, keeps there what it must give; a version that
+        gives something else is refused.
+
+        Raises:
+            ModelError: an output differs by more than model.yaml's `check_max_abs`.
+        """
+        path = self.directory / CHECK_FILE
+        if not path.exists():
+            return
+        with np.load(path, allow_pickle=False) as kept:
+            arrays = {name: kept[name] for name in kept.files}
+        given = {name[3:]: array for name, array in arrays.items() if name.startswith("in:")}
+        outputs = self.forward(given)
+        for name, expected in arrays.items():
+            if not name.startswith("out:"):
+                continue
+            found = outputs.get(name[4:])
+            if found is None or found.shape != expected.shape:
+                shape = None if found is None else found.shape
+                raise self._error(f"{CHECK_FILE}: {name} is {shape}, expected {expected.shape}")
+            differs = float(np.abs(found.astype(np.float64) - expected).max(initial=0.0))
+            if not differs <= self.spec.check_max_abs:
+                reason = f"{name} differs by {differs:.3g}, allowed {self.spec.check_max_abs:.3g}"
+                raise self._error(f"{CHECK_FILE}: {reason}")
 
     def example(self) -> dict[str, Array]:
         """One item to warm up with: what `preprocess` makes of a gray image."""
@@ -152,9 +182,16 @@ class Model(ABC):
             parameters: likewise.
         """
 
+    def size_bytes(self) -> int:
+        """Memory that the weights take."""
+        return self.network.size_bytes()
+
     def tap_points(self) -> list[str]:
         """The intermediates that `forward` can return beside its outputs."""
         return self.network.tap_points()
+
+    def _error(self, reason: str) -> ModelError:
+        return ModelError(self.spec.name, self.spec.version, reason)
 
     @property
     def network(self) -> "Network":

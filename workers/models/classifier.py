@@ -41,5 +41,5 @@ class Classifier(Model):
         return Prediction(values={"classes": classes})
 
     def _label(self, number: int) -> str:
-        labels = self.spec.labels
+        labels = self.spec.labels or self.network.labels()
         return labels[number] if number < len(labels) else str(number)

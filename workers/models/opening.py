@@ -1,6 +1,7 @@
 """From a version's directory to its model."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shared.errors import ModelError
 from workers.models.base import Model
@@ -8,6 +9,9 @@ from workers.models.classifier import Classifier
 from workers.models.code import load_code
 from workers.models.picture import PictureModel
 from workers.models.spec import read_spec
+
+if TYPE_CHECKING:
+    import torch
 
 _OF_TASK: dict[str, type[Model]] = {"classification": Classifier, "image": PictureModel}
 
@@ -25,3 +29,17 @@ def open_model(directory: Path) -> Model:
     if not (isinstance(found, type) and issubclass(found, Model)):
         raise ModelError(spec.name, spec.version, f"{spec.model_class} is no subclass of Model")
     return found(spec, directory)
+
+
+def ready_model(directory: Path, on: "torch.device") -> Model:
+    """The model of a directory, fit to serve: loaded, warmed up, verified.
+
+    Raises:
+        ModelError: it is not valid, damaged, or not what it should be.
+        Exception: whatever its network raises when it runs for the first time.
+    """
+    model = open_model(directory)
+    model.load(on)
+    model.warmup()
+    model.verify()
+    return model

@@ -100,6 +100,9 @@ class ModelSpec(_Document):
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         default="float32", description="of the arithmetic, by autocast; input and output: float32"
     )
+    check_max_abs: Annotated[float, Field(ge=0)] = Field(
+        default=1e-3, description="by which an output may differ from check.npz"
+    )
     channels_last: bool = False
     compile: bool = Field(default=False, description="torch.compile")
     cuda_graphs: bool = Field(default=False, description="replay the pass; on CUDA alone")

@@ -1,15 +1,21 @@
 """Kind `huggingface`: a directory as transformers saves it; nothing fetched, no code of it run."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForImageClassification, PreTrainedModel
+from transformers import AutoModelForImageClassification, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from workers.models.kinds.torch_module import TorchModule
+
+transformers_logging.disable_progress_bar()  # a worker's log is no terminal
 
 
 class HuggingFaceModel(TorchModule):
     """config.json and model.safetensors beside model.yaml; today: image classification."""
+
+    _labels: tuple[str, ...] = ()
 
     def make_module(self) -> torch.nn.Module:
         """The model with its weights, on the CPU."""
@@ -24,12 +30,13 @@ class HuggingFaceModel(TorchModule):
             )
         except Exception as error:  # OSError, ValueError, safetensors' and what a config provokes
             raise self.error(f"{type(error).__name__}: {error}") from error
+        names = loaded.config.id2label
+        self._labels = tuple(str(names[number]) for number in sorted(names))
         return _Logits(loaded)
 
-    def labels(self) -> tuple[str, ...]:
-        """The labels that config.json gives, in order; for a model.yaml without."""
-        found = AutoConfig.from_pretrained(self.directory, local_files_only=True).id2label
-        return tuple(str(found[number]) for number in sorted(found))
+    def labels(self) -> Sequence[str]:
+        """The names that config.json gives."""
+        return self._labels
 
 
 class _Logits(torch.nn.Module):

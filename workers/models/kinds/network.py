@@ -39,6 +39,10 @@ class Network(ABC):
         """The intermediates that can be tapped: none, unless a kind can."""
         return []
 
+    def labels(self) -> Sequence[str]:
+        """Names of its classes, where the weights come with some."""
+        return ()
+
     def size_bytes(self) -> int:
         """Memory that the weights take: as much as their file, unless a kind knows better."""
         path = self.weights_path()

@@ -44,7 +44,10 @@ class TorchModule(Network):
         if entry is None:
             raise self.error("no entry: package.module:factory")
         factory = load_code(entry, self.spec, self.directory)
-        module = factory(**self.spec.entry_options)
+        try:
+            module = factory(**self.spec.entry_options)
+        except Exception as error:  # whatever the operator's code raises
+            raise self.error(f"{entry}: {type(error).__name__}: {error}") from error
         if not isinstance(module, torch.nn.Module):
             raise self.error(f"{entry} returned {type(module).__name__}, not a torch.nn.Module")
         if self.spec.weights is not None:
