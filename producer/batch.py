@@ -13,9 +13,13 @@ from producer import show
 from producer.collect import Collector, ResultWriter
 from producer.exits import ExitCode
 from producer.publish import Sent
+from producer.room import FullError, refuse
 from producer.session import Session, open_session
 from producer.submit import Sources, Submitter
+from shared.errors import PassingError
 from shared.messages import ImageRef, Job, Output
+
+WAIT_NOTE_INTERVAL_S = 10.0
 
 Refs = list[dict[str, ImageRef]]
 
@@ -30,6 +34,7 @@ class Options:
     out: Path | None
     output: Output
     as_json: bool
+    block: bool = False
 
 
 def send_and_report(
@@ -39,9 +44,8 @@ def send_and_report(
 ) -> None:
     """Send, wait if asked to, report, and exit."""
     session = open_session()
-    submitter = Submitter(session, make_job=make_job, level=options.level)
     started = time.monotonic()
-    sent = _send(submitter, sources, options)
+    submitter, sent = _send(session, sources, make_job, options)
     for bad in submitter.bad_files:
         show.error(str(bad))
     items = sum(each.items for each in sent)
@@ -59,19 +63,49 @@ def send_and_report(
 
 
 def _send(
-    submitter: Submitter, sources: Callable[[], Iterator[Sources]], options: Options
-) -> list[Sent]:
-    sent = []
+    session: Session,
+    sources: Callable[[], Iterator[Sources]],
+    make_job: Callable[[Refs], Job],
+    options: Options,
+) -> tuple[Submitter, list[Sent]]:
+    sent: list[Sent] = []
     with show.progress() as progress:
         bar = progress.add_task("sent", total=sum(1 for _ in sources()))
+
+        on_full = _SayWhyWeWait() if options.block else refuse
+        submitter = Submitter(session, make_job=make_job, level=options.level, on_full=on_full)
         jobs = submitter.submit(
             sources(), options.images_per_job, lambda n: progress.advance(bar, n)
         )
-        for each in jobs:
-            sent.append(each)
-            if options.as_json and not options.wait:
-                show.json_line({"id": each.job_id, "state": "waiting", "images": each.items})
-    return sent
+        try:
+            for each in jobs:
+                sent.append(each)
+                if options.as_json and not options.wait:
+                    show.json_line({"id": each.job_id, "state": "waiting", "images": each.items})
+        except PassingError:
+            _say_what_was_sent(sent, options)
+            raise
+    return submitter, sent
+
+
+def _say_what_was_sent(sent: list[Sent], options: Options) -> None:
+    """Before the error: those jobs run, and their ids are known nowhere else."""
+    if sent:
+        show.note(f"{show.count(len(sent), 'job')} sent before this:")
+    if options.wait or not options.as_json:
+        show.job_ids(each.job_id for each in sent)
+
+
+class _SayWhyWeWait:
+    """Waits for room, and says so at first and every few seconds."""
+
+    def __init__(self) -> None:
+        self._due_at = 0.0
+
+    def __call__(self, error: FullError) -> None:
+        if time.monotonic() >= self._due_at:
+            show.note(f"waiting for room: {error}")
+            self._due_at = time.monotonic() + WAIT_NOTE_INTERVAL_S
 
 
 def _wait(session: Session, sent: list[Sent], options: Options) -> int:

@@ -47,6 +47,9 @@ Quality = Annotated[
     int | None,
     typer.Option(min=1, max=100, help="Of JPEG (unset: 95) and WebP (unset: lossless)."),
 ]
+Block = Annotated[
+    bool, typer.Option("--block", help="Where the queue or Redis is full, wait for room.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document a job, on stdout.")]
 
 
@@ -58,6 +61,7 @@ def _options(
     image_format: Format,
     quality: int | None,
     as_json: bool,
+    block: bool,
 ) -> Options:
     if quality is not None and image_format not in ("jpeg", "webp"):
         raise ParameterError("--quality", str(quality), f"nothing: {image_format} is lossless")
@@ -68,6 +72,7 @@ def _options(
         out=out,
         output=Output(format=image_format, quality=quality),
         as_json=as_json,
+        block=block,
     )
 
 
@@ -83,6 +88,7 @@ def hsv(
     out: Out = None,
     image_format: OutputFormat = "png",
     quality: Quality = None,
+    block: Block = False,
     as_json: Json = False,
 ) -> None:
     """Convert images from BGR to HSV.
@@ -90,7 +96,9 @@ def hsv(
     Example: agewell enqueue hsv photos/ --priority bulk --out results/
     """
     with exit_codes():
-        options = _options(priority, images_per_job, wait, out, image_format, quality, as_json)
+        options = _options(
+            priority, images_per_job, wait, out, image_format, quality, as_json, block
+        )
 
         def make_job(refs: Refs) -> Job:
             items = tuple(HsvItem(**each) for each in refs)
@@ -119,6 +127,7 @@ def blend(
     out: Out = None,
     image_format: OutputFormat = "png",
     quality: Quality = None,
+    block: Block = False,
     as_json: Json = False,
 ) -> None:
     """Lay foregrounds over backgrounds: by a constant alpha, a mask, or their own alpha.
@@ -126,7 +135,9 @@ def blend(
     Example: agewell enqueue blend logo.png photos/ --offset 20,20 --out results/
     """
     with exit_codes():
-        options = _options(priority, images_per_job, wait, out, image_format, quality, as_json)
+        options = _options(
+            priority, images_per_job, wait, out, image_format, quality, as_json, block
+        )
         at = _offset("--offset", offset)
         _check_alpha(alpha)
 
@@ -160,6 +171,7 @@ def poisson(
     out: Out = None,
     image_format: OutputFormat = "png",
     quality: Quality = None,
+    block: Block = False,
     as_json: Json = False,
 ) -> None:
     """Blend sources seamlessly into destinations, by their gradients (Poisson blending).
@@ -167,7 +179,9 @@ def poisson(
     Example: agewell enqueue poisson bird.jpg bird-mask.png sky.jpg --at 840,110 --out results/
     """
     with exit_codes():
-        options = _options(priority, images_per_job, wait, out, image_format, quality, as_json)
+        options = _options(
+            priority, images_per_job, wait, out, image_format, quality, as_json, block
+        )
         on_destination = _offset("--at", at)
         on_source = None if source_at is None else _offset("--source-at", source_at)
 

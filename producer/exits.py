@@ -10,7 +10,14 @@ import redis
 from kombu.exceptions import OperationalError
 
 from producer import show
-from shared.errors import AgewellError, BrokerUnreachableError, ParameterError, SettingsError
+from shared.errors import (
+    AgewellError,
+    BrokerFullError,
+    BrokerUnreachableError,
+    ParameterError,
+    QueueFullError,
+    SettingsError,
+)
 
 
 class ExitCode(IntEnum):
@@ -20,6 +27,7 @@ class ExitCode(IntEnum):
     SOME_FAILED = 1
     USAGE = 2
     UNREACHABLE = 3
+    FULL = 4
     INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -28,6 +36,9 @@ def exit_codes() -> Iterator[None]:
     """Turn errors into one line on stderr and an exit code; never a traceback."""
     try:
         yield
+    except (BrokerFullError, QueueFullError) as error:
+        hint = "What was sent before is safe. Send the rest later, or use --block to wait."
+        leave(ExitCode.FULL, str(error), hint=hint)
     except BrokerUnreachableError as error:
         leave(ExitCode.UNREACHABLE, str(error), hint="Is it running? `agewell up` starts one here.")
     except (redis.RedisError, OperationalError) as error:

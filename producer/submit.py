@@ -7,9 +7,11 @@ from pathlib import Path
 
 from producer.files import LocalFile, read_image
 from producer.publish import Sent, publish
+from producer.room import OnFull, Room, refuse
 from producer.session import Session
 from shared.errors import BadFileError
 from shared.messages import MAX_ITEMS, ImageRef, Job, MediaType
+from shared.names import QUEUE_OF_OP
 
 AUTO_JOB_BYTES = 2**20
 """Encoded bytes that make a job worth its cost to the queue: about a tenth of a second of work."""
@@ -33,8 +35,10 @@ class Submitter:
         *,
         make_job: Callable[[list[dict[str, ImageRef]]], Job],
         level: int,
+        on_full: OnFull = refuse,
     ) -> None:
         self._session = session
+        self._room = Room(session, on_full)
         self._make_job = make_job
         self._level = level
         # One background under a thousand foregrounds is read and stored once.
@@ -56,13 +60,21 @@ class Submitter:
 
         Raises:
             BrokerUnreachableError: Redis does not answer.
+            QueueFullError, BrokerFullError: there is no room, and `on_full` does not wait for it;
+                the jobs that were yielded are sent.
         """
         outbox: list[Job] = []
         due_at = time.monotonic()
         for parcel in self._parcels(sources, images_per_job):
             items = self._upload(parcel)
             if items:
-                outbox.append(self._make_job(items))
+                job = self._make_job(items)
+                queue = QUEUE_OF_OP[job.op]
+                while not self._room.take(queue):
+                    yield from publish(self._session, outbox, self._level)
+                    outbox = []
+                    self._room.wait(queue)
+                outbox.append(job)
             progress(len(parcel))
             if len(outbox) >= OUTBOX_JOBS or time.monotonic() >= due_at:
                 yield from publish(self._session, outbox, self._level)

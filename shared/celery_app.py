@@ -8,7 +8,13 @@ from kombu import Exchange
 from kombu import Queue as KombuQueue
 
 from shared.names import DEFAULT_LEVEL, LEVELS, Queue, Task
-from shared.redis_client import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, url_of
+from shared.redis_client import (
+    ANSWER_TIMEOUT_S,
+    CONNECT_TIMEOUT_S,
+    HEALTH_CHECK_INTERVAL_S,
+    KEEPALIVE_OPTIONS,
+    url_of,
+)
 from shared.settings import Settings
 from shared.stamp import StampingAMQP
 
@@ -23,6 +29,9 @@ def broker_url(redis_url: str) -> str:
     if redis_url.startswith("unix://"):
         path, _, query = redis_url.removeprefix("unix://").partition("?")
         return f"redis+socket://{path}?{query.replace('db=', 'virtual_host=')}"
+    if redis_url.startswith("rediss://") and "ssl_cert_reqs=" not in redis_url:
+        # What redis-py does unasked: the server must show a certificate that is trusted here.
+        return f"{redis_url}{'&' if '?' in redis_url else '?'}ssl_cert_reqs=required"
     return redis_url
 
 
@@ -76,10 +85,15 @@ def _config(settings: Settings) -> dict[str, Any]:
         "result_expires": settings.result_ttl_s,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        "broker_transport_options": _transport_options(),
+        "broker_transport_options": _transport_options(settings),
         **_tcp_options(settings),
-        "result_backend_transport_options": {"retry_policy": {"timeout": 5.0}},
+        "result_backend_transport_options": {
+            "retry_policy": {"timeout": 5.0},
+            "master_name": settings.sentinel_master,
+        },
         "redis_socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "redis_socket_timeout": ANSWER_TIMEOUT_S,
+        "redis_backend_health_check_interval": HEALTH_CHECK_INTERVAL_S,
         "beat_schedule": {
             "sweep-aging": _every(settings.aging_interval_s, Task.SWEEP_AGING),
             "sweep-blobs": _every(BLOB_SWEEP_INTERVAL_S, Task.SWEEP_BLOBS),
@@ -100,12 +114,15 @@ def _tcp_options(settings: Settings) -> dict[str, Any]:
     return {"redis_socket_keepalive": True}
 
 
-def _transport_options() -> dict[str, Any]:
+def _transport_options(settings: Settings) -> dict[str, Any]:
     return {
         "priority_steps": list(LEVELS),
         "queue_order_strategy": "priority",
         "socket_keepalive": True,
+        "socket_keepalive_options": KEEPALIVE_OPTIONS,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_timeout": ANSWER_TIMEOUT_S,
+        "health_check_interval": HEALTH_CHECK_INTERVAL_S,
+        "master_name": settings.sentinel_master,
         "visibility_timeout": VISIBILITY_TIMEOUT_S,
     }

@@ -18,9 +18,12 @@ AgewellError
 │   ├── BlobDamagedError       a blob's bytes are not those of its name
 │   ├── UnknownModelError      no model of this name, or no such version of it
 │   ├── ModelError             a model cannot be loaded, or is not what its model.yaml says
-│   └── CancelledError         the job was cancelled while it ran
+│   ├── CancelledError         the job was cancelled while it ran
+│   └── JobTimeoutError        the job ran for longer than it may
 ├── PassingError               may pass: retried
 │   ├── BrokerUnreachableError Redis does not answer
+│   ├── BrokerFullError        Redis has no memory left for it
+│   ├── QueueFullError         as many jobs wait in a queue as may
 │   └── BlobStoreError         the blob store does not take or give what it should
 ├── AllItemsFailedError        every item of a job failed, each with an error of its own
 └── InternalError              ours to mend
@@ -215,6 +218,16 @@ class CancelledError(CallerError):
 
 
 @dataclass(eq=False)
+class JobTimeoutError(CallerError):
+    """The job ran for longer than it may; AGEWELL_JOB_TIME_LIMIT_S on the worker."""
+
+    limit_s: float
+
+    def __str__(self) -> str:
+        return f"ran for longer than {self.limit_s} s, and was ended"
+
+
+@dataclass(eq=False)
 class BrokerUnreachableError(PassingError):
     """Redis does not answer."""
 
@@ -223,6 +236,29 @@ class BrokerUnreachableError(PassingError):
 
     def __str__(self) -> str:
         return f"Redis cannot be reached at {self.url}: {self.reason}"
+
+
+@dataclass(eq=False)
+class BrokerFullError(PassingError):
+    """Redis has no memory left for it (maxmemory, noeviction)."""
+
+    url: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"Redis at {self.url} is full: {self.reason}"
+
+
+@dataclass(eq=False)
+class QueueFullError(PassingError):
+    """As many jobs wait in a queue as may; AGEWELL_MAX_WAITING."""
+
+    queue: str
+    waiting: int
+    limit: int
+
+    def __str__(self) -> str:
+        return f"queue {self.queue} is full: {self.waiting} jobs wait, {self.limit} may"
 
 
 @dataclass(eq=False)

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from shared.errors import SettingsError
 
 PREFIX = "AGEWELL_"
-REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "sentinel://")
 
 PositiveInt = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -39,8 +39,13 @@ class Settings(BaseSettings):
 
     redis_url: SecretStr | None = Field(
         default=None,
-        description="Redis, as redis://, rediss:// or unix://. Unset: the embedded one "
-        "of the `agewell up` that runs with the same state directory.",
+        description="Redis, as redis://, rediss://, unix:// or sentinel://host:port;sentinel://... "
+        "Unset: the embedded one of the `agewell up` that runs with the same state directory.",
+    )
+    sentinel_master: str = Field(
+        default="mymaster",
+        min_length=1,
+        description="The name by which the sentinels know the Redis, for a sentinel:// URL.",
     )
     state_dir: Path = Field(
         default_factory=lambda: _xdg_state_home() / "agewell",
@@ -96,6 +101,16 @@ class Settings(BaseSettings):
     )
     aging_interval_s: PositiveFloat = Field(
         default=1.0, description="Seconds between sweeps: the most by which the order may err."
+    )
+    max_waiting: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="The most jobs that may wait in one queue: producers are refused more, or "
+        "wait with --block. 0: no limit.",
+    )
+    job_time_limit_s: NotNegative = Field(
+        default=3600.0,
+        description="Seconds that one job may run: then it fails, and its worker process is "
+        "replaced. 0: no limit.",
     )
     drain_s: PositiveFloat = Field(
         default=8.0,
