@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from producer import show
+from producer.cancel import cancel_job
 from producer.collect import Collector, Outcome, ResultWriter, write_file
 from producer.enqueue import Json, enqueue_app
 from producer.exits import ExitCode, exit_codes
@@ -118,7 +119,7 @@ def cancel(ids: JobIds) -> None:
     """Cancel jobs: a waiting one will not run, a running one ends at its next step."""
     with exit_codes():
         session = open_session()
-        befores = [(job_id, session.ledger.cancel(job_id)) for job_id in ids]
+        befores = [(job_id, cancel_job(session, job_id)) for job_id in ids]
         for job_id, before in befores:
             if before is None:
                 _say_unknown(job_id)
@@ -127,7 +128,6 @@ def cancel(ids: JobIds) -> None:
             elif before.state is State.RUNNING:
                 show.out.print(f"{job_id} runs; it ends at its next step")
             else:
-                session.app.backend.mark_as_revoked(job_id, "cancelled")
                 show.out.print(f"{job_id} cancelled")
         bad = any(before is None or before.state.ended for _, before in befores)
         raise typer.Exit(ExitCode.SOME_FAILED if bad else ExitCode.DONE)

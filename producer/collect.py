@@ -1,6 +1,7 @@
 """Waiting for jobs to end, and writing what they made."""
 
 import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -37,6 +38,17 @@ class Outcome:
     items: tuple[ItemResult, ...]
     error: ErrorInfo | None = None
 
+    @property
+    def images(self) -> list[ImageRef]:
+        """The images that the job made, in the order of its items; failed ones have none."""
+        return [item.image for item in self.items if item.image is not None]
+
+    @property
+    def errors(self) -> list[ErrorInfo]:
+        """Everything that went wrong in it."""
+        of_items = [item.error for item in self.items if item.error is not None]
+        return of_items if self.error is None else [self.error]
+
 
 class Collector:
     """Reads results, in the order in which jobs were sent as far as they end so."""
@@ -46,17 +58,25 @@ class Collector:
         self._client = client
         self._settings = settings
 
-    def outcomes(self, job_ids: Iterable[str]) -> Iterator[Outcome]:
+    def outcomes(self, job_ids: Iterable[str], timeout_s: float | None = None) -> Iterator[Outcome]:
         """Wait for every job, and yield each as it ends.
 
+        Args:
+            job_ids: ids of jobs; one that nobody sent is waited for as well.
+            timeout_s: how long to wait for all of them; None: for ever.
+
         Raises:
+            TimeoutError: some have not ended by then.
             BrokerUnreachableError: Redis does not answer.
         """
+        deadline = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
         pending = deque(job_ids)
         pause_s = POLL_MIN_S
         while pending:
             ended = self._poll(pending)
             yield from ended
+            if pending and time.monotonic() >= deadline:
+                raise TimeoutError(f"{len(pending)} jobs have not ended in {timeout_s:g} s")
             pause_s = POLL_MIN_S if ended else min(2 * pause_s, POLL_MAX_S)
             if not ended:
                 time.sleep(pause_s)

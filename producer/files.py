@@ -84,22 +84,33 @@ def read_image(file: LocalFile, max_file_bytes: int) -> tuple[MediaType, bytes]:
     Raises:
         BadFileError: missing, unreadable, empty, too large, or of no format that agewell takes.
     """
-    size = file.size_bytes()
-    if size > max_file_bytes:
-        reason = f"{size:,} bytes; AGEWELL_MAX_FILE_BYTES is {max_file_bytes:,}"
-        raise BadFileError(str(file.path), reason)
+    _check_size(str(file.path), file.size_bytes(), max_file_bytes)
     try:
         data = file.path.read_bytes()
     except OSError as error:
         raise BadFileError(str(file.path), _reason(error)) from None
+    return checked_image(str(file.path), data, max_file_bytes), data
+
+
+def checked_image(name: str, data: bytes, max_file_bytes: int) -> MediaType:
+    """The format of encoded bytes.
+
+    Raises:
+        BadFileError: empty, too large, or of no format that agewell takes.
+    """
+    _check_size(name, len(data), max_file_bytes)
     if not data:
-        raise BadFileError(str(file.path), "empty (0 bytes)")
+        raise BadFileError(name, "empty (0 bytes)")
     media_type = sniff(data)
     if media_type is None:
-        raise BadFileError(
-            str(file.path), f"not {FORMATS}: it begins with {data[:8]!r}, whatever its name"
-        )
-    return media_type, data
+        raise BadFileError(name, f"not {FORMATS}: it begins with {data[:8]!r}, whatever its name")
+    return media_type
+
+
+def _check_size(name: str, size_bytes: int, max_file_bytes: int) -> None:
+    if size_bytes > max_file_bytes:
+        reason = f"{size_bytes:,} bytes; AGEWELL_MAX_FILE_BYTES is {max_file_bytes:,}"
+        raise BadFileError(name, reason)
 
 
 def sniff(data: bytes) -> MediaType | None:

@@ -5,6 +5,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
@@ -20,6 +23,7 @@ HEALTH_CHECK_INTERVAL_S = 5
 SENTINEL_SCHEME = "sentinel://"
 SENTINELS_SEPARATOR = ";"
 SENTINEL_PORT = 26_379
+RETRIES = 2
 REDIS_ERRORS = (redis.RedisError, OSError)
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
@@ -46,40 +50,62 @@ def without_password(url: str) -> str:
 def connect(settings: Settings) -> redis.Redis:
     """A client with a pool of connections; nothing is sent yet."""
     url = url_of(settings)
+    options = _options(url) | {"retry": Retry(_BACKOFF, RETRIES)}
+    if not url.startswith(SENTINEL_SCHEME):
+        return redis.Redis.from_url(url, **options)
+    sentinels = Sentinel(  # type: ignore[no-untyped-call]
+        _sentinels(url), sentinel_kwargs=_SENTINEL_OPTIONS, **_login(url), **options
+    )
+    client: redis.Redis = sentinels.master_for(settings.sentinel_master)  # type: ignore[no-untyped-call]
+    return client
+
+
+def connect_async(settings: Settings) -> redis.asyncio.Redis:
+    """The same for a program that runs in asyncio."""
+    url = url_of(settings)
+    options = _options(url) | {"retry": AsyncRetry(_BACKOFF, RETRIES)}
+    if not url.startswith(SENTINEL_SCHEME):
+        return redis.asyncio.Redis.from_url(url, **options)
+    sentinels = AsyncSentinel(  # type: ignore[no-untyped-call]
+        _sentinels(url), sentinel_kwargs=_SENTINEL_OPTIONS, **_login(url), **options
+    )
+    client: redis.asyncio.Redis = sentinels.master_for(settings.sentinel_master)
+    return client
+
+
+_BACKOFF = ExponentialBackoff(cap=0.5, base=0.05)
+_SENTINEL_OPTIONS = {
+    "socket_connect_timeout": CONNECT_TIMEOUT_S,
+    "socket_timeout": CONNECT_TIMEOUT_S,
+}
+
+
+def _options(url: str) -> dict[str, Any]:
     options: dict[str, Any] = {
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_timeout": ANSWER_TIMEOUT_S,
         "health_check_interval": HEALTH_CHECK_INTERVAL_S,
-        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=2),
         "client_name": "agewell",
     }
     if not url.startswith("unix://"):
         options |= {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE_OPTIONS}
-    if url.startswith(SENTINEL_SCHEME):
-        return _through_sentinels(url, settings.sentinel_master, options)
-    return redis.Redis.from_url(url, **options)
+    return options
 
 
-def _through_sentinels(url: str, master: str, options: dict[str, Any]) -> redis.Redis:
-    """A client of whichever Redis the sentinels call the master, asked at each new connection.
-
-    The first URL's user, password and database are the master's, as kombu and Celery have it.
-    """
+def _sentinels(url: str) -> list[tuple[str, int]]:
+    """Where the sentinels listen, which are asked for the master at each new connection."""
     parts = [urlsplit(part) for part in url.split(SENTINELS_SEPARATOR)]
-    first = parts[0]
-    sentinels = Sentinel(  # type: ignore[no-untyped-call]
-        [(part.hostname or "localhost", part.port or SENTINEL_PORT) for part in parts],
-        sentinel_kwargs={
-            "socket_connect_timeout": CONNECT_TIMEOUT_S,
-            "socket_timeout": CONNECT_TIMEOUT_S,
-        },
-        username=unquote(first.username) if first.username else None,
-        password=unquote(first.password) if first.password else None,
-        db=int(first.path.strip("/") or 0),
-        **options,
-    )
-    client: redis.Redis = sentinels.master_for(master)  # type: ignore[no-untyped-call]
-    return client
+    return [(part.hostname or "localhost", part.port or SENTINEL_PORT) for part in parts]
+
+
+def _login(url: str) -> dict[str, Any]:
+    """The first URL's user, password and database: the master's, as kombu and Celery have it."""
+    first = urlsplit(url.split(SENTINELS_SEPARATOR)[0])
+    return {
+        "username": unquote(first.username) if first.username else None,
+        "password": unquote(first.password) if first.password else None,
+        "db": int(first.path.strip("/") or 0),
+    }
 
 
 def unreachable(settings: Settings, error: BaseException) -> PassingError:

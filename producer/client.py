@@ -1,0 +1,132 @@
+"""agewell from Python: images in, typed jobs, outcomes and images back.
+
+`Client` blocks; `producer.async_client.AsyncClient` is the same for asyncio.
+"""
+
+from collections.abc import Iterable, Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Self
+
+from producer.cancel import cancel_job
+from producer.collect import Collector, Outcome
+from producer.files import LocalFile, checked_image, read_image
+from producer.publish import publish
+from producer.session import Session, make_session, open_session
+from shared.ledger import Entry
+from shared.messages import ImageRef, Job, MediaType
+from shared.names import DEFAULT_LEVEL, level_from
+from shared.redis_client import require_redis
+from shared.settings import Settings
+from shared.state_dir import locate
+
+Source = str | PathLike[str] | tuple[str, bytes]
+"""An image: a path, or a name and encoded bytes."""
+
+Priority = int | str
+"""A level, 0 (most urgent) to 9, or its name: urgent, high, normal, low, bulk."""
+
+
+class Client:
+    """A program's connection to the queue; threads may share it.
+
+    Raises, wherever it talks to Redis:
+        BrokerUnreachableError: Redis does not answer.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._collector = Collector(session.app, session.client, session.settings)
+
+    @classmethod
+    def open(cls, settings: Settings | None = None) -> Self:
+        """Connect as the command line does, by the environment, or by settings given.
+
+        Raises:
+            SettingsError: a setting is bad.
+        """
+        if settings is None:
+            return cls(open_session())
+        session = make_session(locate(settings))
+        require_redis(session.settings, session.client)
+        return cls(session)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections; jobs that were sent go on."""
+        self.session.client.close()
+        self.session.app.close()
+
+    def put(self, *sources: Source) -> tuple[ImageRef, ...]:
+        """Store encoded images; references to them, in order, for the items of jobs.
+
+        Raises:
+            BadFileError: a file cannot be read, is too large or no image that agewell takes.
+            BlobStoreError: the store does not take them.
+        """
+        return tuple(self.session.blobs.put([self._read(source) for source in sources]))
+
+    def send(self, job: Job, priority: Priority = DEFAULT_LEVEL) -> str:
+        """Put a job on the queue; its id.
+
+        Raises:
+            ParameterError: there is no such priority.
+        """
+        return self.send_many([job], priority)[0]
+
+    def send_many(self, jobs: Iterable[Job], priority: Priority = DEFAULT_LEVEL) -> list[str]:
+        """Put jobs on the queue in one go, which is many times faster than one by one."""
+        level = level_from(str(priority))
+        return [sent.job_id for sent in publish(self.session, list(jobs), level)]
+
+    def wait(self, job_id: str, timeout_s: float | None = None) -> Outcome:
+        """Wait until a job has ended; how it did.
+
+        Raises:
+            TimeoutError: it has not within that time; it goes on all the same.
+        """
+        return next(self.outcomes([job_id], timeout_s))
+
+    def outcomes(self, job_ids: Iterable[str], timeout_s: float | None = None) -> Iterator[Outcome]:
+        """Wait for many jobs; each outcome as it comes.
+
+        Raises:
+            TimeoutError: some have not ended within that time.
+        """
+        return self._collector.outcomes(job_ids, timeout_s)
+
+    def read(self, image: ImageRef) -> bytes:
+        """The encoded bytes of an image, checked against their hash.
+
+        Raises:
+            BlobMissingError: they have expired.
+            BlobDamagedError: they are not those that the reference names.
+            BlobStoreError: the store does not give them.
+        """
+        return self.session.blobs.get(image)
+
+    def status(self, job_id: str) -> Entry | None:
+        """The record of a job, None for an unknown one."""
+        return self.session.ledger.get(job_id)
+
+    def cancel(self, job_id: str) -> Entry | None:
+        """Cancel a job: a waiting one will not run, a running one ends at its next step.
+
+        Returns:
+            Its record as it was before; None for an unknown job.
+        """
+        return cancel_job(self.session, job_id)
+
+    def _read(self, source: Source) -> tuple[str, MediaType, bytes]:
+        max_bytes = self.session.settings.max_file_bytes
+        if isinstance(source, tuple):
+            name, data = source
+            return name, checked_image(name, data, max_bytes), data
+        file = LocalFile(Path(source), Path(source).name)
+        media_type, data = read_image(file, max_bytes)
+        return file.name, media_type, data

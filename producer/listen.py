@@ -1,0 +1,136 @@
+"""Results as they come: one connection tells any number of waiting coroutines.
+
+Celery's Redis backend publishes each result on a channel named like its key. A look at the keys
+themselves, when a job is first waited for and every few seconds after that, finds what was
+published while nobody listened.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+
+import redis.asyncio
+from redis.asyncio.client import PubSub
+
+from producer.collect import WINDOW_JOBS, Outcome
+from shared import keys
+from shared.redis_client import REDIS_ERRORS
+
+LOOK_EVERY_S = 5.0
+
+
+class Listener:
+    """Waits for outcomes, in two tasks however many are waited for."""
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        read: Callable[[str, bytes | str | None], Outcome | None],
+        as_error: Callable[[Exception], Exception],
+    ) -> None:
+        """Take a client, what reads a result's document, and what names Redis's errors."""
+        self._client = client
+        self._read = read
+        self._as_error = as_error
+        self._waiting: dict[str, set[asyncio.Future[Outcome]]] = {}
+        self._fresh: set[str] = set()
+        self._left: set[str] = set()
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def outcome(self, job_id: str) -> Outcome:
+        """Wait until a job has ended; how it did."""
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(job_id, set())
+        waiting.add(future)
+        self._fresh.add(job_id)
+        self._left.discard(job_id)
+        self._changed.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        try:
+            return await future
+        finally:
+            waiting.discard(future)
+            if not waiting and self._waiting.get(job_id) is waiting:
+                del self._waiting[job_id]
+                self._left.add(job_id)
+                self._changed.set()
+
+    async def close(self) -> None:
+        """Stop; whoever still waits is cancelled."""
+        # Python 3.11's wait_for, which redis-py calls, can lose a cancellation.
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for future in itertools.chain.from_iterable(self._waiting.values()):
+            future.cancel()
+
+    async def _run(self) -> None:
+        """Listen until Redis is lost, which everyone who waits is told."""
+        self._fresh.update(self._waiting)
+        try:
+            async with self._client.pubsub(ignore_subscribe_messages=True) as pubsub:
+                await self._follow_changes(pubsub)
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._hear(pubsub))
+                    tasks.create_task(self._follow(pubsub))
+        except* Exception as errors:  # noqa: BLE001  whatever it is, nobody waits for ever
+            self._fail(_first(errors))
+
+    async def _hear(self, pubsub: PubSub) -> None:
+        while not self._closed:
+            message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=None)
+            if message is not None and message["type"] == "message":
+                job_id = message["channel"].decode().removeprefix(keys.RESULT_PREFIX)
+                self._settle(job_id, message["data"])
+
+    async def _follow(self, pubsub: PubSub) -> None:
+        """Subscribe to what is newly waited for; look for what was missed."""
+        while not self._closed:
+            try:
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                await self._look(list(self._waiting))
+            await self._follow_changes(pubsub)
+
+    async def _follow_changes(self, pubsub: PubSub) -> None:
+        self._changed.clear()
+        fresh, left = list(self._fresh), list(self._left - self._fresh)
+        self._fresh.clear()
+        self._left.clear()
+        # Listen first, then look: a result between the two is seen twice and not never.
+        if fresh:
+            await pubsub.subscribe(*map(keys.result, fresh))
+        if left:
+            await pubsub.unsubscribe(*map(keys.result, left))
+        await self._look(fresh)
+
+    async def _look(self, job_ids: list[str]) -> None:
+        for start in range(0, len(job_ids), WINDOW_JOBS):
+            window = job_ids[start : start + WINDOW_JOBS]
+            documents = await self._client.mget([keys.result(job_id) for job_id in window])
+            for job_id, document in zip(window, documents, strict=True):
+                self._settle(job_id, document)
+
+    def _settle(self, job_id: str, document: bytes | str | None) -> None:
+        if job_id not in self._waiting or (outcome := self._read(job_id, document)) is None:
+            return
+        for future in self._waiting[job_id]:
+            if not future.done():
+                future.set_result(outcome)
+
+    def _fail(self, found: Exception) -> None:
+        error = self._as_error(found) if isinstance(found, REDIS_ERRORS) else found
+        for future in itertools.chain.from_iterable(self._waiting.values()):
+            if not future.done():
+                future.set_exception(error)
+
+
+def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
+    """The first of the errors in a group, which may hold groups."""
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
