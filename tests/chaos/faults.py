@@ -80,7 +80,7 @@ FAULTS = (
     Fault("Redis: every connection cut, none taken for 1 s", cut),
     Fault("Redis: every connection cut five times in a second", flap),
     Fault("Redis: 2 ms away", delay, times=1),
-    Fault("Redis: half-open connections", go_half_open, times=1, slow=True),
+    Fault("Redis: half-open connections", go_half_open, times=1),
     Fault("Redis: CLIENT KILL of every connection", kill_connections),
     Fault("Redis: kill -9, restart from its append-only file", restart_redis),
     Fault("Redis: silent for 3 s (SIGSTOP)", stop_redis),
