@@ -3,7 +3,9 @@ FROM python:3.11-slim-bookworm AS base
 # Set PIP_EXTRA_INDEX_URL to PyTorch's CPU index to spare gigabytes of CUDA packages.
 ARG PIP_EXTRA_INDEX_URL=
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1
-RUN useradd --create-home --uid 10001 agewell
+# The folder for a volume, so that it belongs to whom it is mounted for.
+RUN useradd --create-home --uid 10001 agewell \
+ && install --directory --owner=agewell --mode=700 /home/agewell/state
 WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY shared shared

@@ -49,7 +49,8 @@ def _send(
     """Publish as `send_task` does, less its subscription to each result: we poll instead."""
     task = TASK_OF_OP[job.op].value
     document = job.model_dump(mode="json", exclude_none=True)
-    message = session.app.amqp.as_task_v2(job_id, task, args=[document], argsrepr=summary(job))
+    in_words = summary(job, level)
+    message = session.app.amqp.as_task_v2(job_id, task, args=[document], argsrepr=in_words)
     session.app.amqp.send_task_message(
         producer,
         task,
@@ -60,8 +61,8 @@ def _send(
     )
 
 
-def summary(job: Job) -> str:
+def summary(job: Job, level: int) -> str:
     """A job in a few words, for Flower and the logs in place of its whole document."""
     first = next(iter(job.items[0].model_dump().values()))["name"]
     more = f" and {len(job.items) - 1} more" if len(job.items) > 1 else ""
-    return f"{job.op}: {first}{more}"
+    return f"{job.op}: {first}{more}, level {level}"

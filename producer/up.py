@@ -1,7 +1,9 @@
 """`agewell up`: the whole stack on one machine, in the foreground."""
 
+import ipaddress
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,20 +55,21 @@ def run_stack(settings: Settings, report: Report, on_ready: Callable[[Running], 
     """Start everything, keep it running until SIGINT or SIGTERM, then drain and stop it.
 
     Raises:
-        SettingsError: the state directory or Flower's port is in use.
+        SettingsError: the state directory or Flower's port is in use, or it needs a password.
         BrokerUnreachableError: the Redis that is set does not answer.
         BackendError: the embedded Redis does not start.
     """
+    settings.flower_login()
     with _stack(settings, report) as stack, tempfile.TemporaryDirectory() as sockets:
         port = _free_port(settings.flower_host, settings.flower_port)
-        flower_url = f"http://{settings.flower_host}:{port}"
+        flower_url = _flower_url(settings, port)
         running = Running(
             pid=os.getpid(),
             redis_url=url_of(stack.settings),
             blob_url=stack.settings.blob_url or "redis",
             flower_url=flower_url,
         )
-        programs = _programs(stack.settings, stack.state, port)
+        programs = _programs(stack.settings, stack.state, port, flower_url)
         supervisor = Supervisor(programs, stack.state.logs, Path(sockets), report)
         with stack.state.announced(running), supervisor:
             supervisor.run(
@@ -82,7 +85,9 @@ def _tend_redis(server: EmbeddedRedis | None, report: Report) -> None:
         report("redis", f"had ended; started again (process {server.process.pid}), data kept")
 
 
-def _programs(settings: Settings, state: StateDir, flower_port: int) -> list[Program]:
+def _programs(
+    settings: Settings, state: StateDir, flower_port: int, flower_url: str
+) -> list[Program]:
     env = {
         f"{PREFIX}REDIS_URL": url_of(settings),
         f"{PREFIX}BLOB_URL": settings.blob_url or "redis",
@@ -93,7 +98,8 @@ def _programs(settings: Settings, state: StateDir, flower_port: int) -> list[Pro
     host = socket.gethostname()
     cv = celery(
         *("-A", "workers.app", "worker", "-Q", Queue.CV.value, "-n", f"cv@{host}", level),
-        *(f"--pool={settings.pool}", f"--concurrency={settings.concurrency}"),
+        # Flower asks for events only every five seconds, and would miss the first jobs.
+        *(f"--pool={settings.pool}", f"--concurrency={settings.concurrency}", "--task-events"),
     )
     upkeep = celery(
         *("-A", "workers.upkeep", "worker", "-Q", Queue.UPKEEP.value, "-n", f"upkeep@{host}"),
@@ -102,17 +108,26 @@ def _programs(settings: Settings, state: StateDir, flower_port: int) -> list[Pro
     )
     schedule = state.path / "beat-schedule"
     beat = celery("-A", "workers.upkeep", "beat", level, "--pidfile=", f"--schedule={schedule}")
-    flower = celery(
-        *("-A", "workers.upkeep", "flower"),
-        *(f"--address={settings.flower_host}", f"--port={flower_port}"),
-    )
-    flower_ready = f"http://{settings.flower_host}:{flower_port}/healthcheck"
+    flower = [sys.executable, "-m", "workers.dashboard"]
+    flower_env = {f"{PREFIX}FLOWER_PORT": str(flower_port)}
     return [
         Program("cv worker", cv, env),
         Program("upkeep worker", upkeep, env),
         Program("beat", beat, env),
-        Program("flower", flower, env, ready_url=flower_ready),
+        Program("flower", flower, env | flower_env, ready_url=f"{flower_url}/healthcheck"),
     ]
+
+
+def _flower_url(settings: Settings, port: int) -> str:
+    """Where a browser on this machine finds Flower, whatever address it listens on."""
+    host = settings.flower_host
+    try:
+        address = ipaddress.ip_address(host)
+        host = "localhost" if address.is_unspecified else f"[{host}]" if ":" in host else host
+    except ValueError:
+        host = host or "localhost"
+    prefix = settings.flower_url_prefix.strip("/")
+    return f"http://{host}:{port}" + (f"/{prefix}" if prefix else "")
 
 
 def _free_port(host: str, port: int) -> int:

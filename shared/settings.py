@@ -3,6 +3,7 @@
 This is the only module that reads the environment.
 """
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -13,8 +14,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from shared.errors import SettingsError
 
 PREFIX = "AGEWELL_"
+SECRETS = ("redis_url", "flower_password")
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "sentinel://")
 
+Port = Annotated[int, Field(ge=0, le=65_535)]
 PositiveInt = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -30,6 +33,14 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or a name is of this machine alone."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Settings(BaseSettings):
@@ -87,8 +98,28 @@ class Settings(BaseSettings):
         description="Pixels of the box around a Poisson blend's mask; a million take 0.3 GB.",
     )
     flower_host: str = Field(default="127.0.0.1", description="Where Flower listens.")
-    flower_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
-        default=5555, description="Flower's port; 0: any free one."
+    flower_port: Port = Field(default=5555, description="Flower's port; 0: any free one.")
+    flower_user: str = Field(
+        default="agewell",
+        pattern=r"^[!-9;-~]+$",
+        description="The user name that Flower asks for, where it has a password.",
+    )
+    flower_password: SecretStr | None = Field(
+        default=None,
+        description="The password that Flower asks for, in ASCII. Unset: none, and it listens on "
+        "loopback addresses only.",
+    )
+    flower_url_prefix: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9._~/-]*$",
+        description="The path below which a proxy shows Flower.",
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1", description="Where the metrics for Prometheus are served."
+    )
+    metrics_port: Port | None = Field(
+        default=None,
+        description="The port of the metrics; 0: any free one. Unset: `agewell up` serves none.",
     )
     aging_k: NotNegative = Field(
         default=0.05,
@@ -127,6 +158,15 @@ class Settings(BaseSettings):
             raise ValueError(f"must begin with one of {', '.join(REDIS_SCHEMES)}")
         return url
 
+    @field_validator("flower_password")
+    @classmethod
+    def _typed_on_any_keyboard(cls, password: SecretStr | None) -> SecretStr | None:
+        if password is not None:
+            text = password.get_secret_value()
+            if not text or not text.isascii():
+                raise ValueError("must be of ASCII characters, and not empty")
+        return password
+
     @field_validator("blob_url")
     @classmethod
     def _known_store(cls, url: str | None) -> str | None:
@@ -144,6 +184,21 @@ class Settings(BaseSettings):
         """Threads that one running job may use: concurrency x threads <= cores."""
         return max(1, usable_cores() // self.concurrency)
 
+    def flower_login(self) -> str | None:
+        """What Flower asks for, as user:password; None where only this machine can reach it.
+
+        Raises:
+            SettingsError: others can reach it, and it has no password.
+        """
+        if self.flower_password is not None:
+            return f"{self.flower_user}:{self.flower_password.get_secret_value()}"
+        if not is_loopback(self.flower_host):
+            raise SettingsError(
+                f"{PREFIX}FLOWER_PASSWORD",
+                f"must be set, as Flower shall listen on {self.flower_host}: others reach it there",
+            )
+        return None
+
     @classmethod
     def load(cls) -> Self:
         """Read the environment.
@@ -156,5 +211,5 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             field = str(first["loc"][0])
-            found = "" if field == "redis_url" else f" (found {first['input']!r})"  # a password
+            found = "" if field in SECRETS else f" (found {first['input']!r})"
             raise SettingsError(PREFIX + field.upper(), first["msg"] + found) from None

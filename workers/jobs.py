@@ -47,6 +47,15 @@ Checkpoint = Callable[[], None]
 log = logging.getLogger(__name__)
 
 
+def limits_of(settings: Settings) -> Limits:
+    """What one image may measure."""
+    return Limits(
+        max_file_bytes=settings.max_file_bytes,
+        max_pixels=settings.max_pixels,
+        max_side=settings.max_side,
+    )
+
+
 class Images:
     """Decoded images of one job, by reference; the last few are kept for items that share them."""
 
@@ -54,11 +63,7 @@ class Images:
 
     def __init__(self, blobs: Blobs, settings: Settings) -> None:
         self._blobs = blobs
-        self._limits = Limits(
-            max_file_bytes=settings.max_file_bytes,
-            max_pixels=settings.max_pixels,
-            max_side=settings.max_side,
-        )
+        self._limits = limits_of(settings)
         self._recent: OrderedDict[str, Image] = OrderedDict()
 
     def get(self, ref: ImageRef) -> Image:

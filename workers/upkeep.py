@@ -22,19 +22,19 @@ app = make_app(settings())
 liveness.install(app)
 
 
-@shared_task(name=Task.SWEEP_AGING.value, ignore_result=True)  # type: ignore[untyped-decorator]
+@shared_task(name=Task.SWEEP_AGING.value, ignore_result=True, send_events=False)  # type: ignore[untyped-decorator]
 def sweep_aging() -> None:
     """Let the waiting jobs of every work queue climb."""
     sweep_queues(context().client, settings())
 
 
-@shared_task(name=Task.SWEEP_BLOBS.value, ignore_result=True)  # type: ignore[untyped-decorator]
+@shared_task(name=Task.SWEEP_BLOBS.value, ignore_result=True, send_events=False)  # type: ignore[untyped-decorator]
 def sweep_blobs() -> None:
     """Delete blobs that have outlived their time."""
     log.info("swept blobs: %d", context().blobs.sweep())
 
 
-@shared_task(name=Task.RETURN_JOBS.value, ignore_result=True)  # type: ignore[untyped-decorator]
+@shared_task(name=Task.RETURN_JOBS.value, ignore_result=True, send_events=False)  # type: ignore[untyped-decorator]
 def return_jobs() -> None:
     """Return to their queues the jobs that dead workers held."""
     returned = liveness.return_jobs_of_dead_workers(app, context().client)

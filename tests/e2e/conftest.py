@@ -9,6 +9,7 @@ import numpy as np
 import psutil
 import pytest
 
+from tests.e2e import watched as watched_stack
 from tests.e2e.messages import ask, bytes_of, good_job, hsv_job, send, stored
 from tests.e2e.pixels import expected_hsv, same
 from tests.e2e.stack import Stack, started, state_directory
@@ -44,6 +45,15 @@ def unharmed(stack: Stack, first_process: psutil.Process) -> Iterator[None]:
 def rough_stack() -> Iterator[Stack]:
     """A stack for tests that kill parts of it; it still ends cleanly."""
     with state_directory() as folder, started(folder, CONCURRENCY=2) as running:
+        yield running
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def watched() -> Iterator[Stack]:
+    """A stack with a password, a prefix and metrics; nothing of it is killed but Flower."""
+    with state_directory() as folder, started(folder, **watched_stack.SETTINGS) as running:
+        watched_stack.wait_heard(running)
         yield running
         running.stop()
 

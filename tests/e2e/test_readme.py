@@ -73,7 +73,7 @@ def test_the_settings_table_names_every_setting_and_its_default():
 
 
 def _written(default: object) -> str:
-    return "unset" if default is None else f"`{default}`"
+    return "unset" if default is None else "empty" if default == "" else f"`{default}`"
 
 
 def test_the_state_directory_is_where_the_table_says(monkeypatch):

@@ -12,6 +12,10 @@ from shared.settings import Settings, usable_cores
         ("AGEWELL_MAX_PIXELS", "-1"),
         ("AGEWELL_POOL", "eventlet"),
         ("AGEWELL_FLOWER_PORT", "70000"),
+        ("AGEWELL_METRICS_PORT", "-1"),
+        ("AGEWELL_FLOWER_USER", "a:b"),
+        ("AGEWELL_FLOWER_PASSWORD", ""),
+        ("AGEWELL_FLOWER_URL_PREFIX", "a b"),
         ("AGEWELL_DRAIN_S", "nan"),
         ("AGEWELL_BLOB_URL", "somewhere"),
         ("AGEWELL_REDIS_URL", "http://localhost"),
@@ -28,6 +32,25 @@ def test_a_password_is_never_shown(monkeypatch):
     loaded = Settings.load()
     assert "hunter2" not in repr(loaded)
     assert "hunter2" not in loaded.model_dump_json()
+
+
+def test_a_bad_password_is_refused_without_showing_it(monkeypatch):
+    monkeypatch.setenv("AGEWELL_FLOWER_PASSWORD", "hünter2")
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    assert "nter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "::1"])
+def test_flower_needs_no_password_where_only_this_machine_reaches_it(host):
+    assert Settings(flower_host=host).flower_login() is None
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "example.org", ""])
+def test_flower_needs_a_password_where_others_reach_it(host):
+    with pytest.raises(SettingsError, match=r"^AGEWELL_FLOWER_PASSWORD: must be set"):
+        Settings(flower_host=host).flower_login()
+    assert Settings(flower_host=host, flower_password="x:y").flower_login() == "agewell:x:y"
 
 
 def test_a_bad_url_with_a_password_is_refused_without_showing_it(monkeypatch):

@@ -1,0 +1,203 @@
+"""What people see in a browser: headless Chromium in front of the real stack."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.e2e.browser import WAIT_S, Browser, browser
+from tests.e2e.messages import hsv_job, send, stored
+from tests.e2e.stack import WAITING_LISTS, Stack, until
+from tests.e2e.watched import PASSWORD, USER
+from tests.image_files import file_of
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def seen(watched: Stack) -> Iterator[Browser]:
+    """A browser that is logged in."""
+    with browser(watched.running["flower_url"]) as opened:
+        opened.log_in(USER, PASSWORD)
+        opened.errors()  # it asks for an icon before it knows the password
+        yield opened
+
+
+def _busy(stack: Stack, photo: Path, images: int) -> str:
+    """A job of so many large images; it runs when this returns."""
+    image = stored(stack, photo.read_bytes(), "large.jpg")
+    job_id = send(stack, "cv.hsv", hsv_job(*[image] * images))
+    stack.wait_running(job_id)
+    return job_id
+
+
+@pytest.fixture
+def held(watched: Stack, large_photo: Path) -> Iterator[str]:
+    """A job that keeps the one worker process busy until the end of the test."""
+    job_id = _busy(watched, large_photo, 64)
+    yield job_id
+    watched.run("cancel", job_id)
+    watched.wait_ended([job_id])
+
+
+def _enqueue(stack: Stack, folder: Path, level: str, *more: object) -> list[str]:
+    return stack.enqueue("hsv", folder, "--images-per-job", 1, "--priority", level, *more)
+
+
+def test_a_running_job_is_seen_to_succeed(watched: Stack, seen: Browser, large_photo: Path):
+    job_id = _busy(watched, large_photo, 6)
+    seen.open(f"/job/{job_id}")
+    assert seen.texts("#job-state") == ["running"]
+    seen.open(f"/task/{job_id}")
+    assert "STARTED" in seen.texts(".badge")
+    seen.open(f"/job/{job_id}")
+    seen.wait_text("#job-state", "done")  # the page looks by itself
+    until(lambda: _reload(seen, f"/task/{job_id}") and "SUCCESS" in seen.texts(".badge"), WAIT_S,
+          lambda: seen.text)  # fmt: skip
+    seen.screenshot("task")
+    assert seen.errors() == []
+
+
+def _reload(seen: Browser, path: str) -> bool:
+    seen.open(path)
+    return True
+
+
+def test_the_brokers_numbers_are_those_of_redis(
+    watched: Stack, seen: Browser, held: str, small_folder: Path
+):
+    for level in ("high", "normal", "bulk"):
+        _enqueue(watched, small_folder, level)
+
+    def lengths() -> dict[str, str]:
+        pipe = watched.redis.pipeline()
+        for each in WAITING_LISTS:
+            pipe.llen(each)
+        found = pipe.execute()
+        names = {0: "0 urgent", 2: "2 high", 5: "5 normal", 7: "7 low", 9: "9 bulk"}
+        rows = {f"cv, level {names.get(i, i)}": str(n) for i, n in enumerate(found) if n}
+        return {"cv": str(sum(found))} | rows
+
+    def same() -> bool:
+        before = lengths()
+        seen.open("/broker")
+        columns = [seen.texts(f"#queue-table td:nth-child({i})") for i in (1, 2)]
+        rows = dict(zip(*columns, strict=True))
+        shown = {name: value for name, value in rows.items() if name.startswith("cv")}
+        if before != lengths():
+            return False  # a sweep came between
+        assert shown == before
+        return len(before) > 2 and before["cv"] == "24"
+
+    until(same, WAIT_S, lambda: (lengths(), seen.text))
+    seen.screenshot("broker")
+
+
+def test_the_queues_page_shows_a_bulk_job_climb(
+    watched: Stack, seen: Browser, held: str, small_folder: Path
+):
+    def waiting() -> dict[str, str]:
+        script = """return Object.fromEntries(Array.from(
+            document.querySelectorAll('[data-queue="cv"] tr[data-level]'),
+            row => [row.dataset.level, row.querySelector('.waiting').innerText]))"""
+        found: dict[str, str] = seen.driver.execute_script(script)
+        return found
+
+    watched.redis.delete(*WAITING_LISTS)  # what the test before has left
+    _enqueue(watched, small_folder, "bulk")
+    seen.open("/aging")
+    until(lambda: waiting().get("9") == "8", WAIT_S, waiting)
+    until(lambda: waiting().get("9") == "0" and "8" in waiting().values(), WAIT_S, waiting)
+    climbed = min(int(level) for level, number in waiting().items() if number != "0")
+    assert climbed < 9
+    drawn = {area.get_attribute("data-level") for area in seen.all("polygon[data-level]")}
+    assert {"9", str(climbed)} <= drawn
+    assert seen.texts('[data-tile="Reserved"]') == ["1"]
+    for dark in (False, True):
+        seen.dark(dark)
+        seen.screenshot(f"queues-{'dark' if dark else 'light'}")
+    assert seen.errors() == []
+
+
+def test_every_page_has_a_tab_that_leads_to_the_queues(seen: Browser):
+    for path in ("/", "/tasks", "/broker"):
+        seen.open(path)
+        assert seen.texts(".app-nav:not(.app-nav-secondary) .nav-link") == [
+            "Workers",
+            "Tasks",
+            "Broker",
+            "Queues",
+        ]
+        [tab] = [each for each in seen.all(".nav-link") if each.text == "Queues"]
+        tab.click()
+        until(lambda: seen.all("#queues-page"), WAIT_S, lambda: seen.text)
+
+
+def test_the_job_page_shows_what_went_in_and_what_came_out(
+    watched: Stack, seen: Browser, photos: Path
+):
+    ids = watched.enqueue(
+        *("blend", photos / "dahlia-cutout.png", photos / "morskie-oko.jpg"),
+        *("--offset", "420,200"),
+    )
+    watched.wait_ended(ids)
+    seen.open(f"/job/{ids[0]}")
+    script = """return Array.from(document.querySelectorAll('img[data-side]'),
+        i => [i.dataset.side, i.complete && i.naturalWidth, i.naturalHeight])"""
+    until(lambda: all(width for _, width, _ in seen.driver.execute_script(script)), WAIT_S,
+          lambda: seen.driver.execute_script(script))  # fmt: skip
+    shown = [(side, (width, height)) for side, width, height in seen.driver.execute_script(script)]
+    assert shown[-1] == ("out", _small(photos / "morskie-oko.jpg"))
+    seen.screenshot("job")
+    assert seen.errors() == []
+
+
+def _small(photo: Path) -> tuple[int, int]:
+    height, width = cv2.imread(str(photo)).shape[:2]
+    scale = 320 / max(height, width)
+    return round(width * scale), round(height * scale)
+
+
+def test_the_job_of_an_unknown_id_is_said_to_be_unknown(seen: Browser):
+    seen.open("/aging")
+    [field] = seen.all('input[name="id"]')
+    field.send_keys("11111111-2222")
+    [button] = seen.all(".job-search button")
+    button.click()
+    until(lambda: "unknown" in seen.text, WAIT_S, lambda: seen.text)
+    assert seen.status == 404
+
+
+@pytest.mark.parametrize("password", [None, "wrong"])
+def test_without_the_password_a_browser_sees_nothing(watched: Stack, password: str | None):
+    with browser(watched.running["flower_url"]) as stranger:
+        if password is not None:
+            stranger.log_in(USER, password)
+        for path in ("/", "/tasks", "/broker", "/aging", "/job/x", "/api/workers", "/metrics"):
+            stranger.open(path)
+            assert (path, stranger.status) == (path, 401)
+            # Chromium shows our sentence, or an empty page after its own question.
+            assert stranger.text.strip() in ("A user name and a password are needed.", "")
+            assert stranger.all("nav, table, img, script") == []
+
+
+def test_a_picture_that_is_gone_is_said_to_be_gone(watched: Stack, seen: Browser):
+    job_id = send(watched, "cv.hsv", hsv_job(stored(watched, file_of("PNG"))))
+    watched.wait_ended([job_id])
+    image = watched.celery.AsyncResult(job_id).result["items"][0]["image"]
+    place = image["uri"].removeprefix("store:").partition("+")[0]
+    (watched.state_dir / "blobs" / place[:2] / place).unlink()
+    seen.open(f"/job/{job_id}")
+    seen.wait_text(".no-picture", "no longer there")
+
+
+def test_screenshots_differ_between_light_and_dark(seen: Browser):
+    shades = []
+    for dark in (False, True):
+        seen.dark(dark)
+        seen.open("/aging")
+        shades.append(np.mean(cv2.imread(str(seen.screenshot("queues-empty")))))
+    seen.dark(False)
+    assert shades[0] > 200 > 60 > shades[1]

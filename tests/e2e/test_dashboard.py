@@ -1,0 +1,225 @@
+"""Flower as `agewell up` starts it, over plain HTTP: who is let in, and what is said."""
+
+import base64
+import re
+import signal
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+from flower.urls import handlers as flower_handlers
+
+from tests.e2e.messages import good_job, hsv_job, inline, send, stored
+from tests.e2e.pixels import expected_hsv
+from tests.e2e.stack import READY_TIMEOUT_S, Stack, agewell, environment, until
+from tests.e2e.watched import LOGIN, PASSWORD, PREFIX, USER, basic, flower, get
+from tests.image_files import file_of
+from workers.dashboard.pages import HANDLERS
+
+OPEN = "/healthcheck"
+
+
+def _pattern(handler) -> str:
+    return handler.regex.pattern.rstrip("$") if hasattr(handler, "regex") else handler[0]
+
+
+def _address(pattern: str) -> str:
+    """Some address that a pattern takes."""
+    return re.sub(r"\([^()]*\)", "1", pattern).replace("/?", "/").replace(".*", "/nothing-here")
+
+
+ADDRESSES = sorted({_address(_pattern(each)) for each in [*flower_handlers, *HANDLERS]} - {OPEN})
+
+WRONG = {
+    "nothing": None,
+    "a wrong password": basic(f"{USER}:wrong"),
+    "a part of the password": basic(f"{USER}:{PASSWORD[:-1]}"),
+    "a wrong user": basic(f"admin:{PASSWORD}"),
+    "no user": basic(f":{PASSWORD}"),
+    "an empty login": basic(""),
+    "letters outside of ASCII": basic("agewell:pässword"),
+    "no base64": "Basic ###",
+    "another scheme": "Bearer " + LOGIN.split()[1],
+    "the scheme alone": "Basic",
+}
+
+
+def test_there_are_addresses_of_flowers_and_of_ours_to_try():
+    assert {"/", "/tasks", "/metrics", "/api/workers", "/aging", "/static/1"} <= set(ADDRESSES)
+
+
+@pytest.mark.parametrize("given", WRONG.values(), ids=WRONG)
+def test_every_address_refuses_whoever_has_not_the_password(watched: Stack, given):
+    url = watched.running["flower_url"]
+    root = url.removesuffix(PREFIX)
+    for address in [*(url + each for each in ADDRESSES), root, root + "metrics"]:
+        answer = get(address, given)
+        assert (address, answer.status) == (address, 401)
+        assert answer.text == "A user name and a password are needed.\n"
+        assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "HEAD"])
+def test_no_method_goes_around_the_password(watched: Stack, method):
+    for address in ("/api/worker/shutdown/cv@x", "/api/tasks", "/metrics", "/aging/data"):
+        assert flower(watched, address, authorization=None, method=method).status == 401
+
+
+def test_with_the_password_the_pages_are_there(watched: Stack):
+    for address in ("/", "/workers", "/tasks", "/broker", "/aging", "/api/workers", "/metrics"):
+        assert (address, flower(watched, address).status) == (address, 200)
+    assert flower(watched, "/aging/static/dashboard.js").text.startswith('"use strict"')
+
+
+def test_the_health_check_is_open_and_says_nothing(watched: Stack):
+    assert flower(watched, OPEN, authorization=None).body == b"OK"
+
+
+def test_a_page_of_another_site_cannot_post(watched: Stack):
+    answer = flower(
+        watched, "/api/worker/shutdown/cv@x", method="POST", **{"Sec-Fetch-Site": "cross-site"}
+    )
+    assert answer.status == 403
+
+
+def test_the_password_stands_in_no_command_line_and_in_no_log(watched: Stack):
+    commands = [" ".join(each.cmdline()) for each in watched.family]
+    assert any("workers.dashboard" in each for each in commands)
+    logs = [path.read_text() for path in (watched.state_dir / "logs").iterdir()]
+    for text in [*commands, *logs, watched.said, str(watched.running)]:
+        assert PASSWORD not in text
+        assert LOGIN.split()[1] not in text
+
+
+def test_without_a_password_only_names_of_this_machine_are_answered_to(stack: Stack):
+    url = stack.running["flower_url"]
+    assert get(url + "/", None).status == 200
+    assert get(url + "/aging", None, Host="localhost").status == 200
+    for host in ("evil.example", "127.0.0.1.evil.example", "10.0.0.1", ""):
+        assert (host, get(url + "/aging/data", None, Host=host).status) == (host, 403)
+    assert get(url + "/api/workers", None).status == 401
+
+
+@pytest.mark.parametrize("program", ["agewell up", "python -m workers.dashboard"])
+def test_flower_does_not_start_without_a_password_where_others_reach_it(short_path, program):
+    env = environment(short_path, FLOWER_HOST="0.0.0.0", REDIS_URL="redis://127.0.0.1:1")
+    if program == "agewell up":
+        done = agewell("up", env=env)
+        assert done.returncode == 2
+    else:
+        command = [sys.executable, "-m", "workers.dashboard"]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1
+    assert "AGEWELL_FLOWER_PASSWORD: must be set" in done.stderr
+
+
+def _info(stack: Stack, job_id: str) -> dict:
+    answer = flower(stack, f"/api/task/info/{job_id}")
+    return answer.json() if answer.status == 200 else {}
+
+
+def _wait_for_flower(stack: Stack, job_id: str, state: str) -> dict:
+    """What Flower knows of a task, once it knows of this state."""
+    return until(
+        lambda: (found := _info(stack, job_id)).get("state") == state and found,
+        READY_TIMEOUT_S,
+        lambda: _info(stack, job_id),
+    )
+
+
+def test_a_job_reads_well_in_flower(watched: Stack, small_folder):
+    [job_id] = watched.enqueue("hsv", small_folder, "--priority", "low")
+    found = _wait_for_flower(watched, job_id, "SUCCESS")
+    assert (found["name"], found["args"]) == ("cv.hsv", "hsv: 0.png and 7 more, level 7")
+
+
+def test_flower_shows_no_bytes_of_an_image_whoever_sent_it(watched: Stack):
+    job = good_job()
+    body = job["items"][0]["image"]["uri"].partition("base64,")[2]
+    sent = watched.celery.send_task("cv.hsv", args=[job], queue="cv", argsrepr=repr([job]))
+    job_id = sent.id
+    _wait_for_flower(watched, job_id, "SUCCESS")
+    shown = flower(watched, f"/api/task/info/{job_id}").text
+    assert "data:image/png;base64,..." in shown
+    for each in (shown, flower(watched, f"/task/{job_id}").text):
+        assert body[:24] not in each
+
+
+def test_upkeep_does_not_fill_flowers_list_of_tasks(watched: Stack):
+    until(lambda: watched.redis.hget("agewell:aging:cv", "calls"), 60, lambda: "a sweep")
+    names = {each["name"] for each in flower(watched, "/api/tasks").json().values()}
+    assert {name.partition(".")[0] for name in names} == {"cv"}
+
+
+def test_flower_remembers_its_tasks_when_it_starts_again(watched: Stack, small_folder):
+    [job_id] = watched.enqueue("hsv", small_folder)
+    _wait_for_flower(watched, job_id, "SUCCESS")
+    [process] = [each for each in watched.family if "workers.dashboard" in " ".join(each.cmdline())]
+    process.send_signal(signal.SIGTERM)
+    psutil.wait_procs([process], timeout=30)
+    assert not process.is_running()
+    until(lambda: _answers(watched), READY_TIMEOUT_S, lambda: watched.said)
+    assert _info(watched, job_id)["state"] == "SUCCESS"
+
+
+def _answers(stack: Stack) -> bool:
+    try:
+        return flower(stack, OPEN).status == 200
+    except OSError:
+        return False
+
+
+def test_the_page_of_a_job_shows_small_pictures_of_its_results(watched: Stack, photos):
+    photo = photos / "morskie-oko.jpg"
+    [job_id] = watched.enqueue("hsv", photo)
+    watched.wait_ended([job_id])
+    answer = flower(watched, f"/job/{job_id}/out/0")
+    assert answer.headers["Content-Type"] == "image/webp"
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    shown = cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_COLOR)
+    whole = expected_hsv(photo.read_bytes())
+    assert max(shown.shape) == 320
+    small = cv2.resize(whole, shown.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(shown.astype(int) - small).mean() < 8  # WebP keeps colours at half the size
+
+
+def test_what_is_no_job_has_no_page(watched: Stack):
+    for path in ("/job/nosuch", "/job/nosuch/out/0", "/job/nosuch?data=1"):
+        assert flower(watched, path).status == 404
+
+
+def test_a_job_page_shows_the_text_of_an_error_and_of_a_name_as_text(watched: Stack):
+    name = "<script>alert(1)</script>.png"
+    bad = inline(b"no image at all", name)
+    job_id = send(watched, "cv.hsv", hsv_job(bad, inline(file_of("PNG"), name)))
+    watched.wait_ended([job_id])
+    page = flower(watched, f"/job/{job_id}").text
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_an_image_that_has_expired_has_no_thumbnail(watched: Stack):
+    job_id = send(watched, "cv.hsv", hsv_job(stored(watched, file_of("PNG"))))
+    watched.wait_ended([job_id])
+    assert flower(watched, f"/job/{job_id}/out/0").status == 200
+    blobs = watched.state_dir / "blobs"
+    result = watched.celery.AsyncResult(job_id).result["items"][0]["image"]["uri"]
+    place = result.removeprefix("store:").partition("+")[0]
+    (blobs / place[:2] / place).unlink()
+    assert flower(watched, f"/job/{job_id}/out/0").status == 404
+
+
+def test_what_a_browser_is_told_to_load_is_served_here(watched: Stack):
+    page = flower(watched, "/aging").text
+    loaded = re.findall(r'<(?:script|link)[^>]* (?:src|href)="([^"]+)"', page)
+    assert len(loaded) >= 3
+    assert all(each.startswith(f"/{PREFIX}/") for each in loaded)
+
+
+def test_the_login_is_that_of_rfc_7617():
+    assert basic("Aladdin:open sesame") == "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+    assert base64.b64decode(LOGIN.split()[1]).decode() == f"{USER}:{PASSWORD}"

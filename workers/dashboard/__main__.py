@@ -1,0 +1,5 @@
+"""`python -m workers.dashboard`."""
+
+from workers.dashboard.server import main
+
+main()
