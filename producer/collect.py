@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from shared import keys
 from shared.blobs import Blobs
-from shared.errors import AgewellError, AllItemsFailedError, BadFileError
+from shared.errors import AgewellError, AllItemsFailedError, BadFileError, BrokerUnreachableError
 from shared.ledger import State
 from shared.messages import ErrorInfo, ImageRef, ItemResult, JobResult
 from shared.redis_client import REDIS_ERRORS, unreachable
@@ -25,6 +25,9 @@ from shared.settings import Settings
 
 WINDOW_JOBS = 256
 """Jobs asked about at a time: the oldest ones, as they end first."""
+
+AWAY_MAX_S = 60.0
+"""A Redis that restarts or fails over while somebody waits is waited for as well."""
 
 POLL_MIN_S, POLL_MAX_S = 0.01, 0.1
 
@@ -67,13 +70,20 @@ class Collector:
 
         Raises:
             TimeoutError: some have not ended by then.
-            BrokerUnreachableError: Redis does not answer.
+            BrokerUnreachableError: Redis does not answer, and has not for a minute.
         """
         deadline = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
         pending = deque(job_ids)
         pause_s = POLL_MIN_S
+        answered_at = time.monotonic()
         while pending:
-            ended = self._poll(pending)
+            ended = []
+            try:
+                ended = self._poll(pending)
+                answered_at = time.monotonic()
+            except BrokerUnreachableError:
+                if time.monotonic() - answered_at > AWAY_MAX_S:
+                    raise
             yield from ended
             if pending and time.monotonic() >= deadline:
                 raise TimeoutError(f"{len(pending)} jobs have not ended in {timeout_s:g} s")
@@ -87,7 +97,7 @@ class Collector:
 
     def _poll(self, pending: deque[str]) -> list[Outcome]:
         """Ask about the oldest jobs; take those that have ended out of `pending`."""
-        window = [pending.popleft() for _ in range(min(WINDOW_JOBS, len(pending)))]
+        window = list(itertools.islice(pending, WINDOW_JOBS))
         try:
             raw = self._client.mget([keys.result(job_id) for job_id in window])
         except REDIS_ERRORS as error:
@@ -96,6 +106,8 @@ class Collector:
             (job_id, read_outcome(self._backend, job_id, document))
             for job_id, document in zip(window, raw, strict=True)
         ]
+        for _ in window:
+            pending.popleft()
         pending.extendleft(job_id for job_id, outcome in reversed(found) if outcome is None)
         return [outcome for _, outcome in found if outcome is not None]
 

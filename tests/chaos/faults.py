@@ -5,12 +5,19 @@ Add one by writing its `strike` and entering it in `FAULTS`.
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from tests.chaos.scene import Scene
+import redis
+
+from tests.chaos.scene import Broker, Scene, one_redis, watched_redis
+from tests.chaos.sentinels import master_port
+from tests.e2e.stack import until
 
 SILENCE_S = 3.0
 AWAY_S = 1.0
+FAIL_OVER_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,7 @@ class Fault:
     long_times: int = 10
     settings: Mapping[str, object] = field(default_factory=dict)
     """Further settings of the stack, without AGEWELL_."""
+    broker: Callable[[Path], AbstractContextManager[Broker]] = one_redis
     slow: bool = False
     """Only in the long form."""
 
@@ -76,6 +84,19 @@ def stop_redis(scene: Scene) -> None:
     scene.server.answer_again()
 
 
+def fail_over(scene: Scene) -> None:
+    """The master is killed (kill -9); the sentinels make its replica the master."""
+    scene.server.kill()
+
+    def taken_over() -> bool:
+        try:
+            return master_port(scene.client) != scene.server.port
+        except redis.RedisError:
+            return False
+
+    until(taken_over, FAIL_OVER_S, lambda: "the replica takes over")
+
+
 FAULTS = (
     Fault("Redis: every connection cut, none taken for 1 s", cut),
     Fault("Redis: every connection cut five times in a second", flap),
@@ -84,4 +105,11 @@ FAULTS = (
     Fault("Redis: CLIENT KILL of every connection", kill_connections),
     Fault("Redis: kill -9, restart from its append-only file", restart_redis),
     Fault("Redis: silent for 3 s (SIGSTOP)", stop_redis),
+    Fault(
+        "Sentinel: kill -9 of the master, its replica takes over",
+        fail_over,
+        times=1,
+        long_times=1,
+        broker=watched_redis,
+    ),
 )

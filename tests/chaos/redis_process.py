@@ -29,14 +29,16 @@ def free_port() -> int:
 class RedisProcess:
     """One redis-server, or, with `sentinel`, one redis-sentinel; on a port that it keeps."""
 
-    def __init__(self, folder: Path, *lines: str, sentinel: bool = False, password: bool = True):
+    def __init__(
+        self, folder: Path, *lines: str, sentinel: bool = False, password: str | None = None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port = free_port()
-        self.password = secrets.token_hex(8) if password else ""
+        self.password = secrets.token_hex(8) if password is None else password
         self._arguments = ["--sentinel"] if sentinel else []
         self._config = folder / "redis.conf"
-        secret = [f"requirepass {self.password}"] if password else []
+        secret = [f"requirepass {self.password}"] if self.password else []
         self._config.write_text(
             "\n".join(
                 [f"port {self.port}", "bind 127.0.0.1", f"dir {folder}", f"logfile {folder}/log"]

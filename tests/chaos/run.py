@@ -36,7 +36,7 @@ def run(fault: Fault, *, long: bool) -> Row:
     """A fresh stack, a stream of jobs, and the fault so many times."""
     jobs = fault.long_jobs if long else fault.jobs
     times = fault.long_times if long else fault.times
-    with scene(**fault.settings) as stage, ThreadPoolExecutor(1) as pool:
+    with scene(fault.broker, **fault.settings) as stage, ThreadPoolExecutor(1) as pool:
         source = Stream(stage, jobs)
         stream = pool.submit(source.run)
         try:

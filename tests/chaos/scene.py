@@ -3,8 +3,8 @@
 import json
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,10 +19,12 @@ from producer.submit import Submitter
 from shared import keys
 from shared.errors import BrokerUnreachableError
 from shared.messages import HsvItem, HsvJob
+from shared.redis_client import connect
 from shared.settings import Settings
 from tests.chaos.observer import ENDED, Observer
 from tests.chaos.proxy import FaultProxy, fault_proxy
 from tests.chaos.redis_process import AWAY, RedisProcess
+from tests.chaos.sentinels import watched_pair
 from tests.e2e.stack import Stack, started
 
 APPEND_ONLY = ("appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction")
@@ -137,30 +139,63 @@ def _photos(folder: Path) -> list[LocalFile]:
     return files
 
 
+@dataclass(frozen=True)
+class Broker:
+    """The Redis of a scene, and the ways to it."""
+
+    server: RedisProcess
+    """The one that faults strike: the only one, or the first master."""
+    proxy: FaultProxy
+    """Before the only one; before nothing that is used where there are sentinels."""
+    url: str
+    """For the stack and the producer: through the proxy, or the sentinels."""
+    client: Callable[[], redis.Redis]
+    """For the onlooker."""
+
+
 @contextmanager
-def scene(*redis_lines: str, **settings: object) -> Iterator[Scene]:
-    """A Redis, a proxy before it, `agewell up` behind that, and an onlooker.
+def one_redis(folder: Path) -> Iterator[Broker]:
+    """A server, and a proxy before it."""
+    with ExitStack() as held:
+        server = RedisProcess(folder / "redis", *APPEND_ONLY)
+        held.callback(server.end)
+        proxy = held.enter_context(fault_proxy(server.port))
+        url = server.url.replace(f":{server.port}/", f":{proxy.port}/")
+        yield Broker(server, proxy, url, server.client)
+
+
+@contextmanager
+def watched_redis(folder: Path) -> Iterator[Broker]:
+    """A master and a replica, with three sentinels to tell which is which."""
+    with ExitStack() as held, watched_pair(folder) as (master, url):
+        proxy = held.enter_context(fault_proxy(master.port))
+        settings = Settings(redis_url=SecretStr(url))
+        yield Broker(master, proxy, url, lambda: connect(settings))
+
+
+@contextmanager
+def scene(
+    broker: Callable[[Path], AbstractContextManager[Broker]] = one_redis, **settings: object
+) -> Iterator[Scene]:
+    """A Redis, `agewell up` on it, and an onlooker.
 
     Args:
-        redis_lines: further lines of the server's configuration.
+        broker: what Redis it is.
         settings: further settings of the stack, without AGEWELL_.
     """
     with ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="aw-")))
-        server = RedisProcess(folder / "redis", *APPEND_ONLY, *redis_lines)
-        held.callback(server.end)
-        proxy = held.enter_context(fault_proxy(server.port))
-        url = server.url.replace(f":{server.port}/", f":{proxy.port}/")
-        ours = {"REDIS_URL": url, "CONCURRENCY": 2, "LOG_LEVEL": "WARNING"} | settings
+        found = held.enter_context(broker(folder))
+        ours = {"REDIS_URL": found.url, "CONCURRENCY": 2, "LOG_LEVEL": "WARNING"} | settings
         stack = held.enter_context(started(folder / "state", **ours))
-        observer = Observer(server.client())
+        observer = Observer(found.client())
         held.callback(observer.close)
         yield Scene(
-            server=server,
-            proxy=proxy,
+            server=found.server,
+            proxy=found.proxy,
             stack=stack,
-            session=make_session(Settings(redis_url=SecretStr(url), blob_url="redis")),
-            client=server.client(),
+            session=make_session(Settings(redis_url=SecretStr(found.url), blob_url="redis")),
+            client=found.client(),
             observer=observer,
             photos=_photos(folder),
         )
