@@ -12,10 +12,11 @@ from producer.cancel import cancel_job
 from producer.collect import Collector, Outcome
 from producer.files import LocalFile, checked_image, read_image
 from producer.publish import publish
+from producer.room import Room
 from producer.session import Session, make_session, open_session
 from shared.ledger import Entry
 from shared.messages import ImageRef, Job, MediaType
-from shared.names import DEFAULT_LEVEL, level_from
+from shared.names import DEFAULT_LEVEL, QUEUE_OF_OP, level_from
 from shared.redis_client import require_redis
 from shared.settings import Settings
 from shared.state_dir import locate
@@ -76,13 +77,22 @@ class Client:
 
         Raises:
             ParameterError: there is no such priority.
+            QueueFullError, BrokerFullError: there is no room.
         """
         return self.send_many([job], priority)[0]
 
     def send_many(self, jobs: Iterable[Job], priority: Priority = DEFAULT_LEVEL) -> list[str]:
-        """Put jobs on the queue in one go, which is many times faster than one by one."""
-        level = level_from(str(priority))
-        return [sent.job_id for sent in publish(self.session, list(jobs), level)]
+        """Put jobs on the queue in one go, which is many times faster than one by one.
+
+        Raises:
+            ParameterError: there is no such priority.
+            QueueFullError, BrokerFullError: there is no room; none of the jobs has been sent. Where
+                there is room for one, all are sent.
+        """
+        level, found = level_from(str(priority)), list(jobs)
+        for queue in {QUEUE_OF_OP[job.op] for job in found}:
+            Room(self.session).wait(queue)
+        return [sent.job_id for sent in publish(self.session, found, level)]
 
     def wait(self, job_id: str, timeout_s: float | None = None) -> Outcome:
         """Wait until a job has ended; how it did.

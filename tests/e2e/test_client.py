@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from producer.async_client import AsyncClient
 from producer.client import Client
-from shared.errors import BadFileError, ParameterError
+from shared.errors import BadFileError, ParameterError, QueueFullError
 from shared.ledger import State
 from shared.messages import AlphaBlendItem, AlphaBlendJob, HsvItem, HsvJob
 from shared.settings import Settings
@@ -70,6 +70,19 @@ def test_a_waiting_job_is_cancelled(client: Client, long_job: str):
     client.cancel(job_id)
     assert client.wait(job_id, timeout_s=60).state is State.CANCELLED
     client.cancel(long_job)
+
+
+def test_a_full_queue_takes_nothing(settings: Settings, client: Client, long_job: str):
+    [image] = client.put(("mine.png", file_of("PNG")))
+    job = HsvJob(items=(HsvItem(image=image),))
+    [waiting] = client.send_many([job])
+    with (
+        Client.open(settings.model_copy(update={"max_waiting": 1})) as limited,
+        pytest.raises(QueueFullError),
+    ):
+        limited.send(job)
+    client.cancel(long_job)
+    assert client.wait(waiting, timeout_s=60).state is State.DONE
 
 
 def test_bad_input_is_an_error_before_anything_is_sent(client: Client, tmp_path: Path):
