@@ -10,6 +10,7 @@ import typer
 from producer import show
 from producer.cancel import cancel_job
 from producer.collect import Collector, Outcome, ResultWriter, write_file
+from producer.doctor import doctor
 from producer.enqueue import Json, enqueue_app
 from producer.exits import ExitCode, exit_codes
 from producer.session import Session, open_session
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.add_typer(enqueue_app, name="enqueue")
 app.command()(simulate)
+app.command()(doctor)
 
 JobIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Job ids.")]
 

@@ -1,0 +1,197 @@
+"""What `agewell doctor` looks at around Redis: workers, beat, queues, blobs, models, GPU."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from producer.finding import Finding, note, ok, problem
+from producer.session import Session
+from shared import keys
+from shared.errors import AgewellError
+from shared.names import LEVELS, WORK_QUEUES, Queue, Task
+from shared.queues import queue_status
+
+INSPECT_TIMEOUT_S = 2.0
+SWEEPS_MISSED = 5
+SWEEP_LATE_MIN_S = 10.0
+"""A sweep is late by then, whatever its interval: it waits for its turn on the upkeep worker."""
+
+MESSAGES_READ = 200
+"""At each end of each list."""
+
+PROBE_BYTES = 64 * 1024
+DISK_LOW = 0.05
+
+_COMMANDS = {
+    Queue.CV: "celery -A workers.app worker -Q cv",
+    Queue.INFER: "celery -A workers.infer worker -Q infer",
+    Queue.UPKEEP: "celery -A workers.upkeep worker -Q upkeep",
+}
+
+
+def check_workers(session: Session) -> Iterator[Finding]:
+    """Who takes the jobs of each queue, by asking the workers themselves; then beat."""
+    asked = session.app.control.inspect(timeout=INSPECT_TIMEOUT_S).active_queues() or {}
+    takers = {
+        queue: sorted(name for name, queues in asked.items() if queue in _names(queues))
+        for queue in Queue
+    }
+    found = queue_status(session.client, session.settings, session.now())
+    statuses = {each.queue: each for each in found}
+    for queue, workers in takers.items():
+        waiting = sum(level.waiting for level in statuses[queue].levels)
+        yield _queue(queue, workers, waiting)
+    ages = [statuses[queue].last_sweep_s_ago for queue in WORK_QUEUES]
+    yield _beat(session, ages, upkeep=bool(takers[Queue.UPKEEP]))
+
+
+def _names(queues: list[dict[str, Any]]) -> set[str]:
+    return {each["name"] for each in queues}
+
+
+def _queue(queue: Queue, workers: list[str], waiting: int) -> Finding:
+    check = f"workers of {queue}"
+    if workers:
+        return ok(check, ", ".join(workers))
+    if queue is Queue.INFER and not waiting:
+        return note(check, "none", f"`{_COMMANDS[queue]}` runs one, where models are to be used")
+    held = f"; {waiting:,} jobs wait there" if waiting else ""
+    return problem(
+        check,
+        f"none answers within {INSPECT_TIMEOUT_S:g} s{held}",
+        f"start one: `agewell up`, or `{_COMMANDS[queue]}` with the same AGEWELL_REDIS_URL",
+    )
+
+
+def _beat(session: Session, ages_s: list[float | None], *, upkeep: bool) -> Finding:
+    """By its deeds: the last sweep."""
+    late_s = max(SWEEP_LATE_MIN_S, SWEEPS_MISSED * session.settings.aging_interval_s)
+    known = [age for age in ages_s if age is not None]
+    if known and min(known) <= late_s:
+        return ok("beat", f"the queues were swept {max(0.0, min(known)):.1f} s ago")
+    when = f"for {min(known):,.0f} s" if known else "ever"
+    if not upkeep:
+        return problem(
+            "beat",
+            f"no sweep has run {when}: no worker takes the queue upkeep",
+            "start that worker first; jobs do not age, and those of dead workers do not return",
+        )
+    return problem(
+        "beat",
+        f"no sweep has run {when}, though a worker waits for it: beat is dead",
+        "start it, once for all machines: `agewell up`, or `celery -A workers.upkeep beat`",
+    )
+
+
+def check_messages(session: Session) -> Finding:
+    """Whether all that waits is for our workers: the two ends of each list are read."""
+    foreign: list[str] = []
+    read = 0
+    for queue in WORK_QUEUES:
+        for level in LEVELS:
+            for raw in _ends(session, keys.waiting_list(queue, level)):
+                read += 1
+                if reason := _foreign(raw):
+                    foreign.append(f"{queue}, level {level}: {reason}")
+    if not foreign:
+        return ok("messages", f"{read} read, all of them for our tasks")
+    return problem(
+        "messages",
+        f"{len(foreign)} of {read} read are not ours, such as {foreign[0]}",
+        "another program uses these queues: give it another database of Redis (the number at the "
+        "URL's end) or other queues; our workers refuse such messages one by one and go on",
+    )
+
+
+def _ends(session: Session, key: str) -> list[bytes]:
+    pipe = session.client.pipeline(transaction=False)
+    pipe.llen(key)
+    pipe.lrange(key, 0, MESSAGES_READ - 1)
+    pipe.lrange(key, -MESSAGES_READ, -1)
+    length, tail, head = pipe.execute()
+    return cast("list[bytes]", tail + head[max(0, 2 * MESSAGES_READ - length) :])
+
+
+def _foreign(raw: bytes) -> str:
+    """Why a message is none of ours; empty if it is one."""
+    try:
+        message = json.loads(raw)
+        task = message["headers"]["task"]
+        message["properties"]["delivery_tag"]
+    except (ValueError, TypeError, KeyError):
+        return f"no message of Celery's: {raw[:40]!r}"
+    return "" if task in set(Task) else f"the task {task!r}"
+
+
+def check_blobs(session: Session) -> Finding:
+    """Whether the blob store takes bytes and gives them back."""
+    url = session.settings.blob_url or "redis"
+    data = os.urandom(PROBE_BYTES)
+    try:
+        [ref] = session.blobs.put([("doctor", "image/png", data)])
+        session.blobs.get(ref)
+    except AgewellError as error:
+        return problem(
+            "blobs",
+            str(error),
+            "free space, or set AGEWELL_BLOB_URL to a store with room that every machine can write",
+        )
+    return _space(url) or ok("blobs", f"{url} takes and gives them")
+
+
+def _space(url: str) -> Finding | None:
+    if not url.startswith("file://"):
+        return None
+    usage = shutil.disk_usage(url.removeprefix("file://"))
+    if usage.free > DISK_LOW * usage.total:
+        return None
+    return note(
+        "blobs",
+        f"{url}: {usage.free / 2**30:.1f} GiB left, {usage.free / usage.total:.0%} of the disk",
+        "free space, lower AGEWELL_BLOB_TTL_S, or set AGEWELL_BLOB_URL to another store",
+    )
+
+
+_WEIGHTS = re.compile(r"^weights:\s*[\"']?([^\"'#\n]+?)[\"']?\s*(?:#.*)?$", re.MULTILINE)
+
+
+def check_models(models_dir: Path) -> Finding:
+    """Whether every model's weights lie beside its model.yaml."""
+    files = sorted(models_dir.glob("*/*/model.yaml"))
+    missing = [
+        str(file.with_name(found[1]))
+        for file in files
+        if (found := _WEIGHTS.search(file.read_text())) and not file.with_name(found[1]).is_file()
+    ]
+    if missing:
+        return problem(
+            "models",
+            f"weights are missing: {', '.join(missing)}",
+            "put the file there (git lfs pull, if it is kept so), or remove the model's folder",
+        )
+    if not files:
+        return note("models", f"none in {models_dir}", "set AGEWELL_MODELS_DIR, to run inference")
+    return ok("models", f"{len(files)} in {models_dir}, weights and all")
+
+
+def check_gpu() -> Finding:
+    """The GPUs of this machine, by NVIDIA's own tool."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ok("gpu", "none on this machine: models run on the processor")
+    done = subprocess.run(
+        [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    if done.returncode:
+        said = (done.stdout + done.stderr).strip()
+        return problem("gpu", f"nvidia-smi fails: {said}", "reinstall or reload NVIDIA's driver")
+    return ok("gpu", "; ".join(done.stdout.strip().splitlines()))
