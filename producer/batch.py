@@ -114,6 +114,7 @@ def _wait(session: Session, sent: list[Sent], options: Options) -> int:
     items_of = {each.job_id: each.items for each in sent}
     writer = ResultWriter(session.blobs, options.out) if options.out is not None else None
     failed = 0
+    predicted = False
     with show.progress() as progress:
         bar = progress.add_task("done", total=sum(items_of.values()))
         for outcome in collector.outcomes(items_of):
@@ -123,6 +124,9 @@ def _wait(session: Session, sent: list[Sent], options: Options) -> int:
                 document["files"] = [str(path) for path in writer.write(outcome.items)]
             if options.as_json:
                 show.json_line(document)
+            elif predictions := show.predictions_table(outcome.items, header=not predicted):
+                show.out.print(predictions)
+                predicted = True
             progress.advance(bar, items_of[outcome.job_id])
     return failed
 

@@ -12,7 +12,10 @@ from producer.cancel import cancel_job
 from producer.collect import Collector, Outcome, ResultWriter, write_file
 from producer.doctor import doctor
 from producer.enqueue import Json, enqueue_app
+from producer.enqueue_infer import infer
 from producer.exits import ExitCode, exit_codes
+from producer.infer_workers import gpus_from
+from producer.models_cli import models_app
 from producer.session import Session, open_session
 from producer.simulate_cli import simulate
 from producer.top import run as run_top
@@ -30,7 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+enqueue_app.command()(infer)
 app.add_typer(enqueue_app, name="enqueue")
+app.add_typer(models_app, name="models")
 app.command()(simulate)
 app.command()(doctor)
 
@@ -43,13 +48,18 @@ def main() -> None:
 
 
 @app.command()
-def up() -> None:
+def up(
+    gpus: Annotated[
+        str | None,
+        typer.Option(metavar="WHICH", help="An infer worker for each: all, a number, or 0,2."),
+    ] = None,
+) -> None:
     """Run the whole stack here, in the foreground: Redis, workers, beat, Flower.
 
     Ctrl-C lets running jobs end, and stops all; a second one does not wait.
     """
     with exit_codes():
-        run_stack(Settings.load(), show.status, _say_ready)
+        run_stack(Settings.load(), show.status, _say_ready, gpus_from(gpus))
 
 
 def _say_ready(running: Running) -> None:
@@ -95,6 +105,8 @@ def result(
         else:
             for path in paths:
                 show.out.print(str(path))
+            if predictions := show.predictions_table(outcome.items, header=True):
+                show.out.print(predictions)
         failed = show.failures(outcome)
         raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
 

@@ -157,13 +157,14 @@ class ResultWriter:
         self._written: set[Path] = set()
 
     def write(self, items: Iterable[ItemResult]) -> list[Path]:
-        """Write the image of each item that has one; the paths written.
+        """Write the files of each item that has some; the paths written.
 
         Raises:
             BlobMissingError: a result has expired.
             BadFileError: a file cannot be written.
         """
-        return [self._write(item.image) for item in items if item.image is not None]
+        files = [file for item in items for file in (item.image, *(item.extras or ())) if file]
+        return [self._write(file) for file in files]
 
     def _write(self, image: ImageRef) -> Path:
         plain = confined(self._out, image.name)

@@ -53,7 +53,7 @@ Block = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON document a job, on stdout.")]
 
 
-def _options(
+def make_options(
     priority: str,
     images_per_job: int | None,
     wait: bool,
@@ -63,6 +63,11 @@ def _options(
     as_json: bool,
     block: bool,
 ) -> Options:
+    """What every operation's command line says alike.
+
+    Raises:
+        ParameterError: a value is none that it can have.
+    """
     if quality is not None and image_format not in ("jpeg", "webp"):
         raise ParameterError("--quality", str(quality), f"nothing: {image_format} is lossless")
     return Options(
@@ -96,7 +101,7 @@ def hsv(
     Example: agewell enqueue hsv photos/ --priority bulk --out results/
     """
     with exit_codes():
-        options = _options(
+        options = make_options(
             priority, images_per_job, wait, out, image_format, quality, as_json, block
         )
 
@@ -135,7 +140,7 @@ def blend(
     Example: agewell enqueue blend logo.png photos/ --offset 20,20 --out results/
     """
     with exit_codes():
-        options = _options(
+        options = make_options(
             priority, images_per_job, wait, out, image_format, quality, as_json, block
         )
         at = _offset("--offset", offset)
@@ -179,7 +184,7 @@ def poisson(
     Example: agewell enqueue poisson bird.jpg bird-mask.png sky.jpg --at 840,110 --out results/
     """
     with exit_codes():
-        options = _options(
+        options = make_options(
             priority, images_per_job, wait, out, image_format, quality, as_json, block
         )
         on_destination = _offset("--at", at)

@@ -208,6 +208,32 @@ def outcome_document(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def predictions_table(items: Iterable[ItemResult], *, header: bool) -> Table | None:
+    """What models say of images: one row a class, the likeliest first; None where none said any."""
+    found = [item for item in items if item.prediction]
+    if not found:
+        return None
+    table = Table("image", "label", box=None, pad_edge=False, show_header=header)
+    table.add_column("probability", justify="right")
+    table.add_column("model")
+    for item in found:
+        name, model = (
+            str(item.info.get("image", "")),
+            f"{item.info['model']}/{item.info['version']}",
+        )
+        for label, probability in _predictions(item.prediction or {}):
+            table.add_row(escape(name), escape(label), probability, model)
+            name = model = ""
+    return table
+
+
+def _predictions(values: dict[str, Any]) -> list[tuple[str, str]]:
+    classes = values.get("classes")
+    if isinstance(classes, list):
+        return [(str(each["label"]), f"{each['probability']:.1%}") for each in classes]
+    return [(f"{name}: {value}", "") for name, value in values.items()]
+
+
 def failures(outcome: Outcome) -> int:
     """Name what failed in a job on stderr; how many items did."""
     if outcome.error is not None:

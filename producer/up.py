@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from producer.infer_workers import infer_programs
 from producer.supervisor import Program, Report, Supervisor, celery
 from shared.embedded_redis import EmbeddedRedis, embedded_redis
 from shared.errors import SettingsError
@@ -51,8 +52,19 @@ def _stack(settings: Settings, report: Report) -> Iterator[Stack]:
             yield Stack(settings.model_copy(update=found), state, server)
 
 
-def run_stack(settings: Settings, report: Report, on_ready: Callable[[Running], None]) -> None:
+def run_stack(
+    settings: Settings,
+    report: Report,
+    on_ready: Callable[[Running], None],
+    gpus: tuple[str, ...] = (),
+) -> None:
     """Start everything, keep it running until SIGINT or SIGTERM, then drain and stop it.
+
+    Args:
+        settings: as read from the environment.
+        report: told what happens to each part.
+        on_ready: called once, when all parts are.
+        gpus: the GPUs to start an infer worker for; none: one worker, on what it finds.
 
     Raises:
         SettingsError: the state directory or Flower's port is in use, or it needs a password.
@@ -69,7 +81,9 @@ def run_stack(settings: Settings, report: Report, on_ready: Callable[[Running], 
             blob_url=stack.settings.blob_url or "redis",
             flower_url=flower_url,
         )
-        programs = _programs(stack.settings, stack.state, port, flower_url)
+        env = _environment(stack.settings)
+        programs = _programs(stack.settings, stack.state, env, port, flower_url)
+        programs += infer_programs(stack.settings, gpus, env, report)
         supervisor = Supervisor(programs, stack.state.logs, Path(sockets), report)
         with stack.state.announced(running), supervisor:
             supervisor.run(
@@ -85,15 +99,19 @@ def _tend_redis(server: EmbeddedRedis | None, report: Report) -> None:
         report("redis", f"had ended; started again (process {server.process.pid}), data kept")
 
 
-def _programs(
-    settings: Settings, state: StateDir, flower_port: int, flower_url: str
-) -> list[Program]:
-    env = {
+def _environment(settings: Settings) -> dict[str, str]:
+    """What every child is told beside this process's own environment."""
+    return {
         f"{PREFIX}REDIS_URL": url_of(settings),
         f"{PREFIX}BLOB_URL": settings.blob_url or "redis",
         f"{PREFIX}STATE_DIR": str(settings.state_dir),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _programs(
+    settings: Settings, state: StateDir, env: dict[str, str], flower_port: int, flower_url: str
+) -> list[Program]:
     level = f"--loglevel={settings.log_level}"
     host = socket.gethostname()
     cv = celery(

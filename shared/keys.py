@@ -14,6 +14,28 @@ RESULT_PREFIX = "celery-task-meta-"
 """Celery's `KeyValueStoreBackend.task_keyprefix`."""
 
 
+ACTIVE_MODELS = f"{PREFIX}models:active"
+"""A hash: model -> the version that was activated, for workers that start later."""
+
+INFER_WORKERS = f"{PREFIX}infer-workers"
+"""A set: each run of an infer worker that may still be there."""
+
+
+def infer_worker(run: str) -> str:
+    """What a run of an infer worker holds, as JSON; exists as long as it lives."""
+    return f"{PREFIX}infer-worker:{run}"
+
+
+def infer_commands(run: str) -> str:
+    """A list: the commands to a run of an infer worker, the oldest on the right."""
+    return f"{PREFIX}infer-commands:{run}"
+
+
+def infer_replies(command_id: str) -> str:
+    """A list: the workers' replies to a command."""
+    return f"{PREFIX}infer-replies:{command_id}"
+
+
 def waiting_list(queue: str, level: int) -> str:
     """kombu's list of the jobs of a queue that wait on a level (its right end is the head)."""
     return f"{queue}{PRIORITY_SEPARATOR}{level}" if level else queue

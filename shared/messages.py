@@ -225,8 +225,8 @@ class ItemResult(Message):
     prediction: dict[str, Any] | None = Field(
         default=None, description="of a model, such as the classes: JSON values"
     )
-    extras: tuple[ImageRef, ...] = Field(
-        default=(), description="further files: a tapped intermediate, and a picture of it"
+    extras: tuple[ImageRef, ...] | None = Field(
+        default=None, description="further files: a tapped intermediate, and a picture of it"
     )
     info: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="what the operation reports beside the image"

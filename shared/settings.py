@@ -90,6 +90,18 @@ class Settings(BaseSettings):
         default="prefork",
         description="How a cv worker runs jobs side by side: in processes or in threads.",
     )
+    models_dir: Path = Field(
+        default_factory=lambda: Path(__file__).parents[1] / "models",
+        description="Models, as name/version/model.yaml. Unset: those that come with agewell.",
+    )
+    models_memory_bytes: PositiveInt = Field(
+        default=4 * 2**30,
+        description="What the weights of the models in one worker's memory may take; what was "
+        "used longest ago leaves first.",
+    )
+    infer_concurrency: PositiveInt = Field(
+        default=32, description="Jobs that an infer worker runs at a time, to share batches."
+    )
     poisson_backend: str = Field(
         default="auto", description="fpie's backend for Poisson blending; auto: the best usable."
     )
@@ -174,7 +186,7 @@ class Settings(BaseSettings):
             raise ValueError("must be `redis` or a URL such as file:///srv/blobs")
         return url
 
-    @field_validator("state_dir")
+    @field_validator("state_dir", "models_dir")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()

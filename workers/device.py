@@ -4,6 +4,7 @@ To import it imports torch. Nothing here talks to CUDA until `choose_device` is 
 in the process which holds the models, never in a parent of it.
 """
 
+import ctypes
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -43,9 +44,17 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory(device: torch.device) -> None:
-    """Give back what the allocator keeps for later, after a model has gone or memory ran out."""
+    """Give back what the allocators keep for later, after a model has gone or memory ran out."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
+    if trim is not None:
+        trim(0)
+
+
+def describe(device: torch.device) -> str:
+    """`cpu`, or the GPU's name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 class Transfer:

@@ -6,12 +6,10 @@ Each item settles on its own: one bad image never fails its neighbours.
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import PurePosixPath
 
 from shared.blobs import Blobs
 from shared.errors import (
     AgewellError,
-    AllItemsFailedError,
     CancelledError,
     MaskError,
     OperationError,
@@ -19,17 +17,12 @@ from shared.errors import (
     ShapeError,
 )
 from shared.messages import (
-    MEDIA_TYPE_OF_FORMAT,
     AlphaBlendItem,
     AlphaBlendJob,
-    ErrorInfo,
     HsvItem,
     HsvJob,
     ImageRef,
-    InferItem,
-    InferJob,
     Item,
-    ItemResult,
     Job,
     JobResult,
     PoissonBlendItem,
@@ -40,8 +33,8 @@ from workers.images import Image, Limits, as_bgr, as_mask, decode, encode
 from workers.ops.alpha_blend import alpha_blend
 from workers.ops.hsv import hsv
 from workers.ops.poisson import poisson_blend
+from workers.results import Info, Results, primary_image
 
-Info = dict[str, str | int | float | bool]
 Checkpoint = Callable[[], None]
 
 log = logging.getLogger(__name__)
@@ -109,52 +102,6 @@ def run_job(
     return results.finish()
 
 
-class Results:
-    """What becomes of a job's items; images are stored several at a time, in bounded memory."""
-
-    _PENDING_MAX_BYTES = 4 * 2**20
-
-    def __init__(self, job: Job, blobs: Blobs) -> None:
-        self._job = job
-        self._blobs = blobs
-        self._items: list[ItemResult] = []
-        self._errors: list[AgewellError] = []
-        self._pending: list[tuple[int, str, bytes]] = []
-        self._pending_bytes = 0
-
-    def add_image(self, item: Item, data: bytes, info: Info) -> None:
-        """Take the next item's encoded image."""
-        name = _output_name(_primary(item).name, self._job)
-        self._pending.append((len(self._items), name, data))
-        self._pending_bytes += len(data)
-        self._items.append(ItemResult(info=info))
-        if self._pending_bytes >= self._PENDING_MAX_BYTES:
-            self._store()
-
-    def add_error(self, error: AgewellError) -> None:
-        """Take the next item's error."""
-        self._errors.append(error)
-        self._items.append(ItemResult(error=ErrorInfo.of(error)))
-
-    def finish(self) -> JobResult:
-        """The job's result; raises where no item has one."""
-        self._store()
-        if len(self._errors) < len(self._items):
-            return JobResult(op=self._job.op, items=tuple(self._items))
-        if len(self._errors) == 1:
-            raise self._errors[0]
-        raise AllItemsFailedError(
-            [ErrorInfo.of(error).model_dump(mode="json") for error in self._errors]
-        )
-
-    def _store(self) -> None:
-        media_type = MEDIA_TYPE_OF_FORMAT[self._job.output.format]
-        refs = self._blobs.put((name, media_type, data) for _, name, data in self._pending)
-        for (index, _, _), ref in zip(self._pending, refs, strict=True):
-            self._items[index] = self._items[index].model_copy(update={"image": ref})
-        self._pending, self._pending_bytes = [], 0
-
-
 def _run_item(
     job: Job,
     item: Item,
@@ -163,7 +110,7 @@ def _run_item(
     checkpoint: Checkpoint,
 ) -> tuple[bytes, Info]:
     """Compute and encode one item."""
-    name = _primary(item).name
+    name = primary_image(item).name
     try:
         image, info = _compute(job, item, images, settings, checkpoint)
         return encode(image, job.output.format, job.output.quality, name), info
@@ -231,28 +178,10 @@ def _naming(error: AgewellError, item: Item) -> AgewellError:
     """The error with the file's name in it, where the operation did not know that."""
     match error, item:
         case ShapeError(), _:
-            return ShapeError(f"{_primary(item).name}: {error.reason}")
+            return ShapeError(f"{primary_image(item).name}: {error.reason}")
         case MaskError(), AlphaBlendItem(mask=ImageRef(name=name)) | PoissonBlendItem(
             mask=ImageRef(name=name)
         ):
             return MaskError(name, error.reason)
         case _:
             return error
-
-
-def _primary(item: Item) -> ImageRef:
-    """The image that an item's result is named after."""
-    match item:
-        case HsvItem() | InferItem():
-            return item.image
-        case AlphaBlendItem():
-            return item.foreground
-        case PoissonBlendItem():
-            return item.source
-
-
-def _output_name(name: str, job: Job) -> str:
-    """`trip/cat.jpg` becomes `trip/cat.hsv.png`."""
-    path = PurePosixPath(name)
-    made_by = job.model if isinstance(job, InferJob) else job.op
-    return str(path.with_name(f"{path.stem or 'image'}.{made_by}.{job.output.format}"))

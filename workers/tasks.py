@@ -11,13 +11,13 @@ from celery.exceptions import Ignore
 
 from shared.errors import AgewellError, BadJobError, CancelledError, PassingError
 from shared.ledger import Ledger, State
-from shared.messages import ItemResult, Job, parse_job
+from shared.messages import ItemResult, Job, JobResult, parse_job
 from shared.names import Task as TaskName
 from shared.stamp import enqueued_at
 from workers import runtime
 from workers.chaining import Earlier, follow, weave
 from workers.context import context, settings
-from workers.jobs import run_job
+from workers.jobs import Checkpoint, run_job
 
 runtime.limit_threads(settings())
 
@@ -48,7 +48,7 @@ class CancelPoll:
 Operation = Callable[[Task, dict[str, Any]], dict[str, Any]]
 
 
-def _operation(name: TaskName) -> Callable[[Operation], Operation]:
+def operation(name: TaskName) -> Callable[[Operation], Operation]:
     """Make a function a task: bound, tried again only after errors that may pass."""
     return cast(
         "Callable[[Operation], Operation]",
@@ -63,25 +63,31 @@ def _operation(name: TaskName) -> Callable[[Operation], Operation]:
     )
 
 
-@_operation(TaskName.HSV)
+@operation(TaskName.HSV)
 def hsv(task: Task, document: Any, following: Any = None) -> dict[str, Any]:
     """Run a job of BGR to HSV; `HsvJob` in, `JobResult` out."""
-    return _run(task, "hsv", document, following)
+    return deliver(task, "hsv", document, following, _run)
 
 
-@_operation(TaskName.ALPHA_BLEND)
+@operation(TaskName.ALPHA_BLEND)
 def alpha_blend(task: Task, document: Any, following: Any = None) -> dict[str, Any]:
     """Run a job of alpha blending; `AlphaBlendJob` in, `JobResult` out."""
-    return _run(task, "alpha_blend", document, following)
+    return deliver(task, "alpha_blend", document, following, _run)
 
 
-@_operation(TaskName.POISSON_BLEND)
+@operation(TaskName.POISSON_BLEND)
 def poisson_blend(task: Task, document: Any, following: Any = None) -> dict[str, Any]:
     """Run a job of Poisson blending; `PoissonBlendJob` in, `JobResult` out."""
-    return _run(task, "poisson_blend", document, following)
+    return deliver(task, "poisson_blend", document, following, _run)
 
 
-def _run(task: Task, op: str, document: Any, following: Any) -> dict[str, Any]:
+def _run(job: Job, checkpoint: Checkpoint) -> JobResult:
+    return run_job(job, context().blobs, context().settings, checkpoint)
+
+
+def deliver(
+    task: Task, op: str, document: Any, following: Any, run: Callable[[Job, Checkpoint], JobResult]
+) -> dict[str, Any]:
     """Run one delivery of a job, and record in the ledger how it ended.
 
     In a chain, `document` is the result of the step before, and `following` the job.
@@ -95,8 +101,7 @@ def _run(task: Task, op: str, document: Any, following: Any) -> dict[str, Any]:
         log.info("job %s came back although it is %s", job_id, ended.value)
         raise Ignore
     try:
-        checkpoint = CancelPoll(ledger, job_id)
-        made = run_job(job, context().blobs, context().settings, checkpoint)
+        made = run(job, CancelPoll(ledger, job_id))
     except CancelledError:
         _end_cancelled(task, ledger)
     except PASSING:

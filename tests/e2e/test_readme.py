@@ -65,6 +65,7 @@ def test_a_newcomer_has_processed_an_image_by_line_30():
 def test_the_settings_table_names_every_setting_and_its_default():
     written = {variable.strip("`"): default for variable, default, _ in table(README, "variable")}
     computed = {"state_dir": "`~/.local/state/agewell`", "concurrency": "the number of cores"}
+    computed |= {"models_dir": "`models` beside the code"}
     assert written == {
         PREFIX + name.upper(): computed.get(name)
         or _written(field.get_default(call_default_factory=True, validated_data={}))

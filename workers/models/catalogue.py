@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from shared.errors import ModelError, UnknownModelError
@@ -61,6 +62,13 @@ class Catalogue:
 
 
 def _read(directory: Path) -> Found:
+    """Read a version's model.yaml, or recall it: it is asked for again and again."""
+    stat = (directory / FILE_NAME).stat()
+    return _read_once(directory, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=1024)
+def _read_once(directory: Path, *_: int) -> Found:
     name, version = directory.parent.name, directory.name
     try:
         return Found(name, version, directory, read_spec(directory))

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,6 +99,11 @@ class Registry:
                 held.leases -= 1
                 held.last_used = self._clock()
             self._make_room(0)
+
+    def prefer(self, actives: Mapping[str, str]) -> None:
+        """Have versions serve from now on, each loaded when it is first used."""
+        with self._lock:
+            self._active.update(actives)
 
     def active(self, name: str) -> str:
         """The version that jobs get which name none: the activated one, else the highest.

@@ -109,7 +109,7 @@ class ModelSpec(_Document):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.kind == "torch" and self.entry is None:
+        if self.kind == "torch" and self.entry is None and self.model_class is None:
             raise ValueError("kind torch needs an entry: package.module:factory")
         if self.kind in ("exported", "onnx") and self.weights is None:
             raise ValueError(f"kind {self.kind} needs weights: its file's name")

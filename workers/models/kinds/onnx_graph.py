@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnxruntime as ort
 
+from shared.settings import usable_cores
 from workers.models.base import Array, Arrays, OutOfMemoryError
 from workers.models.kinds.network import Network
 
@@ -24,6 +25,9 @@ class OnnxGraph(Network):
         path = self.checked_weights()
         options = ort.SessionOptions()
         options.log_severity_level = 3  # errors alone: they come as exceptions as well
+        options.intra_op_num_threads = usable_cores()
+        # Threads that spin between passes would take the cores from those that decode.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = ort.InferenceSession(path, options, providers=_providers(on))
         except Exception as error:  # onnxruntime's own classes are a dozen, without a common base

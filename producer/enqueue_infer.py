@@ -1,0 +1,127 @@
+"""`agewell enqueue infer`: images for a model."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from producer.batch import Refs, send_and_report
+from producer.enqueue import (
+    Block,
+    ImagesPerJob,
+    Json,
+    Out,
+    OutputFormat,
+    Priority,
+    Quality,
+    Wait,
+    make_options,
+)
+from producer.exits import exit_codes
+from producer.files import LocalFile, expand
+from producer.submit import Sources
+from shared.errors import BadJobError, ParameterError
+from shared.messages import MAX_ITEMS, InferItem, InferJob, Job, parse_job
+
+_COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
+
+
+def infer(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="As `agewell models list` has it.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, folders, globs.")],
+    version: Annotated[str | None, typer.Option(help="Unset: the active one.")] = None,
+    palette: Annotated[
+        str | None, typer.Option(metavar="COLOURS", help="To colour with: '#8fb3d9,#3a5f3c'.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(metavar="PATH", help="A photo to take the colours of.")
+    ] = None,
+    tap: Annotated[
+        str | None,
+        typer.Option(metavar="POINT", help="Return this intermediate: as .npz, and as a picture."),
+    ] = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="What else the model takes: top=3."),
+    ] = None,
+    priority: Priority = "normal",
+    images_per_job: ImagesPerJob = None,
+    wait: Wait = False,
+    out: Out = None,
+    image_format: OutputFormat = "png",
+    quality: Quality = None,
+    block: Block = False,
+    as_json: Json = False,
+) -> None:
+    """Have a model make something of images: a picture of each, or what it shows.
+
+    Example: agewell enqueue infer digits scans/ --wait
+    """
+    with exit_codes():
+        options = make_options(
+            priority, images_per_job, wait, out, image_format, quality, as_json, block
+        )
+        given: dict[str, Any] = {"model": model, "version": version, "tap": tap}
+        given |= {"palette": _palette(palette), "parameters": _parameters(parameters or [])}
+        _check(given)
+        photo = _one_file(reference)
+
+        def sources() -> Iterator[Sources]:
+            for file in expand(paths):
+                yield {"image": file} if photo is None else {"image": file, "reference": photo}
+
+        def make_job(refs: Refs) -> Job:
+            items = tuple(InferItem(image=each["image"]) for each in refs)
+            return InferJob(
+                items=items,
+                reference=refs[0].get("reference"),
+                output=options.output,
+                **given,
+            )
+
+        send_and_report(sources, make_job, options)
+
+
+def _palette(text: str | None) -> tuple[str, ...]:
+    colours = [each.strip() for each in text.split(",")] if text else []
+    found = [_COLOUR.fullmatch(each) for each in colours]
+    if not all(found) or len(colours) > MAX_ITEMS:
+        allowed = f"1 to {MAX_ITEMS} colours such as #8fb3d9,#3a5f3c"
+        raise ParameterError("--palette", repr(text), allowed)
+    return tuple(f"#{each[1]}" for each in found if each)
+
+
+def _parameters(pairs: list[str]) -> dict[str, str | int | float | bool]:
+    """`top=3` as a number, `name=text` as a text: values are JSON where they can be."""
+    parameters = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not (name and separator):
+            raise ParameterError("--set", repr(pair), "NAME=VALUE")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        parameters[name] = value if isinstance(value, str | int | float | bool) else text
+    return parameters
+
+
+def _check(given: dict[str, Any]) -> None:
+    """See that a name or a version is one, before any image is sent."""
+    placeholder = {"uri": "data:", "sha256": "0" * 64, "size_bytes": 0, "media_type": "image/png"}
+    document = {name: value for name, value in given.items() if value is not None}
+    try:
+        parse_job({"op": "infer", "items": [{"image": placeholder}], **document})
+    except BadJobError as error:
+        raise ParameterError("the job", error.reason, "see `agewell models list`") from None
+
+
+def _one_file(reference: str | None) -> LocalFile | None:
+    if reference is None:
+        return None
+    found = list(expand([reference]))
+    if len(found) != 1:
+        raise ParameterError("--reference", f"{len(found)} files", "one photo")
+    return found[0]

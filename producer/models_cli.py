@@ -1,0 +1,155 @@
+"""`agewell models`: what the infer workers hold, and commands to them."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from producer import show
+from producer.enqueue import Json
+from producer.exits import ExitCode, exit_codes
+from producer.models import Models, VersionOnWorkers
+from producer.session import open_session
+from shared.model_control import Command, Reply
+
+models_app = typer.Typer(
+    name="models", help="See, load and switch the models of the workers.", no_args_is_help=True
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The model.")]
+Version = Annotated[str | None, typer.Argument(metavar="[VERSION]", help="Unset: the active one.")]
+Timeout = Annotated[
+    float, typer.Option("--timeout", min=1, help="Seconds to wait for every worker's answer.")
+]
+LONG_S = 600.0
+
+
+@models_app.command(name="list")
+def list_models(as_json: Json = False) -> None:
+    """List the models and versions that the infer workers find, and which are loaded and active."""
+    with exit_codes():
+        found = Models(open_session()).versions()
+        if as_json:
+            for each in found:
+                show.json_line(_document(each))
+        else:
+            show.out.print(_table(found))
+
+
+def _document(found: VersionOnWorkers) -> dict[str, Any]:
+    counts = {"active": found.active_on, "loaded": found.loaded_on, "workers": found.workers}
+    return found.status.model_dump(mode="json") | counts
+
+
+def _table(found: list[VersionOnWorkers]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("model", "version", "task", "kind", "active", "loaded"):
+        table.add_column(heading)
+    table.add_column("MB", justify="right")
+    table.add_column("")
+    for each in found:
+        status = each.status
+        table.add_row(
+            status.name,
+            status.version,
+            status.task,
+            status.kind,
+            _on(each.active_on, each.workers),
+            _on(each.loaded_on, each.workers),
+            f"{status.size_bytes / 1e6:.1f}" if status.size_bytes else "-",
+            escape(status.problem or status.description),
+        )
+    return table
+
+
+def _on(count: int, workers: int) -> str:
+    if count in (0, workers):
+        return "yes" if count else "-"
+    return f"{count} of {workers} workers"
+
+
+@models_app.command()
+def load(
+    name: Name, version: Version = None, as_json: Json = False, timeout: Timeout = LONG_S
+) -> None:
+    """Load a version on every worker, and warm it up, without switching to it."""
+    with exit_codes():
+        command = Command(action="load", name=name, version=version)
+        _report("loaded", name, Models(open_session()).call(command, timeout), as_json)
+
+
+@models_app.command()
+def unload(
+    name: Name, version: Version = None, as_json: Json = False, timeout: Timeout = 60.0
+) -> None:
+    """Drop a version from every worker's memory, by default all of a name's.
+
+    Jobs that use it end first; a later job loads it again.
+    """
+    with exit_codes():
+        command = Command(action="unload", name=name, version=version)
+        _report("unloaded", name, Models(open_session()).call(command, timeout), as_json)
+
+
+@models_app.command()
+def activate(
+    name: Name,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="What jobs shall get.")],
+    as_json: Json = False,
+    timeout: Timeout = LONG_S,
+) -> None:
+    """Switch a model to a version on every worker; if one refuses it, the old one goes on.
+
+    Jobs under way end on the version that they began with.
+    """
+    with exit_codes():
+        replies = Models(open_session()).activate(name, version, timeout)
+        _report("active", name, replies, as_json)
+
+
+@models_app.command()
+def info(name: Name, version: Version = None, as_json: Json = False) -> None:
+    """Show what a version is, the parameters it takes, and its tap points."""
+    with exit_codes():
+        command = Command(action="info", name=name, version=version)
+        reply = Models(open_session()).ask_one(command, LONG_S)
+        if reply.error is not None:
+            show.error(reply.error.message)
+            raise typer.Exit(ExitCode.SOME_FAILED)
+        if as_json:
+            show.json_line({"model": name, "version": reply.version, **reply.details})
+        else:
+            _show_info(name, reply)
+
+
+def _show_info(name: str, reply: Reply) -> None:
+    details = dict(reply.details)
+    taps = details.pop("tap_points", [])
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row("model", f"{name}/{reply.version}")
+    for key, value in (details.pop("spec") | details).items():
+        if key not in ("name", "version"):
+            table.add_row(key, escape(str(value)))
+    table.add_row("tap points", "\n".join(taps) or "none")
+    show.out.print(table)
+
+
+def _report(done: str, name: str, replies: Any, as_json: bool) -> None:
+    """One line for each worker's answer; exit with 1 if one of them is an error."""
+    failed = False
+    for reply in replies:
+        failed = failed or reply.error is not None
+        if as_json:
+            show.json_line(reply.model_dump(mode="json"))
+        elif reply.error is not None:
+            show.error(f"{reply.worker}: {reply.error.message}")
+        else:
+            unloaded = reply.details.get("unloaded")
+            what = f"{name}/{reply.version}" if unloaded is None else _unloaded(name, unloaded)
+            show.out.print(f"{reply.worker}: {what} {done}")
+    raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
+
+
+def _unloaded(name: str, versions: list[str]) -> str:
+    return ", ".join(f"{name}/{each}" for each in versions) or f"nothing of {name}"

@@ -1,0 +1,227 @@
+"""Models behind the queue, as a user runs them: `agewell up`, `agewell models`, `enqueue infer`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.e2e.stack import Stack, started, state_directory
+from tests.model_files import marking, onnx_classifier, version_directory
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("models")
+    marking(root, "mark", "1", mark=11)
+    marking(root, "mark", "2", mark=22)
+    onnx_classifier(root)
+    version_directory(root, "mark", "broken", task="image", kind="torch", entry="./no.py:make")
+    poisonable(root)
+    return root
+
+
+POISON = '''
+import numpy as np
+from workers.models.base import Model, OutOfMemoryError, Prediction
+
+
+class Poisonable(Model):
+    """Gives back the gray value that it sees; 201 to 204 are poison, each of its own kind."""
+
+    def load(self, device):
+        pass
+
+    def size_bytes(self):
+        return 0
+
+    def tap_points(self):
+        return []
+
+    def preprocess(self, image, parameters):
+        value = float(image[0, 0, 0])
+        return {"x": np.full((3,) if value == 203 else (2,), value, np.float32)}
+
+    def forward(self, batch, taps=()):
+        x = batch["x"]
+        if (x == 201).any():
+            raise ValueError("it is 201")
+        if (x == 204).any():
+            raise OutOfMemoryError("no memory for 204")
+        if x.shape[1] != 2:
+            raise ValueError(f"mat1 and mat2 shapes cannot be multiplied, {x.shape}")
+        return {"y": np.where(x == 202, np.nan, x)[:, :1]}
+
+    def postprocess(self, output, image, parameters):
+        return Prediction(values={"value": float(output["y"][0])})
+'''
+
+
+def poisonable(root: Path) -> None:
+    directory = version_directory(
+        root,
+        "poison",
+        "1",
+        task="classification",
+        kind="torch",
+        model_class="./model.py:Poisonable",
+        max_batch_size=16,
+        max_wait_ms=2000,
+    )
+    (directory / "model.py").write_text(POISON)
+
+
+@pytest.fixture(scope="module")
+def infer_stack(models: Path) -> Iterator[Stack]:
+    with state_directory() as folder, started(folder, CONCURRENCY=1, MODELS_DIR=models) as stack:
+        yield stack
+        stack.stop()
+
+
+def grays(folder: Path, *values: int) -> Path:
+    folder.mkdir()
+    for number, value in enumerate(values):
+        cv2.imwrite(str(folder / f"{number:03}.png"), np.full((6, 9, 3), value, np.uint8))
+    return folder
+
+
+def items_of(stack: Stack, *args: object) -> list[dict]:
+    documents = stack.documents("enqueue", "infer", *args, "--wait")
+    return [item for each in documents for item in each["items"]]
+
+
+def test_a_classifier_prints_a_table_and_json(infer_stack, tmp_path):
+    folder = grays(tmp_path / "in", 51, 204)
+    said = infer_stack.ok("enqueue", "infer", "light", folder, "--wait").stdout
+    rows = [line.split() for line in said.splitlines()]
+    assert ["000.png", "dark", "99.2%", "light/1"] in rows
+    assert ["001.png", "bright", "99.2%", "light/1"] in rows
+    dark, bright = items_of(infer_stack, "light", folder, "--set", "top=1")
+    assert [each["label"] for each in dark["prediction"]["classes"]] == ["dark"]
+    assert bright["prediction"]["classes"][0]["label"] == "bright"
+    # Logits are 8 (0.8 - 0.5) and its negative.
+    assert bright["prediction"]["classes"][0]["probability"] == pytest.approx(
+        1 / (1 + np.exp(-4.8)), abs=1e-4
+    )
+    assert bright["info"] == {"image": "001.png", "model": "light", "version": "1"}
+
+
+def test_a_model_that_paints_writes_images_and_a_tap_writes_two_files_more(infer_stack, tmp_path):
+    folder, out = grays(tmp_path / "in", 90), tmp_path / "out"
+    infer_stack.ok(
+        *("enqueue", "infer", "mark", folder, "--version", "2", "--tap", "first", "--out", out)
+    )
+    assert sorted(path.name for path in out.iterdir()) == [
+        "000.mark.first.npz",
+        "000.mark.first.png",
+        "000.mark.png",
+    ]
+    painted = cv2.imread(str(out / "000.mark.png"))
+    assert (painted.shape, np.unique(painted).tolist()) == ((6, 9, 3), [22])
+    with np.load(out / "000.mark.first.npz") as kept:
+        assert kept["first"].shape == (4, 8, 8)
+    assert cv2.imread(str(out / "000.mark.first.png")).shape == (6, 9, 3)
+
+
+def test_models_are_listed_switched_and_described_on_the_running_worker(infer_stack, tmp_path):
+    folder = grays(tmp_path / "in", 90)
+    for version in ("1", "2"):
+        said = infer_stack.ok("models", "activate", "mark", version).stdout
+        assert f"mark/{version} active" in said
+        [item] = items_of(infer_stack, "mark", folder)
+        assert item["info"]["version"] == version
+    listed = {
+        (each["name"], each["version"]): each for each in infer_stack.documents("models", "list")
+    }
+    assert set(listed) == {
+        ("light", "1"), ("mark", "1"), ("mark", "2"), ("mark", "broken"), ("poison", "1"),
+    }  # fmt: skip
+    assert [listed["mark", version]["active"] for version in ("1", "2")] == [0, 1]
+    assert listed["mark", "1"]["loaded"] == 1
+    [info] = infer_stack.documents("models", "info", "mark", "1")
+    assert (info["version"], info["tap_points"]) == ("1", ["first"])
+    assert "mark/1 unloaded" in infer_stack.ok("models", "unload", "mark", "1").stdout
+    assert "mark/1 loaded" in infer_stack.ok("models", "load", "mark", "1").stdout
+
+
+def test_a_version_that_does_not_load_is_refused_and_the_old_one_goes_on(infer_stack, tmp_path):
+    folder = grays(tmp_path / "in", 90)
+    infer_stack.ok("models", "activate", "mark", "1")
+    refused = infer_stack.run("models", "activate", "mark", "broken")
+    assert refused.returncode == 1
+    assert "model mark/broken: ./no.py:make: FileNotFoundError" in refused.stderr
+    [item] = items_of(infer_stack, "mark", folder)
+    assert item["info"]["version"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "reason"),
+    [
+        (["nosuch"], 1, "no model nosuch; there are: light, mark, poison"),
+        (["mark", "--version", "7"], 1, "no model mark/7; there are: mark/broken, mark/1, mark/2"),
+        (["mark", "--tap", "nosuch"], 1, "tap is nosuch; allowed: by mark/"),
+        (["light", "--set", "top=0"], 1, "top is 0; allowed: 1 to 1000"),
+        (["light", "--palette", "#ff0000"], 1, "palette is given; allowed: by light: top"),
+        (["light", "--palette", "red"], 2, "--palette is 'red'"),
+        (["a/b"], 2, "model: String should match pattern"),
+    ],
+)
+def test_what_no_model_can_do_is_a_clear_error(infer_stack, tmp_path, arguments, status, reason):
+    folder = grays(tmp_path / "in", 90)
+    model, *options = arguments
+    done = infer_stack.run("enqueue", "infer", model, folder, *options, "--wait")
+    assert done.returncode == status
+    assert reason in done.stderr
+
+
+def test_poisoned_items_fail_alone_in_a_full_batch(infer_stack, tmp_path):
+    values = [1, 2, 201, 3, 202, 4, 5, 203, 6, 7, 204, 8, 9, 10, 11, 12]
+    folder = grays(tmp_path / "in", *values)
+    # One job of a full batch, and the same images as sixteen jobs that share batches.
+    for images_per_job in (16, 1):
+        documents = infer_stack.documents(
+            *("enqueue", "infer", "poison", folder, "--wait", "--images-per-job", images_per_job)
+        )
+        found = []
+        for each in documents:
+            found += each["items"] or [{"error": each["error"]}]
+        texts = sorted(item["error"]["message"] for item in found if "error" in item)
+        assert [text.partition(": ")[2] for text in texts] == [
+            "model poison/1 failed: ValueError: it is 201",
+            "model poison/1 failed: ValueError: its output y has values that are not finite",
+            "model poison/1 failed: ValueError: mat1 and mat2 shapes cannot be multiplied, (1, 3)",
+            "model poison/1 failed: no memory for it, even alone: no memory for 204",
+        ]
+        assert [text.partition(".")[0] for text in texts] == ["002", "004", "007", "010"]
+        good = sorted(item["prediction"]["value"] for item in found if "error" not in item)
+        assert good == list(range(1, 13))
+
+
+def test_a_worker_that_starts_again_comes_up_with_what_was_activated(infer_stack, tmp_path):
+    folder = grays(tmp_path / "in", 90)
+    infer_stack.ok("models", "activate", "mark", "1")
+    [worker] = [each for each in infer_stack.family if "workers.infer" in " ".join(each.cmdline())]
+    worker.kill()
+    infer_stack.wait_said("infer worker  ready", times=2)
+    [item] = items_of(infer_stack, "mark", folder)
+    assert item["info"]["version"] == "1"  # without it, the highest: 2
+
+
+def test_a_classification_has_no_image_for_the_next_step(infer_stack, tmp_path):
+    folder = grays(tmp_path / "in", 90)
+    done = infer_stack.ok("enqueue", "infer", "light", folder, "--json", "--wait").stdout
+    assert json.loads(done)["items"][0].get("image") is None
+
+
+def test_without_a_model_the_rest_of_the_stack_runs(tmp_path, photos):
+    with (
+        state_directory() as folder,
+        started(folder, CONCURRENCY=1, MODELS_DIR=tmp_path / "none") as stack,
+    ):
+        assert "infer worker  not started: no name/version/model.yaml in" in stack.said
+        stack.ok("enqueue", "hsv", photos / "bird.jpg", "--wait")
+        done = stack.run("models", "list")
+        assert (done.returncode, "no infer worker runs" in done.stderr) == (1, True)
+        stack.stop()

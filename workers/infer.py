@@ -1,0 +1,20 @@
+"""The Celery app of the workers that hold models: `celery -A workers.infer worker -Q infer`.
+
+With the threads pool: jobs wait side by side for their batches. torch is imported when the first
+model is asked for, in this process, and in no parent of it.
+"""
+
+from shared.celery_app import make_app
+from workers import channel, liveness, model_agent, readiness, revocation, runtime, time_limit
+from workers.context import settings
+
+runtime.prepare(settings())
+readiness.announce()
+revocation.install()
+channel.install()
+
+app = make_app(settings(), include=["workers.infer_tasks"])
+app.conf.worker_concurrency = settings().infer_concurrency
+liveness.install(app)
+time_limit.install(app, settings())
+model_agent.install()

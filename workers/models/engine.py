@@ -1,0 +1,41 @@
+"""What an infer worker runs on: its device, its models, its batches. Built on first use.
+
+To import this imports torch, and to build it is the first that a process has to do with CUDA.
+"""
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+
+from shared.settings import Settings, usable_cores
+from workers import device
+from workers.models.batcher import Batcher
+from workers.models.opening import ready_model
+from workers.models.registry import Registry
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The models of one process, on its one device."""
+
+    device: str
+    registry: Registry
+    batcher: Batcher
+
+
+def start_engine(settings: Settings) -> Engine:
+    """Choose the device, and start the forward thread."""
+    on = device.choose_device()
+    log.info("models run on %s", device.describe(on))
+    return Engine(
+        device=device.describe(on),
+        registry=Registry(
+            settings.models_dir,
+            load=partial(ready_model, on=on),
+            budget_bytes=settings.models_memory_bytes,
+            release=partial(device.release_memory, on),
+        ),
+        batcher=Batcher(prepare=partial(device.limit_threads, usable_cores())).start(),
+    )

@@ -1,0 +1,61 @@
+"""An intermediate of a network, as a file of numbers and as a picture over the image."""
+
+import io
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from workers.images import Image
+from workers.models.base import Array
+
+Float = npt.NDArray[np.float32]
+
+_SHARE = 0.6  # of the heat map, over the image
+
+
+def as_npz(name: str, array: Array) -> bytes:
+    """The array under its tap's name, as `numpy.load` reads it."""
+    file = io.BytesIO()
+    arrays: dict[str, Any] = {name: array}
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def heat_map(array: Array, image: Image) -> Image:
+    """How strong an intermediate is, place by place, over the image.
+
+    Args:
+        array: (C, h, w) channels of a map; (T, D) tokens, row by row of a map of the image's
+            proportions, or of anything else: then a row is a token; (D,) features.
+        image: (H, W, 3) uint8 BGR.
+
+    Returns:
+        (H, W, 3) uint8 BGR: the mean magnitude over the channels, dark where it is least.
+    """
+    strength = _map(np.abs(np.nan_to_num(array.astype(np.float32))), *image.shape[:2])
+    low, high = float(strength.min()), float(strength.max())
+    scaled = (strength - low) * (255 / (high - low) if high > low else 0)
+    height, width = image.shape[:2]
+    colours = cv2.applyColorMap(scaled.astype(np.uint8), cv2.COLORMAP_INFERNO)
+    enlarged = cv2.resize(colours, (width, height), interpolation=cv2.INTER_CUBIC)
+    return cast(Image, cv2.addWeighted(enlarged, _SHARE, image, 1 - _SHARE, 0))
+
+
+def _map(magnitude: Float, height: int, width: int) -> Float:
+    """Two axes of any array."""
+    if magnitude.ndim >= 3:
+        return cast(Float, magnitude.reshape(-1, *magnitude.shape[-2:]).mean(axis=0))
+    if magnitude.ndim == 2:
+        rows = _rows_of(magnitude.shape[0], height / width)
+        return cast(Float, magnitude.mean(axis=1).reshape(rows, -1)) if rows else magnitude
+    return magnitude.reshape(1, -1)
+
+
+def _rows_of(tokens: int, proportion: float) -> int | None:
+    """How many rows of a map so many tokens make; None where no number fits its proportions."""
+    rows = round((tokens * proportion) ** 0.5)
+    near = [n for n in range(max(1, rows - 1), rows + 2) if tokens % n == 0]
+    best = min(near, key=lambda n: abs(n * n / tokens - proportion), default=None)
+    return best if best and 0.5 < best * best / tokens / proportion < 2 else None
