@@ -1,27 +1,52 @@
-# Targets: producer (sends jobs; no image library) and cv (runs them; upkeep, beat and Flower too).
-FROM python:3.11-slim-bookworm AS base
-# Set PIP_EXTRA_INDEX_URL to PyTorch's CPU index to spare gigabytes of CUDA packages.
-ARG PIP_EXTRA_INDEX_URL=
-ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1
-# The folder for a volume, so that it belongs to whom it is mounted for.
-RUN useradd --create-home --uid 10001 agewell \
- && install --directory --owner=agewell --mode=700 /home/agewell/state
-WORKDIR /app
+# Targets:
+#   producer  sends jobs; no image library
+#   cv        runs operations; upkeep, beat and Flower too
+#   gpu       runs models on NVIDIA GPUs
+# Built with PIP_EXTRA_INDEX_URL set to PyTorch's CPU index, cv spares gigabytes of CUDA packages.
+
+FROM python:3.11.11-slim-bookworm AS base
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PATH=/opt/agewell/bin:$PATH
+# What libraries like to write goes where the file system is writable: the rest of it is not.
+ENV HOME=/tmp XDG_CACHE_HOME=/tmp/cache NUMBA_CACHE_DIR=/tmp/numba \
+    TI_OFFLINE_CACHE_FILE_PATH=/tmp/taichi AGEWELL_STATE_DIR=/tmp/agewell
+RUN useradd --uid 10001 --no-create-home --home-dir /tmp agewell
+
+FROM base AS source
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+# A compiler for fpie, which is built from source; it stays behind in this stage.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends build-essential \
+ && rm -rf /var/lib/apt/lists/*
+RUN python -m venv /opt/agewell
+WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY shared shared
 COPY producer producer
 COPY workers workers
 
-FROM base AS producer
+FROM source AS producer-built
 RUN pip install --constraint constraints.txt .
+
+FROM source AS cv-built
+ARG PIP_EXTRA_INDEX_URL=
+RUN pip install --constraint constraints.txt '.[workers,stack]'
+
+FROM source AS gpu-built
+RUN pip install --constraint constraints.txt '.[workers,huggingface]'
+
+FROM base AS producer
+COPY --from=producer-built /opt/agewell /opt/agewell
 USER agewell
 ENTRYPOINT ["agewell"]
 
 FROM base AS cv
-# A compiler for fpie, which is built from source; gone again in the same layer.
-RUN apt-get update \
- && apt-get install --yes --no-install-recommends build-essential \
- && pip install --constraint constraints.txt '.[stack]' \
- && apt-get purge --yes --auto-remove build-essential \
- && rm -rf /var/lib/apt/lists/*
+COPY --from=cv-built /opt/agewell /opt/agewell
 USER agewell
+CMD ["celery", "-A", "workers.app", "worker", "-Q", "cv", "-n", "cv@%h"]
+
+FROM base AS gpu
+# The driver comes from the host, by NVIDIA's container toolkit; CUDA itself with torch.
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+COPY --from=gpu-built /opt/agewell /opt/agewell
+USER agewell
+CMD ["celery", "-A", "workers.infer", "worker", "-Q", "infer", "-n", "infer@%h", "--pool=threads"]

@@ -36,8 +36,7 @@ def examine(settings: Settings, clock: Clock = time.time) -> Iterator[Finding]:
         clock: this machine's; Unix time in seconds.
     """
     yield check_gpu()
-    if (models_dir := getattr(settings, "models_dir", None)) is not None:
-        yield check_models(models_dir)
+    yield check_models(settings.models_dir)
     try:
         session = make_session(locate(settings))
     except BrokerUnreachableError as error:

@@ -6,7 +6,7 @@ This is the only module that reads the environment.
 import ipaddress
 import os
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from shared.errors import SettingsError
 
 PREFIX = "AGEWELL_"
+SECRETS_DIR = f"{PREFIX}SECRETS_DIR"
 SECRETS = ("redis_url", "flower_password")
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "sentinel://")
 
@@ -215,11 +216,18 @@ class Settings(BaseSettings):
     def load(cls) -> Self:
         """Read the environment.
 
+        With AGEWELL_SECRETS_DIR, a file there named like a variable, in lower case, is the value of
+        that variable where the environment has none: so are secrets given to containers.
+
         Raises:
             SettingsError: a value is bad; the error names the variable.
         """
+        secrets = os.environ.get(SECRETS_DIR) or None
+        if secrets is not None and not Path(secrets).is_dir():
+            raise SettingsError(SECRETS_DIR, f"no such directory: {secrets}")
+        options: dict[str, Any] = {"_secrets_dir": secrets}
         try:
-            return cls()
+            return cls(**options)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             field = str(first["loc"][0])

@@ -79,8 +79,9 @@ def test_no_redis(tmp_path: Path):
 def test_no_stack_here(tmp_path: Path):
     done = agewell("doctor", "--json", env=environment(tmp_path))
     assert done.returncode == 3
-    [found] = [each for each in map(json.loads, done.stdout.splitlines()) if each["do"]]
-    assert (found["check"], found["do"]) == ("redis", "start it: `agewell up`")
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert (last["check"], last["verdict"]) == ("redis", "problem")
+    assert last["do"] == "start it: `agewell up`"
 
 
 @pytest.mark.parametrize("password", ["wrong", ""])
@@ -184,11 +185,11 @@ def test_skewed_clock(settings: Settings, client: redis.Redis, ahead_s: float, w
     assert "chrony" in found.do
 
 
-def test_missing_weights(tmp_path: Path):
+def test_missing_weights(settings: Settings, tmp_path: Path):
     version = tmp_path / "resnet" / "1"
     version.mkdir(parents=True)
     (version / "model.yaml").write_text("name: resnet\nversion: '1'\nweights: net.onnx  # 90 MB\n")
-    found = check_models(tmp_path)
+    found = finding(settings.model_copy(update={"models_dir": tmp_path}), "models")
     assert found.verdict is Verdict.PROBLEM
     assert found.found == f"weights are missing: {version / 'net.onnx'}"
     (version / "net.onnx").touch()

@@ -71,3 +71,19 @@ def test_concurrency_times_threads_never_exceeds_the_cores_but_for_one_thread_ea
     threads = Settings(concurrency=concurrency).threads_per_job
     assert threads >= 1
     assert threads == 1 or threads * concurrency <= usable_cores()
+
+
+def test_a_secret_may_lie_in_a_file(monkeypatch, tmp_path):
+    (tmp_path / "agewell_flower_password").write_text("from the file\n")
+    (tmp_path / "agewell_flower_user").write_text("not-this")
+    monkeypatch.setenv("AGEWELL_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("AGEWELL_FLOWER_USER", "environment")
+    settings = Settings.load()
+    assert settings.flower_password.get_secret_value() == "from the file"
+    assert settings.flower_user == "environment"
+
+
+def test_a_directory_of_secrets_that_is_not_there_stops_the_start(monkeypatch, tmp_path):
+    monkeypatch.setenv("AGEWELL_SECRETS_DIR", str(tmp_path / "nosuch"))
+    with pytest.raises(SettingsError, match="AGEWELL_SECRETS_DIR: no such directory"):
+        Settings.load()
