@@ -114,7 +114,7 @@ def job_ids(ids: Iterable[str]) -> None:
 def queue_columns() -> Table:
     """A table for levels of queues."""
     table = Table("queue", "level", box=None, pad_edge=False)
-    for heading in ("waiting", "oldest wait", "head's weight", "reserved", "climbs/min"):
+    for heading in ("waiting", "oldest wait", "head's weight", "climbs/min", "reserved"):
         table.add_column(heading, justify="right")
     return table
 
@@ -127,8 +127,8 @@ def queue_cells(queue: QueueStatus, level: LevelStatus, *, first: bool) -> list[
         f"{level.waiting:,}",
         duration(level.oldest_wait_s),
         weight(level.head_log_weight),
+        f"{level.climbs_per_minute:,.0f}",
         f"{queue.reserved:,}" if first else "",
-        f"{queue.climbs_per_minute:,.0f}" if first else "",
     ]
 
 
@@ -139,10 +139,10 @@ def idle_cells(queue: QueueStatus) -> list[str]:
 
 
 def queues_table(queues: Iterable[QueueStatus]) -> Table:
-    """Waiting jobs per queue and level; empty levels are left out."""
+    """Waiting jobs per queue and level; levels where nothing is to be seen are left out."""
     table = queue_columns()
     for queue in queues:
-        levels = [each for each in queue.levels if each.waiting]
+        levels = [each for each in queue.levels if each.waiting or each.climbs_per_minute >= 0.5]
         for number, each in enumerate(levels):
             table.add_row(*queue_cells(queue, each, first=number == 0))
         if not levels:

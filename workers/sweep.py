@@ -4,9 +4,10 @@ import math
 import time
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import cast
+from typing import Any, cast
 
 import redis
+from redis.commands.core import Script
 
 from shared import keys
 from shared.aging import AgingPolicy
@@ -14,25 +15,43 @@ from shared.names import LEVELS, WORK_QUEUES
 from shared.settings import Settings
 from shared.stamp import redis_now
 
-MOVES_A_CALL = 100
-"""Bounds one call to a millisecond or two of Redis, during which it serves nobody else."""
+CALL_S = 0.001
+"""Redis's time for one call, during which it serves nobody else; what is begun is done."""
+
+MOVES_A_CALL = 500
+"""The most jobs that climb in one call, however quickly."""
+
+LOOKS_A_LEVEL = 320
+"""Jobs that came since the last sweep: retries and next steps among them go to their places."""
+
+SETTLING_CALLS = 30
+"""The most calls of a sweep that put jobs into their places before those that have climbed move."""
 
 RATE_OVER_S = 60.0
 """The rate of climbs is a mean that forgets exponentially, over so many seconds."""
 
-LOOKS_A_SWEEP = 320
-"""Jobs that came since the last one, of which retries and next steps are put into their places."""
 
-_LUA = (files("workers") / "sweep.lua").read_text()
+def _script(name: str) -> str:
+    """A command's Lua, after what both of them begin with."""
+    return "".join((files("workers") / f"sweep_{each}.lua").read_text() for each in ("order", name))
+
+
+_SETTLE, _CLIMB = _script("settle"), _script("climb")
 
 
 @dataclass(frozen=True)
 class Swept:
     """What one sweep of a queue did."""
 
-    moved: int
+    climbed: tuple[int, ...]
+    """Jobs that left each level for a more urgent one; levels 0 to 9."""
     calls: int
     longest_call_s: float
+
+    @property
+    def moved(self) -> int:
+        """Jobs that climbed, of all levels."""
+        return sum(self.climbed)
 
 
 def sweep_queues(client: redis.Redis, settings: Settings) -> None:
@@ -52,14 +71,18 @@ def _last_run_at(client: redis.Redis, queue: str) -> float:
 def _note(client: redis.Redis, queue: str, swept: Swept, now: float) -> None:
     """Keep the counts by which an operator, or an alert, sees that aging goes on."""
     key = keys.aging(queue)
-    last_run_at, old_rate = client.hmget(key, "last_run_at", "climbs_per_minute")
+    rates = [keys.climbs_field(level) for level in LEVELS]
+    last_run_at, *old = client.hmget(key, "last_run_at", *rates)
     passed_s = max(1e-3, now - float(last_run_at or now - 1))
     fresh = -math.expm1(-passed_s / RATE_OVER_S)
-    rate = (1 - fresh) * float(old_rate or 0) + fresh * 60 * swept.moved / passed_s
+    latest = {
+        field: (1 - fresh) * float(rate or 0) + fresh * 60 * climbed / passed_s
+        for field, rate, climbed in zip(rates, old, swept.climbed, strict=True)
+    }
+    latest |= {"last_run_at": now, "longest_call_s": swept.longest_call_s}
     pipe = client.pipeline()
     pipe.hincrby(key, "moved", swept.moved)
     pipe.hincrby(key, "calls", swept.calls)
-    latest = {"last_run_at": now, "climbs_per_minute": rate, "longest_call_s": swept.longest_call_s}
     pipe.hset(key, mapping={field: str(value) for field, value in latest.items()})
     pipe.execute()
 
@@ -76,20 +99,40 @@ def sweep(
         now: Unix time in seconds, of the clock that stamps the jobs.
         since: the time of the last sweep; jobs that came after it may be out of order.
     """
+    climbed = [0 for _ in LEVELS]
     if policy.k_per_s == 0:
-        return Swept(0, 0, 0.0)
-    script = client.register_script(_LUA)
-    lists = [keys.waiting_list(queue, level) for level in LEVELS]
-    starts = [repr(policy.head_start_s(level)) for level in LEVELS]
-    moved = calls = 0
-    longest_s = 0.0
-    more = 1
+        return Swept(tuple(climbed), 0, 0.0)
+    calls = _Calls(queue, policy, now)
+    settle, climb = client.register_script(_SETTLE), client.register_script(_CLIMB)
+    level, more = LEVELS[0], 0
+    for _ in range(SETTLING_CALLS):
+        level, climbs = calls.make(settle, repr(since), level, LOOKS_A_LEVEL)
+        more = more or climbs
+        if level > LEVELS[-1]:
+            break
+    else:
+        more = 1  # heads that were not reached may have climbed
     while more:
-        started = time.perf_counter()
+        more, *left = calls.make(climb, MOVES_A_CALL)
+        climbed = [before + now_left for before, now_left in zip(climbed, [0, *left], strict=True)]
+    return Swept(tuple(climbed), calls.count, calls.longest_s)
+
+
+class _Calls:
+    """The calls of one sweep of one queue."""
+
+    def __init__(self, queue: str, policy: AgingPolicy, now: float) -> None:
+        self._lists = [keys.waiting_list(queue, level) for level in LEVELS]
         # repr keeps every digit of a float; Unix times need sixteen.
-        looks = 0 if calls else LOOKS_A_SWEEP
-        args: list[str | int] = [repr(now), MOVES_A_CALL, repr(since), looks, *starts]
-        moved_now, more = cast("tuple[int, int]", script(keys=lists, args=args))
-        longest_s = max(longest_s, time.perf_counter() - started)
-        moved, calls = moved + moved_now, calls + 1
-    return Swept(moved, calls, longest_s)
+        starts = (repr(policy.head_start_s(level)) for level in LEVELS)
+        self._args = [repr(now), repr(CALL_S), *starts]
+        self.count = 0
+        self.longest_s = 0.0
+
+    def make(self, script: Script, *args: str | int) -> Any:
+        """Run a script over the queue's lists; what it returns."""
+        started = time.perf_counter()
+        answer = script(keys=self._lists, args=[*self._args, *args])
+        self.longest_s = max(self.longest_s, time.perf_counter() - started)
+        self.count += 1
+        return answer

@@ -3,6 +3,7 @@
 import statistics
 
 import pytest
+from celery import chain, group
 
 from producer.simulate import Setup, simulate
 from producer.simulate_jobs import Job
@@ -35,6 +36,18 @@ def test_a_saturated_worker_holds_what_it_runs_and_an_urgent_job_is_the_next_to_
     between = [s for s in starts if mine.enqueued_at < s.started_at < mine.started_at]
     assert len(between) <= WORKERS
     assert held <= WORKERS
+
+
+def test_each_part_of_a_chord_is_as_old_and_as_urgent_as_the_first_step():
+    """Its body is sent by the worker that ends the last of its header, by the result backend."""
+    with timed_stack("prefork", WORKERS, aging_k=0) as stack:
+        options = {"queue": "cv", "ignore_result": False}
+        part = stack.session.app.signature("cv.timed", (0.0,), immutable=True, options=options)
+        chain(part, group(part, part, part), part).apply_async(priority=3)
+        until(lambda: len(stack.starts()) == 5, 60, stack.starts)
+        starts = stack.starts()
+    assert {start.level for start in starts} == {3}
+    assert len({start.enqueued_at for start in starts}) == 1
 
 
 def _reserved(stack: TimedStack) -> int:

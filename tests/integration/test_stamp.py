@@ -76,7 +76,7 @@ def note(client, request):
 
 
 def test_a_retry_keeps_the_time_and_the_level_of_the_first(app, client):
-    @app.task(bind=True, name="cv.retried", max_retries=2)
+    @app.task(bind=True, shared=False, name="cv.retried", max_retries=2)
     def retried(self):
         note(client, self.request)
         if self.request.retries < 2:
@@ -88,7 +88,7 @@ def test_a_retry_keeps_the_time_and_the_level_of_the_first(app, client):
 
 
 def test_each_step_of_a_chain_keeps_the_time_of_the_first(app, client):
-    @app.task(bind=True, name="cv.step")
+    @app.task(bind=True, shared=False, name="cv.step")
     def step(self, *_):
         note(client, self.request)
 

@@ -9,6 +9,7 @@ from shared import keys
 from shared.aging import AgingPolicy
 from shared.celery_app import broker_url, make_app
 from shared.names import LEVELS
+from shared.queues import queue_status
 from shared.stamp import redis_now
 from workers import sweep as sweep_module
 from workers.sweep import sweep, sweep_queues
@@ -16,6 +17,12 @@ from workers.sweep import sweep, sweep_queues
 QUEUE = "cv"
 POLICY = AgingPolicy(0.05)  # a level every 20 s
 NOW = 1_700_000_000.0
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    """How far a call comes in its time is the machine's matter; what it does there is ours."""
+    monkeypatch.setattr(sweep_module, "CALL_S", 60.0)
 
 
 def message(name, level=5, waited_s=0.0, **headers):
@@ -170,6 +177,19 @@ def test_a_retry_behind_hundreds_of_newer_jobs_is_found_on_every_level(client):
         assert table(client)[level][:2] == [f"retry {level}", f"old {level}"]
 
 
+@pytest.mark.parametrize("call_s", [60.0, 0.0])
+def test_what_a_call_has_no_time_to_place_the_next_one_places(client, monkeypatch, call_s):
+    """Ten retries at the tail, or ten jobs that came back to the head, each with another place."""
+    monkeypatch.setattr(sweep_module, "CALL_S", call_s)
+    wait(client, 3, *(message(f"{n}", 3, 15 - n, redelivered=True) for n in (7, 2, 4, 9, 3, 1)))
+    wait(client, 3, *(message(f"{n}", 3, 15 - n) for n in (0, 5, 6, 8, 10)))
+    wait(client, 5, *(message(f"{n}", 5, 15 - n) for n in (0, 5, 6, 8, 10)))
+    wait(client, 5, *(message(f"{n}", 5, 15 - n, retries=1) for n in (7, 2, 4, 9, 3, 1)))
+    swept = run(client)
+    assert table(client) == {level: [f"{n}" for n in range(11)] for level in (3, 5)}
+    assert (swept.calls > 2) == (call_s == 0)
+
+
 def test_a_foreign_message_ages_from_when_it_is_first_seen(client):
     wait(client, 5, message("a", waited_s=None))
     run(client)
@@ -302,11 +322,30 @@ def test_a_call_is_bounded_and_the_sweep_goes_on_to_the_end(client):
     wait(client, 5, *(message(f"{n}", waited_s=30 + (jobs - n) / 1000) for n in range(jobs)))
     swept = run(client)
     assert swept.moved == jobs
-    assert swept.calls == 3  # the first also looks at what came
+    assert swept.calls == 4  # the first puts what came into its place
     assert table(client) == {4: [f"{n}" for n in range(jobs)]}
 
 
-def test_a_small_budget_ends_in_the_same_order(client, monkeypatch):
+def test_a_call_ends_when_its_time_is_up_and_moves_at_least_one_job(client, monkeypatch):
+    def fill():
+        client.flushall()
+        large = "QUJD" * 5000
+        wait(client, 5, *(message(f"{n}", waited_s=30 - n / 10) | {"body": large} for n in jobs))
+
+    jobs = range(50)
+    fill()
+    assert run(client).calls == 2
+    expected = table(client)
+    fill()
+    monkeypatch.setattr(sweep_module, "CALL_S", 0.0)
+    swept = run(client)
+    assert swept.moved == len(jobs)
+    assert swept.calls > len(jobs)
+    assert table(client) == expected == {4: [f"{n}" for n in jobs]}
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MOVES_A_CALL", 1), ("CALL_S", 0.0)])
+def test_a_small_budget_ends_in_the_same_order(client, monkeypatch, limit, value):
     def fill():
         client.flushall()
         for level in LEVELS:
@@ -316,7 +355,7 @@ def test_a_small_budget_ends_in_the_same_order(client, monkeypatch):
     run(client)
     expected = table(client)
     fill()
-    monkeypatch.setattr(sweep_module, "MOVES_A_CALL", 1)
+    monkeypatch.setattr(sweep_module, limit, value)
     run(client)
     assert table(client) == expected
 
@@ -339,6 +378,20 @@ def test_each_queue_is_swept_by_its_own_rate(client, settings):
     assert client.hget(keys.aging("cv"), "moved") == b"0"
 
 
+def test_climbs_are_counted_by_the_level_that_jobs_leave(client, settings):
+    """A mean over the last minute that starts from nothing: after a second, 1/60 of the rate."""
+    now = redis_now(client)
+    for level, jobs in {9: 3, 5: 2, 1: 1, 0: 4}.items():
+        for n in range(jobs):
+            aged = message("a", level) | {"headers": {"id": f"{n}", "enqueued_at": now - 25}}
+            client.lpush(keys.waiting_list("cv", level), json.dumps(aged))
+    sweep_queues(client, settings)
+    [cv] = [each for each in queue_status(client, settings, now) if each.queue == "cv"]
+    climbs = [level.climbs_per_minute for level in cv.levels]
+    assert climbs == pytest.approx([0, 1, 0, 0, 0, 2, 0, 0, 0, 3], rel=0.02)
+    assert cv.climbs_per_minute == pytest.approx(6, rel=0.02)
+
+
 def plain_app(settings):
     """A Celery app that knows nothing of ours but the lists."""
     app = Celery(broker=broker_url(settings.redis_url.get_secret_value()), set_as_current=False)
@@ -349,13 +402,14 @@ def plain_app(settings):
 
 @pytest.mark.parametrize("make", [make_app, plain_app])
 def test_kombu_writes_to_these_lists_and_the_sweep_reads_what_it_writes(client, settings, make):
+    before = redis_now(client)
     with make(settings) as app:
         for level in LEVELS:
             app.send_task("cv.hsv", args=['"enqueued_at": 5'], priority=level, task_id=f"{level}")
     assert table(client) == {level: [f"{level}"] for level in LEVELS}
     now = redis_now(client)
     sweep(client, QUEUE, POLICY, now)
-    sweep(client, QUEUE, POLICY, now + 19.9)
+    sweep(client, QUEUE, POLICY, before + 19.9)
     assert table(client) == {level: [f"{level}"] for level in LEVELS}
     sweep(client, QUEUE, POLICY, now + 20.1)
     assert table(client) == {0: ["0", "1"]} | {level: [f"{level + 1}"] for level in range(1, 9)}

@@ -1,0 +1,175 @@
+-- What both commands of a sweep begin with: messages read, their order, their places.
+--
+-- KEYS[1..10]  the queue's lists, levels 0 to 9; the right end is the head, served first
+-- ARGV[1]      now, Unix time in seconds
+-- ARGV[2]      seconds of Redis that a call may take; what it has begun is done
+-- ARGV[3..12]  each level's head start in seconds: level / k
+--
+-- Each list is kept in the order of virtual time (enqueued_at + head start), so where its head has
+-- not climbed, nothing behind it has. Idempotent; two sweeps at once do no harm.
+
+local call = redis.call
+local find, match = string.find, string.match
+
+local now = tonumber(ARGV[1])
+local head_start = {}
+for level = 0, 9 do
+  head_start[level] = tonumber(ARGV[3 + level])
+end
+
+-- Seconds by which the clocks of senders may differ from Redis's.
+local SKEW = 1
+-- How far from the head, and from the tail, a job is put in its exact place.
+local NEAR_HEAD = 64
+local NEAR_TAIL = 1024
+-- Bytes of messages after which the clock is read; what any message counts for at least.
+local UNTIMED = 16384
+local ANY_MESSAGE = 512
+
+-- TIME stands still in the scripts of newer servers, which have os.clock in its stead.
+local os_of_server = rawget(_G, 'os')
+local function clock()
+  if os_of_server then
+    return os_of_server.clock()
+  end
+  local time = call('TIME')
+  return time[1] + time[2] / 1e6
+end
+local deadline = clock() + tonumber(ARGV[2])
+
+-- Whether the call may go on after a message of so many bytes. They are what it costs: since
+-- Redis 7.0 each string that Lua sees is hashed as a whole, at a nanosecond a byte.
+local untimed, in_time = 0, true
+local function has_time(bytes)
+  untimed = untimed + ANY_MESSAGE + bytes
+  if in_time and untimed > UNTIMED then
+    untimed, in_time = 0, clock() < deadline
+  end
+  return in_time
+end
+
+-- Fields are found by their names, as decoding a whole message would cost more than moving it. The
+-- body is base64, and a quote within a JSON string is escaped: neither can be taken for a field.
+local ENQUEUED_AT = '"enqueued_at"%s*:%s*([%d.eE+-]+)'
+local PRIORITY = '.*"priority"%s*:%s*"?(%d+)'
+local PROPERTIES_MAX = 512
+
+-- The level that the producer gave; without one it is 0, as kombu has it.
+local function given_level(message)
+  local level = match(message, PRIORITY, -PROPERTIES_MAX) or match(message, PRIORITY) or 0
+  return math.min(tonumber(level), 9)
+end
+
+-- The virtual time of a message; nil where it has no time, or one that is yet to come.
+local function virtual_time(message)
+  local field = find(message, '"enqueued_at"', 1, true)
+  local at = field and tonumber(match(message, ENQUEUED_AT, field))
+  if not at or at > now + SKEW then
+    return nil
+  end
+  return at + head_start[given_level(message)]
+end
+
+local function has(message, field, pattern)
+  local start = find(message, field, 1, true)
+  return start and match(message, field .. pattern, start)
+end
+
+local function came_back(message)
+  return has(message, '"redelivered"', '%s*:%s*true') or has(message, '"retries"', '%s*:%s*[1-9]')
+end
+
+-- Whether a message keeps the time of an earlier one: a retry, and what a job has sent.
+local function inherits(message)
+  return has(message, '"parent_id"', '%s*:%s*"') or came_back(message)
+end
+
+-- Give a message a time: a foreign client's has none, one from a clock that is wrong a false one.
+local function stamp(list, index, message, at)
+  local field = string.format('"enqueued_at": %.17g', at)
+  local fixed, done = string.gsub(message, ENQUEUED_AT, field, 1)
+  if done == 0 then
+    fixed, done = string.gsub(message, '"headers"%s*:%s*{%s*}', '"headers": {' .. field .. '}', 1)
+  end
+  if done == 0 then
+    fixed, done = string.gsub(message, '"headers"%s*:%s*{', '"headers": {' .. field .. ', ', 1)
+  end
+  if done == 1 then
+    call('LSET', list, index, fixed)
+  end
+end
+
+-- The index from the tail of the first job that is not after virtual time v; nil: too far from it.
+local function search_tail(list, v)
+  local function is_before(index)
+    local message = call('LINDEX', list, index)
+    if not message then
+      return true
+    end
+    has_time(#message)
+    local other = virtual_time(message)
+    return other and other <= v
+  end
+  local after, before = -1, 0
+  while not is_before(before) do
+    if before >= NEAR_TAIL then
+      return nil
+    end
+    after, before = before, before * 2 + 1
+  end
+  while before - after > 1 do
+    local middle = math.floor((after + before) / 2)
+    if is_before(middle) then
+      before = middle
+    else
+      after = middle
+    end
+  end
+  return before
+end
+
+-- Put a message before the first job that is behind it, counted from the head.
+local function insert_near_head(list, message, v)
+  local ahead = {}
+  local behind
+  while #ahead < NEAR_HEAD and not behind do
+    local head = call('RPOP', list)
+    local other = head and virtual_time(head)
+    if not head then
+      break
+    elseif other and other > v then
+      behind = head
+    else
+      ahead[#ahead + 1] = head
+    end
+  end
+  if behind then
+    call('RPUSH', list, behind)
+  end
+  call('RPUSH', list, message)
+  for i = #ahead, 1, -1 do
+    call('RPUSH', list, ahead[i])
+  end
+end
+
+-- Put a message that is in no list into its place: behind all that are not after it. Where that is
+-- far from both ends, what has waited before goes near the head, and what only climbs to the tail.
+local function place(list, message, v)
+  local head = call('LINDEX', list, -1)
+  local first = head and virtual_time(head)
+  if first and first > v then
+    call('RPUSH', list, message)
+    return
+  end
+  local index = search_tail(list, v)
+  if not index and inherits(message) then
+    insert_near_head(list, message, v)
+    return
+  end
+  local pivot = index and index > 0 and call('LINDEX', list, index)
+  if pivot then
+    call('LINSERT', list, 'BEFORE', pivot, message)
+  else
+    call('LPUSH', list, message)
+  end
+end
