@@ -1,7 +1,6 @@
 """The command `agewell`."""
 
 import contextlib
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ from producer.infer_workers import gpus_from
 from producer.models_cli import models_app
 from producer.session import Session, open_session
 from producer.simulate_cli import simulate
+from producer.top import follow
 from producer.top import run as run_top
 from producer.up import run_stack
 from shared.errors import ParameterError
@@ -53,22 +53,36 @@ def up(
         str | None,
         typer.Option(metavar="WHICH", help="An infer worker for each: all, a number, or 0,2."),
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document for each thing that happens.")
+    ] = False,
 ) -> None:
     """Run the whole stack here, in the foreground: Redis, workers, beat, Flower.
 
     Ctrl-C lets running jobs end, and stops all; a second one does not wait.
+
+    Example: AGEWELL_CONCURRENCY=4 agewell up
     """
+
+    def report(part: str, what: str) -> None:
+        if as_json:
+            show.json_line({"part": part, "what": what})
+        else:
+            show.status(part, what)
+
+    def say_ready(running: Running) -> None:
+        report("agewell", f"all ready; Flower at {running.flower_url}; Ctrl-C stops")
+
     with exit_codes():
-        run_stack(Settings.load(), show.status, _say_ready, gpus_from(gpus))
-
-
-def _say_ready(running: Running) -> None:
-    show.status("agewell", f"all ready; Flower at {running.flower_url}; Ctrl-C stops")
+        run_stack(Settings.load(), report, say_ready, gpus_from(gpus))
 
 
 @app.command()
 def status(ids: JobIds, as_json: Json = False) -> None:
-    """Show where jobs stand. Exits with 1 if one is unknown or has failed."""
+    """Show where jobs stand. Exits with 1 if one is unknown or has failed.
+
+    Example: agewell status f0918630-e7c0-4e93-8316-00b9d3a3c76e --json | jq .state
+    """
     with exit_codes():
         ledger = open_session().ledger
         found = {job_id: ledger.get(job_id) for job_id in ids}
@@ -91,7 +105,10 @@ def result(
     out: Annotated[Path, typer.Option("--out", "-o", help="A file; for several images, a folder.")],
     as_json: Json = False,
 ) -> None:
-    """Write what a job made."""
+    """Write what a job made.
+
+    Example: agewell result f0918630-e7c0-4e93-8316-00b9d3a3c76e --out results/
+    """
     with exit_codes():
         session = open_session()
         outcome = Collector(session.app, session.client, session.settings).get(job_id)
@@ -129,16 +146,24 @@ def _explain_missing(session: Session, job_id: str) -> None:
 
 
 @app.command()
-def cancel(ids: JobIds) -> None:
-    """Cancel jobs: a waiting one will not run, a running one ends at its next step."""
+def cancel(ids: JobIds, as_json: Json = False) -> None:
+    """Cancel jobs: a waiting one will not run, a running one ends at its next step.
+
+    Example: agewell enqueue hsv photos/ --json | jq -r .id | xargs agewell cancel
+    """
     with exit_codes():
         session = open_session()
         befores = [(job_id, cancel_job(session, job_id)) for job_id in ids]
         for job_id, before in befores:
+            if as_json:
+                state = None if before is None else before.state.value
+                show.json_line({"id": job_id, "state_before": state})
             if before is None:
                 _say_unknown(job_id)
             elif before.state.ended:
                 show.error(f"job {job_id} has ended already: {before.state.value}")
+            elif as_json:
+                continue
             elif before.state is State.RUNNING:
                 show.out.print(f"{job_id} runs; it ends at its next step")
             else:
@@ -149,13 +174,15 @@ def cancel(ids: JobIds) -> None:
 
 @app.command()
 def queues(as_json: Json = False) -> None:
-    """Show what waits: per queue and level, the oldest wait, and what workers hold."""
+    """Show what waits: per queue and level, the oldest wait, and what workers hold.
+
+    Example: agewell queues --json | jq '.queue, ([.levels[].waiting] | add)'
+    """
     with exit_codes():
         session = open_session()
         found = queue_status(session.client, session.settings, session.now())
         if as_json:
-            for queue in found:
-                show.json_line(asdict(queue))
+            show.queue_lines(found)
         else:
             show.out.print(show.queues_table(found))
 
@@ -165,10 +192,16 @@ def top(
     interval: Annotated[
         float, typer.Option(min=0.2, max=60, help="Seconds between looks at the queues.")
     ] = 1.0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="At each look, one JSON document a queue.")
+    ] = False,
 ) -> None:
-    """Show the queues live: what waits, how long, how fast jobs start; Ctrl-C leaves."""
+    """Show the queues live: what waits, how long, how fast jobs start; Ctrl-C leaves.
+
+    Example: agewell top --interval 0.5
+    """
     with exit_codes(), contextlib.suppress(KeyboardInterrupt):
-        run_top(open_session(), interval)
+        (follow if as_json else run_top)(open_session(), interval)
 
 
 def _say_unknown(job_id: str) -> None:

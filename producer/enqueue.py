@@ -23,14 +23,17 @@ from shared.messages import (
     PoissonBlendItem,
     PoissonBlendJob,
 )
-from shared.names import level_from
+from shared.names import LEVEL_OF_NAME, level_from
 
 enqueue_app = typer.Typer(name="enqueue", help="Send images to the queue.", no_args_is_help=True)
 
 Priority = Annotated[
     str,
     typer.Option(
-        "--priority", "-p", help="urgent, high, normal, low, bulk, or 0 (most urgent) to 9."
+        "--priority",
+        "-p",
+        help="urgent, high, normal, low, bulk, or 0 (most urgent) to 9.",
+        autocompletion=lambda: list(LEVEL_OF_NAME),
     ),
 ]
 ImagesPerJob = Annotated[

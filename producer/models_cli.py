@@ -27,7 +27,10 @@ LONG_S = 600.0
 
 @models_app.command(name="list")
 def list_models(as_json: Json = False) -> None:
-    """List the models and versions that the infer workers find, and which are loaded and active."""
+    """List the models and versions that the infer workers find, and which are loaded and active.
+
+    Example: agewell models list --json
+    """
     with exit_codes():
         found = Models(open_session()).versions()
         if as_json:
@@ -73,7 +76,10 @@ def _on(count: int, workers: int) -> str:
 def load(
     name: Name, version: Version = None, as_json: Json = False, timeout: Timeout = LONG_S
 ) -> None:
-    """Load a version on every worker, and warm it up, without switching to it."""
+    """Load a version on every worker, and warm it up, without switching to it.
+
+    Example: agewell models load digits 2
+    """
     with exit_codes():
         command = Command(action="load", name=name, version=version)
         _report("loaded", name, Models(open_session()).call(command, timeout), as_json)
@@ -86,6 +92,8 @@ def unload(
     """Drop a version from every worker's memory, by default all of a name's.
 
     Jobs that use it end first; a later job loads it again.
+
+    Example: agewell models unload digits 1
     """
     with exit_codes():
         command = Command(action="unload", name=name, version=version)
@@ -102,6 +110,8 @@ def activate(
     """Switch a model to a version on every worker; if one refuses it, the old one goes on.
 
     Jobs under way end on the version that they began with.
+
+    Example: agewell models activate digits 2
     """
     with exit_codes():
         replies = Models(open_session()).activate(name, version, timeout)
@@ -110,7 +120,10 @@ def activate(
 
 @models_app.command()
 def info(name: Name, version: Version = None, as_json: Json = False) -> None:
-    """Show what a version is, the parameters it takes, and its tap points."""
+    """Show what a version is, the parameters it takes, and its tap points.
+
+    Example: agewell models info colorizer
+    """
     with exit_codes():
         command = Command(action="info", name=name, version=version)
         reply = Models(open_session()).ask_one(command, LONG_S)

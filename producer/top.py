@@ -46,6 +46,13 @@ def run(session: Session, interval_s: float) -> None:
             time.sleep(interval_s)
 
 
+def follow(session: Session, interval_s: float) -> None:
+    """Look and print JSON until interrupted."""
+    while True:
+        show.queue_lines(queue_status(session.client, session.settings, session.now()))
+        time.sleep(interval_s)
+
+
 def screen(queues: list[QueueStatus], history: History) -> Group:
     """Everything that one look shows."""
     return Group(

@@ -1,0 +1,86 @@
+"""What every command owes its user: an example, --json, a guess at what a typo meant."""
+
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from producer.cli import app
+
+ROOT: Any = typer.main.get_command(app)
+
+
+def leaves(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from leaves(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+COMMANDS = dict(leaves(ROOT))
+IDS = [" ".join(path) for path in COMMANDS]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=IDS)
+def test_every_command_has_an_example_that_it_takes(path: tuple[str, ...]):
+    _, _, example = COMMANDS[path].help.partition("Example: ")
+    words = shlex.split(" ".join(example.split()))
+    start = words.index("agewell") if words[0] != "agewell" else 0
+    arguments = [*words[start + 1 :], "|"]
+    arguments = arguments[: arguments.index("|")]
+    command = ROOT
+    while hasattr(command, "commands"):
+        command, arguments = command.commands[arguments[0]], arguments[1:]
+    command.make_context("agewell", list(arguments))  # parses, and runs nothing
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=IDS)
+def test_every_command_speaks_json(path: tuple[str, ...]):
+    assert any("--json" in option.opts for option in COMMANDS[path].params)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["enqeue"], "'enqueue'"),
+        (["enqueue", "hvs"], "'hsv'"),
+        (["queus"], "'queues'"),
+        (["queues", "--jsn"], "--json"),
+        (["dokter"], "'doctor'"),
+    ],
+)
+def test_a_typo_is_answered_with_a_guess(typed: list[str], meant: str):
+    done = CliRunner().invoke(app, typed)
+    assert done.exit_code == 2
+    assert meant in done.output
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_are_told_how_to_complete(shell: str):
+    environment = {"_AGEWELL_COMPLETE": f"source_{shell}"}
+    done = CliRunner().invoke(app, [], env=environment, prog_name="agewell")
+    assert "agewell" in done.output
+    assert "_AGEWELL_COMPLETE=complete_" + shell in done.output
+
+
+@pytest.mark.parametrize(
+    ("line", "offers"),
+    [
+        ("agewell enq", "enqueue"),
+        ("agewell enqueue p", "poisson"),
+        ("agewell queues --j", "--json"),
+        ("agewell enqueue hsv --priority bu", "bulk"),
+    ],
+)
+def test_what_is_half_typed_is_completed(line: str, offers: str):
+    environment = {
+        "_AGEWELL_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(line.split()) - 1),
+    }
+    done = CliRunner().invoke(app, [], env=environment, prog_name="agewell")
+    assert offers in done.output.split()
