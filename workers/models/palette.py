@@ -1,0 +1,79 @@
+"""Palettes: the few colours of a photo, and CIE Lab between OpenCV's pictures and a network."""
+
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+COLOURS = 8
+_SAMPLE = 20_000
+"""Pixels of a photo that its palette is made from."""
+_SEED = 1
+_LAB_SCALE = np.array([100, 128, 128], np.float32)
+
+Floats = NDArray[np.float32]
+Image = NDArray[np.uint8]
+
+
+def to_lab(image: Image) -> Floats:
+    """(H, W, 3) uint8 BGR -> (H, W, 3) float32 CIE Lab (D65): L in [0, 100], a, b about ±128."""
+    return cast(Floats, cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_BGR2LAB))
+
+
+def to_bgr(lab: Floats) -> Image:
+    """(H, W, 3) float32 CIE Lab -> (H, W, 3) uint8 BGR, rounded; what no screen shows: clipped."""
+    bgr = cv2.cvtColor(lab, cv2.COLOR_LAB2BGR)
+    return np.rint(np.clip(bgr, 0, 1) * 255).astype(np.uint8)
+
+
+def extract(
+    lab: Floats, colours: int = COLOURS, sample: int = _SAMPLE, seed: int = _SEED
+) -> Floats:
+    """Find a photo's colours: k-means of its pixels in CIE Lab.
+
+    Args:
+        lab: (..., 3) float32 CIE Lab.
+        colours: how many; fewer come back where the photo has fewer.
+        sample: look at no more than so many pixels, drawn at random.
+        seed: of the draw and of k-means: the same photo has the same palette.
+
+    Returns:
+        (N, 4) float32, the largest share first: L / 100, a / 128, b / 128, share in (0, 1].
+    """
+    pixels = np.ascontiguousarray(lab.reshape(-1, 3), np.float32)
+    if len(pixels) > sample:
+        pixels = pixels[np.random.default_rng(seed).choice(len(pixels), sample, replace=False)]
+    colours = min(colours, len(pixels))
+    cv2.setRNGSeed(seed)
+    stop = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 30, 0.1)
+    labels = np.zeros((len(pixels), 1), np.int32)
+    _, labels, centres = cv2.kmeans(  # type: ignore[assignment]
+        pixels, colours, labels, stop, 1, cv2.KMEANS_PP_CENTERS
+    )
+    shares = np.bincount(labels.ravel(), minlength=colours) / len(pixels)
+    order = np.argsort(-shares, kind="stable")
+    order = order[shares[order] > 0]
+    palette = np.concatenate([centres / _LAB_SCALE, shares[:, None]], axis=1)
+    return palette[order].astype(np.float32)
+
+
+def from_rgb(colours: NDArray[np.uint8]) -> Floats:
+    """Make a palette of named colours, all with the same share.
+
+    Args:
+        colours: (N, 3) uint8 sRGB; N may be 0.
+
+    Returns:
+        (N, 4) float32, as `extract` returns it.
+    """
+    if len(colours) == 0:
+        return np.zeros((0, 4), np.float32)
+    lab = to_lab(np.ascontiguousarray(colours[None, :, ::-1]))[0]  # (N, 3)
+    shares = np.full((len(lab), 1), 1 / len(lab), np.float32)
+    return np.concatenate([lab / _LAB_SCALE, shares], axis=1).astype(np.float32)
+
+
+def to_rgb(palette: Floats) -> NDArray[np.uint8]:
+    """(N, 4) -> (N, 3) uint8 sRGB: the colours to show a palette by."""
+    return np.ascontiguousarray(to_bgr(palette[None, :, :3] * _LAB_SCALE)[0, :, ::-1])

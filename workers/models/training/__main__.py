@@ -1,0 +1,69 @@
+"""`python -m workers.models.training colorizer|digits`: what `agewell models train` starts."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import torch
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train as the options say; 2 where they, or the photos, are no good."""
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    cv2.setNumThreads(1)
+    try:
+        return int(options.train(options))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="agewell models train", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    colorizer = commands.add_parser("colorizer", help="on a directory of photographs")
+    colorizer.add_argument("--images", type=Path, required=True, help="photographs to learn from")
+    colorizer.add_argument("--held-out", type=Path, help="photographs to measure on")
+    colorizer.add_argument("--steps", type=int, default=9_000)
+    colorizer.add_argument("--every", type=int, default=500, help="steps between two checkpoints")
+    colorizer.set_defaults(train=_colorizer)
+    digits = commands.add_parser("digits", help="on the digits that come with scikit-learn")
+    digits.add_argument("--epochs", type=int, default=40)
+    digits.set_defaults(train=_digits)
+    for command in (colorizer, digits):
+        command.add_argument("--out", type=Path, required=True, help="the version's directory")
+        command.add_argument("--threads", type=int, default=torch.get_num_threads())
+    return parser
+
+
+def _colorizer(options: argparse.Namespace) -> int:
+    from workers.models.training import release
+    from workers.models.training.colorizer import Recipe, Training
+    from workers.models.training.views import read_photos
+
+    photos = read_photos(options.images)
+    held_out = read_photos(options.held_out) if options.held_out else []
+    training = Training(photos, options.out, Recipe(steps=options.steps), held_out)
+    training.run(options.every)
+    figures = training.finish()
+    release.write_spec(options.out, release.colorizer(figures["constant_palette"]))
+    print(json.dumps(figures, indent=2))  # noqa: T201
+    return 0
+
+
+def _digits(options: argparse.Namespace) -> int:
+    from workers.models.training import release
+    from workers.models.training.digits import run
+
+    figures = run(options.out, options.epochs)
+    release.write_spec(options.out, release.digits())
+    print(json.dumps(figures, indent=2))  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""From a training to a version that a worker can load: model.yaml, and a check of its weights."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from workers.models.spec import FILE_NAME
+
+WEIGHTS = "weights.safetensors"
+
+
+def write_spec(directory: Path, document: dict[str, Any]) -> None:
+    """Write model.yaml for weights that lie in the directory `.../name/version`."""
+    digest = hashlib.sha256((directory / WEIGHTS).read_bytes()).hexdigest()
+    whole = {
+        "name": directory.resolve().parent.name,
+        "version": directory.resolve().name,
+        **document,
+        "weights": WEIGHTS,
+        "sha256": digest,
+    }
+    text = yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=96)
+    (directory / FILE_NAME).write_text(text)
+
+
+def colorizer(palette: list[str]) -> dict[str, Any]:
+    """What model.yaml says of a colorizer whose jobs, unless they name one, get that palette."""
+    return {
+        "description": "Colours photos: luminance and a palette in, colours out",
+        "task": "image",
+        "kind": "torch",
+        "entry": "workers.models.nets.colorizer:Colorizer",
+        "model_class": "workers.models.colorizer:ColorModel",
+        "options": {"palette": palette},
+        "input": {"multiple": 32, "max_side": 256, "warmup_side": 256, "colours": "gray"},
+        "max_batch_size": 8,
+    }
+
+
+def digits() -> dict[str, Any]:
+    """What model.yaml says of the digits' network."""
+    return {
+        "description": "Handwritten digits, light on dark",
+        "task": "classification",
+        "kind": "torch",
+        "entry": "workers.models.nets.digits_cnn:DigitsCnn",
+        "labels": [str(digit) for digit in range(10)],
+        "input": {"height": 8, "width": 8, "colours": "gray"},
+        "max_batch_size": 64,
+    }
