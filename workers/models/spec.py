@@ -70,6 +70,11 @@ class ModelSpec(_Document):
         pattern=r"^[^/\\]+$",
         description="a file beside model.yaml: .safetensors, .pt2 or .onnx",
     )
+    onnx: str | None = Field(
+        default=None,
+        pattern=r"^[^/\\]+\.onnx$",
+        description="of kind torch: the same network as a graph beside, for where it is faster",
+    )
     sha256: str | None = Field(
         default=None, pattern=r"^[0-9a-f]{64}$", description="of the weights; checked when loading"
     )

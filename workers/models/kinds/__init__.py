@@ -12,6 +12,10 @@ def open_network(spec: ModelSpec, directory: Path) -> Network:
     Each kind's libraries are imported with it alone: they are large, and may not be installed.
     """
     match spec.kind:
+        case "torch" if spec.onnx is not None:
+            from workers.models.kinds.faster import Faster
+
+            return Faster(spec, directory)
         case "torch":
             from workers.models.kinds.torch_module import TorchModule
 

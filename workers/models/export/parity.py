@@ -1,0 +1,155 @@
+"""Whether an exported network gives what the original gives, and which of them is faster."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from workers.images import Image
+from workers.models.base import Array, Arrays, Model
+from workers.models.kinds.network import Network
+from workers.models.spec import InputSpec
+
+MAX_ABS = 1e-4
+"""In float32, between two outputs."""
+MAX_LEVELS = 1
+"""Of 255, between two pictures."""
+INT8_SHARE = 0.1
+"""Of the largest output: what 8-bit weights may change."""
+BATCHES = (1, 2, 8)
+_SIDES = ((96, 128), (160, 96), (256, 256))
+"""Of pictures whose size is open: height and width, in pixels."""
+_TOKENS = (8, 3, 1)
+_PASSES = 5
+_TOKENS_DIMS = 2
+
+
+@dataclass(frozen=True)
+class Case:
+    """Both networks on one batch."""
+
+    batch: int
+    height: int
+    width: int
+    real: bool
+    max_abs: float
+    largest: float  # absolute output of the original
+    max_levels: int | None  # between final pictures; None: the model makes none
+
+    def allowed(self, int8: bool) -> float:
+        """The bound on max_abs."""
+        return INT8_SHARE * self.largest if int8 else MAX_ABS
+
+    def holds(self, int8: bool) -> bool:
+        """Whether the two agree."""
+        levels_hold = int8 or self.max_levels is None or self.max_levels <= MAX_LEVELS
+        return self.max_abs <= self.allowed(int8) and levels_hold
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Milliseconds of one pass."""
+
+    batch: int
+    torch_ms: float
+    onnx_ms: float
+
+
+def compare(model: Model, original: Network, other: Network, photos: Sequence[Image]) -> list[Case]:
+    """Run both on noise, and on photos where there are any: several batches, sizes and contexts.
+
+    Args:
+        model: whose preprocessing and postprocessing they share.
+        original: the network that `other` was exported from.
+        other: what to judge.
+        photos: (H, W, 3) uint8 BGR.
+    """
+    cases = []
+    rng = np.random.default_rng(0)
+    for size, tokens in zip(_sizes(model.spec.input), _TOKENS, strict=False):
+        for count in BATCHES:
+            noise = [rng.integers(0, 256, (*size, 3), np.uint8) for _ in range(count)]
+            cases.append(_case(model, original, other, noise, tokens, real=False))
+    real = [_case(model, original, other, [photo], _TOKENS[0], real=True) for photo in photos]
+    return cases + real
+
+
+def _sizes(spec: InputSpec) -> Sequence[tuple[int, int]]:
+    return _SIDES if spec.size is None else (spec.size,)
+
+
+def _case(
+    model: Model,
+    original: Network,
+    other: Network,
+    images: Sequence[Image],
+    tokens: int,
+    real: bool,
+) -> Case:
+    batch = stacked(model, images, tokens)
+    expected, found = original.forward(batch), other.forward(batch)
+    apart = [float(np.abs(a - b).max(initial=0)) for a, b in _pairs(expected, found)]
+    levels = [_levels(model, image, expected, found, index) for index, image in enumerate(images)]
+    return Case(
+        batch=len(images),
+        height=images[0].shape[0],
+        width=images[0].shape[1],
+        real=real,
+        max_abs=max(apart),
+        largest=max(float(np.abs(a).max(initial=0)) for a in expected.values()),
+        max_levels=None if None in levels else max(each for each in levels if each is not None),
+    )
+
+
+def stacked(model: Model, images: Sequence[Image], tokens: int) -> dict[str, Array]:
+    """A batch of images as the model prepares them, its contexts of so many tokens."""
+    items = [model.preprocess(image, {}) for image in images]
+    return {
+        name: np.stack([_with_tokens(item[name], tokens) for item in items]) for name in items[0]
+    }
+
+
+def _with_tokens(array: Array, tokens: int) -> Array:
+    if array.ndim != _TOKENS_DIMS or len(array) == 0:
+        return array
+    return array[np.arange(tokens) % len(array)]
+
+
+def _pairs(expected: Arrays, found: Arrays) -> Iterator[tuple[Array, Array]]:
+    """The outputs of both, in order: an exported graph may name them otherwise."""
+    if len(expected) != len(found):
+        raise ValueError(f"{len(found)} outputs, the original has {len(expected)}")
+    for a, b in zip(expected.values(), found.values(), strict=True):
+        if a.shape != b.shape:
+            raise ValueError(f"an output is of shape {b.shape}, the original's of {a.shape}")
+        yield a.astype(np.float64), b.astype(np.float64)
+
+
+def _levels(model: Model, image: Image, expected: Arrays, found: Arrays, index: int) -> int | None:
+    pictures = [
+        model.postprocess({name: array[index] for name, array in outputs.items()}, image, {}).image
+        for outputs in (expected, found)
+    ]
+    if pictures[0] is None or pictures[1] is None:
+        return None
+    return int(np.abs(pictures[0].astype(np.int16) - pictures[1]).max(initial=0))
+
+
+def speeds(model: Model, original: Network, other: Network) -> list[Speed]:
+    """Time both on what the model is warmed up with, turn by turn; the fastest pass of each."""
+    found = []
+    item = model.example()
+    for count in (1, 8):
+        batch: Mapping[str, Array] = {
+            name: np.stack([array] * count) for name, array in item.items()
+        }
+        times: dict[Network, list[float]] = {original: [], other: []}
+        for _ in range(_PASSES + 1):
+            for network, seconds in times.items():
+                begun = time.perf_counter()
+                network.forward(batch)
+                seconds.append(time.perf_counter() - begun)
+        fastest = [1e3 * min(seconds[1:]) for seconds in times.values()]
+        found.append(Speed(count, round(fastest[0], 2), round(fastest[1], 2)))
+    return found
