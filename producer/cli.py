@@ -15,6 +15,7 @@ from producer.enqueue_infer import infer
 from producer.exits import ExitCode, exit_codes
 from producer.infer_workers import gpus_from
 from producer.models_cli import models_app
+from producer.models_make import export, train_app
 from producer.session import Session, open_session
 from producer.simulate_cli import simulate
 from producer.top import follow
@@ -35,6 +36,8 @@ app = typer.Typer(
 )
 enqueue_app.command()(infer)
 app.add_typer(enqueue_app, name="enqueue")
+models_app.add_typer(train_app, name="train")
+models_app.command()(export)
 app.add_typer(models_app, name="models")
 app.command()(simulate)
 app.command()(doctor)

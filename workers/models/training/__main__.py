@@ -17,9 +17,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cv2.setNumThreads(1)
     try:
         return int(options.train(options))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+    except (ValueError, ModuleNotFoundError) as error:
+        hint = "" if isinstance(error, ValueError) else ": pip install 'agewell[train]'"
+        print(f"error: {error}{hint}", file=sys.stderr)  # noqa: T201
         return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)  # noqa: T201
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -28,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     colorizer = commands.add_parser("colorizer", help="on a directory of photographs")
     colorizer.add_argument("--images", type=Path, required=True, help="photographs to learn from")
     colorizer.add_argument("--held-out", type=Path, help="photographs to measure on")
-    colorizer.add_argument("--steps", type=int, default=9_000)
+    colorizer.add_argument("--steps", type=int, default=4_500)
     colorizer.add_argument("--every", type=int, default=500, help="steps between two checkpoints")
     colorizer.set_defaults(train=_colorizer)
     digits = commands.add_parser("digits", help="on the digits that come with scikit-learn")

@@ -26,7 +26,7 @@ class TrainingState:
     def start(cls, net: nn.Module, learning_rate: float) -> "TrainingState":
         """Begin with a network's weights as they are."""
         optimizer = torch.optim.AdamW(
-            net.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=1e-2
+            net.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=5e-2
         )
         mean = {name: value.detach().clone() for name, value in net.state_dict().items()}
         return cls(net, optimizer, mean)

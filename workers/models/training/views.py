@@ -86,14 +86,10 @@ def draw(
 
 def _view(photos: Sequence[Image], height: int, width: int, rng: np.random.Generator) -> Floats:
     """(height, width, 3) float32 CIE Lab."""
-    photo = photos[int(rng.integers(len(photos)))]
-    crop = _crop(photo, width / height, rng)
-    view = cast(Image, cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA))
-    if rng.random() < 0.5:
-        view = view[:, ::-1]
-    if rng.random() < 0.7:  # other dyes: what was light may be dark, and of another colour
-        view = _redyed(view, rng)
-    lab = palettes.to_lab(np.ascontiguousarray(view))
+    view = _part(photos, height, width, rng)
+    if rng.random() < 0.4:  # a busier scene than any single photo is
+        view = _joined(view, _part(photos, height, width, rng), rng)
+    lab = palettes.to_lab(view)
     if rng.random() < 0.5:  # another exposure
         lab[..., 0] = 100 * (lab[..., 0] / 100) ** np.exp(rng.normal(0, 0.3))
     if rng.random() < 0.5:  # another film
@@ -103,6 +99,25 @@ def _view(photos: Sequence[Image], height: int, width: int, rng: np.random.Gener
         cos, sin = np.cos(turn), np.sin(turn)
         lab[..., 1:] = lab[..., 1:] @ np.array([[cos, sin], [-sin, cos]], np.float32)
     return lab
+
+
+def _part(photos: Sequence[Image], height: int, width: int, rng: np.random.Generator) -> Image:
+    """A crop of one photo, flipped, its colours mixed: (height, width, 3) uint8 BGR."""
+    crop = _crop(photos[int(rng.integers(len(photos)))], width / height, rng)
+    part = cast(Image, cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA))
+    if rng.random() < 0.5:
+        part = part[:, ::-1]
+    if rng.random() < 0.7:  # other dyes: what was light may be dark, and of another colour
+        part = _redyed(part, rng)
+    return np.ascontiguousarray(part)
+
+
+def _joined(one: Image, other: Image, rng: np.random.Generator) -> Image:
+    """One picture up to a line across it, another one beyond."""
+    turn = rng.uniform(-np.pi, np.pi)
+    rows, columns = np.mgrid[-1 : 1 : one.shape[0] * 1j, -1 : 1 : one.shape[1] * 1j]
+    beyond = rows * np.sin(turn) + columns * np.cos(turn) > rng.uniform(-0.5, 0.5)
+    return np.where(beyond[..., None], other, one)
 
 
 def _redyed(view: Image, rng: np.random.Generator) -> Image:

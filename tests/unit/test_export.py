@@ -1,0 +1,177 @@
+"""ONNX exports: open sizes, the same numbers, refusal where they differ."""
+
+import shutil
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from shared.errors import ModelError
+from workers.models.export import __main__ as command
+from workers.models.export import graph, parity, version
+from workers.models.nets.colorizer import Colorizer
+from workers.models.nets.digits_cnn import DigitsCnn
+from workers.models.opening import ready_model
+from workers.models.spec import read_spec
+from workers.models.training import release
+
+CPU = torch.device("cpu")
+SIZES = [(96, 128), (160, 96), (256, 256)]
+BATCHES = [1, 2, 8]
+
+
+def weighty(net: torch.nn.Module) -> torch.nn.Module:
+    """Weights none of which is 0: an untrained colorizer's last layer is."""
+    torch.manual_seed(11)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return net.eval()
+
+
+def original(models, name, net, document):
+    directory = models / name / "1"
+    directory.mkdir(parents=True)
+    save_file(net.state_dict(), directory / release.WEIGHTS)
+    release.write_spec(directory, document)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A directory of models with an exported colorizer, made through the command."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("models")
+    photos = tmp_path_factory.mktemp("photos")
+    smooth = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
+    cv2.imwrite(str(photos / "a.png"), cv2.resize(smooth, (300, 200)))
+    document = release.colorizer(["#c08040", "#4060a0", "#90a070"])
+    original(root, "colorizer", weighty(Colorizer()), document)
+    given = ["colorizer", "--models", str(root), "--images", str(photos), "--threads", "1"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parity, "BATCHES", (2,))  # the tests below have the others
+        patch.setattr(parity, "_PASSES", 1)
+        assert command.main(given) == 0
+    yield root
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def colorizer(models):
+    net = Colorizer().eval()
+    net.load_state_dict(load_file(models / "colorizer" / "1" / release.WEIGHTS))
+    return net
+
+
+@pytest.fixture(scope="module")
+def session(models):
+    path = models / "colorizer" / "1-onnx" / version.GRAPH
+    return ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize(("size", "colours"), list(zip(SIZES, [8, 3, 0], strict=True)))
+def test_the_graph_agrees_at_every_size_batch_and_length(session, colorizer, size, batch, colours):
+    rng = np.random.default_rng(batch)
+    luminance = rng.random((batch, 1, *size), np.float32)
+    palette = rng.uniform(-0.5, 0.5, (batch, colours, 4)).astype(np.float32)
+    palette[..., 3] = 1 / 8
+    found = session.run(None, {"luminance": luminance, "palette": palette})[0]
+    with torch.inference_mode():
+        expected = colorizer(torch.from_numpy(luminance), torch.from_numpy(palette)).numpy()
+    assert np.abs(expected).max() > 0.05
+    assert np.abs(found - expected).max() <= 1e-4
+
+
+def test_attention_is_one_operator_of_opset_23(models):
+    path = models / "colorizer" / "1-onnx" / version.GRAPH
+    assert [each.version for each in onnx.load(path).opset_import if each.domain == ""] == [23]
+    counts = graph.operators(path)
+    assert counts["Attention"] == 14  # self and cross, of three levels down, three up, the bottom
+    assert counts["Softmax"] == 1  # of the mixture of colours
+
+
+def test_the_exported_version_serves_and_colours_alike(models):
+    photo = cv2.resize(np.random.default_rng(3).integers(0, 256, (5, 7, 3), np.uint8), (330, 210))
+    pictures = []
+    for number in ("1", "1-onnx"):
+        model = ready_model(models / "colorizer" / number, CPU)
+        item = model.preprocess(photo, {})
+        output = model.forward({name: array[None] for name, array in item.items()})
+        one = {name: array[0] for name, array in output.items()}
+        pictures.append(model.postprocess(one, photo, {}).image.astype(int))
+    assert np.abs(pictures[0] - pictures[1]).max() <= 1
+    assert read_spec(models / "colorizer" / "1-onnx").kind == "onnx"
+
+
+def test_a_version_that_gives_other_numbers_is_refused(models, tmp_path):
+    copy = tmp_path / "colorizer" / "1-onnx"
+    shutil.copytree(models / "colorizer" / "1-onnx", copy)
+    whole = onnx.load(copy / version.GRAPH)
+    weights = max(whole.graph.initializer, key=lambda each: len(each.raw_data))
+    changed = np.frombuffer(weights.raw_data, np.float32) * np.float32(1.5)
+    weights.raw_data = changed.tobytes()
+    onnx.save(whole, copy / version.GRAPH)
+    with pytest.raises(ModelError, match="SHA-256"):
+        ready_model(copy, CPU)
+    text = (copy / "model.yaml").read_text()
+    digest = read_spec(copy).sha256
+    (copy / "model.yaml").write_text(text.replace(f"sha256: {digest}\n", ""))
+    with pytest.raises(ModelError, match=r"check\.npz: .* differs by"):
+        ready_model(copy, CPU)
+
+
+def test_an_export_that_disagrees_is_not_made(models, monkeypatch, capsys):
+    monkeypatch.setattr(parity, "MAX_ABS", 0.0)
+    monkeypatch.setattr(parity, "BATCHES", (1,))
+    monkeypatch.setattr(
+        graph,
+        "export",
+        lambda module, item, spec, path: shutil.copy(
+            models / "colorizer" / "1-onnx" / version.GRAPH, path
+        ),
+    )
+    given = ["colorizer", "--models", str(models), "--version", "1", "--as", "2"]
+    assert command.main(given) == 1
+    assert "error: differs by" in capsys.readouterr().err
+    assert not (models / "colorizer" / "2").exists()
+
+
+def test_eight_bit_weights_make_it_smaller_and_keep_it_close(models, tmp_path, session):
+    path = tmp_path / "int8.onnx"
+    whole = models / "colorizer" / "1-onnx" / version.GRAPH
+    graph.quantize(whole, path)
+    assert path.stat().st_size < 0.6 * whole.stat().st_size
+    quantized = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(4)
+    palette = rng.uniform(-0.5, 0.5, (2, 8, 4)).astype(np.float32)
+    palette[..., 3] = 1 / 8
+    inputs = {"luminance": rng.random((2, 1, 96, 128), np.float32), "palette": palette}
+    expected, found = session.run(None, inputs)[0], quantized.run(None, inputs)[0]
+    assert 0 < np.abs(found - expected).mean() < 0.02
+
+
+def test_beside_its_weights_the_faster_one_serves_and_taps_still_work(models, tmp_path):
+    directory = tmp_path / "digits" / "1"
+    original(tmp_path, "digits", weighty(DigitsCnn()), release.digits())
+    given = ["digits", "--models", str(tmp_path), "--beside", "--threads", "1"]
+    assert command.main(given) == 0
+    spec = read_spec(directory)
+    assert (spec.kind, spec.onnx) == ("torch", version.GRAPH)
+    model = ready_model(directory, CPU)
+    image = np.random.default_rng(5).random((3, 1, 8, 8), np.float32)
+    plain, tapped = model.forward({"image": image}), model.forward({"image": image}, ["conv_1"])
+    assert np.abs(plain["output"] - tapped["output"]).max() < 1e-4
+    assert tapped["tap:conv_1"].shape == (3, 32, 8, 8)
+
+
+def test_what_is_there_already_is_not_overwritten(models, capsys):
+    assert command.main(["colorizer", "--models", str(models), "--version", "1"]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert command.main(["nosuch", "--models", str(models)]) == 2
+    assert "nosuch" in capsys.readouterr().err
