@@ -36,6 +36,7 @@ bench: $(INSTALLED) ## the benchmarks, as tables and as JSON in bench-output/
 
 chaos: $(INSTALLED) ## what happens to jobs when things break, as a table; the long form
 	$(BIN)/python -m tests.chaos --long
+	$(BIN)/python -m tests.fuzz
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) demo-output bench-output build *.egg-info

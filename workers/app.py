@@ -1,7 +1,7 @@
 """The Celery app of the workers that run operations: `celery -A workers.app worker -Q cv`."""
 
 from shared.celery_app import make_app
-from workers import channel, liveness, readiness, revocation, runtime, time_limit
+from workers import channel, liveness, readiness, revocation, runtime, slots, time_limit
 from workers.context import settings
 
 # Here, before the pool's processes inherit the environment and import OpenCV, numba and fpie.
@@ -13,3 +13,4 @@ revocation.install()
 app = make_app(settings(), include=["workers.tasks"])
 liveness.install(app)
 time_limit.install(app, settings())
+slots.install(app)

@@ -5,7 +5,16 @@ model is asked for, in this process, and in no parent of it.
 """
 
 from shared.celery_app import make_app
-from workers import channel, liveness, model_agent, readiness, revocation, runtime, time_limit
+from workers import (
+    channel,
+    liveness,
+    model_agent,
+    readiness,
+    revocation,
+    runtime,
+    slots,
+    time_limit,
+)
 from workers.context import settings
 
 runtime.prepare(settings())
@@ -17,4 +26,5 @@ app = make_app(settings(), include=["workers.infer_tasks"])
 app.conf.worker_concurrency = settings().infer_concurrency
 liveness.install(app)
 time_limit.install(app, settings())
+slots.install(app)
 model_agent.install()

@@ -36,6 +36,11 @@ log = logging.getLogger(__name__)
 class LimitedRequest(Request):  # type: ignore[misc]
     """Celery's request; a time limit's error is ours, which every client can read."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # A message cannot set aside the worker's limit, nor bring what is no number.
+        self.time_limits = (None, None)
+
     def on_failure(self, exc_info: Any, *args: Any, **options: Any) -> Any:
         """Leave it to `on_timeout`, which the pool calls right after: a job ends once."""
         error = exc_info.exception

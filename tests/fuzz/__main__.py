@@ -1,0 +1,34 @@
+"""`python -m tests.fuzz`: the long form, 5,000 images and 5,000 messages."""
+
+import argparse
+import sys
+
+from tests.e2e.stack import started, state_directory
+from tests.fuzz.run import Found, fuzz_images, fuzz_messages
+
+
+def main() -> int:
+    """Run both; the status is 1 where a process was lost."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--messages", type=int, default=5000)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    with state_directory() as folder, started(folder, LOG_LEVEL="ERROR") as stack:
+        found = {
+            "images": fuzz_images(stack, args.images, args.seed),
+            "messages": fuzz_messages(stack, args.messages, args.seed),
+        }
+        for what, each in found.items():
+            _print(what, each)
+    return 1 if any(each.replaced for each in found.values()) else 0
+
+
+def _print(what: str, found: Found) -> None:
+    print(f"{found.sent} mutated {what}: {dict(found.outcomes.most_common())}")
+    print(f"  processes lost: {found.replaced}")
+    print(f"  resident memory, MiB: {[round(each) for each in found.rss_mib]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""The short form of `python -m tests.fuzz`: what is broken is refused, and nothing breaks by it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.stack import Stack, started, state_directory
+from tests.fuzz.images import CLEAR
+from tests.fuzz.run import Found, fuzz_images, fuzz_messages
+
+COUNT = 320
+GROWTH_MAX_MIB = 60
+"""A decoder's first use takes some; a leak of one image an item would be far more."""
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with state_directory() as folder, started(folder, LOG_LEVEL="ERROR") as running:
+        yield running
+        running.stop()
+
+
+def assert_unharmed(found: Found) -> None:
+    assert found.sent == COUNT
+    assert found.replaced == 0
+    assert found.growth_mib() < GROWTH_MAX_MIB, found.rss_mib
+
+
+@pytest.mark.slow
+def test_mutated_images_are_decoded_or_refused(stack: Stack):
+    found = fuzz_images(stack, COUNT)
+    assert set(found.outcomes) <= CLEAR | {"image"}, found.outcomes
+    assert sum(found.outcomes.values()) == COUNT
+    assert found.outcomes["UndecodableError"] > COUNT / 10
+    assert_unharmed(found)
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(reason="a delivery tag that is no text ends the worker", strict=False)
+def test_mutated_messages_are_run_or_refused(stack: Stack):
+    found = fuzz_messages(stack, COUNT)
+    assert not {"waiting", "running"} & set(found.outcomes), found.outcomes
+    assert found.outcomes["done"] > COUNT / 10
+    assert_unharmed(found)
