@@ -5,7 +5,8 @@ import os
 from celery import Celery, shared_task
 
 from shared.celery_app import broker_url, make_app
-from workers import channel, liveness, readiness
+from workers import liveness, readiness
+from workers.channel import WorkerAMQP
 from workers.context import settings
 
 readiness.announce()
@@ -21,8 +22,7 @@ def _stock(**config: object) -> Celery:
 
 
 def _ours() -> Celery:
-    ours = make_app(settings(), include=["benchmarks.noop"])
-    channel.install()
+    ours = make_app(settings(), include=["benchmarks.noop"], amqp=WorkerAMQP)
     liveness.install(ours)
     return ours
 

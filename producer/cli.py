@@ -42,6 +42,9 @@ app.add_typer(models_app, name="models")
 app.command()(simulate)
 app.command()(doctor)
 
+BAD = (State.FAILED, State.DEAD, State.EXPIRED)
+"""The states in which a job has ended without its result, though nobody cancelled it."""
+
 JobIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Job ids.")]
 
 
@@ -82,7 +85,7 @@ def up(
 
 @app.command()
 def status(ids: JobIds, as_json: Json = False) -> None:
-    """Show where jobs stand. Exits with 1 if one is unknown or has failed.
+    """Show where jobs stand. Exits with 1 if one is unknown or has no result.
 
     Example: agewell status f0918630-e7c0-4e93-8316-00b9d3a3c76e --json | jq .state
     """
@@ -98,7 +101,7 @@ def status(ids: JobIds, as_json: Json = False) -> None:
         unknown = [job_id for job_id, entry in found.items() if entry is None]
         for job_id in unknown:
             _say_unknown(job_id)
-        bad = unknown or any(entry.state is State.FAILED for entry in entries)
+        bad = unknown or any(entry.state in BAD for entry in entries)
         raise typer.Exit(ExitCode.SOME_FAILED if bad else ExitCode.DONE)
 
 

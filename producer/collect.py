@@ -17,10 +17,17 @@ from pydantic import ValidationError
 
 from shared import keys
 from shared.blobs import Blobs
-from shared.errors import AgewellError, AllItemsFailedError, BadFileError, BrokerUnreachableError
+from shared.errors import (
+    AgewellError,
+    AllItemsFailedError,
+    BadFileError,
+    BrokerUnreachableError,
+    DeadJobError,
+)
 from shared.ledger import State
 from shared.messages import ErrorInfo, ImageRef, ItemResult, JobResult
 from shared.redis_client import REDIS_ERRORS, unreachable
+from shared.results import EXPIRED
 from shared.settings import Settings
 
 WINDOW_JOBS = 256
@@ -135,6 +142,11 @@ def _success(job_id: str, result: Any) -> Outcome:
 
 def _failure(job_id: str, meta: dict[str, Any]) -> Outcome:
     error = meta["result"]
+    if meta["status"] == REVOKED and EXPIRED in str(error):
+        reason = "expired: its deadline passed before it could start"
+        return Outcome(job_id, State.EXPIRED, (), ErrorInfo(code="Expired", message=reason))
+    if isinstance(error, DeadJobError):
+        return Outcome(job_id, State.DEAD, (), ErrorInfo.of(error))
     if meta["status"] == REVOKED or isinstance(error, TaskRevokedError):
         return Outcome(
             job_id, State.CANCELLED, (), ErrorInfo(code="Cancelled", message="cancelled")

@@ -1,4 +1,4 @@
-"""Jobs onto the queue: into the ledger first, then published in one pipeline."""
+"""Jobs onto the queue, many in one pipeline."""
 
 import uuid
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import Any
 import kombu.exceptions
 
 from producer.session import Session
+from shared.ledger import ITEMS_HEADER
 from shared.messages import Job
 from shared.names import QUEUE_OF_OP, TASK_OF_OP
 from shared.redis_client import REDIS_ERRORS, unreachable
@@ -31,10 +32,6 @@ def publish(session: Session, jobs: Sequence[Job], level: int) -> list[Sent]:
     sent = [Sent(str(uuid.uuid4()), len(job.items)) for job in jobs]
     try:
         enqueued_at = session.now()
-        session.ledger.open(
-            (s.job_id, job.op, level, s.items, enqueued_at)
-            for s, job in zip(sent, jobs, strict=True)
-        )
         with session.app.producer_pool.acquire(block=True) as producer, producer.batch():
             for s, job in zip(sent, jobs, strict=True):
                 _send(session, producer, s.job_id, job, level, enqueued_at)
@@ -57,7 +54,7 @@ def _send(
         message,
         queue=QUEUE_OF_OP[job.op].value,
         priority=level,
-        headers={HEADER: enqueued_at},
+        headers={HEADER: enqueued_at, ITEMS_HEADER: len(job.items)},
     )
 
 

@@ -16,10 +16,12 @@ from shared.redis_client import (
     url_of,
 )
 from shared.settings import Settings
-from shared.stamp import StampingAMQP
+from shared.transport import AMQP
 
 BLOB_SWEEP_INTERVAL_S = 600.0
 RETURN_JOBS_INTERVAL_S = 4.0
+EXPIRE_JOBS_INTERVAL_S = 1.0
+FIND_LOST_JOBS_INTERVAL_S = 30.0
 VISIBILITY_TIMEOUT_S = 7 * 86_400
 """Long past any job: a dead worker is told by its heartbeat, a living one's jobs are its own."""
 
@@ -35,15 +37,22 @@ def broker_url(redis_url: str) -> str:
     return redis_url
 
 
-def make_app(settings: Settings, include: Sequence[str] = ()) -> Celery:
+def results_url(broker: str) -> str:
+    """Celery's spelling of where results go: the same Redis, through a class of ours."""
+    name = "SentinelResults" if broker.startswith("sentinel") else "Results"
+    return f"shared.results.{name}+{broker.removeprefix('redis+')}"
+
+
+def make_app(settings: Settings, include: Sequence[str] = (), amqp: type[AMQP] = AMQP) -> Celery:
     """Build the app.
 
     Args:
         settings: completed by `locate`.
         include: modules of tasks; each worker process imports them, a producer has none.
+        amqp: how it publishes and consumes.
     """
     url = broker_url(url_of(settings))
-    app = Celery("agewell", broker=url, backend=url, include=list(include), amqp=StampingAMQP)
+    app = Celery("agewell", broker=url, backend=results_url(url), include=list(include), amqp=amqp)
     app.conf.update(_config(settings))
     return app
 
@@ -67,7 +76,6 @@ def _config(settings: Settings) -> dict[str, Any]:
         "worker_proc_alive_timeout": 60.0,
         "worker_concurrency": settings.concurrency,
         "worker_hijack_root_logger": False,
-        "task_track_started": True,
         "task_default_queue": Queue.CV.value,
         "task_default_priority": DEFAULT_LEVEL,
         "task_inherit_parent_priority": True,
@@ -98,6 +106,8 @@ def _config(settings: Settings) -> dict[str, Any]:
             "sweep-aging": _every(settings.aging_interval_s, Task.SWEEP_AGING),
             "sweep-blobs": _every(BLOB_SWEEP_INTERVAL_S, Task.SWEEP_BLOBS),
             "return-jobs": _every(RETURN_JOBS_INTERVAL_S, Task.RETURN_JOBS),
+            "expire-jobs": _every(EXPIRE_JOBS_INTERVAL_S, Task.EXPIRE_JOBS),
+            "find-lost-jobs": _every(FIND_LOST_JOBS_INTERVAL_S, Task.FIND_LOST_JOBS),
         },
     }
 

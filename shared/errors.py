@@ -27,6 +27,8 @@ AgewellError
 │   └── BlobStoreError         the blob store does not take or give what it should
 ├── AllItemsFailedError        every item of a job failed, each with an error of its own
 └── InternalError              ours to mend
+    ├── DeadJobError           the job is given up, and kept among the dead letters
+    ├── LostJobError           the job is in no queue and with no worker
     ├── BackendError           a solver's backend failed, or none is usable
     ├── InferenceError         a model failed on one image: it raised, or gave no numbers
     └── OperationError         an operation failed in a way that nobody foresaw
@@ -270,6 +272,26 @@ class BlobStoreError(PassingError):
 
     def __str__(self) -> str:
         return f"blob store {self.url}: {self.reason}"
+
+
+@dataclass(eq=False)
+class DeadJobError(InternalError):
+    """The job is given up, and kept among the dead letters."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"given up: {self.reason}"
+
+
+@dataclass(eq=False)
+class LostJobError(InternalError):
+    """The job is in no queue and with no worker: somebody took its message away."""
+
+    reason: str = "its message is in no queue and with no worker"
+
+    def __str__(self) -> str:
+        return f"lost: {self.reason}"
 
 
 @dataclass(eq=False)

@@ -10,6 +10,18 @@ WORKER_RUNS = f"{PREFIX}worker-runs"
 STARTED = f"{PREFIX}started"
 """A hash: by the level given, how many jobs have started, and how long they waited in all."""
 
+COUNTS = f"{PREFIX}counts"
+"""A hash: how often what should be rare has happened."""
+
+DEADLINES = f"{PREFIX}deadlines"
+"""The waiting jobs that have deadlines, by those: a sorted set."""
+
+SUSPECTS = f"{PREFIX}suspects"
+"""The open jobs that the last look found nowhere: a set."""
+
+DEAD_LETTERS = f"{PREFIX}dead"
+"""The dead letters by the time they were given up: a sorted set."""
+
 RESULT_PREFIX = "celery-task-meta-"
 """Celery's `KeyValueStoreBackend.task_keyprefix`."""
 
@@ -57,8 +69,13 @@ def worker_alive(run: str) -> str:
 
 
 def unacked(run: str) -> str:
-    """kombu's hash of what a run has reserved: tag -> JSON [message, exchange, routing key]."""
+    """A hash of what a run has reserved: tag -> its list's name, a newline, the message."""
     return f"{PREFIX}unacked:{run}"
+
+
+def queue_of(waiting: str) -> str:
+    """The queue that a waiting list belongs to."""
+    return waiting.partition(PRIORITY_SEPARATOR)[0]
 
 
 def blob(sha256: str) -> str:
@@ -69,6 +86,16 @@ def blob(sha256: str) -> str:
 def job(job_id: str) -> str:
     """The ledger's record of one job: a hash."""
     return f"{PREFIX}job:{job_id}"
+
+
+def jobs(state: str) -> str:
+    """The jobs in a state, by the time they came to it: a sorted set."""
+    return f"{PREFIX}jobs:{state}"
+
+
+def dead_letter(letter_id: str) -> str:
+    """What is known of a job or a message that was given up: a hash."""
+    return f"{PREFIX}dead:{letter_id}"
 
 
 def result(job_id: str) -> str:

@@ -1,19 +1,21 @@
-"""The ledger: one record of each job, kept apart from the broker's lists."""
+"""The ledger: one record of each job, kept apart from the broker's lists.
 
-from collections.abc import Iterable
+Every change of a job's state is one script: two who would change it at once cannot both succeed.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import cast
+from typing import Any, cast
 
 import redis
 
 from shared import keys
-from shared.stamp import RedisClock
+from shared.scripts import script
+from shared.stamp import HEADER, RedisClock
 
-_Record = dict[
-    str | int | float | bytes | bytearray | memoryview,
-    str | int | float | bytes | bytearray | memoryview,
-]
+DEADLINE_HEADER = "deadline_at"
+ITEMS_HEADER = "items"
 
 
 class State(StrEnum):
@@ -24,11 +26,16 @@ class State(StrEnum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    DEAD = "dead"
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen to the job."""
         return self not in (State.WAITING, State.RUNNING)
+
+
+ENDED = tuple(state for state in State if state.ended)
 
 
 @dataclass(frozen=True)
@@ -44,97 +51,212 @@ class Entry:
     enqueued_at: float | None
     started_at: float | None
     ended_at: float | None
+    deadline_at: float | None
     worker: str
     error: str
     cancel_asked: bool
+    history: tuple[str, ...]
+    """Of each run that ended with its worker: when it started, and where."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a worker says when it starts a job."""
+
+    job_id: str
+    op: str
+    items: int
+    worker: str
+    level: int
+    enqueued_at: float | None
+
+
+@dataclass(frozen=True)
+class End:
+    """What is said when a job ends."""
+
+    job_id: str
+    state: State
+    op: str = ""
+    items: int = 0
+    items_failed: int = 0
+    error: str = ""
+    only_from: State | None = None
 
 
 class Ledger:
-    """Reads and writes the records; a round trip or two a call."""
+    """Reads and writes the records; a round trip a call."""
 
     def __init__(self, client: redis.Redis, ttl_s: int) -> None:
         self._client = client
         self._ttl_s = ttl_s
         self._clock = RedisClock()
+        self._start = client.register_script(script("shared", "start"))
+        self._end = client.register_script(script("shared", "end"))
 
-    def open(self, jobs: Iterable[tuple[str, str, int, int, float]]) -> None:
-        """Enter jobs about to be published: (id, operation, level, items, enqueued at)."""
-        pipe = self._client.pipeline(transaction=False)
-        for job_id, op, level, items, enqueued_at in jobs:
-            record: _Record = {
-                "state": State.WAITING.value,
-                "op": op,
-                "level": level,
-                "items": items,
-                "enqueued_at": enqueued_at,
-            }
-            pipe.hset(keys.job(job_id), mapping=record)
-        pipe.execute()
+    def start(self, start: Start, runs_lost_max: int, result: bytes = b"") -> State:
+        """Record that a job runs now; or, where it must not run, the state it is in or comes to.
 
-    def start(
-        self, job_id: str, op: str, items: int, worker: str, level: int, enqueued_at: float | None
-    ) -> State | None:
-        """Record that a job runs now; or, where it must not run, how it has ended already."""
-        key, now = keys.job(job_id), self._clock.now(self._client)
-        before = self.get(job_id)
-        if before is not None and before.state.ended:
-            return before.state
-        waited_s = 0.0 if enqueued_at is None else max(0.0, now - enqueued_at)
-        record: _Record = {
-            "state": State.RUNNING.value,
-            "op": op,
-            "items": items,
-            "started_at": now,
-            "worker": worker,
-            "level": level,
-            "enqueued_at": now - waited_s,
-        }
-        pipe = self._client.pipeline()
-        pipe.hset(key, mapping=record)
-        pipe.hincrby(keys.STARTED, f"jobs:{level}", 1)
-        pipe.hincrbyfloat(keys.STARTED, f"waited_s:{level}", waited_s)
-        pipe.persist(key)
-        pipe.execute()
-        return None
+        Args:
+            start: the job and who runs it.
+            runs_lost_max: so many runs may end with their worker; then the job is dead.
+            result: what Celery's result says while the job runs.
+        """
+        answer = self._start(
+            keys=[
+                keys.job(start.job_id),
+                keys.jobs(State.WAITING),
+                keys.jobs(State.RUNNING),
+                keys.STARTED,
+                keys.result(start.job_id),
+            ],
+            args=[
+                start.job_id,
+                self._clock.now(self._client),
+                start.op,
+                start.items,
+                start.worker,
+                start.level,
+                "" if start.enqueued_at is None else start.enqueued_at,
+                runs_lost_max,
+                result,
+                self._ttl_s,
+            ],
+        )
+        return State(cast(bytes, answer).decode())
 
-    def end(self, job_id: str, state: State, *, items_failed: int = 0, error: str = "") -> None:
-        """Record how a job ended; the record expires from now on."""
-        key = keys.job(job_id)
-        record: _Record = {
-            "state": state.value,
-            "ended_at": self._clock.now(self._client),
-            "items_failed": items_failed,
-            "error": error,
-        }
-        pipe = self._client.pipeline()
-        pipe.hset(key, mapping=record)
-        pipe.expire(key, self._ttl_s)
-        pipe.execute()
+    def end(self, end: End, result: bytes | str = "") -> bool:
+        """Record how a job ended, and Celery's result with it; both expire from now on.
 
-    def cancel(self, job_id: str) -> Entry | None:
-        """Ask for a job's end; its record as it was before, None for an unknown job."""
-        before = self.get(job_id)
-        if before is not None and not before.state.ended:
-            self._client.hset(keys.job(job_id), "cancelled_at", self._clock.now(self._client))
-        return before
+        Returns:
+            False where it had ended already, or is not in the state it shall be ended from.
+        """
+        answer = self._end(
+            keys=[
+                keys.job(end.job_id),
+                keys.jobs(State.WAITING),
+                keys.jobs(State.RUNNING),
+                keys.jobs(end.state),
+                keys.result(end.job_id),
+                keys.COUNTS,
+            ],
+            args=[
+                end.job_id,
+                self._clock.now(self._client),
+                end.state.value,
+                end.items_failed,
+                end.error,
+                self._ttl_s,
+                end.op,
+                end.items,
+                result,
+                end.only_from or "",
+            ],
+        )
+        return bool(answer)
+
+    def ask_to_cancel(self, job_id: str) -> None:
+        """Ask for a running job's end; it ends at its next step."""
+        self._client.hset(keys.job(job_id), "cancelled_at", self._clock.now(self._client))
 
     def cancel_asked(self, job_id: str) -> bool:
         """Whether a job's end was asked for."""
         return bool(self._client.hexists(keys.job(job_id), "cancelled_at"))
 
+    def forget(self, job_id: str) -> None:
+        """Drop an ended job's record and Celery's result, so that the job may be sent again."""
+        pipe = self._client.pipeline()
+        for state in ENDED:
+            pipe.zrem(keys.jobs(state), job_id)
+        pipe.delete(keys.job(job_id), keys.result(job_id))
+        pipe.execute()
+
     def get(self, job_id: str) -> Entry | None:
         """A job's record, None for an unknown job."""
-        raw = cast("dict[bytes, bytes]", self._client.hgetall(keys.job(job_id)))
-        return _entry(job_id, {key.decode(): value.decode() for key, value in raw.items()})
+        return next(iter(self.get_all([job_id])))
+
+    def get_all(self, job_ids: Iterable[str]) -> list[Entry | None]:
+        """The records of jobs, in their order, None for each unknown one."""
+        ids = list(job_ids)
+        pipe = self._client.pipeline(transaction=False)
+        for job_id in ids:
+            pipe.hgetall(keys.job(job_id))
+        now = self._clock.now(self._client)
+        return [_entry(job_id, raw, now) for job_id, raw in zip(ids, pipe.execute(), strict=True)]
+
+    def list(self, states: Iterable[State], since: float, limit: int) -> list[Entry]:
+        """The latest jobs in these states, the last to come to its state first.
+
+        Args:
+            states: which.
+            since: only those that came to their state after this Unix time, in seconds.
+            limit: so many at most.
+        """
+        pipe = self._client.pipeline(transaction=False)
+        for state in states:
+            pipe.zrange(
+                keys.jobs(state), "+inf", since, desc=True, byscore=True,
+                offset=0, num=limit, withscores=True,
+            )  # fmt: skip
+        found = [pair for part in pipe.execute() for pair in part]
+        found.sort(key=lambda pair: -pair[1])
+        entries = self.get_all(job_id.decode() for job_id, _ in found[:limit])
+        return [entry for entry in entries if entry is not None]
+
+    def counts(self) -> dict[State, int]:
+        """How many jobs are in each state."""
+        pipe = self._client.pipeline(transaction=False)
+        for state in State:
+            pipe.zcard(keys.jobs(state))
+        return dict(zip(State, pipe.execute(), strict=True))
+
+    def trim(self) -> None:
+        """Drop from the lists of ended jobs those whose records have expired."""
+        pipe = self._client.pipeline(transaction=False)
+        for state in ENDED:
+            pipe.zremrangebyscore(
+                keys.jobs(state), "-inf", self._clock.now(self._client) - self._ttl_s
+            )
+        pipe.execute()
 
 
-def _entry(job_id: str, record: dict[str, str]) -> Entry | None:
+def publishing(waiting: str, message: Mapping[str, Any], op: str, raw: str) -> list[Any]:
+    """The arguments of EVAL that publish a message and enter its job, both or neither.
+
+    Args:
+        waiting: the list to publish it to.
+        message: kombu's, as an object.
+        op: the job's operation.
+        raw: the same as text.
+    """
+    headers = message["headers"]
+    job_id = headers["id"]
+    return [
+        script("shared", "publish"),
+        5,
+        waiting,
+        keys.job(job_id),
+        keys.jobs(State.WAITING),
+        keys.jobs(State.RUNNING),
+        keys.DEADLINES,
+        raw,
+        job_id,
+        op,
+        message["properties"].get("priority") or 0,
+        headers.get(ITEMS_HEADER) or 0,
+        headers.get(HEADER) or 0,
+        headers.get(DEADLINE_HEADER) or "",
+    ]
+
+
+def _entry(job_id: str, raw: Mapping[bytes, bytes], now: float) -> Entry | None:
+    record = {key.decode(): value.decode() for key, value in raw.items()}
     if "state" not in record:
         return None
-    asked = "cancelled_at" in record
-    state = State(record["state"])
-    if asked and state is State.WAITING:
-        state = State.CANCELLED
+    state, deadline_at = State(record["state"]), _time(record, "deadline_at")
+    started_at = _time(record, "started_at")
+    if state is State.WAITING and started_at is None and deadline_at and now > deadline_at:
+        state = State.EXPIRED  # whether or not a worker has met its message yet
     return Entry(
         job_id=job_id,
         state=state,
@@ -143,13 +265,15 @@ def _entry(job_id: str, record: dict[str, str]) -> Entry | None:
         items=int(record.get("items", 0)),
         items_failed=int(record.get("items_failed", 0)),
         enqueued_at=_time(record, "enqueued_at"),
-        started_at=_time(record, "started_at"),
+        started_at=started_at,
         ended_at=_time(record, "ended_at"),
+        deadline_at=deadline_at,
         worker=record.get("worker", ""),
         error=record.get("error", ""),
-        cancel_asked=asked,
+        cancel_asked="cancelled_at" in record,
+        history=tuple(record.get("history", "").splitlines()),
     )
 
 
-def _time(record: dict[str, str], field: str) -> float | None:
+def _time(record: Mapping[str, str], field: str) -> float | None:
     return float(record[field]) if field in record else None

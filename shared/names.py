@@ -23,6 +23,8 @@ class Task(StrEnum):
     SWEEP_BLOBS = "upkeep.sweep_blobs"
     SWEEP_AGING = "aging.sweep"
     RETURN_JOBS = "upkeep.return_jobs"
+    EXPIRE_JOBS = "upkeep.expire_jobs"
+    FIND_LOST_JOBS = "upkeep.find_lost_jobs"
 
 
 TASK_OF_OP = {
@@ -32,6 +34,7 @@ TASK_OF_OP = {
     "infer": Task.INFER,
 }
 QUEUE_OF_OP = dict.fromkeys(TASK_OF_OP, Queue.CV) | {"infer": Queue.INFER}
+OP_OF_TASK = {task.value: op for op, task in TASK_OF_OP.items()}
 WORK_QUEUES = (Queue.CV, Queue.INFER)
 
 LEVELS = tuple(range(10))

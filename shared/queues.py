@@ -100,7 +100,11 @@ def _reserved(client: redis.Redis, runs: set[bytes]) -> Counter[str]:
     pipe = client.pipeline(transaction=False)
     for run in runs:
         pipe.hvals(keys.unacked(run.decode()))
-    return Counter(json.loads(message)[2] for held in pipe.execute() for message in held)
+    return Counter(
+        keys.queue_of(bytes(entry).partition(b"\n")[0].decode())
+        for held in pipe.execute()
+        for entry in held
+    )
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,11 @@ class Settings(BaseSettings):
         description="Seconds that one job may run: then it fails, and its worker process is "
         "replaced. 0: no limit.",
     )
+    max_deliveries: PositiveInt = Field(
+        default=3,
+        description="Times that a job may start and have its worker end before it has: "
+        "it goes to the dead letters then.",
+    )
     drain_s: PositiveFloat = Field(
         default=8.0,
         description="Seconds that running jobs are given to end on SIGTERM; the rest is requeued.",

@@ -1,16 +1,15 @@
 """The Celery app of the workers that run operations: `celery -A workers.app worker -Q cv`."""
 
 from shared.celery_app import make_app
-from workers import channel, liveness, readiness, revocation, runtime, slots, time_limit
+from workers import liveness, readiness, runtime, slots, time_limit
+from workers.channel import WorkerAMQP
 from workers.context import settings
 
 # Here, before the pool's processes inherit the environment and import OpenCV, numba and fpie.
 runtime.prepare(settings())
 readiness.announce()
-channel.install()
-revocation.install()
 
-app = make_app(settings(), include=["workers.tasks"])
+app = make_app(settings(), include=["workers.tasks"], amqp=WorkerAMQP)
 liveness.install(app)
 time_limit.install(app, settings())
 slots.install(app)

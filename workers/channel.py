@@ -1,39 +1,101 @@
-"""The workers' end of the queue, made to bear what may lie in it.
+"""The workers' end of the queue, made to lose nothing and to bear what may lie in it.
 
-kombu takes every message for one of Celery's. One that is not, whoever put it there, would end the
-worker, be restored, and end the next one; for ever, with everything behind it.
+kombu pops a message and notes in a second step that it has it: a worker that is killed between the
+two loses it. Here one script does both. It cannot block as BRPOP does, so a worker that finds
+nothing has Redis tell it when one of its lists changes (CLIENT TRACKING), and asks again then.
+
+kombu also takes every message for one of Celery's. One that is not, whoever put it there, would end
+the worker, be restored, and end the next one; for ever, with everything behind it.
 """
 
+import itertools
 import logging
+import time
+import uuid
 from collections.abc import Callable
+from enum import Enum, auto
 from queue import Empty
 from typing import Any
 
 import kombu.transport.redis as kombu_redis
 import redis
+from kombu.transport import virtual
+from kombu.utils.json import loads
+
+from shared import keys, transport
+from shared.scripts import script
+from workers.reserved import give_back, refuse
 
 log = logging.getLogger(__name__)
 
 PASSING = (redis.RedisError, OSError)
 """What a lost connection raises. Not kombu's own list: that counts a missing key among them."""
 
+ASK_AGAIN_AFTER_S = 5.0
+"""A worker that is told of no change asks nevertheless: so a dead connection is found out."""
+
+
+class _Phase(Enum):
+    """What the connection that takes messages is about."""
+
+    IDLE = auto()
+    ASKED = auto()  # for a message
+    ARMING = auto()  # none waits: it asks to be told of changes, and whether one came meanwhile
+    LISTENING = auto()  # nothing is on its way but word of a change
+
 
 class _QoS(kombu_redis.QoS):  # type: ignore[misc]
-    """Reserved messages that return to the head of their list.
+    """Reserved messages, which the take has noted already.
 
     kombu returns a rejected one, such as that of a killed pool process, to the tail. It was taken
     first because it was due first, so it must be due first again.
     """
 
+    def append(self, message: Any, delivery_tag: str) -> None:
+        virtual.QoS.append(self, message, delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        if requeue:
+            self.restore_by_tag(delivery_tag)
+        else:
+            with self.channel.conn_or_acquire() as client:
+                refuse(client, self.unacked_key, delivery_tag, "refused by the worker")
+        virtual.QoS.ack(self, delivery_tag)
+
+    def restore_unacked(self, client: Any = None) -> None:
+        # Each goes to the head, so the one taken last goes first.
+        for tag in reversed(list(self._delivered)):
+            self.restore_by_tag(tag, client)
+        self._delivered.clear()
+
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
         del leftmost  # kombu pushes left and pops right: leftmost would be the tail
-        super().restore_by_tag(tag, client=client, leftmost=False)
+        with self.channel.conn_or_acquire(client) as connected:
+            give_back(connected, self.unacked_key, tag)
+
+    def restore_visible(self, *args: Any, **options: Any) -> None:
+        """Nothing comes back by its age: what dead workers held does, see workers.liveness."""
+
+    def _remove_from_indices(self, delivery_tag: str, pipe: Any = None) -> Any:
+        with self.pipe_or_acquire(pipe) as open_pipe:
+            return open_pipe.hdel(self.unacked_key, delivery_tag)
 
 
-class Channel(kombu_redis.Channel):  # type: ignore[misc]
+class Channel(transport.Channel):
     """kombu's channel, less its trust."""
 
     QoS = _QoS
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._phase = _Phase.IDLE
+        self._lists: list[str] = []
+        self._tracked = False
+        self._tag = ""
+        self._unanswered: list[str] = []
+        self._name, self._count = uuid.uuid4().hex, itertools.count()
+        self._phase_since = time.monotonic()
+        self._brpop_sent_at: float | None = None
+        super().__init__(*args, **options)
 
     def basic_consume(
         self,
@@ -50,22 +112,157 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
                 callback(message)
             except PASSING:
                 raise
-            except Exception:
+            except Exception as error:
                 log.exception("refused, no task of Celery's: %.200r", message.body)
-                message.reject()
+                self._refuse(message.delivery_tag, error)
+                virtual.QoS.ack(self.qos, message.delivery_tag)
 
-        return super().basic_consume(queue, no_ack, guarded, consumer_tag, **kwargs)
+        consumed = super().basic_consume(queue, no_ack, guarded, consumer_tag, **kwargs)
+        # It may be listening to other lists than those it shall take from now.
+        if self._phase is _Phase.LISTENING:
+            self._ask()
+        return consumed
 
-    def _brpop_read(self, **options: Any) -> Any:
+    def ask_again(self) -> None:
+        """Ask for a message although no change was heard of for some time."""
+        waited_s = time.monotonic() - self._phase_since
+        if self._phase is _Phase.LISTENING and waited_s > ASK_AGAIN_AFTER_S:
+            self._ask()
+
+    def close(self) -> None:
+        """Close; a message on its way is taken in first, and then given back with the others."""
+        if self._phase is not _Phase.ASKED:
+            self._in_poll = None
+        super().close()
+
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        # The third version of the protocol: word of a change comes over the same connection.
+        return super()._connparams(asynchronous=asynchronous) | {"protocol": 3}
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        del timeout  # what kombu calls a BRPOP never blocks here
+        self._recover_unanswered()
+        self._ask()
+
+    def _ask(self) -> None:
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return
+        self._lists = [
+            self._q_for_pri(queue, pri) for pri in self.priority_steps for queue in queues
+        ]
+        commands: list[tuple[Any, ...]] = [("CLIENT", "TRACKING", "OFF")] if self._tracked else []
+        # Tags sort by age: what is given back together goes to its head youngest first.
+        self._tag = f"{next(self._count):012x}-{self._name}"
+        take = script("workers", "take")
+        commands.append(
+            ("EVAL", take, 1 + len(self._lists), self.unacked_key, *self._lists, self._tag)
+        )
+        self._send(_Phase.ASKED, commands)
+
+    def _arm(self) -> None:
+        track = ("CLIENT", "TRACKING", "ON", "NOLOOP")
+        self._send(_Phase.ARMING, [track, ("EXISTS", *self._lists)])
+
+    def _send(self, phase: _Phase, commands: list[tuple[Any, ...]]) -> None:
+        connection = self.client.connection
+        self._in_poll = connection
+        self._brpop_sent_at = time.monotonic()
+        self._enter(phase)
+        connection.send_packed_command(connection.pack_commands(commands))
+
+    def _enter(self, phase: _Phase) -> None:
+        self._phase, self._phase_since = phase, time.monotonic()
+
+    def _brpop_read(self, **_: Any) -> Any:
+        connection = self.client.connection
         try:
-            return super()._brpop_read(**options)
-        except (Empty, *PASSING):
+            taken = self._read(connection)
+        except (redis.ResponseError, *self.connection_errors) as error:
+            connection.disconnect()
+            if isinstance(error, redis.ResponseError):
+                # A replica since a failover, or a Redis that refuses scripts: connect anew.
+                raise redis.ConnectionError(str(error)) from error
             raise
-        except Exception:
-            log.exception("dropped, no message at all")
+        if taken is None:
+            raise Empty
+        self._in_poll = None
+        self._enter(_Phase.IDLE)
+        self._flush_brpop_reauth()
+        return self._deliver(*taken)
+
+    def _read(self, connection: Any) -> tuple[str, bytes] | None:
+        """Take in what has come; the list and the message where it is one."""
+        match self._phase:
+            case _Phase.ASKED:
+                if self._tracked:
+                    connection.read_response()
+                    self._tracked = False
+                answer = connection.read_response()
+                if answer is not None:
+                    return answer[0].decode(), answer[1]
+                if not self._closing:
+                    self._arm()
+            case _Phase.ARMING:
+                connection.read_response()
+                self._tracked = True
+                if connection.read_response():
+                    self._ask()
+                    return None
+                self._enter(_Phase.LISTENING)
+                self._brpop_sent_at = None  # nothing is overdue
+                # Word of a change may have come with the answer, and wakes nobody any more.
+                if connection.can_read(timeout=0):
+                    self._ask()
+            case _Phase.LISTENING:
+                connection.read_response(push_request=True)
+                self._ask()
+            case _Phase.IDLE:
+                raise redis.ConnectionError("an answer that nobody asked for")
+        return None
+
+    def _deliver(self, waiting: str, raw: bytes) -> bool:
+        tag, queue = self._tag, keys.queue_of(waiting)
+        self._queue_cycle.rotate(queue)
+        try:
+            message = loads(raw.decode())
+            message["properties"]["delivery_tag"] = tag
+            self.connection._deliver(message, queue)
+        except PASSING:
+            raise
+        except Exception as error:
+            log.exception("refused, no message at all: %.200r", raw)
+            self._refuse(tag, error)
             raise Empty from None
+        return True
+
+    def _refuse(self, tag: str, error: Exception) -> None:
+        with self.conn_or_acquire() as client:
+            refuse(client, self.unacked_key, tag, f"{type(error).__name__}: {error}")
+
+    def _on_connection_disconnect(self, connection: Any) -> None:
+        if self._in_poll is connection:
+            if self._phase is _Phase.ASKED:
+                self._unanswered.append(self._tag)
+            self._enter(_Phase.IDLE)
+            self._tracked = False
+        super()._on_connection_disconnect(connection)
+
+    def _recover_unanswered(self) -> None:
+        """Give back what Redis may have handed over a connection that was lost before it came."""
+        while self._unanswered:
+            with self.conn_or_acquire() as client:
+                give_back(client, self.unacked_key, self._unanswered[-1])
+            self._unanswered.pop()
 
 
-def install() -> None:
-    """Have every Redis connection of this process use this channel."""
-    kombu_redis.Transport.Channel = Channel
+class Connection(transport.Connection):
+    """A connection that takes messages as this module says."""
+
+    channel_class = Channel
+
+
+class WorkerAMQP(transport.AMQP):
+    """How a worker's app publishes and consumes."""
+
+    Connection = Connection

@@ -5,24 +5,14 @@ model is asked for, in this process, and in no parent of it.
 """
 
 from shared.celery_app import make_app
-from workers import (
-    channel,
-    liveness,
-    model_agent,
-    readiness,
-    revocation,
-    runtime,
-    slots,
-    time_limit,
-)
+from workers import liveness, model_agent, readiness, runtime, slots, time_limit
+from workers.channel import WorkerAMQP
 from workers.context import settings
 
 runtime.prepare(settings())
 readiness.announce()
-revocation.install()
-channel.install()
 
-app = make_app(settings(), include=["workers.infer_tasks"])
+app = make_app(settings(), include=["workers.infer_tasks"], amqp=WorkerAMQP)
 app.conf.worker_concurrency = settings().infer_concurrency
 liveness.install(app)
 time_limit.install(app, settings())

@@ -13,9 +13,9 @@ from shared.names import Queue
 from shared.names import Task as TaskName
 from shared.stamp import enqueued_at
 from workers.context import context
+from workers.deliveries import deliver, operation
 from workers.jobs import Checkpoint
 from workers.models.batch_queue import Rank
-from workers.tasks import deliver, operation
 
 if TYPE_CHECKING:
     from workers.models.engine import Engine

@@ -15,6 +15,7 @@ from celery.worker.consumer.tasks import Tasks
 
 from shared import keys
 from workers.context import context
+from workers.reserved import give_back
 
 HEARTBEAT_S = 2.0
 DEAD_AFTER_S = 10
@@ -35,7 +36,13 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         run = consumer.app.conf.agewell_worker_run
         client = context().client
         beat(client, run)
-        self._timer_entry = consumer.timer.call_repeatedly(HEARTBEAT_S, beat, (client, run))
+        self._timer_entry = consumer.timer.call_repeatedly(
+            HEARTBEAT_S, self._beat, (consumer, client, run)
+        )
+
+    def _beat(self, consumer: Any, client: redis.Redis, run: str) -> None:
+        beat(client, run)
+        consumer.task_consumer.channel.ask_again()
 
     def stop(self, consumer: Any) -> None:
         """End this run: what it still holds is returned like a dead worker's.
@@ -58,16 +65,8 @@ def _name_this_run(sender: str, conf: Any, **_: Any) -> None:
     """Before the worker connects: a restarted worker must not pass for the one that died."""
     run = f"{sender}:{uuid.uuid4().hex}"
     conf.agewell_worker_run = run
-    conf.broker_transport_options = conf.broker_transport_options | _unacked_keys(run)
-
-
-def _unacked_keys(run: str) -> dict[str, str]:
-    """kombu's transport options that name where reserved messages are kept."""
-    return {
-        "unacked_key": keys.unacked(run),
-        "unacked_index_key": keys.unacked(run) + ":index",
-        "unacked_mutex_key": keys.unacked(run) + ":mutex",
-    }
+    where = {"unacked_key": keys.unacked(run)}
+    conf.broker_transport_options = conf.broker_transport_options | where
 
 
 def beat(client: redis.Redis, run: str) -> None:
@@ -78,21 +77,21 @@ def beat(client: redis.Redis, run: str) -> None:
     pipe.execute()
 
 
-def return_jobs_of_dead_workers(app: Celery, client: redis.Redis) -> int:
+def return_jobs_of_dead_workers(client: redis.Redis) -> int:
     """Put what dead workers held back at the heads of its queues; how many jobs."""
     members = cast("set[bytes]", client.smembers(keys.WORKER_RUNS))
     runs = [run.decode() for run in members]
     alive = client.mget([keys.worker_alive(run) for run in runs]) if runs else []
     dead = [run for run, beats in zip(runs, alive, strict=True) if beats is None]
-    return sum(_return_jobs(app, client, run) for run in dead)
+    returned = sum(_return_jobs(client, run) for run in dead)
+    if returned:
+        client.hincrby(keys.COUNTS, "returned", returned)
+    return returned
 
 
-def _return_jobs(app: Celery, client: redis.Redis, run: str) -> int:
+def _return_jobs(client: redis.Redis, run: str) -> int:
     held = cast("list[bytes]", client.hkeys(keys.unacked(run)))
-    tags = [tag.decode() for tag in held]
-    with app.connection_for_write(transport_options=_unacked_keys(run)) as connection:
-        for tag in tags:
-            # kombu's own transaction: the message is in the hash or in its list, never in neither.
-            connection.default_channel.qos.restore_by_tag(tag)
+    # Each goes to the head, so the one taken last goes first.
+    returned = sum(give_back(client, keys.unacked(run), tag.decode()) for tag in sorted(held)[::-1])
     client.srem(keys.WORKER_RUNS, run)
-    return len(tags)
+    return returned

@@ -22,9 +22,7 @@ from celery.worker.consumer.tasks import Tasks
 from celery.worker.request import Request
 
 from shared.errors import JobTimeoutError
-from shared.ledger import State
 from shared.settings import Settings
-from workers.context import context
 
 LOOK_S = 1.0
 GRACE_S = 10.0
@@ -56,7 +54,6 @@ class LimitedRequest(Request):  # type: ignore[misc]
         worker_state.task_ready(self)
         error = JobTimeoutError(float(timeout))
         log.error("%s[%s] %s", self.name, self.id, error)
-        context().ledger.end(self.id, State.FAILED, error=str(error))
         backend = self.task.backend
         backend.mark_as_failure(
             self.id, error, request=self._context, store_result=self.store_errors

@@ -9,16 +9,16 @@ from celery import shared_task
 
 from shared.celery_app import make_app
 from shared.names import Task
-from workers import channel, liveness, readiness
+from workers import liveness, lost, readiness
+from workers.channel import WorkerAMQP
 from workers.context import context, settings
 from workers.sweep import sweep_queues
 
 log = logging.getLogger(__name__)
 
 readiness.announce()
-channel.install()
 
-app = make_app(settings())
+app = make_app(settings(), amqp=WorkerAMQP)
 liveness.install(app)
 
 
@@ -32,11 +32,28 @@ def sweep_aging() -> None:
 def sweep_blobs() -> None:
     """Delete blobs that have outlived their time."""
     log.info("swept blobs: %d", context().blobs.sweep())
+    context().ledger.trim()
 
 
 @shared_task(name=Task.RETURN_JOBS.value, ignore_result=True, send_events=False)  # type: ignore[untyped-decorator]
 def return_jobs() -> None:
     """Return to their queues the jobs that dead workers held."""
-    returned = liveness.return_jobs_of_dead_workers(app, context().client)
+    returned = liveness.return_jobs_of_dead_workers(context().client)
     if returned:
         log.warning("jobs returned from dead workers: %d", returned)
+
+
+@shared_task(name=Task.EXPIRE_JOBS.value, ignore_result=True)  # type: ignore[untyped-decorator]
+def expire_jobs() -> None:
+    """End the waiting jobs whose deadlines have passed."""
+    expired = lost.expire_jobs(app, context().client)
+    if expired:
+        log.info("jobs expired: %d", expired)
+
+
+@shared_task(name=Task.FIND_LOST_JOBS.value, ignore_result=True)  # type: ignore[untyped-decorator]
+def find_lost_jobs() -> None:
+    """End the jobs that are open in the ledger, but whose messages are nowhere."""
+    ended = lost.end_lost_jobs(app, context().client, context().ledger)
+    if ended:
+        log.warning("jobs lost, their messages taken away by others: %d", ended)

@@ -10,6 +10,9 @@ import pytest
 from tests.e2e.messages import good_job, send
 from tests.e2e.stack import Stack
 
+LONG_BLEND_S = 45.0
+"""Less than what the blend of seven megapixels takes on a busy machine."""
+
 LONG_S = 12.0
 """Less than what each long job here takes; a cancelled one has ended by then."""
 
@@ -94,7 +97,7 @@ def test_a_running_poisson_blend_ends_when_it_is_cancelled(
     stack.ok("cancel", job_id)
     [job] = stack.wait_ended([job_id])
     assert job["state"] == "cancelled"
-    assert time.monotonic() - asked_at < LONG_S
+    assert time.monotonic() - asked_at < LONG_BLEND_S
 
 
 def test_a_job_that_has_ended_cannot_be_cancelled(stack: Stack):

@@ -11,13 +11,12 @@ from celery import shared_task
 from shared.celery_app import make_app
 from shared.stamp import enqueued_at
 from tests.e2e.timed_stack import STARTED
-from workers import channel, liveness, readiness
+from workers import liveness, readiness
+from workers.channel import WorkerAMQP
 from workers.context import context, settings
 
 readiness.announce()
-channel.install()
-
-app = make_app(settings(), include=["tests.e2e.timed"])
+app = make_app(settings(), include=["tests.e2e.timed"], amqp=WorkerAMQP)
 liveness.install(app)
 
 

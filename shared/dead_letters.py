@@ -1,0 +1,113 @@
+"""What was given up: jobs that took their workers down or never came right, messages that are none.
+
+They are kept until somebody sends them again or drops them.
+"""
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+
+from shared import keys
+from shared.stamp import redis_now
+
+log = logging.getLogger(__name__)
+
+KEPT_MESSAGES = 10_000
+"""Messages that are no jobs are kept up to so many letters in all, then only counted."""
+
+MESSAGE_MAX_BYTES = 64 * 2**10
+
+
+_Fields = dict[
+    str | int | float | bytes | bytearray | memoryview,
+    str | int | float | bytes | bytearray | memoryview,
+]
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One dead letter; a refused message has no task, and a job no raw message."""
+
+    letter_id: str
+    at: float
+    reason: str
+    queue: str
+    task: str | None = None
+    args: list[Any] | None = None
+    level: int | None = None
+    raw: bytes | None = None
+    history: str = ""
+
+
+class DeadLetters:
+    """Keeps, lists and drops dead letters."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def keep_job(
+        self, job_id: str, queue: str, task: str, args: Any, level: int, reason: str, history: str
+    ) -> None:
+        """Keep a job that is given up."""
+        record: _Fields = {
+            "queue": queue,
+            "task": task,
+            "args": json.dumps(args),
+            "level": level,
+            "history": history,
+        }
+        self._keep(job_id, reason, record, "dead")
+
+    def keep_message(self, tag: str, queue: str, raw: bytes, reason: str) -> None:
+        """Keep a message of which no task can be made."""
+        if int(self._client.zcard(keys.DEAD_LETTERS)) >= KEPT_MESSAGES:
+            self._client.hincrby(keys.COUNTS, "refused", 1)
+            return
+        self._keep(tag, reason, {"queue": queue, "raw": raw[:MESSAGE_MAX_BYTES]}, "refused")
+
+    def list(self, limit: int = 1000) -> list[Letter]:
+        """The latest letters, the last first."""
+        ids = cast("list[bytes]", self._client.zrange(keys.DEAD_LETTERS, 0, limit - 1, desc=True))
+        found = (self.get(each.decode()) for each in ids)
+        return [letter for letter in found if letter is not None]
+
+    def get(self, letter_id: str) -> Letter | None:
+        """One letter, None for an unknown id."""
+        raw = cast("dict[bytes, bytes]", self._client.hgetall(keys.dead_letter(letter_id)))
+        if not raw:
+            return None
+        text = {key.decode(): value.decode(errors="replace") for key, value in raw.items()}
+        return Letter(
+            letter_id=letter_id,
+            at=float(text["at"]),
+            reason=text["reason"],
+            queue=text["queue"],
+            task=text.get("task"),
+            args=json.loads(text["args"]) if "args" in text else None,
+            level=int(text["level"]) if "level" in text else None,
+            raw=raw.get(b"raw"),
+            history=text.get("history", ""),
+        )
+
+    def drop(self, letter_id: str) -> bool:
+        """Forget a letter; False for an unknown id."""
+        pipe = self._client.pipeline()
+        pipe.zrem(keys.DEAD_LETTERS, letter_id)
+        pipe.delete(keys.dead_letter(letter_id))
+        return bool(pipe.execute()[1])
+
+    def count(self) -> int:
+        """How many letters there are."""
+        return int(self._client.zcard(keys.DEAD_LETTERS))
+
+    def _keep(self, letter_id: str, reason: str, record: _Fields, count: str) -> None:
+        now = redis_now(self._client)
+        pipe = self._client.pipeline()
+        fields = record | {"at": now, "reason": reason}
+        pipe.hset(keys.dead_letter(letter_id), mapping=fields)
+        pipe.zadd(keys.DEAD_LETTERS, {letter_id: now})
+        pipe.hincrby(keys.COUNTS, count, 1)
+        pipe.execute()

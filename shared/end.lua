@@ -1,0 +1,28 @@
+-- End a job, once: its state, and Celery's result for all who wait for that.
+--
+-- KEYS: the job's record, waiting jobs, running jobs, jobs ended so, Celery's result, counters
+-- ARGV: the job's id, now, state, items that failed, error, seconds the record is kept,
+--       operation, items, Celery's result ('' for none), the state to end it from ('' for any)
+-- Returns 1, or 0 where the job has ended before or is in another state: nothing is changed then.
+local record = redis.call('HMGET', KEYS[1], 'state', 'op')
+if record[1] and record[1] ~= 'waiting' and record[1] ~= 'running' then
+  redis.call('HINCRBY', KEYS[6], 'ended_before', 1)
+  return 0
+end
+if ARGV[10] ~= '' and record[1] ~= ARGV[10] then
+  return 0
+end
+-- A ZREM takes no memory, so a Redis that is full lets a script that starts with one go on.
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[3], ARGV[1])
+if not record[2] then
+  redis.call('HSET', KEYS[1], 'op', ARGV[7], 'items', ARGV[8])
+end
+redis.call('HSET', KEYS[1], 'state', ARGV[3], 'ended_at', ARGV[2], 'items_failed', ARGV[4], 'error', ARGV[5])
+redis.call('EXPIRE', KEYS[1], ARGV[6])
+redis.call('ZADD', KEYS[4], ARGV[2], ARGV[1])
+if ARGV[9] ~= '' then
+  redis.call('SETEX', KEYS[5], ARGV[6], ARGV[9])
+  redis.call('PUBLISH', KEYS[5], ARGV[9])
+end
+return 1

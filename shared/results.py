@@ -1,0 +1,114 @@
+"""Celery's results in Redis, but that a job's end and its result are written in one step.
+
+Celery stores a result last of all, wherever it comes from: the task's own end, a revoked message, a
+pool process that died. So this is where the ledger learns of the end, too.
+"""
+
+from functools import cached_property
+from typing import Any
+
+from celery import states
+from celery.backends.redis import RedisBackend, SentinelBackend
+from celery.exceptions import TaskRevokedError
+
+from shared.errors import DeadJobError
+from shared.ledger import End, Ledger, State
+from shared.names import OP_OF_TASK
+
+_STATE_OF = {
+    states.SUCCESS: State.DONE,
+    states.FAILURE: State.FAILED,
+    states.REVOKED: State.CANCELLED,
+}
+EXPIRED = "expired"
+"""The reason that Celery itself gives for a task that came too late."""
+
+
+class _Ledgered:
+    """The part that differs from Celery's own."""
+
+    def _store_result(
+        self,
+        task_id: str,
+        result: Any,
+        state: str,
+        traceback: Any = None,
+        request: Any = None,
+        **options: Any,
+    ) -> Any:
+        # Without a request it is a waiting job that somebody revokes, by its id alone.
+        op = "" if request is None else OP_OF_TASK.get(str(getattr(request, "task", "")))
+        ended = _STATE_OF.get(state)
+        if op is None or ended is None:
+            return super()._store_result(  # type: ignore[misc]
+                task_id, result, state, traceback=traceback, request=request, **options
+            )
+        error = None
+        if state in states.EXCEPTION_STATES:
+            error = self.exception_to_python(result)  # type: ignore[attr-defined]
+        items = _items(request)
+        end = End(
+            job_id=task_id,
+            state=_ended_state(ended, error),
+            op=op,
+            items=items,
+            items_failed=_items_failed(result) if error is None else items,
+            error="" if error is None else str(error),
+        )
+        self.ledger.end(end, self.result_of(task_id, result, state, traceback, request))
+        return result
+
+    def end_open(self, job_id: str, error: Exception, only_from: State) -> bool:
+        """End a job that no worker ends; False where it is not in that state any more."""
+        revoked = isinstance(error, TaskRevokedError)
+        state = states.REVOKED if revoked else states.FAILURE
+        result = self.prepare_exception(error)  # type: ignore[attr-defined]
+        ended = _ended_state(_STATE_OF[state], error)
+        end = End(job_id=job_id, state=ended, error=str(error), only_from=only_from)
+        return self.ledger.end(end, self.result_of(job_id, result, state))
+
+    def result_of(
+        self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None
+    ) -> str:
+        """A result as Celery stores it: JSON."""
+        meta = self._get_result_meta(  # type: ignore[attr-defined]
+            result=result, state=state, traceback=traceback, request=request, format_date=False
+        )
+        encoded: str = self.encode(meta | {"task_id": task_id})  # type: ignore[attr-defined]
+        return encoded
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger in the same Redis."""
+        return Ledger(self.client, self.expires)  # type: ignore[attr-defined]
+
+
+def _ended_state(ended: State, error: Any) -> State:
+    if isinstance(error, DeadJobError):
+        return State.DEAD
+    if ended is State.CANCELLED and EXPIRED in str(error):
+        return State.EXPIRED
+    return ended
+
+
+def _items(request: Any) -> int:
+    """How many items a job's message has; none where it is no message of a job."""
+    match getattr(request, "args", None):
+        case [{"items": [*items]}, *_]:
+            return len(items)
+    return 0
+
+
+def _items_failed(result: Any) -> int:
+    match result:
+        case {"items": [*items]}:
+            return sum("error" in item for item in items)
+    return 0
+
+
+class Results(_Ledgered, RedisBackend):  # type: ignore[misc]
+    """Results in one Redis."""
+
+
+class SentinelResults(_Ledgered, SentinelBackend):  # type: ignore[misc]
+    """Results in a Redis that Sentinel names."""

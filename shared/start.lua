@@ -1,0 +1,37 @@
+-- Record that a job runs, unless it must not: the state it is in then.
+--
+-- KEYS: the job's record, waiting jobs, running jobs, counters of started jobs, Celery's result
+-- ARGV: the job's id, now, operation, items, worker, level, enqueued at ('' for unknown),
+--       the most runs that may end with their worker, Celery's result, seconds it is kept
+local record = redis.call('HMGET', KEYS[1], 'state', 'cancelled_at', 'deadline_at', 'started_at', 'worker')
+local state, now = record[1], tonumber(ARGV[2])
+if state and state ~= 'waiting' and state ~= 'running' then
+  return state
+end
+if record[2] then
+  return 'cancelled'
+end
+if record[3] and not record[4] and now > tonumber(record[3]) then
+  return 'expired'
+end
+-- Neither ZREM takes memory, so a Redis that is full lets a script that starts with one go on.
+redis.call('ZREM', KEYS[2], ARGV[1])
+if state == 'running' then
+  -- Its last run has not ended: the worker has, or its connection.
+  local lost = redis.call('HINCRBY', KEYS[1], 'runs_lost', 1)
+  local history = redis.call('HGET', KEYS[1], 'history') or ''
+  redis.call('HSET', KEYS[1], 'history', history .. (record[4] or '') .. ' ' .. (record[5] or '') .. '\n')
+  if lost >= tonumber(ARGV[8]) then
+    return 'dead'
+  end
+end
+local waited_s = ARGV[7] == '' and 0 or math.max(0, now - tonumber(ARGV[7]))
+redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
+redis.call('HSET', KEYS[1], 'state', 'running', 'op', ARGV[3], 'items', ARGV[4],
+  'started_at', ARGV[2], 'worker', ARGV[5], 'level', ARGV[6],
+  'enqueued_at', ARGV[7] == '' and ARGV[2] or ARGV[7])
+redis.call('HINCRBY', KEYS[4], 'jobs:' .. ARGV[6], 1)
+redis.call('HINCRBYFLOAT', KEYS[4], 'waited_s:' .. ARGV[6], string.format('%.6f', waited_s))
+redis.call('SETEX', KEYS[5], ARGV[10], ARGV[9])
+redis.call('PUBLISH', KEYS[5], ARGV[9])
+return 'running'

@@ -1,0 +1,82 @@
+"""kombu's Redis transport, but that publishing a job enters it into the ledger in the same step."""
+
+from functools import cache
+from typing import Any
+
+import kombu
+import kombu.transport.redis as kombu_redis
+from kombu.connection import ConnectionPool
+from kombu.utils.collections import HashedSeq
+from kombu.utils.json import dumps
+
+from shared.ledger import publishing
+from shared.names import OP_OF_TASK
+from shared.stamp import StampingAMQP
+
+
+class Channel(kombu_redis.Channel):  # type: ignore[misc]
+    """kombu's channel; a message of ours is written with its job's record, or not at all."""
+
+    def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
+        op = _op(message)
+        if op is None:
+            super()._put(queue, message, **options)
+            return
+        priority = self._get_message_priority(message, reverse=False)
+        command = publishing(self._q_for_pri(queue, priority), message, op, dumps(message))
+        batch = options.get("_publish_batch")
+        if batch is not None:
+            batch.add("eval", *command)
+            return
+        with self.conn_or_acquire() as client:
+            client.eval(*command)
+
+
+def _op(message: dict[str, Any]) -> str | None:
+    """The operation that a message asks for; None where it is no job of ours."""
+    headers = message.get("headers") or {}
+    return OP_OF_TASK.get(str(headers.get("task"))) if headers.get("id") else None
+
+
+class Connection(kombu.Connection):  # type: ignore[misc]
+    """A connection that talks through a channel of ours, whatever its URL says."""
+
+    channel_class: type[Channel] = Channel
+
+    def Pool(self, limit: int | None = None, **options: Any) -> "Pool":  # noqa: N802 - kombu's
+        """A pool of such connections."""
+        return Pool(self, limit, **options)
+
+    def get_transport_cls(self) -> type[kombu_redis.Transport]:
+        """The transport of its URL, plain or Sentinel's, with our channel on top of its own."""
+        plain: Any = super().get_transport_cls()
+        ours: Any = self.channel_class
+        return _with_channel(plain, ours)
+
+    def __eqhash__(self) -> HashedSeq:
+        # kombu's pools are the process's: plain connections to the same Redis are not ours.
+        return HashedSeq(type(self), *super().__eqhash__())
+
+
+class Pool(ConnectionPool):  # type: ignore[misc]
+    """kombu's pool makes connections of a class of its own, which would talk as kombu's do."""
+
+    def new(self) -> kombu.Connection:
+        """One connection more."""
+        pooled = super().new()
+        pooled.transport_cls = self.connection.get_transport_cls()
+        return pooled
+
+
+class AMQP(StampingAMQP):
+    """How the producers' app publishes."""
+
+    Connection = Connection
+
+
+@cache
+def _with_channel(
+    transport: type[kombu_redis.Transport], channel: type[Channel]
+) -> type[kombu_redis.Transport]:
+    ours = type("Channel", (channel, transport.Channel), {})
+    return type(transport.__name__, (transport,), {"Channel": ours})

@@ -1,0 +1,170 @@
+"""A job's life on a worker: each delivery starts, runs and ends, or is turned away.
+
+The end itself is not recorded here: Celery stores a result last of all, and `shared.results` ends
+the job with it.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from random import uniform
+from typing import Any, NoReturn, cast
+
+import redis
+from celery import Task, shared_task
+from celery.exceptions import Ignore
+from celery.states import STARTED, SUCCESS
+
+from shared.dead_letters import DeadLetters
+from shared.errors import BadJobError, CancelledError, DeadJobError, PassingError
+from shared.ledger import Ledger, Start, State
+from shared.messages import Job, JobResult, parse_job
+from shared.names import Task as TaskName
+from shared.results import EXPIRED
+from shared.stamp import enqueued_at
+from workers.chaining import Earlier, follow, weave
+from workers.context import context
+from workers.jobs import Checkpoint
+
+log = logging.getLogger(__name__)
+
+CANCEL_POLL_S = 0.5
+PASSING = (PassingError, redis.ConnectionError, redis.TimeoutError)
+RETRIES_MAX = 5
+BACKOFF_MAX_S = 60.0
+
+Operation = Callable[..., dict[str, Any]]
+
+
+def operation(name: TaskName) -> Callable[[Operation], Operation]:
+    """Make a function a Celery task of ours, bound to its request."""
+    return cast(
+        "Callable[[Operation], Operation]",
+        shared_task(name=name.value, bind=True, max_retries=RETRIES_MAX),
+    )
+
+
+def deliver(
+    task: Task, op: str, document: Any, following: Any, run: Callable[[Job, Checkpoint], JobResult]
+) -> dict[str, Any]:
+    """Run one delivery of a job.
+
+    Args:
+        task: the bound Celery task.
+        op: the operation that the task runs.
+        document: the job; in a chain, the result of the step before.
+        following: in a chain, the job.
+        run: what runs it, with a checkpoint to be called between its steps.
+
+    Returns:
+        A `JobResult` document.
+    """
+    job, earlier = _parse(task, op, document, following)
+    state = _start(task, job)
+    if state is not State.RUNNING:
+        return _turn_away(task, state)
+    try:
+        made = run(job, CancelPoll(context().ledger, task.request.id))
+    except CancelledError:
+        _revoke(task, "cancelled")
+    except PASSING as error:
+        _try_again(task, error)
+    result = weave(made, earlier) if earlier else made
+    return result.model_dump(mode="json", exclude_none=True)
+
+
+class CancelPoll:
+    """A checkpoint that asks the ledger, at most every so often, whether the job shall end."""
+
+    def __init__(self, ledger: Ledger, job_id: str) -> None:
+        self._ledger = ledger
+        self._job_id = job_id
+        self._next_at = time.monotonic() + CANCEL_POLL_S
+
+    def __call__(self) -> None:
+        """Raise CancelledError if the job was cancelled."""
+        now = time.monotonic()
+        if now < self._next_at:
+            return
+        self._next_at = now + CANCEL_POLL_S
+        if self._ledger.cancel_asked(self._job_id):
+            raise CancelledError
+
+
+def _parse(task: Task, op: str, document: Any, following: Any) -> tuple[Job, Earlier]:
+    earlier: Earlier = ()
+    if following is not None:
+        document, earlier = follow(document, following)
+    job = parse_job(document)
+    if job.op != op:
+        raise BadJobError(f"op is {job.op!r}, sent to the task {task.name!r}")
+    return job, earlier
+
+
+def _start(task: Task, job: Job) -> State:
+    """Record that a job runs, and how long it has waited; or learn that it must not run."""
+    request = task.request
+    start = Start(
+        job_id=request.id,
+        op=job.op,
+        items=len(job.items),
+        worker=request.hostname or "",
+        level=(request.delivery_info or {}).get("priority") or 0,
+        enqueued_at=enqueued_at(request),
+    )
+    says = {"pid": os.getpid(), "hostname": request.hostname}
+    result = task.backend.result_of(request.id, says, STARTED, request=request)
+    return context().ledger.start(start, context().settings.max_deliveries, result.encode())
+
+
+def _turn_away(task: Task, state: State) -> dict[str, Any]:
+    """End a delivery that must not run, as its job's state asks for."""
+    job_id = task.request.id
+    log.info("job %s came although it is %s", job_id, state.value)
+    match state:
+        case State.DONE:
+            # Done by a worker that could not say so: what Celery makes of a result comes now.
+            meta = task.backend.get_task_meta(job_id)
+            if meta["status"] != SUCCESS:
+                raise Ignore
+            return cast("dict[str, Any]", meta["result"])
+        case State.CANCELLED:
+            _revoke(task, "cancelled")
+        case State.EXPIRED:
+            _revoke(task, EXPIRED)
+        case State.DEAD:
+            runs = context().settings.max_deliveries
+            _give_up(task, f"its worker ended {runs} times while it ran")
+    raise Ignore
+
+
+def _revoke(task: Task, reason: str) -> NoReturn:
+    """End a job as Celery's own revoked ones end."""
+    task.backend.mark_as_revoked(task.request.id, reason, task.request)
+    raise Ignore
+
+
+def _try_again(task: Task, error: Exception) -> NoReturn:
+    """Send the job again, to run later: twice as late each time, and never many at once."""
+    retries = task.request.retries
+    if retries >= RETRIES_MAX:
+        _give_up(task, f"still failing after {retries} retries: {error}")
+    raise task.retry(exc=error, countdown=uniform(0.5, 1) * min(2.0**retries, BACKOFF_MAX_S))  # noqa: S311
+
+
+def _give_up(task: Task, reason: str) -> NoReturn:
+    """Put a job among the dead letters."""
+    request = task.request
+    entry = context().ledger.get(request.id)
+    if entry is None or not entry.state.ended:
+        DeadLetters(context().client).keep_job(
+            request.id,
+            queue=(request.delivery_info or {}).get("routing_key") or "",
+            task=task.name,
+            args=list(request.args),
+            level=(request.delivery_info or {}).get("priority") or 0,
+            reason=reason,
+            history="\n".join(entry.history) if entry is not None else "",
+        )
+    raise DeadJobError(reason)
