@@ -77,7 +77,8 @@ def up(
             show.status(part, what)
 
     def say_ready(running: Running) -> None:
-        report("agewell", f"all ready; Flower at {running.flower_url}; Ctrl-C stops")
+        metrics = f"; metrics at {running.metrics_url}" if running.metrics_url else ""
+        report("agewell", f"all ready; Flower at {running.flower_url}{metrics}; Ctrl-C stops")
 
     with exit_codes():
         run_stack(Settings.load(), report, say_ready, gpus_from(gpus))

@@ -1,9 +1,7 @@
 """`agewell up`: the whole stack on one machine, in the foreground."""
 
-import ipaddress
 import os
 import socket
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,10 +10,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from producer import web
 from producer.infer_workers import infer_programs
 from producer.supervisor import Program, Report, Supervisor, celery
 from shared.embedded_redis import EmbeddedRedis, embedded_redis
-from shared.errors import SettingsError
 from shared.names import Queue
 from shared.redis_client import connect, require_redis, url_of, without_password
 from shared.settings import PREFIX, Settings
@@ -67,22 +65,23 @@ def run_stack(
         gpus: the GPUs to start an infer worker for; none: one worker, on what it finds.
 
     Raises:
-        SettingsError: the state directory or Flower's port is in use, or it needs a password.
+        SettingsError: the state directory or a port is in use, or Flower needs a password.
         BrokerUnreachableError: the Redis that is set does not answer.
         BackendError: the embedded Redis does not start.
     """
     settings.flower_login()
     with _stack(settings, report) as stack, tempfile.TemporaryDirectory() as sockets:
-        port = _free_port(settings.flower_host, settings.flower_port)
-        flower_url = _flower_url(settings, port)
+        addresses = web.addresses(settings)
         running = Running(
             pid=os.getpid(),
             redis_url=url_of(stack.settings),
             blob_url=stack.settings.blob_url or "redis",
-            flower_url=flower_url,
+            flower_url=addresses.flower_url,
+            metrics_url=addresses.metrics_url,
         )
         env = _environment(stack.settings)
-        programs = _programs(stack.settings, stack.state, env, port, flower_url)
+        programs = _programs(stack.settings, stack.state, env)
+        programs += web.programs(addresses, env)
         programs += infer_programs(stack.settings, gpus, env, report)
         supervisor = Supervisor(programs, stack.state.logs, Path(sockets), report)
         with stack.state.announced(running), supervisor:
@@ -109,9 +108,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def _programs(
-    settings: Settings, state: StateDir, env: dict[str, str], flower_port: int, flower_url: str
-) -> list[Program]:
+def _programs(settings: Settings, state: StateDir, env: dict[str, str]) -> list[Program]:
     level = f"--loglevel={settings.log_level}"
     host = socket.gethostname()
     cv = celery(
@@ -126,36 +123,8 @@ def _programs(
     )
     schedule = state.path / "beat-schedule"
     beat = celery("-A", "workers.upkeep", "beat", level, "--pidfile=", f"--schedule={schedule}")
-    flower = [sys.executable, "-m", "workers.dashboard"]
-    flower_env = {f"{PREFIX}FLOWER_PORT": str(flower_port)}
     return [
         Program("cv worker", cv, env),
         Program("upkeep worker", upkeep, env),
         Program("beat", beat, env),
-        Program("flower", flower, env | flower_env, ready_url=f"{flower_url}/healthcheck"),
     ]
-
-
-def _flower_url(settings: Settings, port: int) -> str:
-    """Where a browser on this machine finds Flower, whatever address it listens on."""
-    host = settings.flower_host
-    try:
-        address = ipaddress.ip_address(host)
-        host = "localhost" if address.is_unspecified else f"[{host}]" if ":" in host else host
-    except ValueError:
-        host = host or "localhost"
-    prefix = settings.flower_url_prefix.strip("/")
-    return f"http://{host}:{port}" + (f"/{prefix}" if prefix else "")
-
-
-def _free_port(host: str, port: int) -> int:
-    """The port to listen on; asked for now, so that a taken one is an error and not a loop."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            reason = f"{host}:{port} cannot be used: {error.strerror}; choose another, or 0 for any"
-            raise SettingsError(f"{PREFIX}FLOWER_PORT", reason) from error
-        chosen: int = probe.getsockname()[1]
-        return chosen

@@ -22,6 +22,9 @@ SUSPECTS = f"{PREFIX}suspects"
 DEAD_LETTERS = f"{PREFIX}dead"
 """The dead letters by the time they were given up: a sorted set."""
 
+METRICS = f"{PREFIX}metrics"
+"""A hash: what workers have counted for Prometheus, by `shared.metrics`."""
+
 RESULT_PREFIX = "celery-task-meta-"
 """Celery's `KeyValueStoreBackend.task_keyprefix`."""
 

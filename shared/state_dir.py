@@ -22,6 +22,7 @@ class Running:
     redis_url: str
     blob_url: str
     flower_url: str
+    metrics_url: str | None = None
 
 
 class StateDir:

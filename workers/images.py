@@ -22,6 +22,7 @@ from shared.errors import (
     UndecodableError,
     UnsupportedPixelsError,
 )
+from shared.metrics import Metric, tally
 from workers import tiff
 from workers.headers import Header, ImageFormat, read_header
 
@@ -110,7 +111,8 @@ def decode(data: bytes, name: str, limits: Limits) -> Image:
     header = probe(data, name, limits)
     if header.image_format == "tiff":
         data = tiff.keep_colours(data)
-    image = _decoded(data, name)
+    with tally.timed(Metric.DECODE, header.image_format):
+        image = _decoded(data, name)
     upright = _UPRIGHT.get(header.orientation)
     if upright and header.image_format != "tiff":  # OpenCV has turned a TIFF, and no other format
         image = cast(Image, upright(image))
@@ -152,7 +154,8 @@ def encode(image: Image, image_format: ImageFormat, quality: int | None, name: s
     _check_encodable(image, image_format, name)
     options = _options(image_format, quality)
     try:
-        done, encoded = cv2.imencode(f".{image_format}", np.ascontiguousarray(image), options)
+        with tally.timed(Metric.ENCODE, image_format):
+            done, encoded = cv2.imencode(f".{image_format}", np.ascontiguousarray(image), options)
     except cv2.error as error:
         raise OperationError(name, f"cv2.imencode: {error.err}") from error
     if not done:

@@ -11,6 +11,7 @@ from redis.commands.core import Script
 
 from shared import keys
 from shared.aging import AgingPolicy
+from shared.metrics import Metric, tally
 from shared.names import LEVELS, WORK_QUEUES
 from shared.settings import Settings
 from shared.stamp import redis_now
@@ -59,7 +60,8 @@ def sweep_queues(client: redis.Redis, settings: Settings) -> None:
     for queue in WORK_QUEUES:
         now = redis_now(client)
         policy = AgingPolicy.of(settings, queue.value)
-        swept = sweep(client, queue.value, policy, now, _last_run_at(client, queue.value))
+        with tally.timed(Metric.SWEEP, queue.value):
+            swept = sweep(client, queue.value, policy, now, _last_run_at(client, queue.value))
         _note(client, queue.value, swept, now)
 
 
@@ -84,7 +86,10 @@ def _note(client: redis.Redis, queue: str, swept: Swept, now: float) -> None:
     pipe.hincrby(key, "moved", swept.moved)
     pipe.hincrby(key, "calls", swept.calls)
     pipe.hset(key, mapping={field: str(value) for field, value in latest.items()})
-    pipe.execute()
+    with tally.sending() as counts:
+        for field, by in counts:
+            pipe.hincrby(keys.METRICS, field, by)
+        pipe.execute()
 
 
 def sweep(

@@ -75,7 +75,7 @@ def test_a_cancelled_item_is_left_out():
 
 
 def model(forward, bucket=lambda count: count):
-    return SimpleNamespace(spec=SimpleNamespace(bucket=bucket), forward=forward)
+    return SimpleNamespace(spec=SimpleNamespace(id="fake/1", bucket=bucket), forward=forward)
 
 
 def test_a_pass_gives_each_item_its_own_row():

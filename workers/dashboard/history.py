@@ -9,6 +9,7 @@ from typing import Any
 import redis
 
 from shared.aging import AgingPolicy
+from shared.model_control import ModelControl
 from shared.names import LEVELS, NAME_OF_LEVEL
 from shared.queues import QueueStatus, queue_status
 from shared.redis_client import REDIS_ERRORS
@@ -39,6 +40,7 @@ class History:
         self._clock = RedisClock()
         self._samples: deque[Sample] = deque(maxlen=SAMPLES)
         self._latest: list[QueueStatus] = []
+        self._models: list[str] = []
         self._lock = threading.Lock()
         self._away = False
 
@@ -47,20 +49,26 @@ class History:
         try:
             now = self._clock.now(self._client)
             latest = queue_status(self._client, self._settings, now)
+            workers = ModelControl(self._client).workers()
         except REDIS_ERRORS as error:
             if not self._away:
                 log.warning("the queues cannot be read: %s", error)
             self._away = True
             return
+        active = {
+            f"{each.name} {each.version}" for w in workers for each in w.versions if each.active
+        }
         waiting = {each.queue: [level.waiting for level in each.levels] for each in latest}
         with self._lock:
             self._away = False
             self._latest = latest
+            self._models = sorted(active)
             self._samples.append(Sample(now, waiting))
 
     def document(self, after: float) -> dict[str, Any]:
         """What the page shows: the latest look, and the samples later than a time."""
         with self._lock:
+            models = self._models
             samples = [each for each in self._samples if each.at > after]
             latest, away = self._latest, self._away
         return {
@@ -70,7 +78,7 @@ class History:
             "levels": [NAME_OF_LEVEL.get(level, "") for level in LEVELS],
             "queues": [self._queue(each) for each in latest],
             "dead": None,
-            "models": [],
+            "models": models,
             "samples": [asdict(each) for each in samples],
         }
 

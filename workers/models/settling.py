@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shared.metrics import Metric, tally
 from workers.models.batch_queue import Request
 
 Outputs = list[dict[str, npt.NDArray[Any]]]
@@ -54,7 +55,9 @@ def run_pass(part: Sequence[Request]) -> Outputs:
         name: np.stack([each.arrays[name] for each in part] + [array] * (size - count))
         for name, array in part[-1].arrays.items()
     }
-    outputs = model.forward(batch, part[0].taps)
+    tally.observe(Metric.BATCH, count, model.spec.id)
+    with tally.timed(Metric.FORWARD, model.spec.id):
+        outputs = model.forward(batch, part[0].taps)
     for name, found in outputs.items():
         if found.shape[:1] != (size,):
             raise ValueError(f"{name} is of shape {found.shape} for a batch of {size}")

@@ -1,0 +1,137 @@
+"""Counts of several processes in one Redis, held to what Prometheus's own client makes of them."""
+
+import random
+from collections.abc import Iterator
+
+import prometheus_client
+import pytest
+import redis
+from prometheus_client.parser import text_string_to_metric_families
+
+from shared import keys
+from shared.metrics import SECONDS, Metric, Tally
+from shared.names import LEVELS
+from shared.settings import Settings
+from workers.exporter import Collector
+
+SEEDED = random.Random(5)
+VALUES = [0.0, 0.01, 0.0100001, 3600.0, 3600.1, 1e6, *(SEEDED.expovariate(0.3) for _ in range(500))]
+
+
+def send(tally: Tally, client: redis.Redis) -> None:
+    with tally.sending() as counts:
+        for name, by in counts:
+            client.hincrby(keys.METRICS, name, by)
+
+
+def exposition(client: redis.Redis, settings: Settings) -> str:
+    registry = prometheus_client.CollectorRegistry()
+    registry.register(Collector(client, settings))
+    return prometheus_client.generate_latest(registry).decode()
+
+
+def samples(text: str, prefix: str) -> dict[tuple, float]:
+    """Every sample of the families with this prefix, without the times of creation."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name.startswith(prefix) and not sample.name.endswith("_created")
+    }
+
+
+def test_a_histogram_of_many_processes_is_that_of_prometheus_own_client(client, settings):
+    oracle = prometheus_client.CollectorRegistry()
+    histogram = prometheus_client.Histogram(
+        "agewell_job_wait_seconds", "-", ["op", "level"], buckets=SECONDS, registry=oracle
+    )
+    processes = [Tally() for _ in range(3)]
+    for number, value in enumerate(VALUES):
+        op, level = ("hsv", "infer")[number // 10 % 2], number % 10
+        processes[number % 3].observe(Metric.WAIT, value, op, level)
+        histogram.labels(op, str(level)).observe(value)
+        if number % 7 == 0:
+            send(processes[number % 3], client)
+    for tally in processes:
+        send(tally, client)
+    found = samples(exposition(client, settings), "agewell_job_wait")
+    expected = samples(prometheus_client.generate_latest(oracle).decode(), "agewell_job_wait")
+    assert len(expected) == 20 * (len(SECONDS) + 3)
+    assert found == pytest.approx(expected, abs=1e-3)
+
+
+def test_counters_add_up(client, settings):
+    tally = Tally()
+    for state in ("done", "done", "failed"):
+        tally.count(Metric.ENDED, state)
+    tally.count(Metric.REFUSED, "UndecodableError", by=5)
+    send(tally, client)
+    send(tally, client)  # nothing is sent twice
+    assert samples(exposition(client, settings), "agewell_jobs_ended") == {
+        ("agewell_jobs_ended_total", frozenset({("state", "done")})): 2,
+        ("agewell_jobs_ended_total", frozenset({("state", "failed")})): 1,
+    }
+    assert list(samples(exposition(client, settings), "agewell_refused").values()) == [5]
+
+
+def test_what_could_not_be_sent_is_sent_the_next_time(client, settings):
+    tally = Tally()
+    tally.count(Metric.ENDED, "done")
+    with pytest.raises(redis.ConnectionError), tally.sending():
+        tally.count(Metric.ENDED, "done")  # by another thread, meanwhile
+        raise redis.ConnectionError
+    send(tally, client)
+    assert list(samples(exposition(client, settings), "agewell_jobs_ended").values()) == [2]
+
+
+def test_a_clock_that_went_back_counts_as_no_time(client, settings):
+    tally = Tally()
+    tally.observe(Metric.RUN, -5.0, "hsv", 5)
+    send(tally, client)
+    found = samples(exposition(client, settings), "agewell_job_run")
+    labels = {("op", "hsv"), ("level", "5")}
+    assert found["agewell_job_run_seconds_bucket", frozenset(labels | {("le", "0.01")})] == 1
+    assert found["agewell_job_run_seconds_sum", frozenset(labels)] == 0
+
+
+def test_fields_of_another_version_are_left_out(client, settings):
+    client.hset(
+        keys.METRICS, mapping={"LATER|a|3": 4, "WAIT|hsv|sum": 4, "WAIT": 4, "ENDED|x|y": 1}
+    )
+    assert samples(exposition(client, settings), "agewell_job") != {}
+    assert "LATER" not in exposition(client, settings)
+
+
+def test_a_metric_takes_its_own_labels_and_no_others():
+    with pytest.raises(ValueError, match="agewell_job_wait_seconds has the labels"):
+        Tally().observe(Metric.WAIT, 1.0, "hsv")
+
+
+@pytest.fixture
+def waiting(client: redis.Redis) -> Iterator[dict[int, int]]:
+    """Some messages on each level; they need not be any."""
+    counts = {level: (level * 7) % 5 for level in LEVELS}
+    for level, number in counts.items():
+        for _ in range(number):
+            client.lpush("infer" + (f"\x06\x16{level}" if level else ""), "no message")
+    yield counts
+
+
+def test_waiting_jobs_are_told_by_level(client, settings, waiting):
+    found = samples(exposition(client, settings), "agewell_jobs_waiting")
+    for level, number in waiting.items():
+        labels = frozenset({("queue", "infer"), ("level", str(level))})
+        assert found["agewell_jobs_waiting", labels] == number
+
+
+def test_how_many_series_there_are_does_not_grow_with_the_jobs(client, settings):
+    before = len(samples(exposition(client, settings), "agewell_"))
+    for number in range(500):
+        client.hset(f"agewell:job:{number}", "state", "done")
+        client.lpush("cv", f"message {number}")
+    assert len(samples(exposition(client, settings), "agewell_")) == before
+
+
+def test_where_redis_is_away_that_is_what_is_told(settings):
+    away = redis.Redis(host="127.0.0.1", port=1)
+    assert samples(exposition(away, settings), "agewell_") == {("agewell_up", frozenset()): 0}
