@@ -8,10 +8,19 @@ import typer
 
 from producer import show
 from producer.exits import ExitCode, exit_codes
+from producer.session import open_session
 from producer.simulate_jobs import Exponential, Fixed, Measured, ServiceTime, arrivals
+from producer.simulate_measured import measure as measure_load
+from producer.simulate_measured import workers_of
 from producer.simulate_plot import require_matplotlib, write_plot
 from producer.simulate_report import STRICT, Experiment, Measure, Summary, telling_ks
-from producer.simulate_show import Scenario, print_summaries, say_target, warn_of_overload
+from producer.simulate_show import (
+    Scenario,
+    print_summaries,
+    say_measured,
+    say_target,
+    warn_of_overload,
+)
 from shared.aging import AgingPolicy
 from shared.errors import ParameterError
 from shared.names import level_from
@@ -25,19 +34,29 @@ Law = Literal["exponential", "fixed"]
 
 def simulate(
     rate: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(metavar="LEVEL=PER_S", help="Jobs a second of a level; once a level."),
-    ],
+    ] = None,
     service: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="SECONDS|FILE", help="Mean time of a job, or a file: one time a line."
         ),
-    ],
+    ] = None,
+    measured: Annotated[
+        str | None,
+        typer.Option(
+            metavar="QUEUE",
+            help="Take the rates, times and workers of the last hour from the running system, "
+            "as far as they are not given.",
+        ),
+    ] = None,
     law: Annotated[
         Law, typer.Option(help="How times vary around the mean; a file's are drawn as they are.")
     ] = "exponential",
-    workers: Annotated[int, typer.Option(min=1, max=10_000, help="Jobs that run at a time.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="Jobs that run at a time. Unset: 1.")
+    ] = None,
     k: Annotated[float | None, typer.Option(help="Unset: AGEWELL_AGING_K.")] = None,
     interval: Annotated[
         float | None, typer.Option(help="Seconds between sweeps. Unset: AGEWELL_AGING_INTERVAL_S.")
@@ -74,7 +93,11 @@ def simulate(
     Example: agewell simulate --rate urgent=2 --rate bulk=8 --service 0.08 --compare
     """
     with exit_codes():
-        scenario = _scenario(rate, service, law, workers, k, interval)
+        rates = _rates(rate or [])
+        times = None if service is None else _service(service, law)
+        if measured is not None:
+            rates, times, workers = _complete(measured, rates, times, workers)
+        scenario = _scenario(rates, times, workers or 1, k, interval)
         wanted = None if target is None else _wanted(target, scenario)
         if plot is not None:
             require_matplotlib(plot)
@@ -83,7 +106,7 @@ def simulate(
         with show.progress() as progress:
             bar = progress.add_task("simulated", total=None)
             experiment = Experiment(
-                made, workers, scenario.interval_s, reserved, lambda: progress.advance(bar)
+                made, scenario.workers, scenario.interval_s, reserved, lambda: progress.advance(bar)
             )
             if wanted is None:
                 chosen: Summary | None = experiment.under(scenario.policy)
@@ -104,9 +127,30 @@ def simulate(
         raise typer.Exit(ExitCode.SOME_FAILED if chosen is None else ExitCode.DONE)
 
 
+def _complete(
+    queue: str, rates: dict[int, float], times: ServiceTime | None, workers: int | None
+) -> tuple[dict[int, float], ServiceTime, int]:
+    """What was not given, as the running system has it."""
+    session = open_session()
+    load = measure_load(session.client, queue, session.now())
+    say_measured(load)
+    return (
+        rates or load.rates_per_s,
+        load.service if times is None else times,
+        workers_of(session.app, queue) if workers is None else workers,
+    )
+
+
 def _scenario(
-    rates: list[str], service: str, law: Law, workers: int, k: float | None, interval: float | None
+    rates: dict[int, float],
+    times: ServiceTime | None,
+    workers: int,
+    k: float | None,
+    interval: float | None,
 ) -> Scenario:
+    if not rates or times is None:
+        missing = "--service" if rates else "--rate"
+        raise ParameterError(missing, "unset", "a value, or --measured QUEUE instead")
     settings = Settings.load()
     k = settings.aging_k if k is None else k
     interval = settings.aging_interval_s if interval is None else interval
@@ -114,13 +158,17 @@ def _scenario(
         raise ParameterError("--k", f"{k:g}", "0 (strict levels) or more, per second")
     if not 0 < interval < math.inf:
         raise ParameterError("--interval", f"{interval:g}", "more than 0, in seconds")
+    return Scenario(rates, times, workers, AgingPolicy(k), interval)
+
+
+def _rates(given: list[str]) -> dict[int, float]:
     rates_per_s: dict[int, float] = {}
-    for text in rates:
+    for text in given:
         level, per_s = _level_and_number("--rate", text, "jobs a second")
         if level in rates_per_s:
             raise ParameterError("--rate", repr(text), "each level once")
         rates_per_s[level] = per_s
-    return Scenario(rates_per_s, _service(service, law), workers, AgingPolicy(k), interval)
+    return rates_per_s
 
 
 def _wanted(target: str, scenario: Scenario) -> tuple[int, float]:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from producer import show
 from producer.simulate_jobs import ServiceTime
+from producer.simulate_measured import Load
 from producer.simulate_report import Measure, Summary
 from shared.aging import AgingPolicy
 from shared.names import NAME_OF_LEVEL
@@ -29,6 +30,15 @@ class Scenario:
     def load(self) -> float:
         """The part of the workers' time that the jobs ask for."""
         return math.fsum(self.rates_per_s.values()) * self.service.mean_s / self.workers
+
+
+def say_measured(load: Load) -> None:
+    """What a running system's load is, on stderr: the figures show what they rest on."""
+    for level, per_s in load.rates_per_s.items():
+        show.note(f"measured: {show.level_name(level)}, {per_s:.3g} jobs/s")
+    for op, times in load.times_of_op.items():
+        jobs = show.count(len(times.times_s), "job")
+        show.note(f"measured: {op}, {times.mean_s:.3g} s on average of {jobs}")
 
 
 def warn_of_overload(scenario: Scenario) -> None:

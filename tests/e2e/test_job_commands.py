@@ -140,6 +140,23 @@ def test_queues_counts_what_waits_as_redis_does(stack: Stack, long_job: str, sma
     stack.ok("cancel", *ids)
 
 
+def test_simulate_takes_rates_times_and_workers_from_the_running_system(
+    stack: Stack, small_folder: Path
+):
+    for level in ("urgent", "normal", "bulk"):
+        command = ("hsv", small_folder, "--priority", level, "--images-per-job", 1)
+        stack.wait_ended(stack.enqueue(*command))
+
+    def simulate() -> list[dict]:
+        # A worker on a busy machine may answer too late.
+        return stack.documents("simulate", "--measured", "cv", "--jobs", 1000)
+
+    [found] = until(simulate, 60, lambda: stack.run("simulate", "--measured", "cv").stderr)
+    assert found["workers"] == 1
+    assert found["load"] > 0
+    assert {0, 5, 9} <= {waits["level"] for waits in found["waits_s"]}
+
+
 def test_the_queues_table_shows_the_levels_that_hold_jobs(
     stack: Stack, long_job: str, small_folder: Path
 ):
