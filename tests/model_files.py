@@ -22,8 +22,9 @@ import torch
 class Marking(torch.nn.Module):
     \"\"\"A picture of one gray value, whatever it is shown: the mark of a version.\"\"\"
 
-    def __init__(self, mark, width):
+    def __init__(self, mark, width, ballast):
         super().__init__()
+        self.ballast = torch.nn.Parameter(torch.ones(ballast))
         self.first = torch.nn.Conv2d(3, width, 3, padding=1)
         self.mark = mark
 
@@ -31,8 +32,8 @@ class Marking(torch.nn.Module):
         return torch.zeros_like(image) * self.first(image).mean() + self.mark / 255
 
 
-def make(mark, width=4):
-    return Marking(mark, width)
+def make(mark, width=4, ballast=0):
+    return Marking(mark, width, ballast)
 """
 
 
@@ -44,13 +45,13 @@ def version_directory(root: Path, name: str, version: str, **document: Any) -> P
     return directory
 
 
-def marking(root: Path, name: str, version: str, mark: int, width: int = 4, **more: Any) -> Path:
-    """A torch module, the file of its code beside model.yaml, that paints every picture `mark`."""
+def marking(root: Path, name: str, version: str, mark: int, **more: Any) -> Path:
+    """A torch module, its code beside model.yaml, that paints every picture `mark`."""
     document = {
         "task": "image",
         "kind": "torch",
         "entry": "./model.py:make",
-        "entry_options": {"mark": mark, "width": width},
+        "entry_options": {"mark": mark},
     }
     directory = version_directory(root, name, version, **(document | more))
     (directory / "model.py").write_text(MARKING)

@@ -4,13 +4,14 @@ To import it imports torch. Nothing here talks to CUDA until `choose_device` is 
 in the process which holds the models, never in a parent of it.
 """
 
-import ctypes
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy.typing as npt
 import torch
+
+from workers import heap
 
 Array = npt.NDArray[Any]
 Tensors = dict[str, torch.Tensor]
@@ -47,9 +48,7 @@ def release_memory(device: torch.device) -> None:
     """Give back what the allocators keep for later, after a model has gone or memory ran out."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
-    if trim is not None:
-        trim(0)
+    heap.trim()
 
 
 def describe(device: torch.device) -> str:

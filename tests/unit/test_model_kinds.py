@@ -47,7 +47,7 @@ def test_two_versions_with_files_of_one_name_share_no_code(tmp_path):
     first = ready_model(marking(tmp_path, "mark", "1", mark=1), CPU)
     second = marking(tmp_path, "mark", "2", mark=2)
     (second / "model.py").write_text(
-        "import torch\ndef make(mark, width):\n    return torch.nn.Identity()\n"
+        "import torch\ndef make(mark):\n    return torch.nn.Identity()\n"
     )
     assert predict(ready_model(second, CPU), gray(9)).image[0, 0, 0] == 9
     assert predict(first, gray(9)).image[0, 0, 0] == 1
@@ -165,7 +165,9 @@ def test_a_hugging_face_directory_of_pickles_is_refused(tmp_path):
 
 
 def test_a_tap_returns_the_intermediate_that_its_name_says(tmp_path):
-    model = ready_model(marking(tmp_path, "mark", "1", mark=3, width=6), CPU)
+    model = ready_model(
+        marking(tmp_path, "mark", "1", mark=3, entry_options={"mark": 3, "width": 6}), CPU
+    )
     assert model.tap_points() == ["first"]
     batch = np.random.default_rng(3).random((2, 3, SIDE, SIDE), np.float32)
     found = model.forward({"image": batch}, taps=["first"])
@@ -189,7 +191,7 @@ def test_a_version_whose_warm_up_gives_no_numbers_is_refused(tmp_path):
         "class Nan(torch.nn.Module):\n"
         "    def forward(self, image):\n"
         "        return image / 0 * 0\n"
-        "def make(mark, width):\n"
+        "def make(mark):\n"
         "    return Nan()\n"
     )
     with pytest.raises(ModelError, match="not finite"):

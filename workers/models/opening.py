@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.errors import ModelError
+from workers import heap
 from workers.models.base import Model
 from workers.models.classifier import Classifier
 from workers.models.code import load_code
@@ -39,7 +40,8 @@ def ready_model(directory: Path, on: "torch.device") -> Model:
         Exception: whatever its network raises when it runs for the first time.
     """
     model = open_model(directory)
-    model.load(on)
+    with heap.large_blocks_apart():
+        model.load(on)
     model.warmup()
     model.verify()
     return model

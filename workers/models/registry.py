@@ -18,24 +18,15 @@ from pathlib import Path
 from shared.errors import ModelError
 from workers.models.base import Model
 from workers.models.catalogue import Catalogue
+from workers.models.eviction import Held, Id, to_drop
 
 log = logging.getLogger(__name__)
 
-Id = tuple[str, str]
-"""(name, version)."""
+KEEP_LOADED_S = 10.0
+"""A version loaded by command stays so long, if need be beyond the budget, to be activated."""
 
 FORGET_FAILURE_S = 10.0
 """A version that failed is not tried again for each waiting job."""
-
-
-@dataclass(eq=False)
-class Held:
-    """A model in memory."""
-
-    model: Model
-    size_bytes: int
-    last_used: float
-    leases: int = 0
 
 
 @dataclass
@@ -91,14 +82,16 @@ class Registry:
             UnknownModelError: there is no such model or version.
             ModelError: it cannot be loaded.
         """
-        held = self._borrow((name, version or self.active(name)), again=False)
+        held = self._lease_held(name, version)
+        if held is None:
+            held = self._borrow((name, version or self.active(name)), again=False)
         try:
             yield held.model
         finally:
             with self._lock:
                 held.leases -= 1
                 held.last_used = self._clock()
-            self._make_room(0)
+            self._make_room(0, hurry=False)
 
     def prefer(self, actives: Mapping[str, str]) -> None:
         """Have versions serve from now on, each loaded when it is first used."""
@@ -132,6 +125,7 @@ class Registry:
         held = self._borrow((name, version), again=True)
         with self._lock:
             held.leases -= 1
+            held.wanted_until = self._clock() + KEEP_LOADED_S
         return version
 
     def activate(self, name: str, version: str) -> None:
@@ -141,9 +135,10 @@ class Registry:
             UnknownModelError: there is no such version.
             ModelError: it is refused; the old one stays active.
         """
-        self.load(name, version)
+        held = self._borrow((name, version), again=True)
         with self._lock:
             self._active[name] = version
+            held.leases -= 1
 
     def unload(self, name: str, version: str | None = None) -> list[str]:
         """Drop versions from memory, by default all of a name; which were there.
@@ -169,18 +164,17 @@ class Registry:
 
     def _borrow(self, model_id: Id, *, again: bool) -> Held:
         """A lease on a version; `again`: try it even if it has just failed."""
-        if held := self._lease_held(model_id):
-            return held
         with self._loading[model_id]:  # several jobs wait for one loading
-            if held := self._lease_held(model_id):
+            if held := self._lease_held(*model_id):
                 return held
             if not again:
                 self._failures.raise_if_recent(model_id)
             return self._load_and_lease(model_id)
 
-    def _lease_held(self, model_id: Id) -> Held | None:
+    def _lease_held(self, name: str, version: str | None) -> Held | None:
+        """A lease on a version in memory; by default on the one that is active at this instant."""
         with self._lock:
-            held = self._held.get(model_id)
+            held = self._held.get((name, version or self._active.get(name, "")))
             if held is not None:
                 held.leases += 1
                 held.last_used = self._clock()
@@ -206,23 +200,16 @@ class Registry:
         self._make_room(0)
         return held
 
-    def _make_room(self, coming_bytes: int) -> None:
-        """Unload what was used longest ago, and is not in use, until the rest fits the budget."""
+    def _make_room(self, coming_bytes: int, *, hurry: bool = True) -> None:
         with self._lock:
             over = sum(each.size_bytes for each in self._held.values())
             over += coming_bytes - self._budget_bytes
-            if over <= 0:
-                return
-            idle = [each for each in self._held.items() if each[1].leases == 0]
-            dropped = []
-            for model_id, held in sorted(idle, key=lambda each: each[1].last_used):
-                if over <= 0:
-                    break
-                over -= held.size_bytes
+            dropped = to_drop(self._held, self._active, over, None if hurry else self._clock())
+            for model_id in dropped:
                 del self._held[model_id]
-                dropped.append("/".join(model_id))
         if dropped:
-            log.info("unloaded to stay within the budget: %s", ", ".join(dropped))
+            names = ", ".join("/".join(each) for each in dropped)
+            log.info("unloaded to stay within the budget: %s", names)
             self._free()
 
     def _free(self) -> None:
