@@ -12,6 +12,7 @@ from shared.model_control import ModelControl
 from shared.names import Queue
 from shared.names import Task as TaskName
 from shared.stamp import enqueued_at
+from workers import runtime
 from workers.context import context
 from workers.deliveries import deliver, operation
 from workers.jobs import Checkpoint
@@ -45,6 +46,7 @@ def engine() -> "Engine":
         if not _built:
             from workers.models.engine import start_engine
 
+            runtime.limit_threads(context().settings)
             made = start_engine(context().settings)
             made.registry.prefer(ModelControl(context().client).actives())
             _built.append(made)
