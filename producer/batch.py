@@ -35,6 +35,7 @@ class Options:
     output: Output
     as_json: bool
     block: bool = False
+    deadline_s: float | None = None
 
 
 def send_and_report(
@@ -73,7 +74,13 @@ def _send(
         bar = progress.add_task("sent", total=sum(1 for _ in sources()))
 
         on_full = _SayWhyWeWait() if options.block else refuse
-        submitter = Submitter(session, make_job=make_job, level=options.level, on_full=on_full)
+        submitter = Submitter(
+            session,
+            make_job=make_job,
+            level=options.level,
+            deadline_s=options.deadline_s,
+            on_full=on_full,
+        )
         jobs = submitter.submit(
             sources(), options.images_per_job, lambda n: progress.advance(bar, n)
         )

@@ -14,6 +14,7 @@ from producer.enqueue import Json, enqueue_app
 from producer.enqueue_infer import infer
 from producer.exits import ExitCode, exit_codes
 from producer.infer_workers import gpus_from
+from producer.jobs_cli import dead_app, jobs
 from producer.models_cli import models_app
 from producer.models_make import export, train_app
 from producer.session import Session, open_session
@@ -41,6 +42,8 @@ models_app.command()(export)
 app.add_typer(models_app, name="models")
 app.command()(simulate)
 app.command()(doctor)
+app.command()(jobs)
+app.add_typer(dead_app, name="dead")
 
 BAD = (State.FAILED, State.DEAD, State.EXPIRED)
 """The states in which a job has ended without its result, though nobody cancelled it."""

@@ -72,16 +72,23 @@ class Client:
         """
         return tuple(self.session.blobs.put([self._read(source) for source in sources]))
 
-    def send(self, job: Job, priority: Priority = DEFAULT_LEVEL) -> str:
-        """Put a job on the queue; its id.
+    def send(
+        self, job: Job, priority: Priority = DEFAULT_LEVEL, deadline_s: float | None = None
+    ) -> str:
+        """Put a job on the queue; its id. One not started by its deadline expires, unrun.
 
         Raises:
             ParameterError: there is no such priority.
             QueueFullError, BrokerFullError: there is no room.
         """
-        return self.send_many([job], priority)[0]
+        return self.send_many([job], priority, deadline_s)[0]
 
-    def send_many(self, jobs: Iterable[Job], priority: Priority = DEFAULT_LEVEL) -> list[str]:
+    def send_many(
+        self,
+        jobs: Iterable[Job],
+        priority: Priority = DEFAULT_LEVEL,
+        deadline_s: float | None = None,
+    ) -> list[str]:
         """Put jobs on the queue in one go, which is many times faster than one by one.
 
         Raises:
@@ -92,7 +99,7 @@ class Client:
         level, found = level_from(str(priority)), list(jobs)
         for queue in {QUEUE_OF_OP[job.op] for job in found}:
             Room(self.session).wait(queue)
-        return [sent.job_id for sent in publish(self.session, found, level)]
+        return [sent.job_id for sent in publish(self.session, found, level, deadline_s)]
 
     def wait(self, job_id: str, timeout_s: float | None = None) -> Outcome:
         """Wait until a job has ended; how it did.

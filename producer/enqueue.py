@@ -53,6 +53,10 @@ Quality = Annotated[
 Block = Annotated[
     bool, typer.Option("--block", help="Where the queue or Redis is full, wait for room.")
 ]
+Deadline = Annotated[
+    float | None,
+    typer.Option(min=0.1, metavar="SECONDS", help="A job not started within them expires, unrun."),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document a job, on stdout.")]
 
 
@@ -65,6 +69,7 @@ def make_options(
     quality: int | None,
     as_json: bool,
     block: bool,
+    deadline_s: float | None,
 ) -> Options:
     """What every operation's command line says alike.
 
@@ -81,6 +86,7 @@ def make_options(
         output=Output(format=image_format, quality=quality),
         as_json=as_json,
         block=block,
+        deadline_s=deadline_s,
     )
 
 
@@ -97,6 +103,7 @@ def hsv(
     image_format: OutputFormat = "png",
     quality: Quality = None,
     block: Block = False,
+    deadline: Deadline = None,
     as_json: Json = False,
 ) -> None:
     """Convert images from BGR to HSV.
@@ -105,7 +112,7 @@ def hsv(
     """
     with exit_codes():
         options = make_options(
-            priority, images_per_job, wait, out, image_format, quality, as_json, block
+            priority, images_per_job, wait, out, image_format, quality, as_json, block, deadline
         )
 
         def make_job(refs: Refs) -> Job:
@@ -136,6 +143,7 @@ def blend(
     image_format: OutputFormat = "png",
     quality: Quality = None,
     block: Block = False,
+    deadline: Deadline = None,
     as_json: Json = False,
 ) -> None:
     """Lay foregrounds over backgrounds: by a constant alpha, a mask, or their own alpha.
@@ -144,7 +152,7 @@ def blend(
     """
     with exit_codes():
         options = make_options(
-            priority, images_per_job, wait, out, image_format, quality, as_json, block
+            priority, images_per_job, wait, out, image_format, quality, as_json, block, deadline
         )
         at = _offset("--offset", offset)
         _check_alpha(alpha)
@@ -180,6 +188,7 @@ def poisson(
     image_format: OutputFormat = "png",
     quality: Quality = None,
     block: Block = False,
+    deadline: Deadline = None,
     as_json: Json = False,
 ) -> None:
     """Blend sources seamlessly into destinations, by their gradients (Poisson blending).
@@ -188,7 +197,7 @@ def poisson(
     """
     with exit_codes():
         options = make_options(
-            priority, images_per_job, wait, out, image_format, quality, as_json, block
+            priority, images_per_job, wait, out, image_format, quality, as_json, block, deadline
         )
         on_destination = _offset("--at", at)
         on_source = None if source_at is None else _offset("--source-at", source_at)

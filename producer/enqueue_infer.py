@@ -10,6 +10,7 @@ import typer
 from producer.batch import Refs, send_and_report
 from producer.enqueue import (
     Block,
+    Deadline,
     ImagesPerJob,
     Json,
     Out,
@@ -53,6 +54,7 @@ def infer(
     image_format: OutputFormat = "png",
     quality: Quality = None,
     block: Block = False,
+    deadline: Deadline = None,
     as_json: Json = False,
 ) -> None:
     """Have a model make something of images: a picture of each, or what it shows.
@@ -61,7 +63,7 @@ def infer(
     """
     with exit_codes():
         options = make_options(
-            priority, images_per_job, wait, out, image_format, quality, as_json, block
+            priority, images_per_job, wait, out, image_format, quality, as_json, block, deadline
         )
         given: dict[str, Any] = {"model": model, "version": version, "tap": tap}
         given |= {"palette": _palette(palette), "parameters": _parameters(parameters or [])}

@@ -8,7 +8,7 @@ from typing import Any
 import kombu.exceptions
 
 from producer.session import Session
-from shared.ledger import ITEMS_HEADER
+from shared.ledger import DEADLINE_HEADER, ITEMS_HEADER
 from shared.messages import Job
 from shared.names import QUEUE_OF_OP, TASK_OF_OP
 from shared.redis_client import REDIS_ERRORS, unreachable
@@ -23,25 +23,35 @@ class Sent:
     items: int
 
 
-def publish(session: Session, jobs: Sequence[Job], level: int) -> list[Sent]:
+def publish(
+    session: Session, jobs: Sequence[Job], level: int, deadline_s: float | None = None
+) -> list[Sent]:
     """Send jobs with a priority level; their ids, in order.
+
+    Args:
+        session: whom to send them to.
+        jobs: what to send.
+        level: 0, the most urgent, to 9.
+        deadline_s: a job that has not started within so many seconds expires.
 
     Raises:
         BrokerUnreachableError: Redis does not answer.
     """
     sent = [Sent(str(uuid.uuid4()), len(job.items)) for job in jobs]
     try:
-        enqueued_at = session.now()
+        headers: dict[str, Any] = {HEADER: session.now()}
+        if deadline_s is not None:
+            headers[DEADLINE_HEADER] = headers[HEADER] + deadline_s
         with session.app.producer_pool.acquire(block=True) as producer, producer.batch():
             for s, job in zip(sent, jobs, strict=True):
-                _send(session, producer, s.job_id, job, level, enqueued_at)
+                _send(session, producer, s.job_id, job, level, headers)
     except (*REDIS_ERRORS, kombu.exceptions.KombuError) as error:
         raise unreachable(session.settings, error) from error
     return sent
 
 
 def _send(
-    session: Session, producer: Any, job_id: str, job: Job, level: int, enqueued_at: float
+    session: Session, producer: Any, job_id: str, job: Job, level: int, headers: dict[str, Any]
 ) -> None:
     """Publish as `send_task` does, less its subscription to each result: we poll instead."""
     task = TASK_OF_OP[job.op].value
@@ -54,7 +64,7 @@ def _send(
         message,
         queue=QUEUE_OF_OP[job.op].value,
         priority=level,
-        headers={HEADER: enqueued_at, ITEMS_HEADER: len(job.items)},
+        headers=headers | {ITEMS_HEADER: len(job.items)},
     )
 
 

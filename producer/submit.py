@@ -35,12 +35,14 @@ class Submitter:
         *,
         make_job: Callable[[list[dict[str, ImageRef]]], Job],
         level: int,
+        deadline_s: float | None = None,
         on_full: OnFull = refuse,
     ) -> None:
         self._session = session
         self._room = Room(session, on_full)
         self._make_job = make_job
         self._level = level
+        self._deadline_s = deadline_s
         # One background under a thousand foregrounds is read and stored once.
         self._refs: OrderedDict[Path, ImageRef] = OrderedDict()
         self.bad_files: list[BadFileError] = []
@@ -71,15 +73,15 @@ class Submitter:
                 job = self._make_job(items)
                 queue = QUEUE_OF_OP[job.op]
                 while not self._room.take(queue):
-                    yield from publish(self._session, outbox, self._level)
+                    yield from publish(self._session, outbox, self._level, self._deadline_s)
                     outbox = []
                     self._room.wait(queue)
                 outbox.append(job)
             progress(len(parcel))
             if len(outbox) >= OUTBOX_JOBS or time.monotonic() >= due_at:
-                yield from publish(self._session, outbox, self._level)
+                yield from publish(self._session, outbox, self._level, self._deadline_s)
                 outbox, due_at = [], time.monotonic() + OUTBOX_S
-        yield from publish(self._session, outbox, self._level)
+        yield from publish(self._session, outbox, self._level, self._deadline_s)
 
     def _parcels(
         self, sources: Iterable[Sources], images_per_job: int | None

@@ -155,7 +155,13 @@ class Stack:
 
         def all_ended() -> bool:
             states = self.states(ids)
-            return bool(states) and set(states) <= {"done", "failed", "cancelled"}
+            return bool(states) and set(states) <= {
+                "done",
+                "failed",
+                "cancelled",
+                "expired",
+                "dead",
+            }
 
         until(all_ended, timeout_s, lambda: f"{len(ids)} jobs end: {self.states(ids)}")
         return self.jobs(ids)

@@ -1,0 +1,121 @@
+"""Jobs that are given up, jobs that come too late, and what an operator does about them."""
+
+import json
+import time
+
+import pytest
+
+from tests.e2e.messages import answer_to, good_job, hsv_job, send, stored
+from tests.e2e.stack import Stack, until
+
+MAX_DELIVERIES = 3
+
+
+@pytest.mark.slow
+def test_a_job_that_takes_its_process_down_again_and_again_is_given_up(
+    rough_stack: Stack, large_photo
+):
+    stack = rough_stack
+    image = stored(stack, large_photo.read_bytes(), "killer.jpg")
+    job_id = send(stack, "cv.hsv", hsv_job(*[image] * 64))
+    for number in range(MAX_DELIVERIES):
+        kill_what_runs(stack, job_id, number)
+    with pytest.raises(Exception, match="given up: its worker ended 3 times"):
+        answer_to(stack, job_id)
+    assert stack.states([job_id]) == ["dead"]
+    [letter] = [each for each in stack.documents("dead", "list") if each["id"] == job_id]
+    assert letter["task"] == "cv.hsv"
+    assert len(letter["args"][0]["items"]) == 64
+    assert len(letter["history"]) == MAX_DELIVERIES
+    assert "its worker ended 3 times" in stack.ok("dead", "show", job_id).stdout
+    # The worker that it took down runs good jobs again.
+    assert answer_to(stack, send(stack, "cv.hsv", good_job()))["op"] == "hsv"
+
+    assert stack.ok("dead", "retry", job_id).stdout == f"{job_id} sent again\n"
+    stack.wait_running(job_id)
+    assert job_id not in {each["id"] for each in stack.documents("dead", "list")}
+    stack.ok("cancel", job_id)
+    stack.wait_ended([job_id])
+    assert stack.run("dead", "drop", job_id).returncode == 1
+
+
+def kill_what_runs(stack: Stack, job_id: str, number: int) -> None:
+    """Kill the pool process that runs a job, once it has started for the so-many-th time."""
+
+    def runs() -> int | None:
+        runs_lost = int(stack.redis.hget(f"agewell:job:{job_id}", "runs_lost") or 0)
+        meta = json.loads(stack.redis.get(f"celery-task-meta-{job_id}") or "{}")
+        if runs_lost == number and meta.get("status") == "STARTED":
+            return next((each for each in stack.pool if each.pid == meta["result"]["pid"]), None)
+        return None
+
+    until(runs, 90, lambda: stack.jobs([job_id])).kill()
+
+
+def test_a_refused_message_can_be_looked_at_and_dropped(stack: Stack):
+    stack.redis.lpush("cv", "no message at all")
+    [letter] = until(
+        lambda: [each for each in stack.documents("dead", "list") if each["message"]],
+        60,
+        lambda: "a letter",
+    )
+    assert letter["message"] == "no message at all"
+    assert letter["queue"] == "cv"
+    done = stack.run("dead", "retry", letter["id"])
+    assert done.returncode == 1
+    assert "no job" in done.stderr
+    stack.ok("dead", "drop", letter["id"])
+    assert not [each for each in stack.documents("dead", "list") if each["message"]]
+
+
+def test_a_job_that_cannot_start_by_its_deadline_expires_unrun(stack: Stack, long_job: str, photos):
+    [late] = stack.enqueue("hsv", photos / "bird.jpg", "--deadline", 1)
+    [early] = stack.enqueue("hsv", photos / "bird.jpg", "--deadline", 600)
+    until(lambda: stack.states([late]) == ["expired"], 30, lambda: stack.jobs([late]))
+    [entry] = stack.documents("status", late)
+    assert entry["state"] == "expired"
+    assert entry["started_at"] is None
+    assert stack.celery.AsyncResult(late).state == "REVOKED"
+    done = stack.run("result", late, "--out", "unused.png")
+    assert done.returncode == 1
+    assert "deadline" in done.stderr
+    stack.ok("cancel", long_job)
+    [job] = stack.wait_ended([early])
+    assert job["state"] == "done"
+
+
+def test_waiting_for_a_job_with_a_deadline_ends_with_it(stack: Stack, long_job: str, photos):
+    began = time.monotonic()
+    done = stack.run("enqueue", "hsv", photos / "bird.jpg", "--deadline", 1, "--wait")
+    assert done.returncode == 1
+    assert "deadline" in done.stderr
+    assert time.monotonic() - began < 60
+
+
+def test_a_cancelled_job_leaves_its_queue_at_once(stack: Stack, long_job: str, photos):
+    ids = stack.enqueue(
+        "hsv",
+        photos / "bird.jpg",
+        photos / "jellyfish.jpg",
+        "-p",
+        "bulk",
+        *(
+            "--images-per-job",
+            1,
+        ),
+    )
+    assert stack.redis.llen("cv\x06\x169") == 2
+    stack.ok("cancel", ids[0])
+    assert stack.redis.llen("cv\x06\x169") == 1
+    stack.ok("cancel", ids[1])
+    assert stack.redis.llen("cv\x06\x169") == 0
+
+
+def test_jobs_by_state(stack: Stack):
+    job_id = send(stack, "cv.hsv", good_job())
+    stack.wait_ended([job_id])
+    [latest] = stack.documents("jobs", "--state", "done", "--limit", 1)
+    assert latest["id"] == job_id
+    assert stack.documents("jobs", "--state", "done", "--since", "0s") == []
+    assert stack.run("jobs", "--since", "soon").returncode == 2
+    assert "done" in stack.ok("jobs").stderr

@@ -1,0 +1,199 @@
+"""Taking messages: noted in the same step, given back in order, and never waited for in vain."""
+
+import json
+import time
+from contextlib import contextmanager
+from queue import Empty
+
+import kombu
+import pytest
+
+from shared import keys
+from shared.celery_app import make_app
+from shared.dead_letters import DeadLetters
+from shared.ledger import Ledger, Start, State
+from shared.scripts import script
+from workers.channel import WorkerAMQP
+from workers.liveness import beat, return_jobs_of_dead_workers
+from workers.reserved import give_back
+
+RUN = "cv@here:1"
+
+
+@pytest.fixture
+def app(settings, client):
+    app = make_app(settings, amqp=WorkerAMQP)
+    where = {"unacked_key": keys.unacked(RUN)}
+    app.conf.broker_transport_options = app.conf.broker_transport_options | where
+    return app
+
+
+def send(app, count=1, **options):
+    return [app.send_task("cv.hsv", args=[{}], **options).id for _ in range(count)]
+
+
+@contextmanager
+def consuming(app, at_most=1):
+    """A consumer as a worker's; what it was given, and how to have it look for more."""
+    got = []
+    with app.connection_for_read() as connection:
+        channel = connection.default_channel
+        queue = app.amqp.queues["cv"]
+        consumer = kombu.Consumer(
+            channel, [queue], on_message=got.append, accept=["json"], prefetch_count=at_most
+        )
+        with consumer:
+            yield got, connection
+
+
+def look(connection, timeout_s=5.0, until=lambda: False):
+    """Let the connection do what it does, until something came or the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and not until():
+        try:
+            connection.drain_events(timeout=0.05)
+        except (TimeoutError, Empty):
+            continue
+
+
+def ids(messages):
+    return [message.headers["id"] for message in messages]
+
+
+def test_a_taken_message_is_noted_with_the_run_that_has_it(app, client):
+    sent = send(app, 3)
+    with consuming(app) as (got, connection):
+        look(connection, until=lambda: got)
+        assert ids(got) == sent[:1]
+        assert client.llen(keys.waiting_list("cv", 5)) == 2
+        [(tag, entry)] = client.hgetall(keys.unacked(RUN)).items()
+        assert tag.decode() == got[0].delivery_tag
+        waiting, _, raw = entry.partition(b"\n")
+        assert waiting.decode() == keys.waiting_list("cv", 5)
+        assert json.loads(raw)["headers"]["id"] == sent[0]
+        got[0].ack()
+        assert client.hlen(keys.unacked(RUN)) == 0
+
+
+def test_an_idle_worker_is_told_of_a_message_on_any_level(app, client):
+    with consuming(app, at_most=0) as (got, connection):
+        for level in (0, 9, 4):
+            look(connection, 0.3)  # it has asked, and found nothing
+            [sent] = send(app, priority=level)
+            began = time.monotonic()
+            look(connection, 30, until=lambda: got)
+            assert ids(got) == [sent]
+            # Far sooner than the look that it takes by itself every five seconds.
+            assert time.monotonic() - began < 4
+            got.pop().ack()
+
+
+def test_a_message_pushed_by_somebody_else_is_heard_of_too(app, client):
+    plain = kombu.Connection(app.conf.broker_url, transport_options={"priority_steps": [0]})
+    with consuming(app) as (got, connection):
+        look(connection, 0.3)
+        with plain, plain.SimpleQueue("cv") as queue:
+            queue.put({"hello": "world"})
+        look(connection, 30, until=lambda: got)
+        assert [message.payload for message in got] == [{"hello": "world"}]
+
+
+def test_a_worker_that_may_take_no_more_keeps_its_connection(app, client):
+    sent = send(app)
+    with consuming(app) as (got, connection):
+        look(connection, until=lambda: got)
+        channel = connection.default_channel
+        before = channel.client.connection._sock
+        sent += send(app, 5)  # its lists change, and it has no credit to ask
+        look(connection, 1)
+        assert ids(got) == sent[:1]
+        assert channel.client.connection._sock is before
+        got[0].ack()
+        look(connection, until=lambda: len(got) > 1)
+        assert ids(got) == sent[:2]
+
+
+def test_the_most_urgent_level_comes_first(app):
+    bulk, urgent, normal = (send(app, priority=level)[0] for level in (9, 0, 5))
+    with consuming(app, at_most=0) as (got, connection):
+        look(connection, until=lambda: len(got) == 3)
+    assert ids(got) == [urgent, normal, bulk]
+
+
+def test_what_a_closing_channel_still_held_lies_at_the_head_in_its_old_order(app, client):
+    sent = send(app, 5)
+    with consuming(app, at_most=3) as (got, connection):
+        look(connection, until=lambda: len(got) == 3)
+    assert client.hlen(keys.unacked(RUN)) == 0
+    waiting = client.lrange(keys.waiting_list("cv", 5), 0, -1)[::-1]
+    assert [json.loads(raw)["headers"]["id"] for raw in waiting] == sent
+
+
+def test_a_dead_workers_messages_come_back_to_the_head_in_their_old_order(app, client):
+    sent = send(app, 5)
+    take(app, client, 3)
+    beat(client, RUN)
+    assert return_jobs_of_dead_workers(client) == 0
+    client.delete(keys.worker_alive(RUN))
+    assert return_jobs_of_dead_workers(client) == 3
+    waiting = client.lrange(keys.waiting_list("cv", 5), 0, -1)[::-1]
+    assert [json.loads(raw)["headers"]["id"] for raw in waiting] == sent
+    assert json.loads(waiting[0])["headers"]["redelivered"] is True
+    assert return_jobs_of_dead_workers(client) == 0
+
+
+def take(app, client, count):
+    """Take messages as a worker that is killed before it has read one answer."""
+    lists = [keys.waiting_list("cv", level) for level in range(10)]
+    for number in range(count):
+        client.eval(script("workers", "take"), 11, keys.unacked(RUN), *lists, f"{number:012x}-tag")
+
+
+def test_an_answer_that_is_lost_with_its_connection_is_given_back(app, client):
+    with consuming(app, at_most=0) as (got, connection):
+        look(connection, 0.3)
+        channel = connection.default_channel
+        # Redis takes a message for this connection, and the connection is gone before it hears.
+        sent = send(app, 2)
+        channel._ask()
+        deadline = time.monotonic() + 10
+        while not client.hlen(keys.unacked(RUN)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        channel.client.connection.disconnect()
+        look(connection, 30, until=lambda: len(got) == 2)
+        assert ids(got) == sent
+
+
+@pytest.mark.parametrize("raw", ["", "null", "5", "[]", "{}", b"\xff\xfe", '{"properties": 3}'])
+def test_what_is_no_message_goes_to_the_dead_letters(app, client, raw):
+    client.lpush("cv", raw)
+    [behind] = send(app)
+    with consuming(app, at_most=0) as (got, connection):
+        look(connection, until=lambda: got)
+        assert ids(got) == [behind]
+        [letter] = DeadLetters(client).list()
+        assert letter.raw == (raw if isinstance(raw, bytes) else raw.encode())
+        assert letter.queue == "cv"
+        assert client.hlen(keys.unacked(RUN)) == 1
+        assert client.hget(keys.COUNTS, "refused") == b"1"
+
+
+def test_giving_back_twice_gives_back_once(app, client):
+    send(app)
+    take(app, client, 1)
+    [tag] = client.hkeys(keys.unacked(RUN))
+    assert give_back(client, keys.unacked(RUN), tag.decode())
+    assert not give_back(client, keys.unacked(RUN), tag.decode())
+    assert client.llen(keys.waiting_list("cv", 5)) == 1
+
+
+def test_a_job_that_its_dead_worker_ran_is_still_running_until_it_starts_again(app, client):
+    ledger = Ledger(client, 1000)
+    [job_id] = send(app)
+    take(app, client, 1)
+    ledger.start(Start(job_id, "hsv", 1, "cv@here", 5, None), 3)
+    beat(client, RUN)
+    client.delete(keys.worker_alive(RUN))
+    return_jobs_of_dead_workers(client)
+    assert ledger.get(job_id).state is State.RUNNING
+    assert client.llen(keys.waiting_list("cv", 5)) == 1
