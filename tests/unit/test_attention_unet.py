@@ -78,8 +78,11 @@ def test_items_of_a_batch_do_not_see_each_other():
     assert (together[1:2] - alone).abs().max() < 1e-5
 
 
-def test_an_untrained_colorizer_is_the_closed_formula():
-    """Softmax over log share - (L - L_i)^2 / (2 * 8^2), but for what goes to no colour: e^-6."""
+def test_an_untrained_colorizer_is_the_closed_formula_with_shares_kept():
+    """Softmax over log share - (L - L_i)^2 / (2 * 8^2), but for what goes to no colour: e^-6.
+
+    Then five rounds in which each colour is weighed by its share over its use, by every 4th pixel.
+    """
     rng = np.random.default_rng(5)
     luminance = rng.random((2, 1, 32, 64), np.float32)
     palette = rng.uniform(-1, 1, (2, 8, 4)).astype(np.float32)
@@ -90,7 +93,14 @@ def test_an_untrained_colorizer_is_the_closed_formula():
         found = net(torch.from_numpy(luminance), torch.from_numpy(palette)).numpy()
     apart = 100 * (luminance.astype(float) - palette[:, :, 0, None, None])  # (2, 8, 32, 64)
     weights = np.maximum(palette[:, :, 3, None, None], 1e-3) * np.exp(-(apart**2) / 2 / 8**2)
-    weights /= weights.sum(axis=1, keepdims=True) + np.exp(-6)
+    gray = np.full((2, 1, 32, 64), np.exp(-6))
+    for _ in range(5):
+        total = gray + weights.sum(axis=1, keepdims=True)
+        used = (weights / total)[..., ::4].mean(axis=(2, 3), keepdims=True)
+        none = (gray / total)[..., ::4].mean(axis=(2, 3), keepdims=True)
+        wanted = palette[:, :, 3, None, None] * (1 - none)
+        weights = weights * (wanted + 1e-3) / (used + 1e-3)
+    weights /= gray + weights.sum(axis=1, keepdims=True)
     expected = np.einsum("bnhw,bnc->bchw", weights, palette[..., 1:3])
     assert np.abs(found - expected).max() < 1e-5
 

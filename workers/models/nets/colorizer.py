@@ -6,7 +6,8 @@ these start, before any training, at a closed formula from luminance alone,
     logit_i = log share_i - (L - L_i)^2 / (2 sigma^2),
 
 to which an AttentionUNet adds what it sees around the pixel: how sure to be (sigma), which
-luminance to go by, how much to trust the shares, and a preference for each colour.
+luminance to go by, how much to trust the shares, and a preference for each colour. Then each colour
+is made as frequent in the picture as the palette has it: what one place takes, another cannot have.
 """
 
 from dataclasses import asdict, dataclass
@@ -23,6 +24,8 @@ _LEAST_SHARE = 1e-3
 _NO_COLOUR = -6.0
 """The logit, before training, of none of the palette's colours."""
 _CENTRE = 0.5
+_BALANCE_STEPS = 5
+_EVERY = 4
 _TERMS = 5
 """Of a logit, beside the preference."""
 
@@ -96,10 +99,37 @@ class Colorizer(AttentionUNet):
         terms = torch.cat(of_pixels, dim=1).flatten(2)  # (B, 5 + M, HW)
         no_colour = self.no_colour.expand(palette.shape[0], -1, -1)  # (B, 1, 5 + M)
         colours = torch.cat([no_colour, torch.cat(of_colours, dim=-1)], dim=1)  # (B, 1 + N, 5 + M)
-        weights = (colours @ terms).softmax(dim=1)  # (B, 1 + N, HW)
+        logits = colours @ terms  # (B, 1 + N, HW)
+        weights = (logits + _balance(logits, palette[..., 3:])).softmax(dim=1)  # (B, 1 + N, HW)
         ab = functional.pad(palette[..., 1:3], (0, 0, 1, 0))  # (B, 1 + N, 2); of no colour: gray
         mixed = ab.transpose(1, 2) @ weights  # (B, 2, HW)
         return mixed.reshape(own.shape) + own  # (B, 2, H, W)
+
+
+def _balance(logits: Tensor, shares: Tensor) -> Tensor:
+    """Find what to add to each colour's logits for its mean weight to become its share.
+
+    Some steps of iterative proportional fitting, on every fourth pixel. What goes to no colour is
+    left as it is: the others share the rest.
+
+    Args:
+        logits: (B, 1 + N, HW), of no colour and of N colours.
+        shares: (B, N, 1).
+
+    Returns:
+        (B, 1 + N, 1).
+
+    Source: Sinkhorn, "A relationship between arbitrary positive matrices and doubly stochastic
+    matrices", 1964.
+    """
+    some = logits[:, :, ::_EVERY]  # (B, 1 + N, HW / 4)
+    added = torch.zeros_like(logits[:, :, :1])  # (B, 1 + N, 1)
+    for _ in range(_BALANCE_STEPS):
+        used = (some + added).softmax(dim=1).mean(dim=2, keepdim=True)  # (B, 1 + N, 1)
+        wanted = shares * (1 - used[:, :1])  # (B, N, 1)
+        steps = torch.log((wanted + _LEAST_SHARE) / (used[:, 1:] + _LEAST_SHARE))
+        added = added + functional.pad(steps, (0, 0, 1, 0))
+    return added
 
 
 def _with_places(luminance: Tensor) -> Tensor:

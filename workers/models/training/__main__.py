@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     colorizer.add_argument("--held-out", type=Path, help="photographs to measure on")
     colorizer.add_argument("--steps", type=int, default=4_500)
     colorizer.add_argument("--every", type=int, default=500, help="steps between two checkpoints")
+    colorizer.add_argument("--seed", type=int, default=0)
     colorizer.set_defaults(train=_colorizer)
     digits = commands.add_parser("digits", help="on the digits that come with scikit-learn")
     digits.add_argument("--epochs", type=int, default=40)
@@ -51,7 +52,9 @@ def _colorizer(options: argparse.Namespace) -> int:
 
     photos = read_photos(options.images)
     held_out = read_photos(options.held_out) if options.held_out else []
-    training = Training(photos, options.out, Recipe(steps=options.steps), held_out)
+    training = Training(
+        photos, options.out, Recipe(steps=options.steps, seed=options.seed), held_out
+    )
     training.run(options.every)
     figures = training.finish()
     release.write_spec(options.out, release.colorizer(figures["constant_palette"]))
