@@ -23,6 +23,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY shared shared
 COPY producer producer
 COPY workers workers
+COPY models models
 
 FROM source AS producer-built
 RUN pip install --constraint constraints.txt .

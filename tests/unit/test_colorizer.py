@@ -10,6 +10,7 @@ from workers.models import palette as palettes
 from workers.models.colorizer import ColorModel
 from workers.models.nets.colorizer import Colorizer
 from workers.models.opening import ready_model
+from workers.models.taps import heat_map
 from workers.models.training import release
 
 CPU = torch.device("cpu")
@@ -82,6 +83,15 @@ def test_colours_that_the_image_has_do_not_matter(model):
     parameters = {"palette": ORANGE_AND_BLUE}
     made = [colour(model, each, parameters).image.astype(int) for each in (image, gray)]
     assert np.abs(made[0] - made[1]).mean() < 2
+
+
+def test_an_intermediate_with_its_channels_last_becomes_a_heat_map_over_the_image():
+    strength = np.zeros((4, 6, 32), np.float32)
+    strength[0, 5] = 1
+    image = np.zeros((40, 60, 3), np.uint8)
+    shown = heat_map(strength, image).sum(axis=2).astype(int)
+    assert shown[:5, -5:].mean() > 200 > 20 > shown[20:, :30].mean()
+    assert np.array_equal(shown, heat_map(strength.transpose(2, 0, 1), image).sum(axis=2))
 
 
 def test_intermediates_have_the_names_of_the_levels(model):

@@ -27,8 +27,9 @@ def heat_map(array: Array, image: Image) -> Image:
     """How strong an intermediate is, place by place, over the image.
 
     Args:
-        array: (C, h, w) channels of a map; (T, D) tokens, row by row of a map of the image's
-            proportions, or of anything else: then a row is a token; (D,) features.
+        array: (C, h, w) or (h, w, C) channels of a map, whichever has rather the image's
+            proportions; (T, D) tokens, row by row of a map of these proportions, or of anything
+            else: then a row is a token; (D,) features.
         image: (H, W, 3) uint8 BGR.
 
     Returns:
@@ -45,12 +46,20 @@ def heat_map(array: Array, image: Image) -> Image:
 
 def _map(magnitude: Float, height: int, width: int) -> Float:
     """Two axes of any array."""
+    if magnitude.ndim == 3 and _channels_are_last(magnitude.shape, height / width):
+        return cast(Float, magnitude.mean(axis=2))
     if magnitude.ndim >= 3:
         return cast(Float, magnitude.reshape(-1, *magnitude.shape[-2:]).mean(axis=0))
     if magnitude.ndim == 2:
         rows = _rows_of(magnitude.shape[0], height / width)
         return cast(Float, magnitude.mean(axis=1).reshape(rows, -1)) if rows else magnitude
     return magnitude.reshape(1, -1)
+
+
+def _channels_are_last(shape: tuple[int, ...], proportion: float) -> bool:
+    """Whether the first two axes have the image's proportions rather than the last two."""
+    first, last = (abs(np.log(h / w / proportion)) for h, w in (shape[:2], shape[1:]))
+    return bool(first < last)
 
 
 def _rows_of(tokens: int, proportion: float) -> int | None:

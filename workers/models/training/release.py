@@ -13,6 +13,7 @@ WEIGHTS = "weights.safetensors"
 
 def write_spec(directory: Path, document: dict[str, Any]) -> None:
     """Write model.yaml for weights that lie in the directory `.../name/version`."""
+    (directory / WEIGHTS).chmod(0o644)  # safetensors writes for its own user alone
     digest = hashlib.sha256((directory / WEIGHTS).read_bytes()).hexdigest()
     whole = {
         "name": directory.resolve().parent.name,
