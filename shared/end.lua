@@ -1,15 +1,25 @@
 -- End a job, once: its state, and Celery's result for all who wait for that.
 --
--- KEYS: the job's record, waiting jobs, running jobs, jobs ended so, Celery's result, counters
+-- KEYS: the job's record, waiting jobs, running jobs, jobs ended so, Celery's result, counters,
+--       metrics
 -- ARGV: the job's id, now, state, items that failed, error, seconds the record is kept,
---       operation, items, Celery's result ('' for none), the state to end it from ('' for any)
+--       operation, items, Celery's result ('' for none), the state to end it from ('' for any),
+--       the metric of such ends; then metrics and by how much each has grown
 -- Returns 1, or 0 where the job has ended before or is in another state: nothing is changed then.
+local function count()
+  for i = 12, #ARGV, 2 do
+    redis.call('HINCRBY', KEYS[7], ARGV[i], ARGV[i + 1])
+  end
+end
+
 local record = redis.call('HMGET', KEYS[1], 'state', 'op')
 if record[1] and record[1] ~= 'waiting' and record[1] ~= 'running' then
   redis.call('HINCRBY', KEYS[6], 'ended_before', 1)
+  count()
   return 0
 end
 if ARGV[10] ~= '' and record[1] ~= ARGV[10] then
+  count()
   return 0
 end
 -- A ZREM takes no memory, so a Redis that is full lets a script that starts with one go on.
@@ -25,4 +35,6 @@ if ARGV[9] ~= '' then
   redis.call('SETEX', KEYS[5], ARGV[6], ARGV[9])
   redis.call('PUBLISH', KEYS[5], ARGV[9])
 end
+redis.call('HINCRBY', KEYS[7], ARGV[11], 1)
+count()
 return 1

@@ -11,6 +11,7 @@ from typing import Any, cast
 import redis
 
 from shared import keys
+from shared.metrics import Metric, bounded, counter, tally
 from shared.scripts import script
 from shared.stamp import HEADER, RedisClock
 
@@ -69,6 +70,8 @@ class Start:
     worker: str
     level: int
     enqueued_at: float | None
+    inputs: str = ""
+    """JSON: the references of its first items, for the page that shows them."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ class Ledger:
             runs_lost_max: so many runs may end with their worker; then the job is dead.
             result: what Celery's result says while the job runs.
         """
+        now = self._clock.now(self._client)
         answer = self._start(
             keys=[
                 keys.job(start.job_id),
@@ -112,7 +116,7 @@ class Ledger:
             ],
             args=[
                 start.job_id,
-                self._clock.now(self._client),
+                now,
                 start.op,
                 start.items,
                 start.worker,
@@ -121,9 +125,13 @@ class Ledger:
                 runs_lost_max,
                 result,
                 self._ttl_s,
+                start.inputs,
             ],
         )
-        return State(cast(bytes, answer).decode())
+        state = State(cast(bytes, answer).decode())
+        if state is State.RUNNING and start.enqueued_at is not None:
+            tally.observe(Metric.WAIT, now - start.enqueued_at, start.op, bounded(start.level))
+        return state
 
     def end(self, end: End, result: bytes | str = "") -> bool:
         """Record how a job ended, and Celery's result with it; both expire from now on.
@@ -131,28 +139,32 @@ class Ledger:
         Returns:
             False where it had ended already, or is not in the state it shall be ended from.
         """
-        answer = self._end(
-            keys=[
-                keys.job(end.job_id),
-                keys.jobs(State.WAITING),
-                keys.jobs(State.RUNNING),
-                keys.jobs(end.state),
-                keys.result(end.job_id),
-                keys.COUNTS,
-            ],
-            args=[
-                end.job_id,
-                self._clock.now(self._client),
-                end.state.value,
-                end.items_failed,
-                end.error,
-                self._ttl_s,
-                end.op,
-                end.items,
-                result,
-                end.only_from or "",
-            ],
-        )
+        with tally.sending() as counts:
+            answer = self._end(
+                keys=[
+                    keys.job(end.job_id),
+                    keys.jobs(State.WAITING),
+                    keys.jobs(State.RUNNING),
+                    keys.jobs(end.state),
+                    keys.result(end.job_id),
+                    keys.COUNTS,
+                    keys.METRICS,
+                ],
+                args=[
+                    end.job_id,
+                    self._clock.now(self._client),
+                    end.state.value,
+                    end.items_failed,
+                    end.error,
+                    self._ttl_s,
+                    end.op,
+                    end.items,
+                    result,
+                    end.only_from or "",
+                    counter(Metric.ENDED, end.state.value),
+                    *(part for field in counts for part in field),
+                ],
+            )
         return bool(answer)
 
     def ask_to_cancel(self, job_id: str) -> None:

@@ -17,6 +17,8 @@ from enum import Enum
 from itertools import accumulate
 from typing import Final
 
+from shared.names import LEVELS
+
 SECONDS: Final = (
     0.01,
     0.025,
@@ -135,6 +137,16 @@ class Tally:
 
 tally: Final = Tally()
 """This process's."""
+
+
+def counter(metric: Metric, *labels: object) -> str:
+    """The field of a counter in the hash, for a script that counts by itself."""
+    return _name(metric, labels, _SUM)
+
+
+def bounded(level: int) -> int:
+    """A level that a label may have: a foreign client may send any number."""
+    return min(max(level, LEVELS[0]), LEVELS[-1])
 
 
 def _name(metric: Metric, labels: tuple[object, ...], part: str) -> str:

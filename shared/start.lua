@@ -2,7 +2,8 @@
 --
 -- KEYS: the job's record, waiting jobs, running jobs, counters of started jobs, Celery's result
 -- ARGV: the job's id, now, operation, items, worker, level, enqueued at ('' for unknown),
---       the most runs that may end with their worker, Celery's result, seconds it is kept
+--       the most runs that may end with their worker, Celery's result, seconds it is kept,
+--       the first items' references ('' for none)
 local record = redis.call('HMGET', KEYS[1], 'state', 'cancelled_at', 'deadline_at', 'started_at', 'worker')
 local state, now = record[1], tonumber(ARGV[2])
 if state and state ~= 'waiting' and state ~= 'running' then
@@ -30,6 +31,9 @@ redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'running', 'op', ARGV[3], 'items', ARGV[4],
   'started_at', ARGV[2], 'worker', ARGV[5], 'level', ARGV[6],
   'enqueued_at', ARGV[7] == '' and ARGV[2] or ARGV[7])
+if ARGV[11] ~= '' then
+  redis.call('HSET', KEYS[1], 'inputs', ARGV[11])
+end
 redis.call('HINCRBY', KEYS[4], 'jobs:' .. ARGV[6], 1)
 redis.call('HINCRBYFLOAT', KEYS[4], 'waited_s:' .. ARGV[6], string.format('%.6f', waited_s))
 redis.call('SETEX', KEYS[5], ARGV[10], ARGV[9])

@@ -25,6 +25,8 @@ from shared.results import EXPIRED
 from shared.stamp import enqueued_at
 from workers.chaining import Earlier, follow, weave
 from workers.context import context
+from workers.counting import counted, refused
+from workers.inputs import inputs_of
 from workers.jobs import Checkpoint
 
 log = logging.getLogger(__name__)
@@ -65,7 +67,9 @@ def deliver(
     if state is not State.RUNNING:
         return _turn_away(task, state)
     try:
-        made = run(job, CancelPoll(context().ledger, task.request.id))
+        with counted(job.op, _level(task)) as count:
+            made = run(job, CancelPoll(context().ledger, task.request.id))
+            count(made)
     except CancelledError:
         _revoke(task, "cancelled")
     except PASSING as error:
@@ -94,11 +98,15 @@ class CancelPoll:
 
 def _parse(task: Task, op: str, document: Any, following: Any) -> tuple[Job, Earlier]:
     earlier: Earlier = ()
-    if following is not None:
-        document, earlier = follow(document, following)
-    job = parse_job(document)
-    if job.op != op:
-        raise BadJobError(f"op is {job.op!r}, sent to the task {task.name!r}")
+    try:
+        if following is not None:
+            document, earlier = follow(document, following)
+        job = parse_job(document)
+        if job.op != op:
+            raise BadJobError(f"op is {job.op!r}, sent to the task {task.name!r}")
+    except BadJobError as error:
+        refused(error.code)
+        raise
     return job, earlier
 
 
@@ -110,12 +118,18 @@ def _start(task: Task, job: Job) -> State:
         op=job.op,
         items=len(job.items),
         worker=request.hostname or "",
-        level=(request.delivery_info or {}).get("priority") or 0,
+        level=_level(task),
         enqueued_at=enqueued_at(request),
+        inputs=inputs_of(job),
     )
     says = {"pid": os.getpid(), "hostname": request.hostname}
     result = task.backend.result_of(request.id, says, STARTED, request=request)
     return context().ledger.start(start, context().settings.max_deliveries, result.encode())
+
+
+def _level(task: Task) -> int:
+    """The level that a job was given."""
+    return (task.request.delivery_info or {}).get("priority") or 0
 
 
 def _turn_away(task: Task, state: State) -> dict[str, Any]:
@@ -163,7 +177,7 @@ def _give_up(task: Task, reason: str) -> NoReturn:
             queue=(request.delivery_info or {}).get("routing_key") or "",
             task=task.name,
             args=list(request.args),
-            level=(request.delivery_info or {}).get("priority") or 0,
+            level=_level(task),
             reason=reason,
             history="\n".join(entry.history) if entry is not None else "",
         )

@@ -20,6 +20,7 @@ from prometheus_client.core import (
 
 from shared import keys, metrics
 from shared.aging import AgingPolicy
+from shared.dead_letters import DeadLetters
 from shared.errors import AgewellError
 from shared.model_control import ModelControl
 from shared.names import WORK_QUEUES
@@ -51,6 +52,7 @@ class Collector:
                 *self._queues(),
                 *self._sweeps(),
                 *self._models(),
+                *self._rare(),
                 *self._redis(),
             ]
         except REDIS_ERRORS as error:
@@ -145,6 +147,18 @@ class Collector:
         alive = GaugeMetricFamily("agewell_infer_workers", "Infer workers that live.")
         alive.add_metric((), len(workers))
         return iter((active, held, alive))
+
+    def _rare(self) -> Iterator[Metric]:
+        """What should not happen often."""
+        dead = GaugeMetricFamily("agewell_dead_letters", "Jobs and messages that were given up.")
+        dead.add_metric((), DeadLetters(self._client).count())
+        events = CounterMetricFamily(
+            "agewell_rare_events_total", "What should be rare, by what it is.", labels=("what",)
+        )
+        found = cast("dict[bytes, bytes]", self._client.hgetall(keys.COUNTS))
+        for what, times in sorted(found.items()):
+            events.add_metric((what.decode(),), int(times))
+        return iter((dead, events))
 
     def _redis(self) -> Iterator[Metric]:
         """How full Redis is."""

@@ -4,6 +4,8 @@ Apart from the operations, so that neither a long job nor a heavy library can ho
 """
 
 import logging
+from collections.abc import Callable
+from typing import cast
 
 from celery import shared_task
 
@@ -22,20 +24,26 @@ app = make_app(settings(), amqp=WorkerAMQP)
 liveness.install(app)
 
 
-@shared_task(name=Task.SWEEP_AGING.value, ignore_result=True, send_events=False)  # type: ignore[untyped-decorator]
+def _task(name: Task) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Make a function a task of upkeep: no result is kept, and none of it is listed in Flower."""
+    task = shared_task(name=name.value, ignore_result=True, send_events=False)
+    return cast("Callable[[Callable[[], None]], Callable[[], None]]", task)
+
+
+@_task(Task.SWEEP_AGING)
 def sweep_aging() -> None:
     """Let the waiting jobs of every work queue climb."""
     sweep_queues(context().client, settings())
 
 
-@shared_task(name=Task.SWEEP_BLOBS.value, ignore_result=True, send_events=False)  # type: ignore[untyped-decorator]
+@_task(Task.SWEEP_BLOBS)
 def sweep_blobs() -> None:
     """Delete blobs that have outlived their time."""
     log.info("swept blobs: %d", context().blobs.sweep())
     context().ledger.trim()
 
 
-@shared_task(name=Task.RETURN_JOBS.value, ignore_result=True, send_events=False)  # type: ignore[untyped-decorator]
+@_task(Task.RETURN_JOBS)
 def return_jobs() -> None:
     """Return to their queues the jobs that dead workers held."""
     returned = liveness.return_jobs_of_dead_workers(context().client)
@@ -43,7 +51,7 @@ def return_jobs() -> None:
         log.warning("jobs returned from dead workers: %d", returned)
 
 
-@shared_task(name=Task.EXPIRE_JOBS.value, ignore_result=True)  # type: ignore[untyped-decorator]
+@_task(Task.EXPIRE_JOBS)
 def expire_jobs() -> None:
     """End the waiting jobs whose deadlines have passed."""
     expired = lost.expire_jobs(app, context().client)
@@ -51,7 +59,7 @@ def expire_jobs() -> None:
         log.info("jobs expired: %d", expired)
 
 
-@shared_task(name=Task.FIND_LOST_JOBS.value, ignore_result=True)  # type: ignore[untyped-decorator]
+@_task(Task.FIND_LOST_JOBS)
 def find_lost_jobs() -> None:
     """End the jobs that are open in the ledger, but whose messages are nowhere."""
     ended = lost.end_lost_jobs(app, context().client, context().ledger)

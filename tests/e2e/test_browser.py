@@ -149,7 +149,9 @@ def test_the_job_page_shows_what_went_in_and_what_came_out(
     until(lambda: all(width for _, width, _ in seen.driver.execute_script(script)), WAIT_S,
           lambda: seen.driver.execute_script(script))  # fmt: skip
     shown = [(side, (width, height)) for side, width, height in seen.driver.execute_script(script)]
-    assert shown[-1] == ("out", _small(photos / "morskie-oko.jpg"))
+    names = ("dahlia-cutout.png", "morskie-oko.jpg", "morskie-oko.jpg")
+    sides = ("in", "in", "out")
+    assert shown == [(side, _small(photos / name)) for side, name in zip(sides, names, strict=True)]
     seen.screenshot("job")
     assert seen.errors() == []
 

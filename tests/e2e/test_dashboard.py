@@ -15,7 +15,7 @@ from flower.urls import handlers as flower_handlers
 from tests.e2e.messages import good_job, hsv_job, inline, send, stored
 from tests.e2e.pixels import expected_hsv
 from tests.e2e.stack import READY_TIMEOUT_S, Stack, agewell, environment, until
-from tests.e2e.watched import LOGIN, PASSWORD, PREFIX, USER, basic, flower, get
+from tests.e2e.watched import LOGIN, PASSWORD, PREFIX, USER, Answer, basic, flower, get
 from tests.image_files import file_of
 from workers.dashboard.pages import HANDLERS
 
@@ -172,16 +172,23 @@ def _answers(stack: Stack) -> bool:
         return False
 
 
-def test_the_page_of_a_job_shows_small_pictures_of_its_results(watched: Stack, photos):
+def test_the_page_of_a_job_shows_small_pictures_of_its_images(watched: Stack, photos):
     photo = photos / "morskie-oko.jpg"
     [job_id] = watched.enqueue("hsv", photo)
     watched.wait_ended([job_id])
-    answer = flower(watched, f"/job/{job_id}/out/0")
+    colours = cv2.imread(str(photo))
+    _shows(flower(watched, f"/job/{job_id}/in/0"), colours)
+    _shows(flower(watched, f"/job/{job_id}/out/0"), expected_hsv(photo.read_bytes()))
+    assert flower(watched, f"/job/{job_id}/in/1").status == 404
+    assert flower(watched, f"/job/{job_id}/out/1").status == 404
+
+
+def _shows(answer: Answer, whole: np.ndarray) -> None:
+    """See that a thumbnail is that of an image."""
     assert answer.headers["Content-Type"] == "image/webp"
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     shown = cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_COLOR)
-    whole = expected_hsv(photo.read_bytes())
     assert max(shown.shape) == 320
     small = cv2.resize(whole, shown.shape[1::-1], interpolation=cv2.INTER_AREA)
     assert np.abs(shown.astype(int) - small).mean() < 8  # WebP keeps colours at half the size
@@ -200,6 +207,31 @@ def test_a_job_page_shows_the_text_of_an_error_and_of_a_name_as_text(watched: St
     page = flower(watched, f"/job/{job_id}").text
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_of_many_items_the_page_shows_the_first_inputs_and_every_result(watched: Stack, tmp_path):
+    for number in range(11):
+        values = np.full((8, 8, 3), 20 * number, np.uint8)
+        cv2.imwrite(str(tmp_path / f"{number:02}.png"), values)
+    [job_id] = watched.enqueue("hsv", tmp_path)
+    watched.wait_ended([job_id])
+    statuses = [flower(watched, f"/job/{job_id}/{side}").status for side in ("in/7", "in/8")]
+    assert statuses == [200, 404]
+    shown = flower(watched, f"/job/{job_id}/in/7").body
+    assert cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_COLOR).mean() == pytest.approx(
+        140, abs=3
+    )
+    assert flower(watched, f"/job/{job_id}/out/10").status == 200
+
+
+def test_of_an_image_that_came_inside_the_message_only_the_name_is_kept(watched: Stack):
+    data = file_of("PNG")
+    job_id = send(watched, "cv.hsv", hsv_job(inline(data, "inside.png")))
+    watched.wait_ended([job_id])
+    assert "inside.png" in flower(watched, f"/job/{job_id}").text
+    assert flower(watched, f"/job/{job_id}/in/0").status == 404
+    kept = watched.redis.hget(f"agewell:job:{job_id}", "inputs")
+    assert base64.b64encode(data)[:40] not in kept
 
 
 def test_an_image_that_has_expired_has_no_thumbnail(watched: Stack):

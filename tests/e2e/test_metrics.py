@@ -14,8 +14,10 @@ import psutil
 import pytest
 import yaml
 
+from tests.e2e.messages import hsv_job, inline, send
 from tests.e2e.stack import Stack, require, until
 from tests.e2e.watched import get
+from tests.image_files import file_of
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PROMTOOL, PROMETHEUS = shutil.which("promtool"), shutil.which("prometheus")
@@ -27,6 +29,12 @@ def scrape(stack: Stack) -> str:
     return answer.text
 
 
+def value(text: str, series: str) -> float:
+    """A series' value in Prometheus's text format, its labels as they are written there."""
+    found = re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
 def promtool(*arguments: object, stdin: str = "") -> str:
     require(PROMTOOL, "promtool")
     done = subprocess.run(
@@ -36,11 +44,49 @@ def promtool(*arguments: object, stdin: str = "") -> str:
     return done.stdout + done.stderr
 
 
-def test_promtool_has_nothing_to_say_about_the_metrics(watched: Stack):
+@pytest.fixture(scope="module")
+def worked(watched: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """Jobs of a known number, and what was counted before them."""
+    before = scrape(watched)
+    good, bad = inline(file_of("PNG")), inline(b"no image at all")
+    ids = [send(watched, "cv.hsv", hsv_job(good, bad)) for _ in range(4)]
+    ids += [send(watched, "cv.hsv", hsv_job(bad)) for _ in range(2)]
+    ids += [send(watched, "cv.hsv", {"op": "nonsense"})]
+    photo = tmp_path_factory.mktemp("worked") / "photo.png"
+    photo.write_bytes(file_of("PNG"))
+    ids += watched.enqueue("hsv", *[photo] * 3, "--images-per-job", 1, "--priority", "low")
+    watched.wait_ended(ids)
+    series = (
+        'agewell_job_wait_seconds_count{level="7",op="hsv"}',
+        'agewell_job_run_seconds_count{level="7",op="hsv"}',
+        'agewell_job_run_seconds_count{level="0",op="hsv"}',
+        'agewell_jobs_ended_total{state="done"}',
+        'agewell_jobs_ended_total{state="failed"}',
+        'agewell_refused_total{cause="UnknownFormatError"}',
+        'agewell_refused_total{cause="BadJobError"}',
+        'agewell_decode_seconds_count{format="png"}',
+        'agewell_encode_seconds_count{format="png"}',
+    )
+
+    now = scrape(watched)  # what a job has counted is there when its end is
+    return {each: value(now, each) - value(before, each) for each in series}
+
+
+def test_what_jobs_did_is_counted(worked: dict[str, float]):
+    assert list(worked.values()) == [3, 3, 6, 7, 3, 6, 1, 7, 7]
+
+
+def test_times_are_those_that_the_jobs_took(watched: Stack, worked: dict[str, float]):
+    text = scrape(watched)
+    assert 0 < value(text, 'agewell_job_run_seconds_sum{level="0",op="hsv"}') < 60
+    assert value(text, 'agewell_decode_seconds_sum{format="png"}') > 0
+
+
+def test_promtool_has_nothing_to_say_about_the_metrics(watched: Stack, worked: dict[str, float]):
     assert promtool("check", "metrics", stdin=scrape(watched)) == ""
 
 
-def test_no_series_has_the_id_of_a_job(watched: Stack):
+def test_no_series_has_the_id_of_a_job(watched: Stack, worked: dict[str, float]):
     assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}", scrape(watched))
 
 
@@ -103,9 +149,12 @@ def _ready(url: str) -> bool:
         return False
 
 
-def test_a_real_prometheus_scrapes_the_stack(prometheus: Prometheus):
+def test_a_real_prometheus_scrapes_the_stack(prometheus: Prometheus, worked: dict[str, float]):
     until(lambda: prometheus.value('up{job="agewell"}') == 1, 60, lambda: prometheus.ask("targets"))
     until(lambda: prometheus.value("agewell_up") == 1, 60, lambda: prometheus.ask("targets"))
+    ended = prometheus.value('sum(agewell_jobs_ended_total{state="done"})')
+    assert ended is not None
+    assert ended >= 4
 
 
 def test_what_prometheus_knows_is_what_waits(
@@ -151,6 +200,16 @@ EXPRESSIONS = [target["expr"] for panel in _panels() for target in panel["target
 def test_every_expression_of_the_dashboard_is_one_that_prometheus_takes(prometheus: Prometheus):
     for each in EXPRESSIONS:
         prometheus.ask("query", query=each)
+
+
+def test_dashboard_and_alerts_name_metrics_that_there_are(watched: Stack, worked: dict[str, float]):
+    text = scrape(watched)
+    there = set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE))
+    alerts = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
+    asked = EXPRESSIONS + [rule["expr"] for rule in alerts["groups"][0]["rules"]]
+    named = {name for each in asked for name in re.findall(r"\bagewell_\w+", each)}
+    without_parts = {re.sub(r"_(bucket|sum|count)$", "", name) for name in named}
+    assert without_parts <= there
 
 
 def test_the_exporter_ends_with_the_stack_and_holds_no_port_before(watched: Stack, stack: Stack):

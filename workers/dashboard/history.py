@@ -9,6 +9,7 @@ from typing import Any
 import redis
 
 from shared.aging import AgingPolicy
+from shared.dead_letters import DeadLetters
 from shared.model_control import ModelControl
 from shared.names import LEVELS, NAME_OF_LEVEL
 from shared.queues import QueueStatus, queue_status
@@ -41,6 +42,7 @@ class History:
         self._samples: deque[Sample] = deque(maxlen=SAMPLES)
         self._latest: list[QueueStatus] = []
         self._models: list[str] = []
+        self._dead = 0
         self._lock = threading.Lock()
         self._away = False
 
@@ -50,6 +52,7 @@ class History:
             now = self._clock.now(self._client)
             latest = queue_status(self._client, self._settings, now)
             workers = ModelControl(self._client).workers()
+            dead = DeadLetters(self._client).count()
         except REDIS_ERRORS as error:
             if not self._away:
                 log.warning("the queues cannot be read: %s", error)
@@ -62,13 +65,13 @@ class History:
         with self._lock:
             self._away = False
             self._latest = latest
-            self._models = sorted(active)
+            self._models, self._dead = sorted(active), dead
             self._samples.append(Sample(now, waiting))
 
     def document(self, after: float) -> dict[str, Any]:
         """What the page shows: the latest look, and the samples later than a time."""
         with self._lock:
-            models = self._models
+            models, dead = self._models, self._dead
             samples = [each for each in self._samples if each.at > after]
             latest, away = self._latest, self._away
         return {
@@ -77,7 +80,7 @@ class History:
             "kept": SAMPLES,
             "levels": [NAME_OF_LEVEL.get(level, "") for level in LEVELS],
             "queues": [self._queue(each) for each in latest],
-            "dead": None,
+            "dead": dead,
             "models": models,
             "samples": [asdict(each) for each in samples],
         }

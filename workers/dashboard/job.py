@@ -95,7 +95,8 @@ def _input(field: str, document: Any) -> Picture:
     try:
         ref = ImageRef.model_validate(document)
     except ValidationError:
-        return Picture(field, None, "came inside the message, and is not kept")
+        name = document.get("name", "") if isinstance(document, dict) else ""
+        return Picture(f"{field}: {name}", None, "came inside the message, and is not kept")
     return Picture(f"{field}: {ref.name}", ref)
 
 
@@ -127,6 +128,7 @@ def _facts(entry: Entry, now: float) -> list[tuple[str, str]]:
         ("Ran", _seconds(entry.started_at, entry.ended_at or now)),
         ("Worker", entry.worker or "-"),
     ]
+    facts += [("Lost with its worker", each) for each in entry.history]
     return facts + ([("Error", entry.error)] if entry.error else [])
 
 

@@ -190,7 +190,7 @@ function tiles({ queues, dead, models }) {
     tile("Last sweep", swept.length ? `${duration(Math.max(...swept))} ago` : "–",
       swept.length && Math.max(...swept) < 30 ? "success" : "danger"),
   ];
-  if (dead !== null) found.push(tile("Dead letters", count(dead), dead ? "danger" : "success"));
+  found.push(tile("Dead letters", count(dead), dead ? "danger" : "success"));
   if (models.length) found.push(tile("Active models", models.join(", "), "active"));
   return found;
 }
