@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench chaos clean
+.PHONY: help install demo test lint bench chaos audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -38,5 +38,11 @@ chaos: $(INSTALLED) ## what happens to jobs when things break, as a table; the l
 	$(BIN)/python -m tests.chaos --long
 	$(BIN)/python -m tests.fuzz
 
+audit: $(INSTALLED) ## known faults of the installed packages; asks a data base on the network
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.venv-audit/bin/pip-audit --path \
+		"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
 clean: ## remove what the other targets made
-	rm -rf $(VENV) demo-output bench-output build *.egg-info
+	rm -rf $(VENV) .venv-audit demo-output bench-output build *.egg-info

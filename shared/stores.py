@@ -4,6 +4,7 @@ A store gives each blob a place, which follows from the bytes alone: storing the
 the same place, and no place names a path or a host.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -124,12 +125,17 @@ class DirectoryStore:
             return None
         name, offset = found
         try:
-            with self._path(name).open("rb") as file:
+            # No link is followed: a blob is a file of this directory, or it is none.
+            with open(self._path(name), "rb", opener=_open_no_link) as file:
                 os.utime(file.fileno())
                 file.seek(offset)
                 return file.read(size_bytes)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return None
+            raise
 
     def sweep(self) -> int:
         """Delete files unused for the time to live, and what a killed writer left."""
@@ -141,6 +147,10 @@ class DirectoryStore:
 
     def _path(self, name: str) -> Path:
         return self._root / name[:2] / name
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW)
 
 
 def _refreshed(path: Path, size_bytes: int) -> bool:

@@ -1,7 +1,10 @@
 """Redis servers on loopback ports: to be killed, filled up, replicated, watched by sentinels."""
 
 import os
+import re
 import secrets
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +19,7 @@ from shared.embedded_redis import find_server
 
 AWAY = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError)
 READY_S = 30.0
+SECURITY = Path(__file__).parents[2] / "docs" / "security.md"
 
 
 def free_port() -> int:
@@ -30,7 +34,12 @@ class RedisProcess:
     """One redis-server, or, with `sentinel`, one redis-sentinel; on a port that it keeps."""
 
     def __init__(
-        self, folder: Path, *lines: str, sentinel: bool = False, password: str | None = None
+        self,
+        folder: Path,
+        *lines: str,
+        sentinel: bool = False,
+        password: str | None = None,
+        tls: Path | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -39,9 +48,11 @@ class RedisProcess:
         self._arguments = ["--sentinel"] if sentinel else []
         self._config = folder / "redis.conf"
         secret = [f"requirepass {self.password}"] if self.password else []
+        self._tls = tls
+        listen = [f"port {self.port}"] if tls is None else _tls_lines(tls, self.port)
         self._config.write_text(
             "\n".join(
-                [f"port {self.port}", "bind 127.0.0.1", f"dir {folder}", f"logfile {folder}/log"]
+                [*listen, "bind 127.0.0.1", f"dir {folder}", f"logfile {folder}/log"]
                 + secret
                 + list(lines)
                 + ([] if sentinel else ['save ""'])
@@ -52,6 +63,8 @@ class RedisProcess:
     @property
     def url(self) -> str:
         secret = f":{self.password}@" if self.password else ""
+        if self._tls is not None:
+            return f"rediss://{secret}localhost:{self.port}/0?ssl_ca_certs={self._tls}/ca.pem"
         return f"redis://{secret}127.0.0.1:{self.port}/0"
 
     def client(self) -> redis.Redis:
@@ -79,7 +92,9 @@ class RedisProcess:
         end_child(self.process, timeout_s=10)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command: Sequence[str] = [str(find_server()), str(self._config), *self._arguments]
+        # The wheel's server speaks no TLS; the machine's own does.
+        server = find_server() if self._tls is None else shutil.which("redis-server")
+        command: Sequence[str] = [str(server), str(self._config), *self._arguments]
         process = start_child(command, log=subprocess.DEVNULL, env=os.environ)
         deadline = time.monotonic() + READY_S
         with self.client() as client:
@@ -91,3 +106,21 @@ class RedisProcess:
                     assert process.poll() is None, (self.folder / "log").read_text()
                     assert time.monotonic() < deadline, f"no answer on {self.port}"
                     time.sleep(0.05)
+
+
+def _tls_lines(folder: Path, port: int) -> list[str]:
+    """Configuration that listens with TLS alone, on certificates that `make_certificates` made."""
+    return [
+        "port 0",
+        f"tls-port {port}",
+        f"tls-cert-file {folder}/redis.pem",
+        f"tls-key-file {folder}/redis.key",
+        f"tls-ca-cert-file {folder}/ca.pem",
+        "tls-auth-clients no",
+    ]
+
+
+def make_certificates(folder: Path) -> None:
+    """An authority of our own, and a certificate of it for localhost: docs/security.md's lines."""
+    for line in re.findall(r"^openssl .*$", SECURITY.read_text(), re.MULTILINE):
+        subprocess.run(shlex.split(line), cwd=folder, check=True, capture_output=True)

@@ -1,0 +1,144 @@
+"""Redis's users of deploy/redis-users.acl: each part of a real stack runs with its rights alone."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from producer.supervisor import Child, Program, celery
+from tests.chaos.redis_process import RedisProcess
+from tests.e2e.stack import agewell, environment, until
+from tests.image_files import file_of, picture
+
+ROOT = Path(__file__).parents[2]
+ACL = ROOT / "deploy" / "redis-users.acl"
+ROLES = ("producer", "worker", "upkeep")
+
+
+@pytest.fixture
+def server(short_path: Path) -> Iterator[RedisProcess]:
+    """A Redis with those users, each with a password of its own, and an onlooker who may all."""
+    text = ACL.read_text()
+    for role in (*ROLES, "flower"):
+        text = text.replace(f"{role.upper()}_PASSWORD", f"{role}-secret")
+    users = short_path / "users.acl"
+    users.write_text(text.replace("user default off", "user default on >onlooker ~* &* +@all"))
+    server = RedisProcess(short_path / "redis", f"aclfile {users}", password="onlooker")
+    yield server
+    server.end()
+
+
+def url_of(server: RedisProcess, role: str) -> str:
+    return f"redis://{role}:{role}-secret@127.0.0.1:{server.port}/0"
+
+
+def environment_of(server: RedisProcess, folder: Path, role: str) -> dict[str, str]:
+    return environment(folder / role, REDIS_URL=url_of(server, role))
+
+
+@contextmanager
+def parts(server: RedisProcess, folder: Path) -> Iterator[dict[str, Child]]:
+    """A cv worker, the upkeep worker and beat, each as a user of its own."""
+    options = ("--pool=threads", "--concurrency=1", "--loglevel=INFO", "--task-events")
+    host = socket.gethostname()
+    commands = {
+        "worker": celery("-A", "workers.app", "worker", "-Q", "cv", "-n", f"cv@{host}", *options),
+        "upkeep": celery(
+            "-A", "workers.upkeep", "worker", "-Q", "upkeep", "-n", f"upkeep@{host}", *options
+        ),
+        "beat": celery(
+            "-A", "workers.upkeep", "beat", "--pidfile=", f"--schedule={folder}/schedule"
+        ),
+    }
+    with ExitStack() as held:
+        children = {}
+        for name, command in commands.items():
+            env = environment_of(server, folder, "upkeep" if name == "beat" else name)
+            child = Child(Program(name, command, {**os.environ, **env}), folder, folder)
+            held.callback(child.close)
+            held.callback(child.kill_group)
+            child.start()
+            children[name] = child
+
+        def all_ready() -> bool:
+            for child in children.values():
+                child.tend(lambda *_: None)
+            return all(child.ready for child in children.values())
+
+        until(
+            all_ready, 60, lambda: (denials(server), [c.log.read_text() for c in children.values()])
+        )
+        yield children
+
+
+def denials(server: RedisProcess) -> list[tuple[Any, ...]]:
+    """What Redis refused to whom, by its own record."""
+    with server.client() as client:
+        found = client.acl_log()
+    # redis-py introduces itself, and does not mind being refused: Redis 7.0 knows no such command.
+    return [
+        (each["username"], each["reason"], each["object"], each["context"])
+        for each in found
+        if not each["object"].startswith("client")
+    ]
+
+
+@pytest.mark.slow
+def test_each_part_has_the_rights_that_it_needs(server: RedisProcess, short_path: Path):
+    photos, out = short_path / "photos", short_path / "out"
+    photos.mkdir()
+    for number in range(5):
+        (photos / f"{number}.png").write_bytes(file_of("PNG", picture().rotate(number)))
+    env = environment_of(server, short_path, "producer")
+    with parts(server, short_path):
+        done = agewell("enqueue", "hsv", photos, "--images-per-job", 1, "--out", out, env=env)
+        assert done.returncode == 0, done.stderr + str(denials(server))
+        assert len(list(out.iterdir())) == 5
+        sent = agewell("enqueue", "hsv", photos, "-p", "bulk", env=env)
+        ids = sent.stdout.split()
+        assert agewell("status", *ids, env=env).returncode == 0
+        agewell("cancel", *ids, env=env)
+        for command in (["queues", "--json"], ["result", ids[0], "--out", short_path / "a.png"]):
+            agewell(*command, env=env)
+        with server.client() as client:  # sweeps run every second, returns every four
+            until(lambda: client.exists("agewell:aging:cv"), 30, lambda: denials(server))
+    assert denials(server) == []
+
+
+FORBIDDEN = {
+    "producer": [
+        "FLUSHALL",
+        "CONFIG GET *",
+        "KEYS *",
+        "RPOP cv",
+        "ACL LIST",
+        "GET other",
+        "SCAN 0",
+    ],
+    "worker": ["FLUSHALL", "CONFIG GET *", "KEYS *", "ACL LIST", "GET other", "SHUTDOWN NOSAVE"],
+    "upkeep": ["FLUSHALL", "CONFIG GET *", "KEYS *", "ACL LIST", "GET other", "DEBUG SLEEP 0"],
+    "flower": ["FLUSHALL", "CONFIG GET *", "SET agewell:x 1", "LPUSH cv x", "DEL cv", "GET other"],
+}
+
+
+@pytest.mark.parametrize("role", FORBIDDEN)
+def test_no_part_has_the_rights_of_another(server: RedisProcess, role: str):
+    with redis.Redis.from_url(url_of(server, role)) as client:
+        assert client.ping()
+        for command in FORBIDDEN[role]:
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*command.split())
+
+
+def test_nobody_gets_in_without_a_name(server: RedisProcess):
+    assert ACL.read_text().startswith("user default off\n")
+    with (
+        redis.Redis(port=server.port) as client,
+        pytest.raises(redis.exceptions.AuthenticationError),
+    ):
+        client.ping()
