@@ -99,8 +99,9 @@ local function stamp(list, index, message, at)
   end
 end
 
--- The index from the tail of the first job that is not after virtual time v; nil: too far from it.
-local function search_tail(list, v)
+-- The index from the tail of the first job that is not after virtual time v, of those from an index
+-- on; nil: too far from it.
+local function search_tail(list, v, from)
   local function is_before(index)
     local message = call('LINDEX', list, index)
     if not message then
@@ -110,7 +111,7 @@ local function search_tail(list, v)
     local other = virtual_time(message)
     return other and other <= v
   end
-  local after, before = -1, 0
+  local after, before = from - 1, from
   while not is_before(before) do
     if before >= NEAR_TAIL then
       return nil
@@ -154,14 +155,15 @@ end
 
 -- Put a message that is in no list into its place: behind all that are not after it. Where that is
 -- far from both ends, what has waited before goes near the head, and what only climbs to the tail.
-local function place(list, message, v)
+-- It is known not to belong among the first `from` jobs at the tail, if that is given.
+local function place(list, message, v, from)
   local head = call('LINDEX', list, -1)
   local first = head and virtual_time(head)
   if first and first > v then
     call('RPUSH', list, message)
     return
   end
-  local index = search_tail(list, v)
+  local index = search_tail(list, v, from or 0)
   if not index and inherits(message) then
     insert_near_head(list, message, v)
     return

@@ -85,30 +85,44 @@ local function look_at_tail(list, level)
   return messages
 end
 
--- Put what keeps an earlier time ahead of those that came before it and are after it: the first of
--- them, and as many as there is time for. Returns whether all is done.
+-- Put what keeps an earlier time ahead of those that came before it and are after it: one of them,
+-- and as many as there is time for. Returns whether all is done.
 local function settle_tail(list, level)
   local messages = look_at_tail(list, level)
-  local early, latest_v = {}, -math.huge
+  local early, kept, latest_v = {}, {}, -math.huge
   for i = #messages, 1, -1 do
     local each = messages[i]
     if each.v < latest_v and inherits(each.message) then
-      -- All of them first: places are searched for in a list that is in order.
-      call('LREM', list, 1, each.message)
+      each.place = i
       early[#early + 1] = each
+    else
+      kept[#kept + 1] = each
     end
     latest_v = math.max(latest_v, each.v)
   end
-  local placed = 0
   climbs = math.max(climbs, math.min(#early, 1))
-  while placed < #early and (placed == 0 or has_time(#early[placed].message)) do
-    placed = placed + 1
-    place(list, early[placed].message, early[placed].v)
+  -- The latest first: each then goes next to what has been kept, ahead of those placed before it.
+  table.sort(early, function(a, b)
+    return a.v > b.v or (a.v == b.v and a.place < b.place)
+  end)
+  local looked = #messages
+  for number, each in ipairs(early) do
+    if number > 1 and not has_time(#each.message) then
+      return false
+    end
+    call('LREM', list, 1, each.message)
+    local last = #kept
+    while last > 0 and kept[last].v > each.v do
+      last = last - 1
+    end
+    if last > 0 then
+      call('LINSERT', list, 'BEFORE', kept[last].message, each.message)
+    else
+      looked = looked - 1
+      place(list, each.message, each.v, looked)
+    end
   end
-  for i = placed + 1, #early do
-    call('LPUSH', list, early[i].message)
-  end
-  return placed == #early
+  return true
 end
 
 for level = first_level, 9 do
