@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from tests.chaos.faults import FAULTS
-from tests.chaos.run import run, table
+from tests.chaos.run import Scenes, table
 
 
 def main() -> int:
@@ -14,11 +14,12 @@ def main() -> int:
     parser.add_argument("--only", metavar="TEXT", default="", help="faults with this in their name")
     args = parser.parse_args()
     rows = []
-    for fault in FAULTS:
-        if args.only in fault.name and (args.long or not fault.slow):
-            print(f"{fault.name} ...", file=sys.stderr, flush=True)
-            rows.append(run(fault, long=args.long))
-            print(rows[-1], file=sys.stderr, flush=True)
+    with Scenes() as scenes:
+        for fault in FAULTS:
+            if args.only in fault.name and (args.long or not fault.slow):
+                print(f"{fault.name} ...", file=sys.stderr, flush=True)
+                rows.append(scenes.run(fault, long=args.long))
+                print(rows[-1], file=sys.stderr, flush=True)
     print(table(rows))
     return 0 if all(row.harmless() for row in rows) else 1
 

@@ -33,6 +33,8 @@ class Fault:
     settings: Mapping[str, object] = field(default_factory=dict)
     """Further settings of the stack, without AGEWELL_."""
     broker: Callable[[Path], AbstractContextManager[Broker]] = one_redis
+    spoils: bool = False
+    """The scene is fit for no other fault afterwards."""
     slow: bool = False
     """Only in the long form."""
 
@@ -111,5 +113,6 @@ FAULTS = (
         times=1,
         long_times=1,
         broker=watched_redis,
+        spoils=True,
     ),
 )

@@ -50,6 +50,11 @@ class FaultProxy:
         """New connections work again."""
         self._silent = False
 
+    def heal(self) -> None:
+        """No fault any more."""
+        self.delay_s, self.refusing = 0.0, False
+        self.speak()
+
     def close(self) -> None:
         """End the proxy and its connections."""
         self.refusing = True

@@ -2,7 +2,9 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Self
 
 from tests.chaos.faults import Fault
 from tests.chaos.scene import Scene, Stream, scene
@@ -32,33 +34,68 @@ class Row:
         return self.lost == 0 and self.ended_twice == 0
 
 
-def run(fault: Fault, *, long: bool) -> Row:
-    """A fresh stack, a stream of jobs, and the fault so many times."""
+class Scenes:
+    """One scene at a time; it is kept for as long as the next fault asks for the same."""
+
+    def __init__(self) -> None:
+        self._held = ExitStack()
+        self._kind: object = None
+        self._scene: Scene
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.close()
+
+    def run(self, fault: Fault, *, long: bool) -> Row:
+        """Let a fault strike so many times while jobs stream by."""
+        kind = (fault.broker, sorted(fault.settings.items()))
+        if self._kind != kind:
+            self._held.close()
+            self._kind = None
+            self._scene = self._held.enter_context(scene(fault.broker, **fault.settings))
+            self._kind = kind
+        try:
+            row = _run(self._scene, fault, long=long)
+        except BaseException:
+            self._kind = None  # nobody knows what is left of it
+            raise
+        self._scene.proxy.heal()
+        if fault.spoils:
+            self._kind = None
+        return row
+
+
+def _run(stage: Scene, fault: Fault, *, long: bool) -> Row:
     jobs = fault.long_jobs if long else fault.jobs
     times = fault.long_times if long else fault.times
-    with scene(fault.broker, **fault.settings) as stage, ThreadPoolExecutor(1) as pool:
-        source = Stream(stage, jobs)
+    first, refused = len(stage.acknowledged), stage.refused
+    source = Stream(stage, first + jobs)
+    with ThreadPoolExecutor(1) as pool:
         stream = pool.submit(source.run)
         try:
-            strikes = [_strike(stage, fault, jobs * (n + 1) // (times + 2)) for n in range(times)]
+            ends = [first + jobs * (n + 1) // (times + 2) for n in range(times)]
+            strikes = [_strike(stage, fault, after) for after in ends]
             stream.result(PROGRESS_S * (1 + jobs / 1000))
         finally:
             source.stop()
-        lost = stage.wait_all()
-        slowest = [
-            (stage.ended_at(job_id) or over_at) - over_at
-            for over_at, held in strikes
-            for job_id in held
-        ]
-        return Row(
-            fault=fault.name,
-            times=times,
-            jobs=len(stage.acknowledged),
-            lost=len(lost),
-            ended_twice=len(stage.observer.twice()),
-            refused=stage.refused,
-            slowest_recovery_s=max([0.0, *slowest]),
-        )
+    ours = set(stage.acknowledged[first:])
+    lost = ours & set(stage.wait_all())
+    slowest = [
+        (stage.ended_at(job_id) or over_at) - over_at
+        for over_at, held in strikes
+        for job_id in held
+    ]
+    return Row(
+        fault=fault.name,
+        times=times,
+        jobs=len(ours),
+        lost=len(lost),
+        ended_twice=len(ours & set(stage.observer.twice())),
+        refused=stage.refused - refused,
+        slowest_recovery_s=max([0.0, *slowest]),
+    )
 
 
 def _strike(stage: Scene, fault: Fault, after: int) -> tuple[float, list[str]]:
