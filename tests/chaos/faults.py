@@ -11,6 +11,13 @@ from pathlib import Path
 
 import redis
 
+from tests.chaos.kills import (
+    kill,
+    kill_pool_process,
+    kill_with_a_message_on_its_way,
+    stop_worker,
+    terminate_worker,
+)
 from tests.chaos.scene import Broker, Scene, one_redis, watched_redis
 from tests.chaos.sentinels import master_port
 from tests.e2e.stack import until
@@ -115,4 +122,11 @@ FAULTS = (
         broker=watched_redis,
         spoils=True,
     ),
+    Fault("kill -9 of a process that runs a job", kill_pool_process),
+    Fault("kill -9 of the worker", kill("-Q cv"), long_jobs=20_000, long_times=100),
+    Fault("kill -9 of the worker, a message on its way to it", kill_with_a_message_on_its_way),
+    Fault("kill -9 of beat", kill("beat")),
+    Fault("kill -9 of the upkeep worker", kill("-Q upkeep")),
+    Fault("SIGTERM of the worker", terminate_worker),
+    Fault("SIGSTOP of the worker beyond its heartbeat, SIGCONT", stop_worker, times=1),
 )

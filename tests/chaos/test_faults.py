@@ -15,7 +15,6 @@ def scenes() -> Iterator[Scenes]:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="nothing restores what kombu popped and had not noted yet", strict=False)
 @pytest.mark.parametrize(
     "fault", [each for each in FAULTS if not each.slow], ids=lambda fault: fault.name
 )

@@ -85,6 +85,14 @@ def is_gone(process: psutil.Process) -> bool:
         return True
 
 
+def command_of(process: psutil.Process) -> str:
+    """A process's command line, empty for one that has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
 class Stack:
     """A running `agewell up`, and every way to ask it something."""
 
@@ -194,14 +202,14 @@ class Stack:
 
         def find() -> list[psutil.Process]:
             children = psutil.Process(self.process.pid).children()
-            return [each for each in children if "-Q cv" in " ".join(each.cmdline())]
+            return [each for each in children if "-Q cv" in command_of(each)]
 
         return until(find, READY_TIMEOUT_S, lambda: self.said)[0]
 
     @property
     def pool(self) -> list[psutil.Process]:
         """The cv worker's processes that run jobs."""
-        return [each for each in self.worker.children() if "spawn_main" in " ".join(each.cmdline())]
+        return [each for each in self.worker.children() if "spawn_main" in command_of(each)]
 
     @property
     def family(self) -> list[psutil.Process]:
