@@ -23,7 +23,8 @@ def test_waiting_outlasts_a_restart_of_redis(tmp_path: Path):
             (photos / f"{number}.png").hardlink_to(source)
         command = ("enqueue", "hsv", photos, "--images-per-job", 1, "--out", out)
         call = pool.submit(stage.stack.run, *command)
-        until(lambda: len(stage.observer.ends) > 10, 60, lambda: stage.stack.said)
+        sent = "agewell:job:????????-*"
+        until(lambda: len(stage.client.keys(sent)) == IMAGES, 60, lambda: stage.stack.said)
         stage.server.kill()
         time.sleep(2.0)
         stage.server.restart()
