@@ -119,7 +119,7 @@ def _programs(settings: Settings, state: StateDir, env: dict[str, str]) -> list[
     upkeep = celery(
         *("-A", "workers.upkeep", "worker", "-Q", Queue.UPKEEP.value, "-n", f"upkeep@{host}"),
         # Its tasks come every few seconds and say themselves what is worth a line.
-        *("--pool=threads", "--concurrency=1", "--loglevel=WARNING"),
+        *("--pool=threads", "--concurrency=2", "--loglevel=WARNING"),
     )
     schedule = state.path / "beat-schedule"
     beat = celery("-A", "workers.upkeep", "beat", level, "--pidfile=", f"--schedule={schedule}")

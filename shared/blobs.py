@@ -76,6 +76,22 @@ class Blobs:
             raise BlobDamagedError(ref.name, _short(ref), f"SHA-256 is {found}")
         return data
 
+    def keep(self, uris: Iterable[str]) -> None:
+        """Begin the time to live anew of what these references name, where it lies in our stores.
+
+        Raises:
+            BrokerUnreachableError: Redis does not answer.
+            BlobStoreError: the store does not.
+        """
+        places: dict[str, list[str]] = {}
+        for uri in uris:
+            scheme, _, place = uri.partition(":")
+            places.setdefault(scheme, []).append(place)
+        with self._errors():
+            for scheme, found in places.items():
+                if scheme in self._stores:
+                    self._stores[scheme].keep(found)
+
     def sweep(self) -> int:
         """Delete what has outlived its time; how many blobs."""
         return self._home.sweep()

@@ -104,7 +104,9 @@ def _config(settings: Settings) -> dict[str, Any]:
         "redis_backend_health_check_interval": HEALTH_CHECK_INTERVAL_S,
         "beat_schedule": {
             "sweep-aging": _every(settings.aging_interval_s, Task.SWEEP_AGING),
-            "sweep-blobs": _every(BLOB_SWEEP_INTERVAL_S, Task.SWEEP_BLOBS),
+            "sweep-blobs": _every(
+                min(BLOB_SWEEP_INTERVAL_S, settings.blob_ttl_s / 4), Task.SWEEP_BLOBS
+            ),
             "return-jobs": _every(RETURN_JOBS_INTERVAL_S, Task.RETURN_JOBS),
             "expire-jobs": _every(EXPIRE_JOBS_INTERVAL_S, Task.EXPIRE_JOBS),
             "find-lost-jobs": _every(FIND_LOST_JOBS_INTERVAL_S, Task.FIND_LOST_JOBS),

@@ -16,6 +16,9 @@ COUNTS = f"{PREFIX}counts"
 DEADLINES = f"{PREFIX}deadlines"
 """The waiting jobs that have deadlines, by those: a sorted set."""
 
+BLOBS_KEPT = f"{PREFIX}blobs-kept"
+"""Exists until the images of jobs that have waited for long shall be kept again."""
+
 SUSPECTS = f"{PREFIX}suspects"
 """The open jobs that the last look found nowhere: a set."""
 

@@ -4,6 +4,7 @@ A store gives each blob a place, which follows from the bytes alone: storing the
 the same place, and no place names a path or a host.
 """
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -37,6 +38,9 @@ class Store(Protocol):
     def get(self, place: str, size_bytes: int) -> bytes | None:
         """What lies at a place, its time to live begun anew; None where nothing does."""
 
+    def keep(self, places: Sequence[str]) -> None:
+        """Begin the time to live anew of what lies at these places."""
+
     def sweep(self) -> int:
         """Delete what has outlived its time, where the store does not itself; how many."""
 
@@ -67,6 +71,13 @@ class RedisStore:
         """Read, and refresh the time to live in the same command."""
         del size_bytes
         return cast("bytes | None", self._client.getex(keys.blob(place), ex=self._ttl_s))
+
+    def keep(self, places: Sequence[str]) -> None:
+        """One pipeline."""
+        pipe = self._client.pipeline(transaction=False)
+        for place in places:
+            pipe.expire(keys.blob(place), self._ttl_s)
+        pipe.execute()
 
     def sweep(self) -> int:
         """Nothing to do: Redis expires its keys."""
@@ -137,6 +148,12 @@ class DirectoryStore:
                 return None
             raise
 
+    def keep(self, places: Sequence[str]) -> None:
+        """Set the files' times to now."""
+        for name in {found[0] for place in places if (found := _parse(place)) is not None}:
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(self._path(name), follow_symlinks=False)
+
     def sweep(self) -> int:
         """Delete files unused for the time to live, and what a killed writer left."""
         oldest = time.time() - self._ttl_s
@@ -199,6 +216,9 @@ class FsspecStore:
         except FileNotFoundError:
             return None
         return cast("bytes", data)
+
+    def keep(self, places: Sequence[str]) -> None:
+        """Nothing to do: an object's age is what its store's rules go by."""
 
     def sweep(self) -> int:
         """Nothing to do: an object store has lifecycle rules."""

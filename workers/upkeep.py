@@ -11,9 +11,11 @@ from celery import shared_task
 
 from shared.celery_app import make_app
 from shared.names import Task
+from shared.stamp import redis_now
 from workers import liveness, lost, readiness
 from workers.channel import WorkerAMQP
 from workers.context import context, settings
+from workers.keeping import keep_blobs_of_waiting_jobs
 from workers.sweep import sweep_queues
 
 log = logging.getLogger(__name__)
@@ -38,8 +40,11 @@ def sweep_aging() -> None:
 
 @_task(Task.SWEEP_BLOBS)
 def sweep_blobs() -> None:
-    """Delete blobs that have outlived their time."""
-    log.info("swept blobs: %d", context().blobs.sweep())
+    """Keep the images of jobs that still wait; delete blobs that have outlived their time."""
+    tools = context()
+    now, ttl_s = redis_now(tools.client), tools.settings.blob_ttl_s
+    kept = keep_blobs_of_waiting_jobs(tools.client, tools.blobs, ttl_s, now)
+    log.info("blobs kept for waiting jobs: %d, swept: %d", kept, tools.blobs.sweep())
     context().ledger.trim()
 
 
