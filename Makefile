@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench chaos audit clean
+.PHONY: help install demo test lint bench chaos audit docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -44,5 +44,11 @@ audit: $(INSTALLED) ## known faults of the installed packages; asks a data base 
 	.venv-audit/bin/pip-audit --path \
 		"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
+docs: $(INSTALLED) ## the documentation as a site: site/index.html; its gallery is the demo's
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python examples/demo.py
+	$(BIN)/python -m mkdocs build --strict
+
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .venv-audit demo-output bench-output build *.egg-info
+	rm -rf $(VENV) .venv-audit demo-output bench-output site build *.egg-info

@@ -19,7 +19,7 @@ from producer.models_cli import models_app
 from producer.models_make import export, train_app
 from producer.session import Session, open_session
 from producer.simulate_cli import simulate
-from producer.top import follow
+from producer.top import follow, print_json
 from producer.top import run as run_top
 from producer.up import run_stack
 from shared.errors import ParameterError
@@ -192,7 +192,7 @@ def queues(as_json: Json = False) -> None:
         session = open_session()
         found = queue_status(session.client, session.settings, session.now())
         if as_json:
-            show.queue_lines(found)
+            print_json(found)
         else:
             show.out.print(show.queues_table(found))
 

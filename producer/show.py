@@ -150,12 +150,6 @@ def queues_table(queues: Iterable[QueueStatus]) -> Table:
     return table
 
 
-def queue_lines(queues: Iterable[QueueStatus]) -> None:
-    """The queues, as a JSON document each."""
-    for queue in queues:
-        json_line(asdict(queue))
-
-
 def weight(log_weight: float | None) -> str:
     """`1.65`, or `e^12.3` where the plain number would be long."""
     if log_weight is None:

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict, deque
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from rich.console import Group
 from rich.live import Live
@@ -49,8 +49,14 @@ def run(session: Session, interval_s: float) -> None:
 def follow(session: Session, interval_s: float) -> None:
     """Look and print JSON until interrupted."""
     while True:
-        show.queue_lines(queue_status(session.client, session.settings, session.now()))
+        print_json(queue_status(session.client, session.settings, session.now()))
         time.sleep(interval_s)
+
+
+def print_json(queues: list[QueueStatus]) -> None:
+    """The queues, as a JSON document each."""
+    for queue in queues:
+        show.json_line(asdict(queue))
 
 
 def screen(queues: list[QueueStatus], history: History) -> Group:

@@ -1,0 +1,43 @@
+"""mkdocs.yml names every page, and the API pages name what there is; `make docs` builds it."""
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SITE: dict[str, Any] = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
+API = sorted((ROOT / "docs" / "api").glob("*.md"))
+
+
+def pages(entries: list[Any]) -> list[str]:
+    found: list[str] = []
+    for entry in entries:
+        for value in entry.values():
+            found += pages(value) if isinstance(value, list) else [value]
+    return found
+
+
+def test_every_page_is_in_the_navigation():
+    there = {path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")}
+    assert set(pages(SITE["nav"])) == there
+
+
+def test_nothing_is_fetched_from_elsewhere():
+    assert SITE["theme"]["font"] is False
+    assert "extra_javascript" not in SITE
+
+
+@pytest.mark.parametrize("page", API, ids=lambda page: page.stem)
+def test_the_api_pages_name_what_there_is(page: Path):
+    names = re.findall(r"^::: ([\w.]+)$", page.read_text(), re.MULTILINE)
+    assert names
+    for name in names:
+        module, _, last = name.rpartition(".")
+        if last[0].isupper():
+            assert hasattr(importlib.import_module(module), last)
+        else:
+            importlib.import_module(name)
