@@ -1,0 +1,97 @@
+"""Two worker hosts and a Redis, each on a network of its own; one host is cut off in mid-run."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.hosts import Network, network
+from tests.e2e.stack import until
+
+JOBS = 10
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with network(tmp_path_factory.mktemp("hosts"), ["a", "b"]) as running:
+        running.start_redis()
+        until(lambda: running.redis("ping") == "PONG", 30, lambda: "Redis answers")
+        upkeep = ("-A", "workers.upkeep")
+        worker = ("worker", "-Q", "upkeep", "-n", "upkeep@hub", "--pool=threads")
+        running.start_celery("hub", *upkeep, *worker, "--concurrency=1")
+        schedule = f"--schedule={tmp_path_factory.mktemp('beat') / 'schedule'}"
+        running.start_celery("hub", *upkeep, "beat", "--pidfile=", schedule)
+        logs = [
+            running.start_celery(
+                name, "-A", "workers.app", "worker", "-Q", "cv", "-n", f"cv@{name}", "-l", "INFO"
+            )
+            for name in running.hosts
+        ]
+        for log in logs:
+            until(lambda log=log: "ready." in log.read_text(), 120, lambda log=log: log.read_text())
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path: Path, large_photo: Path) -> Path:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(JOBS):
+        shutil.copy(large_photo, photos / f"{number}.jpg")
+    return photos
+
+
+def enqueue(hosts: Network, folder: Path) -> list[str]:
+    options = ("--images-per-job", "1", "--format", "jpeg", "--json")
+    done = hosts.agewell("enqueue", "hsv", str(folder), *options)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line)["id"] for line in done.stdout.splitlines()]
+
+
+def records(hosts: Network, ids: list[str]) -> list[dict[str, str]]:
+    """What the ledger knows of jobs: their states, and which host ran them last."""
+    done = hosts.agewell("status", "--json", *ids)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def running_on(hosts: Network, ids: list[str], worker: str) -> list[str]:
+    found = records(hosts, ids)
+    return [job["id"] for job in found if job["state"] == "running" and job["worker"] == worker]
+
+
+def wait_done(hosts: Network, ids: list[str]) -> list[dict[str, str]]:
+    def all_done() -> list[dict[str, str]]:
+        found = records(hosts, ids)
+        return found if {job["state"] for job in found} == {"done"} else []
+
+    states = lambda: [job["state"] for job in records(hosts, ids)]  # noqa: E731
+    return until(all_done, 180, states)
+
+
+def queues(hosts: Network) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in hosts.agewell("queues", "--json").stdout.splitlines()]
+
+
+def test_every_job_ends_though_a_host_is_cut_off_and_it_comes_back(hosts: Network, folder: Path):
+    ids = enqueue(hosts, folder)
+    held = until(lambda: running_on(hosts, ids, "cv@b"), 60, lambda: records(hosts, ids))
+    hosts.cut("b")
+    ended = wait_done(hosts, ids)
+    assert len(ended) == JOBS
+    # What the lost host held was run by the other one; a result it could not tell is no result.
+    assert {job["worker"] for job in ended if job["id"] in held} <= {"cv@a", "cv@b"}
+    assert any(job["worker"] == "cv@a" for job in ended)
+    ended_at = {job["id"]: job["ended_at"] for job in ended}
+
+    hosts.mend("b")
+    more = enqueue(hosts, folder)
+    until(lambda: running_on(hosts, more, "cv@b"), 120, lambda: "the lost host works again")
+    wait_done(hosts, more)
+    # Nothing ended twice, nothing waits, nothing is held.
+    assert {job["id"]: job["ended_at"] for job in records(hosts, ids)} == ended_at
+    [cv] = [queue for queue in queues(hosts) if queue["queue"] == "cv"]
+    assert [level["waiting"] for level in cv["levels"]] == [0] * 10
+    until(lambda: queues(hosts)[0]["reserved"] == 0, 60, lambda: queues(hosts)[0])
