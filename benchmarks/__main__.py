@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = ("poisson", "system", "enqueue", "memory", "aging", "consume", "attention")
+NAMES = ("poisson", "system", "enqueue", "memory", "aging", "consume", "attention", "redis_limits")
 
 
 def main() -> None:
