@@ -1,8 +1,8 @@
 """How many jobs a second can one Redis carry, and how many bytes does a waiting job take?
 
 Redis runs commands on one core, so its own processor time for a job is the limit: jobs/s is one
-over that. Read from Redis itself (INFO), it does not depend on what else the machine does. Jobs are of one
-small image each, blobs lie in files; each job is enqueued, run by the workers and collected.
+over that. Read from Redis itself (INFO), it depends little on what else the machine does. Jobs are
+of one small image each, blobs lie in files; each job is enqueued, run by the workers and collected.
 """
 
 import tempfile

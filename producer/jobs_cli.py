@@ -86,6 +86,7 @@ def list_letters(
 @dead_app.command(name="show")
 def show_letter(
     letter_id: Annotated[str, typer.Argument(metavar="ID", help="As `dead list` has it.")],
+    as_json: Json = False,
 ) -> None:
     """Show all that is known of one: its message, why it was given up, where it ran.
 
@@ -96,22 +97,25 @@ def show_letter(
         if letter is None:
             _say_unknown(letter_id)
             raise typer.Exit(ExitCode.SOME_FAILED)
-        show.out.print_json(json.dumps(_document(letter)))
+        if as_json:
+            show.json_line(_document(letter))
+        else:
+            show.out.print_json(json.dumps(_document(letter)))
 
 
 @dead_app.command()
-def retry(ids: LetterIds) -> None:
+def retry(ids: LetterIds, as_json: Json = False) -> None:
     """Send jobs again, under the same ids and as new ones; they leave the dead letters.
 
     Example: agewell dead retry f0918630-e7c0-4e93-8316-00b9d3a3c76e
     """
     with exit_codes():
         session = open_session()
-        sent = [_retry(session, letter_id) for letter_id in ids]
+        sent = [_retry(session, letter_id, as_json=as_json) for letter_id in ids]
         raise typer.Exit(ExitCode.DONE if all(sent) else ExitCode.SOME_FAILED)
 
 
-def _retry(session: Session, letter_id: str) -> bool:
+def _retry(session: Session, letter_id: str, *, as_json: bool) -> bool:
     letters = DeadLetters(session.client)
     letter = letters.get(letter_id)
     if letter is None:
@@ -129,12 +133,12 @@ def _retry(session: Session, letter_id: str) -> bool:
         priority=letter.level,
     )
     letters.drop(letter_id)
-    show.out.print(f"{letter_id} sent again")
+    _say(letter_id, "sent again", as_json=as_json)
     return True
 
 
 @dead_app.command()
-def drop(ids: LetterIds) -> None:
+def drop(ids: LetterIds, as_json: Json = False) -> None:
     """Forget dead letters.
 
     Example: agewell dead drop f0918630-e7c0-4e93-8316-00b9d3a3c76e
@@ -144,7 +148,7 @@ def drop(ids: LetterIds) -> None:
         dropped = {letter_id: letters.drop(letter_id) for letter_id in ids}
         for letter_id, known in dropped.items():
             if known:
-                show.out.print(f"{letter_id} dropped")
+                _say(letter_id, "dropped", as_json=as_json)
             else:
                 _say_unknown(letter_id)
         raise typer.Exit(ExitCode.DONE if all(dropped.values()) else ExitCode.SOME_FAILED)
@@ -183,6 +187,13 @@ def _table(letters: list[Letter]) -> Table:
             escape(letter.reason[:SHOWN_CHARACTERS]),
         )
     return table
+
+
+def _say(letter_id: str, what: str, *, as_json: bool) -> None:
+    if as_json:
+        show.json_line({"id": letter_id, "done": what})
+    else:
+        show.out.print(f"{letter_id} {what}")
 
 
 def _say_unknown(letter_id: str) -> None:

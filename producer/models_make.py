@@ -35,6 +35,8 @@ def colorizer(
 
     Takes up where a training in the same directory was stopped. Writes model.yaml and the weights,
     plots of the loss, a sheet of samples, and figures.
+
+    Example: agewell models train colorizer --images photos/ --out models/colorizer/2
     """
     given = ["colorizer", "--images", images, "--out", out, "--steps", steps, "--every", every]
     _run("training", "train", [*given, *_named(held_out=held_out, threads=threads)])
@@ -46,7 +48,10 @@ def digits(
     epochs: Annotated[int, typer.Option(min=1, help="Rounds through the digits.")] = 40,
     threads: Threads = None,
 ) -> None:
-    """Train the digits' network on scikit-learn's digits, in under a minute."""
+    """Train the digits' network on scikit-learn's digits, in under a minute.
+
+    Example: agewell models train digits --out models/digits/2
+    """
     given = ["digits", "--out", out, "--epochs", epochs]
     _run("training", "train", [*given, *_named(threads=threads)])
 
@@ -71,6 +76,8 @@ def export(
     """Make an ONNX version of a model of torch's; compare the two, and time them.
 
     Where they disagree nothing is made, and the exit code is 1.
+
+    Example: agewell models export digits --int8
     """
     with exit_codes():
         models = Settings.load().models_dir

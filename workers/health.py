@@ -57,14 +57,26 @@ def flower_answers(settings: Settings) -> str | None:
         return str(error)
 
 
+def metrics_answer(settings: Settings) -> str | None:
+    """Why the exporter is not healthy: it answers, and says that Redis does."""
+    url = f"http://127.0.0.1:{settings.metrics_port}/metrics"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            up = b"agewell_up 1.0" in answer.read()
+    except OSError as error:
+        return str(error)
+    return None if up else "it does not reach Redis"
+
+
 def main(part: str) -> int:
-    """Check one part: cv, infer, upkeep, beat or flower."""
+    """Check one part: cv, infer, upkeep, beat, flower or metrics."""
     settings = locate(Settings.load())
     client = connect(settings)
     checks: dict[str, Callable[[], str | None]] = {
         **{queue.value: partial(worker_beats, client, queue) for queue in Queue},
         "beat": partial(sweeps_run, client, settings),
         "flower": partial(flower_answers, settings),
+        "metrics": partial(metrics_answer, settings),
     }
     reason = checks[part]()
     sys.stdout.write(f"{time.strftime('%H:%M:%S')} {part}: {reason or 'healthy'}\n")

@@ -28,6 +28,8 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 RUN_ONCE = {"producer"}
+OTHERS = {"prometheus", "grafana"}
+"""Programs of others, in images of theirs."""
 NEEDS_A_GPU = {"gpu"}
 """Started as `infer` is, which differs from it only in its image and in the device."""
 
@@ -35,8 +37,10 @@ NEEDS_A_GPU = {"gpu"}
 def test_docker_compose_reads_the_file():
     program = shutil.which("docker-compose")
     require(program, "docker-compose")
+    names = ("gpu", "infer", "observe", "tools")
+    profiles = [word for name in names for word in ("--profile", name)]
     done = subprocess.run(
-        [str(program), "--profile", "gpu", "--profile", "infer", "--profile", "tools", "config"],
+        [str(program), *profiles, "config"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -119,7 +123,7 @@ class Host:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.redis_port, self.flower_port = free_port(), free_port()
+        self.redis_port, self.flower_port, self.metrics_port = (free_port() for _ in range(3))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         for name in ("tmp", "state", "data", "run/secrets", "models"):
             (folder / name).mkdir(parents=True)
@@ -133,7 +137,8 @@ class Host:
         """A container's path or port, as it is on this machine."""
         text = re.sub(r"(?<![\w/])/(tmp|state|models|run/secrets)\b", rf"{self.folder}/\1", text)
         text = text.replace("redis-cli ", f"redis-cli -p {self.redis_port} ")
-        return text.replace("5555", str(self.flower_port))
+        text = text.replace("5555", str(self.flower_port))
+        return text.replace("9540", str(self.metrics_port))
 
     def environment(self, name: str) -> dict[str, str]:
         ours = image_environment() | SERVICES[name].get("environment", {})
@@ -194,7 +199,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         running.end()
 
 
-STARTED = [name for name in SERVICES if name not in RUN_ONCE | NEEDS_A_GPU | {"redis"}]
+STARTED = [name for name in SERVICES if name not in RUN_ONCE | NEEDS_A_GPU | OTHERS | {"redis"}]
 
 
 def test_every_service_becomes_healthy_and_was_not_before(host: Host):
