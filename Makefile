@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench chaos audit docs clean
+.PHONY: help install demo test lint bench bench-models chaos audit docs clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV); this takes a minute or more, once."
@@ -49,6 +49,9 @@ docs: $(INSTALLED) ## the documentation as a site: site/index.html; its gallery 
 		--constraint constraints.txt --editable '.[docs]'
 	$(BIN)/python examples/demo.py
 	$(BIN)/python -m mkdocs build --strict
+
+bench-models: $(INSTALLED) ## what batching gains, and what the queue costs over a bare loop
+	$(BIN)/python -m benchmarks models
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .venv-audit demo-output bench-output site build *.egg-info

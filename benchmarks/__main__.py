@@ -3,7 +3,17 @@
 import sys
 from importlib import import_module
 
-NAMES = ("poisson", "system", "enqueue", "memory", "aging", "consume", "attention", "redis_limits")
+NAMES = (
+    "poisson",
+    "system",
+    "enqueue",
+    "memory",
+    "aging",
+    "consume",
+    "attention",
+    "redis_limits",
+    "models",
+)
 
 
 def main() -> None:

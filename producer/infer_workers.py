@@ -28,7 +28,7 @@ def gpus_from(text: str | None) -> tuple[str, ...]:
             raise ParameterError("--gpus", "all", f"{_DRIVER} shows no GPU; name them: 0,1")
         return found
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts) or parts == ["0", "0"]:
+    if not all(part.isdecimal() for part in parts) or text == "0":
         raise ParameterError("--gpus", repr(text), "all, how many, or which: 0,2")
     if len(parts) == 1 and "," not in text:
         return tuple(str(index) for index in range(int(parts[0])))

@@ -33,15 +33,20 @@ def heat_map(array: Array, image: Image) -> Image:
         image: (H, W, 3) uint8 BGR.
 
     Returns:
-        (H, W, 3) uint8 BGR: the mean magnitude over the channels, dark where it is least.
+        (H, W, 3) uint8 BGR: the mean magnitude over the channels, dark where it is least; what is
+        not finite counts as 0.
     """
-    strength = _map(np.abs(np.nan_to_num(array.astype(np.float32))), *image.shape[:2])
+    strength = _map(np.abs(_finite(array)), *image.shape[:2])
     low, high = float(strength.min()), float(strength.max())
     scaled = (strength - low) * (255 / (high - low) if high > low else 0)
     height, width = image.shape[:2]
     colours = cv2.applyColorMap(scaled.astype(np.uint8), cv2.COLORMAP_INFERNO)
     enlarged = cv2.resize(colours, (width, height), interpolation=cv2.INTER_CUBIC)
     return cast(Image, cv2.addWeighted(enlarged, _SHARE, image, 1 - _SHARE, 0))
+
+
+def _finite(array: Array) -> Float:
+    return np.nan_to_num(array.astype(np.float32), nan=0, posinf=0, neginf=0)
 
 
 def _map(magnitude: Float, height: int, width: int) -> Float:
