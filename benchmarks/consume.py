@@ -42,14 +42,31 @@ def child(name: str, command: list[str], env: dict[str, str], folder: Path) -> I
         process.close()
 
 
-def fill(settings: Settings) -> None:
-    """Publish the jobs, most of them bulk, as ours; a stock worker reads them as well."""
+JOB = {
+    "op": "hsv",
+    "items": [
+        {
+            "image": {
+                "uri": f"redis:{'0' * 64}",
+                "sha256": "0" * 64,
+                "size_bytes": 1,
+                "media_type": "image/png",
+                "name": "a.png",
+            }
+        }
+    ],
+}
+
+
+def fill(settings: Settings, *, keep: bool) -> None:
+    """Publish the jobs, all of them bulk, as ours; a stock worker reads them as well."""
     app = make_session(settings).app
+    task, args = ("cv.hsv", [JOB]) if keep else ("cv.noop", [])
     with app.producer_pool.acquire() as producer, producer.batch():
         for _ in range(JOBS):
             # Level 9 is a list that stock Celery knows as well, under its own steps 0, 3, 6, 9.
-            options = {"queue": "cv", "priority": 9, "ignore_result": True, "producer": producer}
-            app.send_task("cv.noop", **options)
+            options = {"queue": "cv", "priority": 9, "producer": producer}
+            app.send_task(task, args=args, ignore_result=not keep, **options)
 
 
 def waiting(client: redis.Redis) -> int:
@@ -60,14 +77,14 @@ def waiting(client: redis.Redis) -> int:
     return sum(pipe.execute())
 
 
-def consume(kind: str) -> float:
-    """Jobs per second, from the first one taken to the last."""
+def consume(kind: str, *, keep: bool) -> float:
+    """Jobs per second, with results and the ledger or with neither."""
     with tempfile.TemporaryDirectory(prefix="aw-") as name, ExitStack() as stack:
         folder = Path(name)
         server = stack.enter_context(embedded_redis(folder / "redis"))
         env = {"AGEWELL_REDIS_URL": server.url, "NOOP_KIND": kind}
         settings = Settings(redis_url=server.url)
-        fill(settings)
+        fill(settings, keep=keep)
         if kind == "agewell":
             stack.enter_context(child("upkeep", _upkeep(), env, folder))
             stack.enter_context(child("beat", _beat(folder), env, folder))
@@ -107,10 +124,16 @@ def _beat(folder: Path) -> list[str]:
 def main() -> None:
     """In turn, each on a Redis of its own."""
     os.environ["AGEWELL_LOG_LEVEL"] = "ERROR"
+    compare("consume", "No-op jobs, results ignored", keep=False)
+    compare("consume-ledger", "No-op jobs, results kept; ours in the ledger", keep=True)
+
+
+def compare(name: str, title: str, *, keep: bool) -> None:
+    """Every kind in turn, several times over."""
     rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for _ in range(ROUNDS):
         for kind in KINDS:
-            rates[kind].append(consume(kind))
+            rates[kind].append(consume(kind, keep=keep))
     rows = [
         {
             "worker": kind,
@@ -120,7 +143,7 @@ def main() -> None:
         }
         for kind in KINDS
     ]
-    report("consume", "No-op jobs, results ignored", rows)
+    report(name, title, rows)
 
 
 def _ratios(rates: dict[str, list[float]], kind: str, other: str) -> tuple[float, ...]:

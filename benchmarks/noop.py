@@ -1,13 +1,18 @@
-"""The Celery apps of the `consume` benchmark: the same no-op, on stock Celery and on ours."""
+"""The Celery apps of the `consume` benchmark: the same no-ops, on stock Celery and on ours."""
 
 import os
+from typing import Any
 
-from celery import Celery, shared_task
+from celery import Celery, Task, shared_task
 
 from shared.celery_app import broker_url, make_app
+from shared.messages import ItemResult, Job, JobResult
+from shared.names import Task as TaskName
 from workers import liveness, readiness
 from workers.channel import WorkerAMQP
 from workers.context import settings
+from workers.deliveries import deliver, operation
+from workers.jobs import Checkpoint
 
 readiness.announce()
 
@@ -16,7 +21,7 @@ def _stock(**config: object) -> Celery:
     redis_url = settings().redis_url
     assert redis_url is not None
     url = broker_url(redis_url.get_secret_value())
-    stock = Celery("stock", broker=url, include=["benchmarks.noop"])
+    stock = Celery("stock", broker=url, backend=url, include=["benchmarks.noop"])
     stock.conf.update(task_default_queue="cv", **config)
     return stock
 
@@ -37,9 +42,34 @@ KINDS = {
     "agewell": _ours,
 }
 
-app = KINDS[os.environ.get("NOOP_KIND", "agewell")]()
+KIND = os.environ.get("NOOP_KIND", "agewell")
+app = KINDS[KIND]()
 
 
 @shared_task(name="cv.noop", ignore_result=True)
 def noop() -> None:
     """Do nothing."""
+
+
+RESULT = JobResult(op="hsv", items=(ItemResult(info={"made": "nothing"}),))
+
+
+def _do_nothing(job: Job, checkpoint: Checkpoint) -> JobResult:
+    del job, checkpoint
+    return RESULT
+
+
+if KIND == "agewell":
+
+    @operation(TaskName.HSV)
+    def hsv(task: Task, document: Any) -> dict[str, Any]:
+        """A job of ours that does nothing: read, entered into the ledger, its result kept."""
+        return deliver(task, "hsv", document, None, _do_nothing)
+
+else:
+
+    @shared_task(name=TaskName.HSV.value)  # type: ignore[untyped-decorator]
+    def stock_hsv(document: Any) -> dict[str, Any]:
+        """The same of stock Celery: its result kept."""
+        del document
+        return RESULT.model_dump(mode="json", exclude_none=True)
