@@ -46,17 +46,60 @@ class _Ledgered:
         error = None
         if state in states.EXCEPTION_STATES:
             error = self.exception_to_python(result)  # type: ignore[attr-defined]
-        items = _items(request)
-        end = End(
-            job_id=task_id,
-            state=_ended_state(ended, error),
-            op=op,
-            items=items,
-            items_failed=_items_failed(result) if error is None else items,
-            error="" if error is None else str(error),
-        )
+        end = _end(task_id, op, ended, result, error, request)
         self.ledger.end(end, self.result_of(task_id, result, state, traceback, request))
         return result
+
+    def mark_as_done(
+        self,
+        task_id: str,
+        result: Any,
+        request: Any = None,
+        store_result: bool = True,
+        state: str = states.SUCCESS,
+    ) -> None:
+        """End a job that has a result; also one whose sender wants none."""
+        if not store_result or ignores_result(request):
+            self._end_unstored(task_id, State.DONE, result, None, request)
+        super().mark_as_done(task_id, result, request, store_result, state)  # type: ignore[misc]
+
+    def mark_as_failure(
+        self,
+        task_id: str,
+        exc: Exception,
+        traceback: Any = None,
+        request: Any = None,
+        store_result: bool = True,
+        call_errbacks: bool = True,
+        state: str = states.FAILURE,
+    ) -> None:
+        """End a job that failed; also one whose sender wants no result."""
+        if not store_result:
+            self._end_unstored(task_id, State.FAILED, None, exc, request)
+        super().mark_as_failure(  # type: ignore[misc]
+            task_id, exc, traceback, request, store_result, call_errbacks, state
+        )
+
+    def mark_as_revoked(
+        self,
+        task_id: str,
+        reason: str = "",
+        request: Any = None,
+        store_result: bool = True,
+        state: str = states.REVOKED,
+    ) -> None:
+        """End a job that shall not run; also one whose sender wants no result."""
+        if not store_result:
+            error = TaskRevokedError(reason)
+            self._end_unstored(task_id, State.CANCELLED, None, error, request)
+        super().mark_as_revoked(task_id, reason, request, store_result, state)  # type: ignore[misc]
+
+    def _end_unstored(
+        self, task_id: str, ended: State, result: Any, error: Exception | None, request: Any
+    ) -> None:
+        op = OP_OF_TASK.get(str(getattr(request, "task", "")))
+        if op is not None:
+            self.ledger.end(_end(task_id, op, ended, result, error, request))
 
     def end_open(self, job_id: str, error: Exception, only_from: State) -> bool:
         """End a job that no worker ends; False where it is not in that state any more."""
@@ -81,6 +124,25 @@ class _Ledgered:
     def ledger(self) -> Ledger:
         """The ledger in the same Redis."""
         return Ledger(self.client, self.expires)  # type: ignore[attr-defined]
+
+
+def ignores_result(request: Any) -> bool:
+    """Whether a message's sender wants no result."""
+    return bool(getattr(request, "ignore_result", False))
+
+
+def _end(
+    job_id: str, op: str, ended: State, result: Any, error: Exception | None, request: Any
+) -> End:
+    items = _items(request)
+    return End(
+        job_id=job_id,
+        state=_ended_state(ended, error),
+        op=op,
+        items=items,
+        items_failed=_items_failed(result) if error is None else items,
+        error="" if error is None else str(error),
+    )
 
 
 def _ended_state(ended: State, error: Any) -> State:

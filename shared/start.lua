@@ -2,7 +2,7 @@
 --
 -- KEYS: the job's record, waiting jobs, running jobs, counters of started jobs, Celery's result
 -- ARGV: the job's id, now, operation, items, worker, level, enqueued at ('' for unknown),
---       the most runs that may end with their worker, Celery's result, seconds it is kept,
+--       the most runs that may end with their worker, Celery's result ('' for none), seconds it is kept,
 --       the first items' references ('' for none)
 local record = redis.call('HMGET', KEYS[1], 'state', 'cancelled_at', 'deadline_at', 'started_at', 'worker')
 local state, now = record[1], tonumber(ARGV[2])
@@ -36,6 +36,8 @@ if ARGV[11] ~= '' then
 end
 redis.call('HINCRBY', KEYS[4], 'jobs:' .. ARGV[6], 1)
 redis.call('HINCRBYFLOAT', KEYS[4], 'waited_s:' .. ARGV[6], string.format('%.6f', waited_s))
-redis.call('SETEX', KEYS[5], ARGV[10], ARGV[9])
-redis.call('PUBLISH', KEYS[5], ARGV[9])
+if ARGV[9] ~= '' then
+  redis.call('SETEX', KEYS[5], ARGV[10], ARGV[9])
+  redis.call('PUBLISH', KEYS[5], ARGV[9])
+end
 return 'running'

@@ -92,6 +92,7 @@ class Channel(transport.Channel):
         self._tracked = False
         self._tag = ""
         self._unanswered: list[str] = []
+        self._no_ack: set[str] = set()
         self._name, self._count = uuid.uuid4().hex, itertools.count()
         self._phase_since = time.monotonic()
         self._brpop_sent_at: float | None = None
@@ -117,6 +118,8 @@ class Channel(transport.Channel):
                 self._refuse(message.delivery_tag, error)
                 virtual.QoS.ack(self.qos, message.delivery_tag)
 
+        if no_ack:
+            self._no_ack.add(queue)
         consumed = super().basic_consume(queue, no_ack, guarded, consumer_tag, **kwargs)
         # It may be listening to other lists than those it shall take from now.
         if self._phase is _Phase.LISTENING:
@@ -234,6 +237,10 @@ class Channel(transport.Channel):
             log.exception("refused, no message at all: %.200r", raw)
             self._refuse(tag, error)
             raise Empty from None
+        if queue in self._no_ack:
+            # Nobody will acknowledge it: an answer to a remote command.
+            with self.conn_or_acquire() as client:
+                client.hdel(self.unacked_key, tag)
         return True
 
     def _refuse(self, tag: str, error: Exception) -> None:

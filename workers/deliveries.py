@@ -13,7 +13,7 @@ from typing import Any, NoReturn, cast
 
 import redis
 from celery import Task, shared_task
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, Reject
 from celery.states import STARTED, SUCCESS
 
 from shared.dead_letters import DeadLetters
@@ -21,7 +21,7 @@ from shared.errors import BadJobError, CancelledError, DeadJobError, PassingErro
 from shared.ledger import Ledger, Start, State
 from shared.messages import Job, JobResult, parse_job
 from shared.names import Task as TaskName
-from shared.results import EXPIRED
+from shared.results import EXPIRED, ignores_result
 from shared.stamp import enqueued_at
 from workers.chaining import Earlier, follow, weave
 from workers.context import context
@@ -63,10 +63,10 @@ def deliver(
         A `JobResult` document.
     """
     job, earlier = _parse(task, op, document, following)
-    state = _start(task, job)
-    if state is not State.RUNNING:
-        return _turn_away(task, state)
     try:
+        state = _start(task, job)
+        if state is not State.RUNNING:
+            return _turn_away(task, state)
         with counted(job.op, _level(task)) as count:
             made = run(job, CancelPoll(context().ledger, task.request.id))
             count(made)
@@ -123,7 +123,9 @@ def _start(task: Task, job: Job) -> State:
         inputs=inputs_of(job),
     )
     says = {"pid": os.getpid(), "hostname": request.hostname}
-    result = task.backend.result_of(request.id, says, STARTED, request=request)
+    result = ""
+    if not ignores_result(request):
+        result = task.backend.result_of(request.id, says, STARTED, request=request)
     return context().ledger.start(start, context().settings.max_deliveries, result.encode())
 
 
@@ -164,7 +166,14 @@ def _try_again(task: Task, error: Exception) -> NoReturn:
     retries = task.request.retries
     if retries >= RETRIES_MAX:
         _give_up(task, f"still failing after {retries} retries: {error}")
-    raise task.retry(exc=error, countdown=uniform(0.5, 1) * min(2.0**retries, BACKOFF_MAX_S))  # noqa: S311
+    countdown_s = uniform(0.5, 1) * min(2.0**retries, BACKOFF_MAX_S)  # noqa: S311
+    try:
+        raise task.retry(exc=error, countdown=countdown_s)
+    except Reject as unsent:
+        # Redis is away still. Celery would end the job; its message goes back instead, a little
+        # later: a start whose run does not end counts towards the job's death.
+        time.sleep(countdown_s)
+        raise Reject(unsent.reason, requeue=True) from error
 
 
 def _give_up(task: Task, reason: str) -> NoReturn:

@@ -175,3 +175,13 @@ def test_a_reference_that_does_not_fit_its_bytes_is_refused(
     with pytest.raises(BlobDamagedError, match=words) as raised:
         ask(stack, "cv.hsv", hsv_job(image))
     assert str(raised.value).startswith("mine.png: damaged blob")
+
+
+def test_a_job_whose_sender_wants_no_result_ends_in_the_ledger_all_the_same(stack: Stack):
+    good, bad = (
+        stack.celery.send_task("cv.hsv", args=[job], queue="cv", ignore_result=True).id
+        for job in (good_job(), {"op": "hsv", "items": []})
+    )
+    stack.wait_ended([good, bad])
+    assert stack.states([good, bad]) == ["done", "failed"]
+    assert stack.redis.exists(f"celery-task-meta-{good}", f"celery-task-meta-{bad}") == 0

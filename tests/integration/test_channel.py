@@ -197,3 +197,17 @@ def test_a_job_that_its_dead_worker_ran_is_still_running_until_it_starts_again(a
     return_jobs_of_dead_workers(client)
     assert ledger.get(job_id).state is State.RUNNING
     assert client.llen(keys.waiting_list("cv", 5)) == 1
+
+
+def test_what_nobody_acknowledges_is_not_kept(app, client):
+    app.amqp.queues.add("replies", exchange="replies", routing_key="replies")
+    got = []
+    with app.connection_for_read() as connection:
+        channel = connection.default_channel
+        queue = app.amqp.queues["replies"]
+        with kombu.Consumer(channel, [queue], on_message=got.append, no_ack=True):
+            with app.connection_for_write() as other, other.Producer() as producer:
+                producer.publish({}, exchange="replies", routing_key="replies", declare=[queue])
+            look(connection, until=lambda: got)
+    assert len(got) == 1
+    assert client.hlen(keys.unacked(RUN)) == 0
