@@ -1,4 +1,4 @@
-"""`make demo`: the three operations on the photos beside this file, in under half a minute.
+"""`make demo`: each operation and both models on the photos beside this file, in half a minute.
 
 Starts an `agewell up` of its own, sends the images through the command line as a user would,
 and makes a contact sheet of what comes back.
@@ -27,6 +27,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 IMAGES = Path(__file__).resolve().parent / "images"
+DIGITS = Path(__file__).resolve().parent / "digits"
+COLOURED = {"kodim23-macaws": "kodim23-macaws", "tj-holowaychuk": "sunset-by-the-pier"}
+"""Photos to colour from their luminance alone, each with the palette of which photo."""
 HSV_ON_SHEET = ("kodim23-macaws", "canyon-day", "william-bout-lighthouse", "tj-holowaychuk")
 COMMAND_TIMEOUT_S = 90.0
 
@@ -98,6 +101,13 @@ def operations(blends: dict[str, Any], out: Path) -> list[Operation]:
             [_poisson_command(blends[name]) for name in ("poisson", "poisson_bird")],
             images=2,
         ),
+        Operation(
+            "colouring",
+            out / "colour",
+            [_colour_command(*names) for names in COLOURED.items()],
+            images=len(COLOURED),
+        ),
+        Operation("reading digits", out / "digits", [["infer", "digits", _shown(DIGITS)]], 10),
     ]
 
 
@@ -113,6 +123,11 @@ def _blend_command(blend: dict[str, Any]) -> list[str]:
 def _poisson_command(blend: dict[str, Any]) -> list[str]:
     files = (_shown(IMAGES / blend[side]) for side in ("source", "mask", "destination"))
     return ["poisson", *files, "--at", "{},{}".format(*blend["mask_on_destination"])]
+
+
+def _colour_command(photo: str, reference: str) -> list[str]:
+    files = [_shown(IMAGES / f"{name}.jpg") for name in (photo, reference)]
+    return ["infer", "colorizer", files[0], "--reference", files[1]]
 
 
 def run_operation(
@@ -136,7 +151,7 @@ def run_operation(
 
 
 def _run_command(command: Sequence[str], env: dict[str, str]) -> Iterator[int]:
-    """Run a command with --json; yields the number of files that each job made.
+    """Run a command with --json; yields the number of images that each job did.
 
     Raises:
         DemoError: it exits with another code than 0, or does not end in time.
@@ -151,7 +166,8 @@ def _run_command(command: Sequence[str], env: dict[str, str]) -> Iterator[int]:
         limit.start()
         try:
             for line in process.stdout or ():
-                yield len(json.loads(line).get("files", ()))
+                done = json.loads(line)
+                yield len(done.get("files", ())) or _read_digits(done)
             status = process.wait()
         finally:
             limit.cancel()
@@ -160,6 +176,15 @@ def _run_command(command: Sequence[str], env: dict[str, str]) -> Iterator[int]:
         if status:
             text = complaints.read().strip()
             raise DemoError(f"`{shlex.join(command)}` ended with {status}:\n{text}")
+
+
+def _read_digits(done: dict[str, Any]) -> int:
+    """Say what the digits of a job were taken for; how many they are."""
+    guesses = [item["prediction"]["classes"][0] for item in done["items"] if item.get("prediction")]
+    if guesses:
+        said = "  ".join(f"{each['label']} {each['probability']:.0%}" for each in guesses)
+        console.print(f"[dim]taken for: {said}[/]")
+    return len(guesses)
 
 
 def make_pictures(blends: dict[str, Any], out: Path) -> Path:

@@ -79,7 +79,13 @@ def test_the_pictures_are_small_files_and_the_docs_show_the_same(demo, name):
 
 @pytest.mark.parametrize(
     ("operation", "images", "folder"),
-    [("BGR to HSV", 16, "hsv"), ("alpha blending", 2, "blend"), ("Poisson blending", 2, "poisson")],
+    [
+        ("BGR to HSV", 16, "hsv"),
+        ("alpha blending", 2, "blend"),
+        ("Poisson blending", 2, "poisson"),
+        ("colouring", 2, "colour"),
+        ("reading digits", 10, "digits"),
+    ],
 )
 def test_a_table_says_what_was_done_how_fast_and_where(demo, operation, images, folder):
     out, said = demo
@@ -91,7 +97,24 @@ def test_a_table_says_what_was_done_how_fast_and_where(demo, operation, images, 
 def test_the_commands_are_shown_as_one_would_type_them(demo):
     _, said = demo
     assert "$ agewell enqueue hsv 'examples/images/*.jpg' --out " in said
-    assert said.count("$ agewell enqueue ") == 5
+    assert said.count("$ agewell enqueue ") == 8
+
+
+def test_photos_are_coloured_from_their_luminance_and_digits_are_read(demo):
+    out, said = demo
+    made, photo = (
+        read(out / "colour" / "kodim23-macaws.colorizer.png"),
+        read(PHOTOS / "kodim23-macaws.jpg"),
+    )
+    assert made.shape == photo.shape
+    luminances = [
+        cv2.cvtColor(each, cv2.COLOR_BGR2LAB)[..., 0].astype(int) for each in (made, photo)
+    ]
+    assert np.abs(luminances[0] - luminances[1]).mean() < 2
+    assert np.ptp(made.astype(int), axis=2).mean() > 20  # it is no gray picture
+    taken = re.search(r"taken for: (.*)", said)
+    assert taken is not None
+    assert re.findall(r"(\d) \d+%", taken[1]) == list("0123456789")
 
 
 def test_a_stack_that_cannot_start_ends_the_demo_with_its_reason(tmp_path):

@@ -97,6 +97,6 @@ def test_an_intermediate_with_its_channels_last_becomes_a_heat_map_over_the_imag
 def test_intermediates_have_the_names_of_the_levels(model):
     name = "down.1.self_attention"
     assert name in model.tap_points()
-    item = model.preprocess(cv2.resize(steps(), (256, 256)), {})
+    item = model.preprocess(cv2.resize(steps(), (192, 192)), {})
     batch = {key: array[None] for key, array in item.items()}
-    assert model.forward(batch, [name])[f"tap:{name}"].shape == (1, 32, 32, 64)  # B, H/8, W/8, C
+    assert model.forward(batch, [name])[f"tap:{name}"].shape == (1, 24, 24, 64)  # B, H/8, W/8, C

@@ -1,5 +1,6 @@
 """The models that come with agewell: they load, and do what their cards say."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -8,8 +9,11 @@ import pytest
 import torch
 
 from shared.settings import Settings
+from workers.models import palette as palettes
 from workers.models.base import Model
+from workers.models.colorizer import recolour
 from workers.models.opening import ready_model
+from workers.models.training import card, measure
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "models"
@@ -52,3 +56,40 @@ def test_of_the_digits_kept_for_testing_as_many_are_read_as_the_card_says():
     right = float((logits.argmax(axis=1) == digits.test_labels).mean())
     assert right >= 0.98
     assert f"{right:.2%}".replace("%", " %") in (MODELS / "digits/1/README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def figures() -> dict:
+    return json.loads((MODELS / "colorizer" / "1" / "figures.json").read_text())
+
+
+def test_the_card_and_the_docs_have_the_measured_figures(figures):
+    for page in (MODELS / "colorizer" / "1" / "README.md", ROOT / "docs" / "colorizer.md"):
+        assert card.table(figures) in page.read_text(), page
+    psnr = {way: row["psnr_ab"] for way, row in figures["held_out"].items()}
+    assert figures["held_out_photos"] == 12
+    assert psnr["gray"] < psnr["mean colour"] < psnr["closed formula"] < psnr["network"]
+    assert psnr["best function of L"] < psnr["network"]  # it sees more than luminance
+
+
+def test_a_photo_that_it_was_not_trained_on_gains_much_of_what_the_card_says(figures):
+    """One of the twelve comes with the examples: the hardest of them, and a JPEG here."""
+    photo = cv2.imread(str(ROOT / "examples" / "images" / "kodim23-macaws.jpg"))
+    model = ready_model(MODELS / "colorizer" / "1", torch.device("cpu"))
+    made = predict(model, photo, {"reference": photo}).image
+    own, found = (cv2.cvtColor(each, cv2.COLOR_BGR2LAB)[..., 1:] for each in (photo, made))
+    gray = np.full_like(own, 128)
+    gained = figures["held_out"]["network"]["psnr_ab"] - figures["held_out"]["gray"]["psnr_ab"]
+    assert cv2.PSNR(own, found) > cv2.PSNR(own, gray) + 0.3 * gained
+
+
+def test_a_photo_of_its_training_is_coloured_better_than_by_the_closed_formula():
+    photo = cv2.imread(str(ROOT / "examples" / "images" / "tj-holowaychuk.jpg"))
+    model = ready_model(MODELS / "colorizer" / "1", torch.device("cpu"))
+    made = predict(model, photo, {"reference": photo}).image
+    lab = palettes.to_lab(photo)
+    simple = recolour(photo, measure.closed_formula(lab[..., 0], palettes.extract(lab)))
+    own, found, formula = (
+        cv2.cvtColor(each, cv2.COLOR_BGR2LAB)[..., 1:] for each in (photo, made, simple)
+    )
+    assert cv2.PSNR(own, found) > cv2.PSNR(own, formula)

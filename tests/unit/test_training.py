@@ -103,6 +103,7 @@ def test_the_command_makes_a_version_that_loads(tmp_path, capsys):
     assert figures["steps"] == 1
     assert set(figures["held_out"]) >= {"gray", "network", "network, constant palette"}
     assert {path.name for path in out.iterdir()} == {
+        "README.md",
         "figures.json",
         "loss.png",
         "model.yaml",

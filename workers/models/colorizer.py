@@ -64,8 +64,8 @@ def shrink(lightness: Floats, spec: InputSpec) -> Floats:
 def enlarge(colour: Floats, height: int, width: int) -> Floats:
     """(2, h, w), a / 128 and b / 128 -> (H, W, 2), CIE a and b.
 
-    Bilinear: on the Kodak suite that loses less (46 dB from 256 pixels) than a guided filter that
-    follows L (42 dB), as edges of colour are often not edges of luminance.
+    Bilinear: on the Kodak suite that loses less (44 dB from 192 pixels) than a guided filter that
+    follows L (41 dB), as edges of colour are often not edges of luminance.
     """
     planes = np.ascontiguousarray(128 * colour.transpose(1, 2, 0))
     return cast(Floats, cv2.resize(planes, (width, height), interpolation=cv2.INTER_LINEAR))

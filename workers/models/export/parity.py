@@ -18,7 +18,7 @@ MAX_LEVELS = 1
 INT8_SHARE = 0.1
 """Of the largest output: what 8-bit weights may change."""
 BATCHES = (1, 2, 8)
-_SIDES = ((96, 128), (160, 96), (256, 256))
+_SIDES = ((96, 128), (160, 96), (192, 192))
 """Of pictures whose size is open: height and width, in pixels."""
 _TOKENS = (8, 3, 1)
 _PASSES = 5

@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _colorizer(options: argparse.Namespace) -> int:
-    from workers.models.training import release
+    from workers.models.training import card, release
     from workers.models.training.colorizer import Recipe, Training
     from workers.models.training.views import read_photos
 
@@ -58,6 +58,8 @@ def _colorizer(options: argparse.Namespace) -> int:
     training.run(options.every)
     figures = training.finish()
     release.write_spec(options.out, release.colorizer(figures["constant_palette"]))
+    if held_out:
+        card.write(options.out, figures)
     print(json.dumps(figures, indent=2))  # noqa: T201
     return 0
 

@@ -28,7 +28,7 @@ from workers.models.training import measure, plots, sheet, views
 from workers.models.training.state import TrainingState
 from workers.models.training.views import Views
 
-INPUT = InputSpec(multiple=32, max_side=256, colours="gray")
+INPUT = InputSpec(multiple=32, max_side=192, colours="gray")
 """What the network sees of a photo."""
 _ERROR_FLOOR = 2e-3
 """Mean squared error, in units of (a / 128)^2, below which a view is coloured well: 33 dB. A few

@@ -35,7 +35,7 @@ def colorizer(palette: list[str]) -> dict[str, Any]:
         "entry": "workers.models.nets.colorizer:Colorizer",
         "model_class": "workers.models.colorizer:ColorModel",
         "options": {"palette": palette},
-        "input": {"multiple": 32, "max_side": 256, "warmup_side": 256, "colours": "gray"},
+        "input": {"multiple": 32, "max_side": 192, "warmup_side": 192, "colours": "gray"},
         "max_batch_size": 8,
     }
 

@@ -24,7 +24,7 @@ def save(photos: Sequence[Image], network: Colour, path: Path, pairs_a_row: int 
     rows = [
         np.hstack(cells[start : start + pairs_a_row]) for start in range(0, len(cells), pairs_a_row)
     ]
-    cv2.imwrite(str(path), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    cv2.imwrite(str(path), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 75])
 
 
 def _row(photo: Image, network: Colour) -> Image:

@@ -1,0 +1,48 @@
+"""The card of a trained colorizer: on what, for how long, how good."""
+
+from pathlib import Path
+from typing import Any
+
+_ROWS = {
+    "gray": "gray, the input",
+    "mean colour": "one colour: the photo's mean",
+    "network, constant palette": "**the network**, with one palette for all photos",
+    "closed formula": "closed formula: softmax over log share - (L - Lᵢ)² / 2·8²",
+    "best function of L": "the best that any function of L alone can do",
+    "network": "**the network**, with the photo's own palette",
+    "nearest palette colour (ceiling)": "nearest colour of the palette: the ceiling",
+    "the photo itself": "the photo itself, through 32-bit Lab and back",
+}
+
+
+def write(directory: Path, figures: dict[str, Any]) -> None:
+    """Write README.md beside the weights, from what `Training.finish` found."""
+    version = f"{directory.resolve().parent.name}/{directory.resolve().name}"
+    text = f"""# {version}
+
+Colours photos: takes their luminance and a palette, gives the colours.
+
+| | |
+| --- | --- |
+| network | `workers/models/nets/colorizer.py`, {figures["weights"]:,} weights |
+| trained on | {figures["photos"]} photographs: crops, redyed, joined, re-exposed |
+| for how long | {figures["steps"]:,} steps of 8 views, {figures["minutes"]:.0f} minutes |
+| measured on | {figures["held_out_photos"]} other photographs, each with the 8 colours of its own |
+
+{table(figures)}
+
+Means over the photos. PSNR is over the a and b channels of OpenCV's 8-bit Lab together (peak 255);
+colourfulness is Hasler and Süsstrunk's (0 gray, 15 slightly, 45 quite, 80 highly colourful).
+"""
+    (directory / "README.md").write_text(text)
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The measured figures, lowest PSNR first, as Markdown."""
+    rows = sorted(figures["held_out"].items(), key=lambda row: row[1]["psnr_ab"])
+    lines = ["| colours | PSNR over ab, dB | colourfulness |", "| --- | --- | --- |"]
+    lines += [
+        f"| {_ROWS[name]} | {row['psnr_ab']:.2f} | {row['colourfulness']:.1f} |"
+        for name, row in rows
+    ]
+    return "\n".join(lines)
