@@ -41,7 +41,7 @@ class Operation:
     """An operation, the commands that show it, and the number of images that these make."""
 
     title: str
-    folder: Path
+    folder: Path | None  # of the images that it makes; None: it makes none, but says something
     commands: Sequence[Sequence[str]]
     images: int
 
@@ -107,7 +107,7 @@ def operations(blends: dict[str, Any], out: Path) -> list[Operation]:
             [_colour_command(*names) for names in COLOURED.items()],
             images=len(COLOURED),
         ),
-        Operation("reading digits", out / "digits", [["infer", "digits", _shown(DIGITS)]], 10),
+        Operation("reading digits", None, [["infer", "digits", _shown(DIGITS)]], 10),
     ]
 
 
@@ -140,7 +140,8 @@ def run_operation(
     """
     started = time.monotonic()
     for arguments in operation.commands:
-        command = ["agewell", "enqueue", *arguments, "--out", str(operation.folder)]
+        then = ["--wait"] if operation.folder is None else ["--out", str(operation.folder)]
+        command = ["agewell", "enqueue", *arguments, *then]
         progress.console.print(f"[dim]$ {escape(shlex.join(command))}[/]")
         for made in _run_command(command, env):
             progress.advance(bar, made)
@@ -214,7 +215,7 @@ def _table(planned: Sequence[Operation], seconds: Sequence[float]) -> Table:
     table.add_column("output")
     for each, took_s in zip(planned, seconds, strict=True):
         rate = f"{each.images / took_s:.1f}"
-        where = escape(str(each.folder))
+        where = escape(str(each.folder or "above"))
         table.add_row(each.title, str(each.images), f"{took_s:.1f}", rate, where)
     return table
 
