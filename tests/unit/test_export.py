@@ -1,6 +1,9 @@
 """ONNX exports: open sizes, the same numbers, refusal where they differ."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -168,6 +171,15 @@ def test_beside_its_weights_the_faster_one_serves_and_taps_still_work(models, tm
     plain, tapped = model.forward({"image": image}), model.forward({"image": image}, ["conv_1"])
     assert np.abs(plain["output"] - tapped["output"]).max() < 1e-4
     assert tapped["tap:conv_1"].shape == (3, 32, 8, 8)
+
+
+def test_onnxruntime_reports_to_nobody(tmp_path):
+    """Its telemetry shows by the file that it keeps of its session."""
+    program = "import workers.models.kinds.onnx_graph as o; print(o.ort.get_available_providers())"
+    env = os.environ | {"TMPDIR": str(tmp_path)}
+    env.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", program], check=True, env=env, timeout=120)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_there_already_is_not_overwritten(models, capsys):

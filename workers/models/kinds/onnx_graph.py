@@ -1,7 +1,12 @@
 """Kind `onnx`: a graph that onnxruntime runs."""
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+# Its builds for Linux report to their maker how they are used, and leave a file in the temporary
+# directory, unless told not to before the import.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
 
