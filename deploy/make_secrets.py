@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent / "secrets"
 USERS = """\
 user default off
 user health on nopass resetkeys resetchannels -@all +ping
-user agewell on >{password} ~* &* +@all -@admin -@dangerous +info +client|setname
+user agewell on >{password} ~* &* +@all -@admin -@dangerous +info +client|setname +client|id +client|tracking +client|getname
 """
 """Nobody without a name; a health check that may do nothing else; and agewell, which can neither
 change Redis's settings nor list or flush what is not its own."""

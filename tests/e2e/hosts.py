@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.child_process import start_child
 from shared.embedded_redis import find_server
 from tests.e2e.stack import COMMAND
 
@@ -71,14 +72,8 @@ class Network:
         """Start a program on a host; its log."""
         log = self._folder / f"{name}-{len(self._processes)}.log"
         with log.open("wb") as file:
-            process = subprocess.Popen(
-                self.command(name, *command),
-                env=self.environment(name),
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                start_new_session=True,
+            process = start_child(
+                self.command(name, *command), log=file, env=self.environment(name)
             )
         self._processes.append(process)
         return log

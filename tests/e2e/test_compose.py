@@ -20,6 +20,7 @@ import cv2
 import pytest
 import yaml
 
+from shared.child_process import start_child
 from shared.embedded_redis import find_server
 from tests.e2e.stack import require, until
 
@@ -153,15 +154,7 @@ class Host:
             command += ["--port", str(self.redis_port), "--bind", "127.0.0.1"]
             command += ["--dir", str(self.folder / "data")]
         with (self.folder / f"{name}.log").open("wb") as log:
-            self.processes[name] = subprocess.Popen(
-                command,
-                env=self.environment(name),
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            self.processes[name] = start_child(command, log=log, env=self.environment(name))
 
     def healthy(self, name: str) -> bool:
         kind, *test = SERVICES[name]["healthcheck"]["test"]
