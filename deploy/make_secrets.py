@@ -11,10 +11,12 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "secrets"
 
+CONNECTION = "+client|setname +client|getname +client|id +client|tracking"
+
 USERS = """\
 user default off
 user health on nopass resetkeys resetchannels -@all +ping
-user agewell on >{password} ~* &* +@all -@admin -@dangerous +info +client|setname +client|id +client|tracking +client|getname
+user agewell on >{password} ~* &* +@all -@admin -@dangerous +info {connection}
 """
 """Nobody without a name; a health check that may do nothing else; and agewell, which can neither
 change Redis's settings nor list or flush what is not its own."""
@@ -25,7 +27,7 @@ def main(folder: Path = FOLDER) -> int:
     folder.mkdir(mode=0o700, exist_ok=True)
     password = secrets.token_urlsafe(32)
     if not all((folder / name).exists() for name in ("redis_users.acl", "agewell_redis_url")):
-        _write(folder / "redis_users.acl", USERS.format(password=password))
+        _write(folder / "redis_users.acl", USERS.format(password=password, connection=CONNECTION))
         _write(folder / "agewell_redis_url", f"redis://agewell:{password}@redis:6379/0\n")
     if not (folder / "agewell_flower_password").exists():
         _write(folder / "agewell_flower_password", secrets.token_urlsafe(18) + "\n")

@@ -21,9 +21,10 @@ def pages(entries: list[Any]) -> list[str]:
     return found
 
 
-def test_every_page_is_in_the_navigation():
+def test_the_navigation_leads_to_pages_that_exist():
     there = {path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")}
-    assert set(pages(SITE["nav"])) == there
+    assert set(pages(SITE["nav"])) <= there
+    assert SITE["validation"]["nav"]["omitted_files"] == "warn"  # and `make docs` is strict
 
 
 def test_nothing_is_fetched_from_elsewhere():
