@@ -4,7 +4,11 @@ OpenCV, OpenMP, numba and torch each start a pool with a thread a core. With a j
 that they would fight for the cores, so each job gets its share: concurrency x threads <= cores.
 """
 
+import gc
 import os
+from typing import Any
+
+from celery import signals
 
 from shared.settings import Settings
 
@@ -33,3 +37,23 @@ def limit_threads(settings: Settings) -> None:
     import cv2
 
     cv2.setNumThreads(settings.threads_per_job)
+
+
+def collect_garbage_in_time() -> None:
+    """Have this process, once it has imported all it needs, collect garbage as a small one would.
+
+    Called where tasks are defined: a pool's process imports that, and not its parent's app.
+    """
+    signals.worker_process_init.connect(_freeze, weak=False)
+    signals.worker_ready.connect(_freeze, weak=False)
+
+
+def _freeze(**_: Any) -> None:
+    """Leave what has been imported out of garbage collections.
+
+    A full one is due when a quarter as much again has survived: with all those modules in the count,
+    tracebacks of failed jobs (cycles) pile up to a hundred megabytes first.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.collect()  # which counts what has survived, and that is nothing now

@@ -12,6 +12,7 @@ from workers.deliveries import deliver, operation
 from workers.jobs import Checkpoint, run_job
 
 runtime.limit_threads(settings())
+runtime.collect_garbage_in_time()
 
 
 @operation(TaskName.HSV)
