@@ -12,7 +12,7 @@ from typing import Self
 from producer.client import Client, Priority, Source
 from producer.collect import Outcome, read_outcome
 from producer.listen import Listener
-from shared.ledger import Entry
+from shared.entry import Entry
 from shared.messages import ImageRef, Job
 from shared.names import DEFAULT_LEVEL
 from shared.redis_client import connect_async, unreachable

@@ -3,7 +3,7 @@
 from celery.exceptions import TaskRevokedError
 
 from producer.session import Session
-from shared.ledger import Entry, State
+from shared.entry import Entry, State
 from shared.names import QUEUE_OF_OP
 from shared.waiting import take_out
 

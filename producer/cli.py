@@ -22,8 +22,8 @@ from producer.simulate_cli import simulate
 from producer.top import follow, print_json
 from producer.top import run as run_top
 from producer.up import run_stack
+from shared.entry import State
 from shared.errors import ParameterError
-from shared.ledger import State
 from shared.queues import queue_status
 from shared.settings import Settings
 from shared.state_dir import Running

@@ -14,7 +14,7 @@ from producer.files import LocalFile, checked_image, read_image
 from producer.publish import publish
 from producer.room import Room
 from producer.session import Session, make_session, open_session
-from shared.ledger import Entry
+from shared.entry import Entry
 from shared.messages import ImageRef, Job, MediaType
 from shared.names import DEFAULT_LEVEL, QUEUE_OF_OP, level_from
 from shared.redis_client import require_redis

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from shared import keys
 from shared.blobs import Blobs
+from shared.entry import State
 from shared.errors import (
     AgewellError,
     AllItemsFailedError,
@@ -24,7 +25,6 @@ from shared.errors import (
     BrokerUnreachableError,
     DeadJobError,
 )
-from shared.ledger import State
 from shared.messages import ErrorInfo, ImageRef, ItemResult, JobResult
 from shared.redis_client import REDIS_ERRORS, unreachable
 from shared.results import EXPIRED

@@ -14,8 +14,8 @@ from producer.enqueue import Json
 from producer.exits import ExitCode, exit_codes
 from producer.session import Session, open_session
 from shared.dead_letters import DeadLetters, Letter
+from shared.entry import State
 from shared.errors import ParameterError
-from shared.ledger import State
 
 dead_app = typer.Typer(
     name="dead",

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from producer.collect import Outcome
-from shared.ledger import Entry
+from shared.entry import Entry
 from shared.messages import ItemResult
 from shared.names import NAME_OF_LEVEL
 from shared.queues import LevelStatus, QueueStatus

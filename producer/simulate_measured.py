@@ -9,8 +9,8 @@ from celery import Celery
 
 from producer.simulate_jobs import Measured
 from shared import keys
+from shared.entry import State
 from shared.errors import ParameterError
-from shared.ledger import State
 from shared.names import QUEUE_OF_OP
 
 RECENT_S = 3600.0

@@ -5,59 +5,18 @@ Every change of a job's state is one script: two who would change it at once can
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, cast
 
 import redis
 
 from shared import keys
+from shared.entry import ENDED, Entry, State, entry_of
 from shared.metrics import Metric, bounded, counter, tally
 from shared.scripts import script
 from shared.stamp import HEADER, RedisClock
 
 DEADLINE_HEADER = "deadline_at"
 ITEMS_HEADER = "items"
-
-
-class State(StrEnum):
-    """Where a job stands."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-    DEAD = "dead"
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will happen to the job."""
-        return self not in (State.WAITING, State.RUNNING)
-
-
-ENDED = tuple(state for state in State if state.ended)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One job's record; times are Unix times in seconds, None where it has not come to that."""
-
-    job_id: str
-    state: State
-    op: str
-    level: int | None
-    items: int
-    items_failed: int
-    enqueued_at: float | None
-    started_at: float | None
-    ended_at: float | None
-    deadline_at: float | None
-    worker: str
-    error: str
-    cancel_asked: bool
-    history: tuple[str, ...]
-    """Of each run that ended with its worker: when it started, and where."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +153,7 @@ class Ledger:
         for job_id in ids:
             pipe.hgetall(keys.job(job_id))
         now = self._clock.now(self._client)
-        return [_entry(job_id, raw, now) for job_id, raw in zip(ids, pipe.execute(), strict=True)]
+        return [entry_of(job_id, raw, now) for job_id, raw in zip(ids, pipe.execute(), strict=True)]
 
     def list(self, states: Iterable[State], since: float, limit: int) -> list[Entry]:
         """The latest jobs in these states, the last to come to its state first.
@@ -259,33 +218,3 @@ def publishing(waiting: str, message: Mapping[str, Any], op: str, raw: str) -> l
         headers.get(HEADER) or 0,
         headers.get(DEADLINE_HEADER) or "",
     ]
-
-
-def _entry(job_id: str, raw: Mapping[bytes, bytes], now: float) -> Entry | None:
-    record = {key.decode(): value.decode() for key, value in raw.items()}
-    if "state" not in record:
-        return None
-    state, deadline_at = State(record["state"]), _time(record, "deadline_at")
-    started_at = _time(record, "started_at")
-    if state is State.WAITING and started_at is None and deadline_at and now > deadline_at:
-        state = State.EXPIRED  # whether or not a worker has met its message yet
-    return Entry(
-        job_id=job_id,
-        state=state,
-        op=record.get("op", ""),
-        level=int(record["level"]) if "level" in record else None,
-        items=int(record.get("items", 0)),
-        items_failed=int(record.get("items_failed", 0)),
-        enqueued_at=_time(record, "enqueued_at"),
-        started_at=started_at,
-        ended_at=_time(record, "ended_at"),
-        deadline_at=deadline_at,
-        worker=record.get("worker", ""),
-        error=record.get("error", ""),
-        cancel_asked="cancelled_at" in record,
-        history=tuple(record.get("history", "").splitlines()),
-    )
-
-
-def _time(record: Mapping[str, str], field: str) -> float | None:
-    return float(record[field]) if field in record else None

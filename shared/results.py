@@ -11,8 +11,9 @@ from celery import states
 from celery.backends.redis import RedisBackend, SentinelBackend
 from celery.exceptions import TaskRevokedError
 
+from shared.entry import State
 from shared.errors import DeadJobError
-from shared.ledger import End, Ledger, State
+from shared.ledger import End, Ledger
 from shared.names import OP_OF_TASK
 
 _STATE_OF = {

@@ -17,8 +17,9 @@ from celery.exceptions import Ignore, Reject
 from celery.states import STARTED, SUCCESS
 
 from shared.dead_letters import DeadLetters
+from shared.entry import State
 from shared.errors import BadJobError, CancelledError, DeadJobError, PassingError
-from shared.ledger import Ledger, Start, State
+from shared.ledger import Ledger, Start
 from shared.messages import Job, JobResult, parse_job
 from shared.names import Task as TaskName
 from shared.results import EXPIRED, ignores_result

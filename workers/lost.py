@@ -8,8 +8,9 @@ from celery import Celery
 from celery.exceptions import TaskRevokedError
 
 from shared import keys
+from shared.entry import State
 from shared.errors import LostJobError
-from shared.ledger import Ledger, State
+from shared.ledger import Ledger
 from shared.names import LEVELS, WORK_QUEUES
 from shared.results import EXPIRED
 from shared.stamp import redis_now

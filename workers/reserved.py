@@ -13,7 +13,7 @@ from celery.worker import state as worker_state
 
 from shared import keys
 from shared.dead_letters import DeadLetters
-from shared.ledger import State
+from shared.entry import State
 from shared.scripts import script
 
 log = logging.getLogger(__name__)

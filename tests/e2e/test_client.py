@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from producer.async_client import AsyncClient
 from producer.client import Client
+from shared.entry import State
 from shared.errors import BadFileError, ParameterError, QueueFullError
-from shared.ledger import State
 from shared.messages import AlphaBlendItem, AlphaBlendJob, HsvItem, HsvJob
 from shared.settings import Settings
 from tests.e2e.pixels import expected_hsv, over, same

@@ -2,13 +2,14 @@
 
 import base64
 import json
+import pickle
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.messages import answer_to, good_job, send
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, until
 
 JOB_BEHIND_S = 30.0
 
@@ -95,3 +96,19 @@ def test_a_job_behind_malformed_messages_is_done_by_the_same_worker(
     assert rough_stack.worker == worker
     assert "cv worker  ended" not in rough_stack.said
     assert rough_stack.redis.llen("cv") == 0
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_pickle_is_refused_counted_and_kept(rough_stack: Stack):
+    def refused() -> int:
+        return int(rough_stack.redis.hget("agewell:counts", "refused") or 0)
+
+    before = refused()
+    pickled = base64.b64encode(pickle.dumps([[{}], {}, {}])).decode()
+    kind = {"content-type": "application/x-python-serialize"}
+    rough_stack.redis.lpush("cv", message(body=pickled, **kind))
+    until(
+        lambda: refused() == before + 1, JOB_BEHIND_S, lambda: rough_stack.documents("dead", "list")
+    )
+    letter = rough_stack.documents("dead", "list")[0]
+    assert json.loads(letter["message"])["body"] == pickled

@@ -11,7 +11,8 @@ import pytest
 from shared import keys
 from shared.celery_app import make_app
 from shared.dead_letters import DeadLetters
-from shared.ledger import Ledger, Start, State
+from shared.entry import State
+from shared.ledger import Ledger, Start
 from shared.scripts import script
 from workers.channel import WorkerAMQP
 from workers.liveness import beat, return_jobs_of_dead_workers

@@ -8,7 +8,8 @@ import pytest
 
 from shared import keys
 from shared.celery_app import make_app
-from shared.ledger import End, Ledger, Start, State
+from shared.entry import State
+from shared.ledger import End, Ledger, Start
 from shared.stamp import redis_now
 
 TTL_S = 1000

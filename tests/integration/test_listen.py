@@ -13,8 +13,8 @@ from producer.async_client import AsyncClient
 from producer.client import Client
 from producer.session import make_session
 from shared.embedded_redis import embedded_redis
+from shared.entry import State
 from shared.errors import BrokerUnreachableError
-from shared.ledger import State
 from shared.settings import Settings
 
 RESULT = {"op": "hsv", "items": [{"error": {"code": "MaskError", "message": "made up"}}]}

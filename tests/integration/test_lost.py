@@ -5,8 +5,9 @@ from celery.exceptions import TaskRevokedError
 
 from shared import keys
 from shared.celery_app import make_app
+from shared.entry import State
 from shared.errors import LostJobError
-from shared.ledger import Ledger, Start, State
+from shared.ledger import Ledger, Start
 from shared.stamp import redis_now
 from shared.waiting import take_out
 from workers.lost import end_lost_jobs, expire_jobs

@@ -10,7 +10,7 @@ from celery.states import SUCCESS
 from pydantic import ValidationError
 
 from shared import keys
-from shared.ledger import Entry
+from shared.entry import Entry
 from shared.messages import ImageRef, ItemResult, JobResult
 from shared.names import NAME_OF_LEVEL
 from shared.stamp import redis_now
