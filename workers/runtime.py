@@ -51,8 +51,8 @@ def collect_garbage_in_time() -> None:
 def _freeze(**_: Any) -> None:
     """Leave what has been imported out of garbage collections.
 
-    A full one is due when a quarter as much again has survived: with all those modules in the count,
-    tracebacks of failed jobs (cycles) pile up to a hundred megabytes first.
+    A full one is due when a quarter as much again has survived. With all those modules in the count
+    the tracebacks of failed jobs, which are cycles, pile up to a hundred megabytes first.
     """
     gc.collect()
     gc.freeze()
