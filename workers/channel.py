@@ -17,14 +17,13 @@ from enum import Enum, auto
 from queue import Empty
 from typing import Any
 
-import kombu.transport.redis as kombu_redis
 import redis
 from kombu.transport import virtual
 from kombu.utils.json import loads
 
 from shared import keys, transport
 from shared.scripts import script
-from workers.reserved import give_back, refuse
+from workers.reserved import QoS, give_back, refuse
 
 log = logging.getLogger(__name__)
 
@@ -44,47 +43,10 @@ class _Phase(Enum):
     LISTENING = auto()  # nothing is on its way but word of a change
 
 
-class _QoS(kombu_redis.QoS):  # type: ignore[misc]
-    """Reserved messages, which the take has noted already.
-
-    kombu returns a rejected one, such as that of a killed pool process, to the tail. It was taken
-    first because it was due first, so it must be due first again.
-    """
-
-    def append(self, message: Any, delivery_tag: str) -> None:
-        virtual.QoS.append(self, message, delivery_tag)
-
-    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        if requeue:
-            self.restore_by_tag(delivery_tag)
-        else:
-            with self.channel.conn_or_acquire() as client:
-                refuse(client, self.unacked_key, delivery_tag, "refused by the worker")
-        virtual.QoS.ack(self, delivery_tag)
-
-    def restore_unacked(self, client: Any = None) -> None:
-        # Each goes to the head, so the one taken last goes first.
-        for tag in reversed(list(self._delivered)):
-            self.restore_by_tag(tag, client)
-        self._delivered.clear()
-
-    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
-        del leftmost  # kombu pushes left and pops right: leftmost would be the tail
-        with self.channel.conn_or_acquire(client) as connected:
-            give_back(connected, self.unacked_key, tag)
-
-    def restore_visible(self, *args: Any, **options: Any) -> None:
-        """Nothing comes back by its age: what dead workers held does, see workers.liveness."""
-
-    def _remove_from_indices(self, delivery_tag: str, pipe: Any = None) -> Any:
-        with self.pipe_or_acquire(pipe) as open_pipe:
-            return open_pipe.hdel(self.unacked_key, delivery_tag)
-
-
 class Channel(transport.Channel):
     """kombu's channel, less its trust."""
 
-    QoS = _QoS
+    QoS = QoS
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._phase = _Phase.IDLE
@@ -184,7 +146,8 @@ class Channel(transport.Channel):
         except (redis.ResponseError, *self.connection_errors) as error:
             connection.disconnect()
             if isinstance(error, redis.ResponseError):
-                # A replica since a failover, or a Redis that refuses scripts: connect anew.
+                # A replica since a failover, or a user without the right to: connect anew.
+                log.error("Redis hands out no message: %s", error)
                 raise redis.ConnectionError(str(error)) from error
             raise
         if taken is None:

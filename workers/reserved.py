@@ -5,18 +5,17 @@ newline, and the message as it was.
 """
 
 import json
-import logging
 from typing import Any, cast
 
+import kombu.transport.redis as kombu_redis
 import redis
 from celery.worker import state as worker_state
+from kombu.transport import virtual
 
 from shared import keys
 from shared.dead_letters import DeadLetters
 from shared.entry import State
 from shared.scripts import script
-
-log = logging.getLogger(__name__)
 
 
 def give_back(client: redis.Redis, reserved: str, tag: str) -> bool:
@@ -57,6 +56,47 @@ def refuse(client: redis.Redis, reserved: str, tag: str, reason: str) -> None:
         waiting, raw = _parts(entry)
         DeadLetters(client).keep_message(tag, keys.queue_of(waiting), raw, reason)
         client.hdel(reserved, tag)
+
+
+class QoS(kombu_redis.QoS):  # type: ignore[misc]
+    """Reserved messages, which the take has noted already.
+
+    kombu returns a rejected one, such as that of a killed pool process, to the tail. It was taken
+    first because it was due first, so it must be due first again.
+    """
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Remember a message that was taken."""
+        virtual.QoS.append(self, message, delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Give a message back, or put it among the dead letters."""
+        if requeue:
+            self.restore_by_tag(delivery_tag)
+        else:
+            with self.channel.conn_or_acquire() as client:
+                refuse(client, self.unacked_key, delivery_tag, "refused by the worker")
+        virtual.QoS.ack(self, delivery_tag)
+
+    def restore_unacked(self, client: Any = None) -> None:
+        """Give back all that is held."""
+        # Each goes to the head, so the one taken last goes first.
+        for tag in reversed(list(self._delivered)):
+            self.restore_by_tag(tag, client)
+        self._delivered.clear()
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """Give back one message."""
+        del leftmost  # kombu pushes left and pops right: leftmost would be the tail
+        with self.channel.conn_or_acquire(client) as connected:
+            give_back(connected, self.unacked_key, tag)
+
+    def restore_visible(self, *args: Any, **options: Any) -> None:
+        """Nothing comes back by its age: what dead workers held does, see workers.liveness."""
+
+    def _remove_from_indices(self, delivery_tag: str, pipe: Any = None) -> Any:
+        with self.pipe_or_acquire(pipe) as open_pipe:
+            return open_pipe.hdel(self.unacked_key, delivery_tag)
 
 
 def _parts(entry: bytes) -> tuple[str, bytes]:

@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.e2e.messages import answer_to, bytes_of, hsv_job, inline
 from tests.e2e.stack import Stack, started, state_directory
+from tests.image_files import file_of
 from tests.model_files import marking, onnx_classifier, version_directory
 
 
@@ -225,3 +227,18 @@ def test_without_a_model_the_rest_of_the_stack_runs(tmp_path, photos):
         done = stack.run("models", "list")
         assert (done.returncode, "no infer worker runs" in done.stderr) == (1, True)
         stack.stop()
+
+
+def test_a_chain_hands_an_image_from_an_operation_to_a_model(infer_stack):
+    photo = hsv_job(inline(file_of("PNG"), "photo.png"))
+    first = infer_stack.celery.signature("cv.hsv", args=[photo], queue="cv")
+    then = infer_stack.celery.signature(
+        "infer.run", args=[{"op": "infer", "model": "mark", "version": "2"}], queue="infer"
+    )
+    answer = answer_to(infer_stack, (first | then).apply_async().id)
+    assert answer["op"] == "infer"
+    [item] = answer["items"]
+    assert item["info"]["model"] == "mark"
+    assert item["info"]["version"] == "2"
+    painted = cv2.imdecode(np.frombuffer(bytes_of(infer_stack, item["image"]), np.uint8), -1)
+    assert (painted == 22).all()
