@@ -26,7 +26,8 @@ from shared.messages import InferItem, InferJob, ItemResult, JobResult
 from shared.settings import Settings
 from workers.images import Image, as_bgr, encode
 from workers.jobs import Checkpoint, Images
-from workers.models.base import TAP, Model, OutOfMemoryError, Prediction
+from workers.models.arrays import TAP, OutOfMemoryError
+from workers.models.base import Model, Prediction
 from workers.models.batch_queue import Rank, Request
 from workers.models.batcher import Batcher
 from workers.models.engine import Engine

@@ -27,7 +27,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 POISON = '''
 import numpy as np
-from workers.models.base import Model, OutOfMemoryError, Prediction
+from workers.models.arrays import OutOfMemoryError
+from workers.models.base import Model, Prediction
 
 
 class Poisonable(Model):

@@ -19,7 +19,7 @@ from tests.model_files import (
     onnx_classifier,
     version_directory,
 )
-from workers.models.base import TAP
+from workers.models.arrays import TAP
 from workers.models.opening import ready_model
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.models.base import OutOfMemoryError
+from workers.models.arrays import OutOfMemoryError
 from workers.models.batch_queue import Request
 from workers.models.settling import run_pass, settle
 

@@ -12,13 +12,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from shared.errors import ModelError, ParameterError
 from workers.images import Image
+from workers.models.arrays import CHECK_FILE, Array, Arrays
 from workers.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -26,21 +26,9 @@ if TYPE_CHECKING:
 
     from workers.models.kinds.network import Network
 
-Array = npt.NDArray[Any]
-Arrays = Mapping[str, Array]
-"""By name; float32 unless a network says otherwise."""
-
 Parameters = Mapping[str, Any]
 """A job's own: what the caller gave by name (JSON values), and, where the caller gave them,
 `palette`: (N, 3) uint8 RGB; `reference`: (H, W, 3) uint8 BGR."""
-
-CHECK_FILE: Final = "check.npz"
-TAP: Final = "tap:"
-"""The prefix of a tapped intermediate among a pass's outputs."""
-
-
-class OutOfMemoryError(Exception):
-    """The device has not enough memory for a batch; a smaller one may fit."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ import numpy as np
 
 from shared.errors import ParameterError
 from workers.images import Image
-from workers.models.base import Array, Arrays, Model, Parameters, Prediction
+from workers.models.arrays import Array, Arrays
+from workers.models.base import Model, Parameters, Prediction
 from workers.models.inputs import as_input
 
 TOP = 5

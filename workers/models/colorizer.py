@@ -8,7 +8,8 @@ import numpy as np
 
 from workers.images import Image
 from workers.models import palette as palettes
-from workers.models.base import Array, Arrays, Model, Parameters, Prediction
+from workers.models.arrays import Array, Arrays
+from workers.models.base import Model, Parameters, Prediction
 from workers.models.inputs import fitting_size
 from workers.models.palette import Floats
 from workers.models.spec import InputSpec

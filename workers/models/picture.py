@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from workers.images import Image
-from workers.models.base import Array, Arrays, Model, Parameters, Prediction
+from workers.models.arrays import Array, Arrays
+from workers.models.base import Model, Parameters, Prediction
 from workers.models.inputs import as_input, resized
 
 

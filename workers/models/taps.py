@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workers.images import Image
-from workers.models.base import Array
+from workers.models.arrays import Array
 
 Float = npt.NDArray[np.float32]
 

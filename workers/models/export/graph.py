@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import torch
 
-from workers.models.base import Arrays
+from workers.models.arrays import Arrays
 from workers.models.kinds import tensors
 from workers.models.spec import InputSpec
 

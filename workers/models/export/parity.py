@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from workers.images import Image
-from workers.models.base import Array, Arrays, Model
+from workers.models.arrays import Array, Arrays
+from workers.models.base import Model
 from workers.models.kinds.network import Network
 from workers.models.spec import InputSpec
 

@@ -12,7 +12,8 @@ import yaml
 
 from shared.errors import ModelError
 from workers.images import Image
-from workers.models.base import CHECK_FILE, Model
+from workers.models.arrays import CHECK_FILE
+from workers.models.base import Model
 from workers.models.export import graph, parity
 from workers.models.export.parity import Case, Speed
 from workers.models.kinds.onnx_graph import OnnxGraph

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workers.models.base import CHECK_FILE, Array, Arrays
+from workers.models.arrays import CHECK_FILE, Array, Arrays
 from workers.models.kinds.network import Network
 from workers.models.kinds.onnx_graph import OnnxGraph
 from workers.models.kinds.torch_module import TorchModule

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.errors import ModelError
-from workers.models.base import Array, Arrays
+from workers.models.arrays import Array, Arrays
 from workers.models.spec import ModelSpec
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime as ort
 
 from shared.settings import usable_cores
-from workers.models.base import Array, Arrays, OutOfMemoryError
+from workers.models.arrays import Array, Arrays, OutOfMemoryError
 from workers.models.kinds.network import Network
 
 if TYPE_CHECKING:

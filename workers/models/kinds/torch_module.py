@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from workers import device
-from workers.models.base import TAP, Array, Arrays, OutOfMemoryError
+from workers.models.arrays import TAP, Array, Arrays, OutOfMemoryError
 from workers.models.code import load_code
 from workers.models.kinds import tensors
 from workers.models.kinds.network import Network
