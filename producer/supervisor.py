@@ -17,8 +17,9 @@ from shared.child_process import start_child
 
 POLL_S = 0.1
 BACKOFF_MIN_S, BACKOFF_MAX_S = 0.5, 30.0
-STEADY_S = 60.0
-"""A child that has run this long starts its next life without the delay of earlier failures."""
+STEADY_S = 2.0
+"""A child that was ready for so long starts its next life without the delay of earlier failures:
+it is not what keeps it from working that ended it."""
 
 QUIT_GRACE_S = 5.0
 
@@ -46,7 +47,7 @@ class Child:
         self._notify: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._backoff_s = BACKOFF_MIN_S
-        self._started_at = 0.0
+        self._ready_at = 0.0
         self._due_at = 0.0
         self.ready = False
 
@@ -59,7 +60,6 @@ class Child:
         env = {**os.environ, **self.program.env, "NOTIFY_SOCKET": str(self._socket)}
         with self.log.open("wb") as log:
             self._process = start_child(self.program.command, log=log, env=env)
-        self._started_at = time.monotonic()
 
     def tend(self, report: Report) -> None:
         """Notice readiness and death; start again when that is due."""
@@ -72,6 +72,7 @@ class Child:
             self._plan_restart(status, report)
         elif not self.ready and self._is_ready():
             self.ready = True
+            self._ready_at = time.monotonic()
             report(self.program.name, f"ready (process {self._process.pid})")
 
     def signal(self, number: signal.Signals) -> None:
@@ -96,7 +97,7 @@ class Child:
     def _plan_restart(self, status: int, report: Report) -> None:
         self.kill_group()  # a dead parent's pool processes must not take jobs beside the new ones
         self._process = None
-        if time.monotonic() - self._started_at > STEADY_S:
+        if self.ready and time.monotonic() - self._ready_at > STEADY_S:
             self._backoff_s = BACKOFF_MIN_S
         self._due_at = time.monotonic() + self._backoff_s
         report(
