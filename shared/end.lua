@@ -12,7 +12,7 @@ local function count()
   end
 end
 
-local record = redis.call('HMGET', KEYS[1], 'state', 'op')
+local record = redis.call('HMGET', KEYS[1], 'state', 'op', 'started_at')
 if record[1] and record[1] ~= 'waiting' and record[1] ~= 'running' then
   redis.call('HINCRBY', KEYS[6], 'ended_before', 1)
   count()
@@ -28,7 +28,12 @@ redis.call('ZREM', KEYS[3], ARGV[1])
 if not record[2] then
   redis.call('HSET', KEYS[1], 'op', ARGV[7], 'items', ARGV[8])
 end
-redis.call('HSET', KEYS[1], 'state', ARGV[3], 'ended_at', ARGV[2], 'items_failed', ARGV[4], 'error', ARGV[5])
+-- Each process knows Redis's clock to within a millisecond; time goes forward nevertheless.
+local ended_at = ARGV[2]
+if record[3] and tonumber(record[3]) > tonumber(ended_at) then
+  ended_at = record[3]
+end
+redis.call('HSET', KEYS[1], 'state', ARGV[3], 'ended_at', ended_at, 'items_failed', ARGV[4], 'error', ARGV[5])
 redis.call('EXPIRE', KEYS[1], ARGV[6])
 redis.call('ZADD', KEYS[4], ARGV[2], ARGV[1])
 if ARGV[9] ~= '' then

@@ -21,6 +21,9 @@ _STATE_OF = {
     states.FAILURE: State.FAILED,
     states.REVOKED: State.CANCELLED,
 }
+REDIS_AWAY_S = 120.0
+"""A job that is done waits so long for Redis to come back and take its result; then it fails."""
+
 EXPIRED = "expired"
 """The reason that Celery itself gives for a task that came too late."""
 
@@ -48,8 +51,14 @@ class _Ledgered:
         if state in states.EXCEPTION_STATES:
             error = self.exception_to_python(result)  # type: ignore[attr-defined]
         end = _end(task_id, op, ended, result, error, request)
-        self.ledger.end(end, self.result_of(task_id, result, state, traceback, request))
+        self._end(end, self.result_of(task_id, result, state, traceback, request))
         return result
+
+    def _end(self, end: End, result: str = "") -> None:
+        """Tell the ledger; while Redis is away, again and again, as Celery does with a result."""
+        self.ensure(  # type: ignore[attr-defined]
+            self.ledger.end, (end, result), timeout=REDIS_AWAY_S, max_retries=None
+        )
 
     def mark_as_done(
         self,
@@ -100,7 +109,7 @@ class _Ledgered:
     ) -> None:
         op = OP_OF_TASK.get(str(getattr(request, "task", "")))
         if op is not None:
-            self.ledger.end(_end(task_id, op, ended, result, error, request))
+            self._end(_end(task_id, op, ended, result, error, request))
 
     def end_open(self, job_id: str, error: Exception, only_from: State) -> bool:
         """End a job that no worker ends; False where it is not in that state any more."""

@@ -26,11 +26,12 @@ if state == 'running' then
     return 'dead'
   end
 end
-local waited_s = ARGV[7] == '' and 0 or math.max(0, now - tonumber(ARGV[7]))
+-- Each process knows Redis's clock to within a millisecond; time goes forward nevertheless.
+local enqueued_at = (ARGV[7] == '' or tonumber(ARGV[7]) > now) and ARGV[2] or ARGV[7]
+local waited_s = math.max(0, now - tonumber(enqueued_at))
 redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'running', 'op', ARGV[3], 'items', ARGV[4],
-  'started_at', ARGV[2], 'worker', ARGV[5], 'level', ARGV[6],
-  'enqueued_at', ARGV[7] == '' and ARGV[2] or ARGV[7])
+  'started_at', ARGV[2], 'worker', ARGV[5], 'level', ARGV[6], 'enqueued_at', enqueued_at)
 if ARGV[11] ~= '' then
   redis.call('HSET', KEYS[1], 'inputs', ARGV[11])
 end

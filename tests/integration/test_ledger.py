@@ -172,3 +172,12 @@ def test_a_forgotten_job_may_be_sent_again(app, ledger, client):
     assert client.get(keys.result(job_id)) is None
     app.send_task("cv.hsv", args=[{}], task_id=job_id)
     assert ledger.get(job_id).state is State.WAITING
+
+
+def test_times_go_forward_whatever_each_process_takes_for_the_present(app, ledger, client):
+    ahead = redis_now(client) + 0.5
+    job_id = send(app, headers={"enqueued_at": ahead})
+    ledger.start(Start(job_id, "hsv", 1, "cv@here", 5, ahead), RUNS)
+    ledger.end(End(job_id, State.DONE))
+    entry = ledger.get(job_id)
+    assert entry.enqueued_at <= entry.started_at <= entry.ended_at < ahead

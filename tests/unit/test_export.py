@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from shared.errors import ModelError
 from workers.models.export import __main__ as command
 from workers.models.export import graph, parity, version
-from workers.models.nets.colorizer import Colorizer
+from workers.models.nets.colorizer import _BALANCE_STEPS, Colorizer
 from workers.models.nets.digits_cnn import DigitsCnn
 from workers.models.opening import ready_model
 from workers.models.spec import read_spec
@@ -96,7 +96,8 @@ def test_attention_is_one_operator_of_opset_23(models):
     assert [each.version for each in onnx.load(path).opset_import if each.domain == ""] == [23]
     counts = graph.operators(path)
     assert counts["Attention"] == 14  # self and cross, of three levels down, three up, the bottom
-    assert counts["Softmax"] == 1  # of the mixture of colours
+    # The mixture of colours, and each step that balances their shares; attention has none.
+    assert counts["Softmax"] == 1 + _BALANCE_STEPS
 
 
 def test_the_exported_version_serves_and_colours_alike(models):
