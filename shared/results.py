@@ -9,21 +9,19 @@ from typing import Any
 
 from celery import states
 from celery.backends.redis import RedisBackend, SentinelBackend
-from celery.exceptions import TaskRevokedError
+from celery.exceptions import Reject, TaskRevokedError
 
 from shared.entry import State
 from shared.errors import DeadJobError
 from shared.ledger import End, Ledger
 from shared.names import OP_OF_TASK
+from shared.redis_client import REDIS_ERRORS
 
 _STATE_OF = {
     states.SUCCESS: State.DONE,
     states.FAILURE: State.FAILED,
     states.REVOKED: State.CANCELLED,
 }
-REDIS_AWAY_S = 120.0
-"""A job that is done waits so long for Redis to come back and take its result; then it fails."""
-
 EXPIRED = "expired"
 """The reason that Celery itself gives for a task that came too late."""
 
@@ -55,10 +53,8 @@ class _Ledgered:
         return result
 
     def _end(self, end: End, result: str = "") -> None:
-        """Tell the ledger; while Redis is away, again and again, as Celery does with a result."""
-        self.ensure(  # type: ignore[attr-defined]
-            self.ledger.end, (end, result), timeout=REDIS_AWAY_S, max_retries=None
-        )
+        """Tell the ledger; while Redis is away, again for some seconds, as Celery tells results."""
+        self.ensure(self.ledger.end, (end, result))  # type: ignore[attr-defined]
 
     def mark_as_done(
         self,
@@ -68,10 +64,18 @@ class _Ledgered:
         store_result: bool = True,
         state: str = states.SUCCESS,
     ) -> None:
-        """End a job that has a result; also one whose sender wants none."""
-        if not store_result or ignores_result(request):
-            self._end_unstored(task_id, State.DONE, result, None, request)
-        super().mark_as_done(task_id, result, request, store_result, state)  # type: ignore[misc]
+        """End a job that has a result; also one whose sender wants none.
+
+        Raises:
+            Reject: Redis stays away. The message comes back, and the job is run again: Celery
+                would take the missing answer for a failure of the job.
+        """
+        try:
+            if not store_result or ignores_result(request):
+                self._end_unstored(task_id, State.DONE, result, None, request)
+            super().mark_as_done(task_id, result, request, store_result, state)  # type: ignore[misc]
+        except REDIS_ERRORS as error:
+            raise Reject(str(error), requeue=True) from error
 
     def mark_as_failure(
         self,
