@@ -4,7 +4,6 @@ They are kept until somebody sends them again or drops them.
 """
 
 import json
-import logging
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,8 +11,6 @@ import redis
 
 from shared import keys
 from shared.stamp import redis_now
-
-log = logging.getLogger(__name__)
 
 KEPT_MESSAGES = 10_000
 """Messages that are no jobs are kept up to so many letters in all, then only counted."""
@@ -71,26 +68,16 @@ class DeadLetters:
     def list(self, limit: int = 1000) -> list[Letter]:
         """The latest letters, the last first."""
         ids = cast("list[bytes]", self._client.zrange(keys.DEAD_LETTERS, 0, limit - 1, desc=True))
-        found = (self.get(each.decode()) for each in ids)
-        return [letter for letter in found if letter is not None]
+        pipe = self._client.pipeline(transaction=False)
+        for each in ids:
+            pipe.hgetall(keys.dead_letter(each.decode()))
+        found = zip(ids, pipe.execute(), strict=True)
+        return [_letter(each.decode(), raw) for each, raw in found if raw]
 
     def get(self, letter_id: str) -> Letter | None:
         """One letter, None for an unknown id."""
         raw = cast("dict[bytes, bytes]", self._client.hgetall(keys.dead_letter(letter_id)))
-        if not raw:
-            return None
-        text = {key.decode(): value.decode(errors="replace") for key, value in raw.items()}
-        return Letter(
-            letter_id=letter_id,
-            at=float(text["at"]),
-            reason=text["reason"],
-            queue=text["queue"],
-            task=text.get("task"),
-            args=json.loads(text["args"]) if "args" in text else None,
-            level=int(text["level"]) if "level" in text else None,
-            raw=raw.get(b"raw"),
-            history=text.get("history", ""),
-        )
+        return _letter(letter_id, raw) if raw else None
 
     def drop(self, letter_id: str) -> bool:
         """Forget a letter; False for an unknown id."""
@@ -111,3 +98,18 @@ class DeadLetters:
         pipe.zadd(keys.DEAD_LETTERS, {letter_id: now})
         pipe.hincrby(keys.COUNTS, count, 1)
         pipe.execute()
+
+
+def _letter(letter_id: str, raw: dict[bytes, bytes]) -> Letter:
+    text = {key.decode(): value.decode(errors="replace") for key, value in raw.items()}
+    return Letter(
+        letter_id=letter_id,
+        at=float(text["at"]),
+        reason=text["reason"],
+        queue=text["queue"],
+        task=text.get("task"),
+        args=json.loads(text["args"]) if "args" in text else None,
+        level=int(text["level"]) if "level" in text else None,
+        raw=raw.get(b"raw"),
+        history=text.get("history", ""),
+    )

@@ -39,7 +39,7 @@ class _Ledgered:
         **options: Any,
     ) -> Any:
         # Without a request it is a waiting job that somebody revokes, by its id alone.
-        op = "" if request is None else OP_OF_TASK.get(str(getattr(request, "task", "")))
+        op = "" if request is None else _op(request)
         ended = _STATE_OF.get(state)
         if op is None or ended is None:
             return super()._store_result(  # type: ignore[misc]
@@ -48,7 +48,7 @@ class _Ledgered:
         error = None
         if state in states.EXCEPTION_STATES:
             error = self.exception_to_python(result)  # type: ignore[attr-defined]
-        end = _end(task_id, op, ended, result, error, request)
+        end = _end_of(task_id, op, ended, result, error, request)
         self._end(end, self.result_of(task_id, result, state, traceback, request))
         return result
 
@@ -111,9 +111,9 @@ class _Ledgered:
     def _end_unstored(
         self, task_id: str, ended: State, result: Any, error: Exception | None, request: Any
     ) -> None:
-        op = OP_OF_TASK.get(str(getattr(request, "task", "")))
+        op = _op(request)
         if op is not None:
-            self._end(_end(task_id, op, ended, result, error, request))
+            self._end(_end_of(task_id, op, ended, result, error, request))
 
     def end_open(self, job_id: str, error: Exception, only_from: State) -> bool:
         """End a job that no worker ends; False where it is not in that state any more."""
@@ -145,7 +145,12 @@ def ignores_result(request: Any) -> bool:
     return bool(getattr(request, "ignore_result", False))
 
 
-def _end(
+def _op(request: Any) -> str | None:
+    """The operation of a task's request; None where it is no job of ours."""
+    return OP_OF_TASK.get(str(getattr(request, "task", "")))
+
+
+def _end_of(
     job_id: str, op: str, ended: State, result: Any, error: Exception | None, request: Any
 ) -> End:
     items = _items(request)

@@ -22,13 +22,11 @@ from kombu.transport import virtual
 from kombu.utils.json import loads
 
 from shared import keys, transport
+from shared.redis_client import REDIS_ERRORS
 from shared.scripts import script
 from workers.reserved import QoS, give_back, refuse
 
 log = logging.getLogger(__name__)
-
-PASSING = (redis.RedisError, OSError)
-"""What a lost connection raises. Not kombu's own list: that counts a missing key among them."""
 
 ASK_AGAIN_AFTER_S = 5.0
 """A worker that is told of no change asks nevertheless: so a dead connection is found out."""
@@ -73,7 +71,7 @@ class Channel(transport.Channel):
         def guarded(message: Any) -> None:
             try:
                 callback(message)
-            except PASSING:
+            except REDIS_ERRORS:  # not kombu's own list: that counts a missing key among them
                 raise
             except Exception as error:
                 log.exception("refused, no task of Celery's: %.200r", message.body)
@@ -194,7 +192,7 @@ class Channel(transport.Channel):
             message = loads(raw.decode())
             message["properties"]["delivery_tag"] = tag
             self.connection._deliver(message, queue)
-        except PASSING:
+        except REDIS_ERRORS:
             raise
         except Exception as error:
             log.exception("refused, no message at all: %.200r", raw)

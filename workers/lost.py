@@ -33,7 +33,8 @@ def expire_jobs(app: Celery, client: redis.Redis) -> int:
         # One that has been started in time is left alone.
         if app.backend.end_open(job_id.decode(), TaskRevokedError(EXPIRED), State.WAITING):
             expired += 1
-        client.zrem(keys.DEADLINES, job_id)
+    if due:
+        client.zrem(keys.DEADLINES, *due)
     return expired
 
 

@@ -32,7 +32,7 @@ def give_back(client: redis.Redis, reserved: str, tag: str) -> bool:
     waiting, raw = _parts(entry)
     message, job_id = _redelivered(raw)
     queue, level = keys.queue_of(waiting), _level(message)
-    client.eval(
+    given_back = client.eval(
         script("workers", "give_back"),
         5,
         reserved,
@@ -46,7 +46,7 @@ def give_back(client: redis.Redis, reserved: str, tag: str) -> bool:
         # Set once this worker has been asked to stop.
         int(worker_state.should_stop is not None or worker_state.should_terminate is not None),
     )
-    return True
+    return bool(given_back)
 
 
 def refuse(client: redis.Redis, reserved: str, tag: str, reason: str) -> None:

@@ -3,7 +3,6 @@
 import math
 import time
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, cast
 
 import redis
@@ -13,6 +12,7 @@ from shared import keys
 from shared.aging import AgingPolicy
 from shared.metrics import Metric, tally
 from shared.names import LEVELS, WORK_QUEUES
+from shared.scripts import script
 from shared.settings import Settings
 from shared.stamp import redis_now
 
@@ -32,12 +32,11 @@ RATE_OVER_S = 60.0
 """The rate of climbs is a mean that forgets exponentially, over so many seconds."""
 
 
-def _script(name: str) -> str:
-    """A command's Lua, after what both of them begin with."""
-    return "".join((files("workers") / f"sweep_{each}.lua").read_text() for each in ("order", name))
+_ORDER = script("workers", "sweep_order")
+"""What both commands begin with."""
 
-
-_SETTLE, _CLIMB = _script("settle"), _script("climb")
+_SETTLE = _ORDER + script("workers", "sweep_settle")
+_CLIMB = _ORDER + script("workers", "sweep_climb")
 
 
 @dataclass(frozen=True)
