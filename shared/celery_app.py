@@ -19,7 +19,7 @@ from shared.settings import Settings
 from shared.transport import AMQP
 
 BLOB_SWEEP_INTERVAL_S = 600.0
-RETURN_JOBS_INTERVAL_S = 4.0
+RETURN_JOBS_INTERVAL_S, RETURN_JOBS_WITHIN_S = 1.0, 4.0
 EXPIRE_JOBS_INTERVAL_S = 1.0
 FIND_LOST_JOBS_INTERVAL_S = 30.0
 VISIBILITY_TIMEOUT_S = 7 * 86_400
@@ -107,16 +107,20 @@ def _config(settings: Settings) -> dict[str, Any]:
             "sweep-blobs": _every(
                 min(BLOB_SWEEP_INTERVAL_S, settings.blob_ttl_s / 4), Task.SWEEP_BLOBS
             ),
-            "return-jobs": _every(RETURN_JOBS_INTERVAL_S, Task.RETURN_JOBS),
+            # A busy machine may be late with it; dead workers' jobs shall not wait for one more.
+            "return-jobs": _every(
+                RETURN_JOBS_INTERVAL_S, Task.RETURN_JOBS, within_s=RETURN_JOBS_WITHIN_S
+            ),
             "expire-jobs": _every(EXPIRE_JOBS_INTERVAL_S, Task.EXPIRE_JOBS),
             "find-lost-jobs": _every(FIND_LOST_JOBS_INTERVAL_S, Task.FIND_LOST_JOBS),
         },
     }
 
 
-def _every(interval_s: float, task: Task) -> dict[str, Any]:
+def _every(interval_s: float, task: Task, within_s: float | None = None) -> dict[str, Any]:
     """A beat entry; what could not run within its interval is dropped, the next one does it."""
-    return {"task": task.value, "schedule": interval_s, "options": {"expires": interval_s}}
+    expires_s = interval_s if within_s is None else within_s
+    return {"task": task.value, "schedule": interval_s, "options": {"expires": expires_s}}
 
 
 def _tcp_options(settings: Settings) -> dict[str, Any]:

@@ -69,6 +69,13 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
         """Remember a message that was taken."""
         virtual.QoS.append(self, message, delivery_tag)
 
+    def ack(self, delivery_tag: str) -> None:
+        """Let go of a message whose job has ended."""
+        # kombu's is a transaction, of which a Redis that is full takes nothing.
+        with self.channel.conn_or_acquire() as client:
+            client.hdel(self.unacked_key, delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)
+
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give a message back, or put it among the dead letters."""
         if requeue:
@@ -93,10 +100,6 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
 
     def restore_visible(self, *args: Any, **options: Any) -> None:
         """Nothing comes back by its age: what dead workers held does, see workers.liveness."""
-
-    def _remove_from_indices(self, delivery_tag: str, pipe: Any = None) -> Any:
-        with self.pipe_or_acquire(pipe) as open_pipe:
-            return open_pipe.hdel(self.unacked_key, delivery_tag)
 
 
 def _parts(entry: bytes) -> tuple[str, bytes]:

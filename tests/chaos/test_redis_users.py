@@ -105,7 +105,7 @@ def test_each_part_has_the_rights_that_it_needs(server: RedisProcess, short_path
         agewell("cancel", *ids, env=env)
         for command in (["queues", "--json"], ["result", ids[0], "--out", short_path / "a.png"]):
             agewell(*command, env=env)
-        with server.client() as client:  # sweeps run every second, returns every four
+        with server.client() as client:  # sweeps and returns run every second
             until(lambda: client.exists("agewell:aging:cv"), 30, lambda: denials(server))
     assert denials(server) == []
 

@@ -7,6 +7,7 @@ from queue import Empty
 
 import kombu
 import pytest
+import redis
 
 from shared import keys
 from shared.celery_app import make_app
@@ -15,7 +16,7 @@ from shared.entry import State
 from shared.ledger import Ledger, Start
 from shared.scripts import script
 from workers.channel import WorkerAMQP
-from workers.liveness import beat, return_jobs_of_dead_workers
+from workers.liveness import DEAD_AFTER_S, beat, return_jobs_of_dead_workers
 from workers.reserved import give_back
 
 RUN = "cv@here:1"
@@ -212,3 +213,22 @@ def test_what_nobody_acknowledges_is_not_kept(app, client):
             look(connection, until=lambda: got)
     assert len(got) == 1
     assert client.hlen(keys.unacked(RUN)) == 0
+
+
+def test_a_worker_lives_and_works_on_a_redis_that_is_full(app, client):
+    sent = send(app, 2)
+    with consuming(app) as (got, connection):
+        client.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(redis.exceptions.OutOfMemoryError):
+                client.set("somebody", "else's")
+            beat(client, RUN)
+            look(connection, until=lambda: got)
+            got[0].ack()
+            look(connection, until=lambda: len(got) > 1)
+            assert ids(got) == sent
+            assert client.hlen(keys.unacked(RUN)) == 1
+            assert 0 < client.ttl(keys.worker_alive(RUN)) <= DEAD_AFTER_S
+            assert client.sismember(keys.WORKER_RUNS, RUN)
+        finally:
+            client.config_set("maxmemory", 0)

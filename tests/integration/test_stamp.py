@@ -40,6 +40,16 @@ def test_a_sender_whose_clock_is_wrong_stamps_by_redis_all_the_same(app, client,
     assert abs(message["headers"][HEADER] - redis_now(client)) < 0.1
 
 
+@pytest.mark.parametrize("jump_s", [30, -30])
+def test_a_senders_clock_that_is_set_between_two_messages_does_not_matter(
+    client, monkeypatch, jump_s
+):
+    clock, right = RedisClock(), time.time
+    clock.now(client)
+    monkeypatch.setattr(stamp.time, "time", lambda: right() + jump_s)
+    assert abs(clock.now(client) - redis_now(client)) < 0.1
+
+
 def test_redis_is_asked_for_its_time_once_in_a_while_only(client):
     clock = RedisClock()
     client.config_resetstat()
