@@ -67,26 +67,32 @@ def make_message(size_bytes: int, **headers: Any) -> tuple[str, str, str]:
 
 
 def push(
-    client: redis.Redis, level: int, count: int, waited_s: float, size_bytes: int, **headers: Any
+    client: redis.Redis,
+    level: int,
+    count: int,
+    waited_s: float,
+    size_bytes: int,
+    to_head: bool = False,
+    **headers: Any,
 ) -> None:
     """Have jobs come to a level, each a microsecond after the other."""
     head, middle, end = make_message(size_bytes, **headers)
     for start in range(0, count, 500):
         times = (NOW - waited_s + n * 1e-6 for n in range(start, min(start + 500, count)))
         messages = (f"{head}{time!r}{middle}{level}{end}" for time in times)
-        client.lpush(keys.waiting_list(QUEUE, level), *messages)
+        come = client.rpush if to_head else client.lpush
+        come(keys.waiting_list(QUEUE, level), *messages)
 
 
 class CallTimer:
-    """Looks like a client to a sweep, and notes the microseconds of Redis that each call takes.
+    """Looks like a client to a sweep, and notes the microseconds of Redis that each call takes."""
 
-    By Redis's own clock (INFO commandstats); `after_each` runs after each call, unmeasured.
-    """
-
-    def __init__(self, client: redis.Redis, after_each: Callable[[], Any] | None = None) -> None:
+    def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self._after_each = after_each
         self.us: list[int] = []
+        """By Redis's own clock (INFO commandstats)."""
+        self.cpu_us: list[int] = []
+        """Of the processor, which leaves out what others had of it meanwhile (INFO cpu)."""
 
     def register_script(self, lua: str) -> Callable[..., Any]:
         """The script, timed at each call."""
@@ -94,11 +100,10 @@ class CallTimer:
         script = self._client.register_script(lua)
 
         def timed(*, keys: list[str], args: list[Any]) -> Any:
-            before = self._spent_us()
+            before, cpu_before = self._spent_us(), self._cpu_us()
             answer = script(keys=keys, args=args)
+            self.cpu_us.append(self._cpu_us() - cpu_before)
             self.us.append(self._spent_us() - before)
-            if self._after_each is not None:
-                self._after_each()
             return answer
 
         return timed
@@ -106,6 +111,11 @@ class CallTimer:
     def _spent_us(self) -> int:
         found = self._client.info("commandstats").get("cmdstat_evalsha", {"usec": 0})
         return int(found["usec"])
+
+    def _cpu_us(self) -> int:
+        found = self._client.info("cpu")
+        kinds = ("user", "sys")
+        return round(1e6 * sum(found[f"used_cpu_{kind}_main_thread"] for kind in kinds))
 
     @property
     def total_s(self) -> float:

@@ -22,10 +22,7 @@ CALL_S = 0.001
 MOVES_A_CALL = 500
 """The most jobs that climb in one call, however quickly."""
 
-LOOKS_A_LEVEL = 320
-"""Jobs that came since the last sweep: retries and next steps among them go to their places."""
-
-SETTLING_CALLS = 30
+SETTLING_CALLS = 200
 """The most calls of a sweep that put jobs into their places before those that have climbed move."""
 
 RATE_OVER_S = 60.0
@@ -108,9 +105,9 @@ def sweep(
         return Swept(tuple(climbed), 0, 0.0)
     calls = _Calls(queue, policy, now)
     settle, climb = client.register_script(_SETTLE), client.register_script(_CLIMB)
-    level, more = LEVELS[0], 0
+    level, place, more = LEVELS[0], 0, 0
     for _ in range(SETTLING_CALLS):
-        level, climbs = calls.make(settle, repr(since), level, LOOKS_A_LEVEL)
+        level, place, climbs = calls.make(settle, repr(since), level, place)
         more = more or climbs
         if level > LEVELS[-1]:
             break

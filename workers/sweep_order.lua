@@ -19,9 +19,11 @@ end
 
 -- Seconds by which the clocks of senders may differ from Redis's.
 local SKEW = 1
--- How far from the head, and from the tail, a job is put in its exact place.
+-- How far from the head, and from the tail, a job is put in its exact place. Messages near the head
+-- are taken off and put back; those at the tail are compared with it (LREM, LINSERT).
 local NEAR_HEAD = 64
-local NEAR_TAIL = 1024
+local NEAR_HEAD_BYTES = 256 * 1024
+local NEAR_TAIL_BYTES = 4 * 1024 * 1024
 -- Bytes of messages after which the clock is read; what any message counts for at least.
 local UNTIMED = 16384
 local ANY_MESSAGE = 512
@@ -35,11 +37,17 @@ local function clock()
   local time = call('TIME')
   return time[1] + time[2] / 1e6
 end
-local deadline = clock() + tonumber(ARGV[2])
+local deadline
+local untimed, in_time
+
+-- Let the call take some share of its time, from now on.
+local function take_time(share)
+  deadline, untimed, in_time = clock() + share * tonumber(ARGV[2]), 0, true
+end
+take_time(1)
 
 -- Whether the call may go on after a message of so many bytes. They are what it costs: since
 -- Redis 7.0 each string that Lua sees is hashed as a whole, at a nanosecond a byte.
-local untimed, in_time = 0, true
 local function has_time(bytes)
   untimed = untimed + ANY_MESSAGE + bytes
   if in_time and untimed > UNTIMED then
@@ -99,28 +107,35 @@ local function stamp(list, index, message, at)
   end
 end
 
+-- Whether an index is too far from the tail for messages as large as that one.
+local function is_far(index, message)
+  return index * #message > NEAR_TAIL_BYTES
+end
+
 -- The index from the tail of the first job that is not after virtual time v, of those from an index
 -- on; nil: too far from it.
 local function search_tail(list, v, from)
-  local function is_before(index)
+  local function look(index)
     local message = call('LINDEX', list, index)
     if not message then
       return true
     end
     has_time(#message)
     local other = virtual_time(message)
-    return other and other <= v
+    return other and other <= v, is_far(index, message)
   end
-  local after, before = from - 1, from
-  while not is_before(before) do
-    if before >= NEAR_TAIL then
+  local after, before, step = from - 1, from, 1
+  local is_before, far = look(before)
+  while not is_before do
+    if far then
       return nil
     end
-    after, before = before, before * 2 + 1
+    after, before, step = before, before + step, step * 2
+    is_before, far = look(before)
   end
   while before - after > 1 do
     local middle = math.floor((after + before) / 2)
-    if is_before(middle) then
+    if look(middle) then
       before = middle
     else
       after = middle
@@ -131,9 +146,9 @@ end
 
 -- Put a message before the first job that is behind it, counted from the head.
 local function insert_near_head(list, message, v)
-  local ahead = {}
+  local ahead, bytes = {}, 0
   local behind
-  while #ahead < NEAR_HEAD and not behind do
+  while #ahead < NEAR_HEAD and bytes < NEAR_HEAD_BYTES and not behind do
     local head = call('RPOP', list)
     local other = head and virtual_time(head)
     if not head then
@@ -142,6 +157,7 @@ local function insert_near_head(list, message, v)
       behind = head
     else
       ahead[#ahead + 1] = head
+      bytes = bytes + #head
     end
   end
   if behind then

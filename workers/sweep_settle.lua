@@ -3,12 +3,18 @@
 -- After sweep_order.lua, which names KEYS[1..10] and ARGV[1..12].
 -- ARGV[13]  the time of the last sweep
 -- ARGV[14]  the level to begin with, 0 to 9
--- ARGV[15]  the most jobs to look at on a level
--- Returns   {the level to go on with, 10 when all is done; 1 if a job may have climbed else 0}
+-- ARGV[15]  how far from its tail to begin
+-- Returns   {the level to go on with, 10 when all is done; how far from its tail;
+--            1 if a job may have climbed else 0}
 
 local since = tonumber(ARGV[13])
 local first_level = tonumber(ARGV[14])
-local most = tonumber(ARGV[15])
+local from = tonumber(ARGV[15])
+-- Bytes that are read beyond a call's time, to end at a job that keeps no earlier time: it is after
+-- all that is ahead of it, so whether those behind it are early shows within what was read.
+local OVERTIME = 512 * 1024
+-- As much for finding what is out of place as for putting it right.
+take_time(0.5)
 -- Whether the heads, which are read here anyway, leave anything to do for the climbing.
 local climbs = 0
 
@@ -60,39 +66,43 @@ local function settle_head(list, level)
   return done
 end
 
--- What came to a tail, the newest first; those without a time are given one.
+-- What came to a tail, the newest first, and whether that is all; those without a time are given
+-- one. Two of them at least, as the first was the last of the call before.
 local function look_at_tail(list, level)
   local seen_v = since - SKEW + head_start[level]
-  local behind_v = math.huge
-  local messages = {}
-  while #messages < most do
-    local message = call('LINDEX', list, #messages)
+  local behind_v, overtime = math.huge, 0
+  local messages, all = {}, false
+  repeat
+    local index = from + #messages
+    local message = call('LINDEX', list, index)
     if not message then
-      break
+      return messages, true
     end
     local v = virtual_time(message)
     if not v then
       local given = head_start[given_level(message)]
       v = math.min(now + given, behind_v)
-      stamp(list, #messages, message, v - given)
+      stamp(list, index, message, v - given)
     end
     behind_v = math.min(v, behind_v)
-    messages[#messages + 1] = { message = message, v = v }
-    if not has_time(#message) or (v <= seen_v and not inherits(message)) then
-      break
+    local early = inherits(message)
+    messages[#messages + 1] = { message = message, v = v, inherits = early }
+    all = v <= seen_v and not early or is_far(index, message)
+    if not has_time(#message) then
+      overtime = overtime + ANY_MESSAGE + #message
     end
-  end
-  return messages
+  until all or (overtime > 0 and #messages > 1 and (not early or overtime > OVERTIME))
+  return messages, all
 end
 
 -- Put what keeps an earlier time ahead of those that came before it and are after it: one of them,
--- and as many as there is time for. Returns whether all is done.
+-- and as many as there is time for. Returns how far from the tail to go on; nil when all is done.
 local function settle_tail(list, level)
-  local messages = look_at_tail(list, level)
+  local messages, all = look_at_tail(list, level)
   local early, kept, latest_v = {}, {}, -math.huge
   for i = #messages, 1, -1 do
     local each = messages[i]
-    if each.v < latest_v and inherits(each.message) then
+    if each.v < latest_v and each.inherits then
       each.place = i
       early[#early + 1] = each
     else
@@ -100,15 +110,18 @@ local function settle_tail(list, level)
     end
     latest_v = math.max(latest_v, each.v)
   end
-  climbs = math.max(climbs, math.min(#early, 1))
+  local seen = from + #messages
+  if #early > 0 then
+    climbs = 1
+    take_time(0.5)
+  end
   -- The latest first: each then goes next to what has been kept, ahead of those placed before it.
   table.sort(early, function(a, b)
     return a.v > b.v or (a.v == b.v and a.place < b.place)
   end)
-  local looked = #messages
   for number, each in ipairs(early) do
     if number > 1 and not has_time(#each.message) then
-      return false
+      return from
     end
     call('LREM', list, 1, each.message)
     local last = #kept
@@ -118,20 +131,26 @@ local function settle_tail(list, level)
     if last > 0 then
       call('LINSERT', list, 'BEFORE', kept[last].message, each.message)
     else
-      looked = looked - 1
-      place(list, each.message, each.v, looked)
+      seen = seen - 1
+      place(list, each.message, each.v, seen)
     end
   end
-  return true
+  in_time = in_time and #early == 0
+  return not all and seen - 1 or nil
 end
 
 for level = first_level, 9 do
   local list = KEYS[level + 1]
-  if not (settle_head(list, level) and settle_tail(list, level)) then
-    return { level, climbs }
+  if from == 0 and not settle_head(list, level) then
+    return { level, 0, climbs }
   end
+  local more = settle_tail(list, level)
+  if more then
+    return { level, more, climbs }
+  end
+  from = 0
   if not has_time(0) then
-    return { level + 1, climbs }
+    return { level + 1, 0, climbs }
   end
 end
-return { 10, climbs }
+return { 10, 0, climbs }

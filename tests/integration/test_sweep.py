@@ -1,6 +1,7 @@
 """The sweep as tables: what waits on which level before and after, on a real Redis."""
 
 import json
+import random
 
 import pytest
 from celery import Celery
@@ -187,7 +188,27 @@ def test_what_a_call_has_no_time_to_place_the_next_one_places(client, monkeypatc
     wait(client, 5, *(message(f"{n}", 5, 15 - n, retries=1) for n in (7, 2, 4, 9, 3, 1)))
     swept = run(client)
     assert table(client) == {level: [f"{n}" for n in range(11)] for level in (3, 5)}
-    assert (swept.calls > 2) == (call_s == 0)
+    assert (swept.calls > 4) == (call_s == 0)
+
+
+@pytest.mark.parametrize("call_s", [60.0, 0.0005])
+def test_retries_among_thousands_that_came_at_once_are_all_put_into_their_places(
+    client, monkeypatch, call_s
+):
+    """More than one call can read: each goes on where the one before it ended."""
+    monkeypatch.setattr(sweep_module, "CALL_S", call_s)
+    wait(client, 5, *(message(f"{n}", 5, 15 - n / 1000) for n in range(900)))
+    early = random.Random(1).sample(range(900), 30)
+    for n in range(3000):
+        wait(client, 5, message(f"new {n}", 5, 0.5 - n / 10_000))
+        if n % 100 == 70:
+            waited_s = 15 - (early[n // 100] + 0.5) / 1000
+            wait(client, 5, message(f"retry {n}", 5, waited_s, retries=1))
+    swept = run(client)
+    waiting = [json.loads(raw)["headers"]["enqueued_at"] for raw in raw_list(client, 5)]
+    assert len(waiting) == 3930
+    assert waiting == sorted(waiting)
+    assert (swept.calls > 4) == (call_s < 1)
 
 
 def test_a_foreign_message_ages_from_when_it_is_first_seen(client):
