@@ -160,6 +160,15 @@ def test_eight_bit_weights_make_it_smaller_and_keep_it_close(models, tmp_path, s
     assert 0 < np.abs(found - expected).mean() < 0.02
 
 
+def test_a_version_with_eight_bit_weights_passes_its_check_and_serves(tmp_path):
+    original(tmp_path, "digits", weighty(DigitsCnn()), release.digits())
+    assert command.main(["digits", "--models", str(tmp_path), "--int8", "--threads", "1"]) == 0
+    served = [ready_model(tmp_path / "digits" / version, CPU) for version in ("1", "1-int8")]
+    image = np.random.default_rng(6).random((4, 1, 8, 8), np.float32)
+    expected, found = (model.forward({"image": image})["output"] for model in served)
+    assert 0 < np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
+
+
 def test_beside_its_weights_the_faster_one_serves_and_taps_still_work(models, tmp_path):
     directory = tmp_path / "digits" / "1"
     original(tmp_path, "digits", weighty(DigitsCnn()), release.digits())

@@ -85,9 +85,12 @@ def quantize(path: Path, out: Path) -> None:
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    model = onnx.load(path)
+    # The quantizer turns weights round and keeps their names, not the shapes that stand here.
+    del model.graph.value_info[:]
     with _quiet():
         quantize_dynamic(
-            path,
+            model,
             out,
             op_types_to_quantize=_QUANTIZED,
             per_channel=True,
