@@ -2,13 +2,15 @@
 
 kombu keeps the messages that workers have reserved in one hash for all of them, so nobody can tell
 whose they are, and a dead worker's come back only when the visibility timeout has passed. Here
-each run of a worker has a hash of its own, and a key that it keeps alive. When that key is gone the
-worker is dead, and its messages return to their queues at once.
+each run of a worker has a hash of its own, and a key that it keeps alive. When that key is gone, or
+upkeep sees that the process is, the worker is dead: its messages return to their queues at once.
 
-How long that takes: the key outlives the worker by `DEAD_AFTER_S`, 8 s; the next look at it is 1 s
-away (`shared.celery_app.RETURN_JOBS_INTERVAL_S`), up to 4 s where beat and upkeep have no time for
-it (a look that is later still is dropped). That makes 9 s, and 12 s at the worst. A worker that was
-started again is ready by then. What came back is run before all else of its level.
+How long that takes. On one machine: the next look is 1 s away
+(`shared.celery_app.RETURN_JOBS_INTERVAL_S`), up to 4 s where beat and upkeep have no time for it (a
+look that is later still is dropped); a worker that is started again needs three or four seconds to
+be ready, all the while. From another machine, or another container, the process cannot be seen:
+then its key outlives it by `DEAD_AFTER_S`, 8 s, which makes 9 s with the look, and 12 s at the
+worst. What came back is run before all else of its level.
 
 Who is alive but slow has eight beats to show it. What keeps a main loop from beating: a library
 that holds Python's interpreter while it loads, a second or two; a machine with ten times as many
@@ -16,7 +18,6 @@ threads to run as it has cores, which serves each of them within a second. One t
 dead by mistake loses nothing: its jobs run a second time, and end once.
 """
 
-import uuid
 from typing import Any, cast
 
 import redis
@@ -26,6 +27,7 @@ from celery.worker.consumer.tasks import Tasks
 from shared import keys
 from shared.scripts import script
 from workers.context import context
+from workers.processes import has_ended, name_run
 from workers.reserved import give_back
 
 HEARTBEAT_S = 1.0
@@ -74,7 +76,7 @@ def install(app: Celery) -> None:
 
 def _name_this_run(sender: str, conf: Any, **_: Any) -> None:
     """Before the worker connects: a restarted worker must not pass for the one that died."""
-    run = f"{sender}:{uuid.uuid4().hex}"
+    run = name_run(sender)
     conf.agewell_worker_run = run
     where = {"unacked_key": keys.unacked(run)}
     conf.broker_transport_options = conf.broker_transport_options | where
@@ -96,9 +98,12 @@ def return_jobs_of_dead_workers(client: redis.Redis) -> int:
     """Put what dead workers held back at the heads of its queues; how many jobs."""
     members = cast("set[bytes]", client.smembers(keys.WORKER_RUNS))
     runs = [run.decode() for run in members]
-    alive = client.mget([keys.worker_alive(run) for run in runs]) if runs else []
-    dead = [run for run, beats in zip(runs, alive, strict=True) if beats is None]
-    returned = sum(_return_jobs(client, run) for run in dead)
+    beats = client.mget([keys.worker_alive(run) for run in runs]) if runs else []
+    silent = [run for run, beat_ in zip(runs, beats, strict=True) if beat_ is None]
+    returned = sum(_return_jobs(client, run) for run in runs if run in silent or has_ended(run))
+    # One that has just ended stays: what it asked for last may still be on its way, and come to it.
+    if silent:
+        client.srem(keys.WORKER_RUNS, *silent)
     if returned:
         client.hincrby(keys.COUNTS, "returned", returned)
     return returned
@@ -107,6 +112,4 @@ def return_jobs_of_dead_workers(client: redis.Redis) -> int:
 def _return_jobs(client: redis.Redis, run: str) -> int:
     held = cast("list[bytes]", client.hkeys(keys.unacked(run)))
     # Each goes to the head, so the one taken last goes first.
-    returned = sum(give_back(client, keys.unacked(run), tag.decode()) for tag in sorted(held)[::-1])
-    client.srem(keys.WORKER_RUNS, run)
-    return returned
+    return sum(give_back(client, keys.unacked(run), tag.decode()) for tag in sorted(held)[::-1])

@@ -11,15 +11,20 @@ from pathlib import Path
 
 import redis
 
+from tests.chaos.clocks import outlast_the_visibility_timeout, set_clock
 from tests.chaos.kills import (
+    Strike,
     kill,
     kill_pool_process,
     kill_with_a_message_on_its_way,
     stop_worker,
-    terminate_worker,
+    terminate,
+    without_torch,
 )
-from tests.chaos.scene import Broker, Scene, one_redis, watched_redis
+from tests.chaos.memory import fill_redis, run_out_of_memory, without_groups
+from tests.chaos.scene import DIGITS, HSV, Broker, Scene, Work, one_redis, watched_redis
 from tests.chaos.sentinels import master_port
+from tests.chaos.upkeep import kill_in_mid_sweep, second_beat
 from tests.e2e.stack import until
 
 SILENCE_S = 3.0
@@ -32,7 +37,8 @@ class Fault:
     """What happens, how often, and to how many jobs."""
 
     name: str
-    strike: Callable[[Scene], None]
+    strike: Strike
+    work: Work = HSV
     jobs: int = 150
     times: int = 2
     long_jobs: int = 2_000
@@ -44,6 +50,8 @@ class Fault:
     """The scene is fit for no other fault afterwards."""
     slow: bool = False
     """Only in the long form."""
+    unless: Callable[[], str] = str
+    """Why it cannot happen on this machine; empty where it can."""
 
 
 def cut(scene: Scene) -> None:
@@ -122,11 +130,41 @@ FAULTS = (
         broker=watched_redis,
         spoils=True,
     ),
+    Fault("Redis: full (maxmemory) for 3 s", fill_redis, times=1),
     Fault("kill -9 of a process that runs a job", kill_pool_process),
+    Fault(
+        "out of memory: the kernel ends a process that runs a job",
+        run_out_of_memory,
+        times=1,
+        unless=without_groups,
+    ),
     Fault("kill -9 of the worker", kill("-Q cv"), long_jobs=20_000, long_times=100),
     Fault("kill -9 of the worker, a message on its way to it", kill_with_a_message_on_its_way),
-    Fault("kill -9 of beat", kill("beat")),
-    Fault("kill -9 of the upkeep worker", kill("-Q upkeep")),
-    Fault("SIGTERM of the worker", terminate_worker),
+    Fault("SIGTERM of the worker", terminate("-Q cv")),
     Fault("SIGSTOP of the worker beyond its heartbeat, SIGCONT", stop_worker, times=1),
+    Fault("kill -9 of the infer worker", kill("-Q infer", 2), DIGITS, unless=without_torch),
+    Fault(
+        "SIGTERM of the infer worker, in mid-batch",
+        terminate("-Q infer", 2),
+        DIGITS,
+        unless=without_torch,
+    ),
+    Fault(
+        "kill -9 of the upkeep worker, in mid-sweep",
+        kill_in_mid_sweep("-Q upkeep"),
+        times=1,
+        unless=without_torch,
+    ),
+    Fault(
+        "kill -9 of beat, in mid-sweep", kill_in_mid_sweep("beat"), times=1, unless=without_torch
+    ),
+    Fault("two beats", second_beat, times=1),
+    Fault("a producer's clock, set 30 s forward", set_clock(30), times=1),
+    Fault("a producer's clock, set 30 s back", set_clock(-30), times=1),
+    Fault(
+        "a job that takes longer than the visibility timeout",
+        outlast_the_visibility_timeout,
+        times=1,
+        slow=True,
+    ),
 )

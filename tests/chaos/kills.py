@@ -1,5 +1,7 @@
 """What can happen to the processes of a stack."""
 
+import contextlib
+import importlib.util
 import signal
 import time
 from collections.abc import Callable
@@ -12,6 +14,15 @@ from workers.liveness import DEAD_AFTER_S
 
 FOUND_S = 90.0
 ON_ITS_WAY_S = 0.1
+
+Strike = Callable[[Scene], list[str] | None]
+"""Lets a fault happen. Returns the jobs that it struck, where it looked more closely than that some
+were running."""
+
+
+def without_torch() -> str:
+    """Why no infer worker can be struck; empty where one can."""
+    return "" if importlib.util.find_spec("torch") else "torch is not installed"
 
 
 def process(scene: Scene, words: str) -> psutil.Process:
@@ -26,14 +37,93 @@ def process(scene: Scene, words: str) -> psutil.Process:
     return until(find, FOUND_S, lambda: scene.stack.said)
 
 
-def kill(words: str) -> Callable[[Scene], None]:
-    """kill -9 of one of the stack's processes."""
-    return lambda scene: process(scene, words).kill()
+def resume(family: list[psutil.Process]) -> None:
+    """SIGCONT to those that are still there."""
+    for each in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.resume()
 
 
-def kill_pool_process(scene: Scene) -> None:
-    """kill -9 of a process that runs a job; what the kernel does when memory is short."""
-    until(lambda: scene.stack.pool, FOUND_S, lambda: scene.stack.said)[0].kill()
+def freeze_in_mid_job(
+    scene: Scene, words: str, jobs: int = 1
+) -> tuple[list[psutil.Process], list[str]]:
+    """Stop a worker and its children (SIGSTOP) while jobs run in it: what is seen then stays so.
+
+    Args:
+        scene: with a stream of jobs that this worker runs.
+        words: of the worker's command.
+        jobs: so many must be running at least.
+
+    Returns:
+        The worker, first, and its children; the jobs that run.
+    """
+
+    def caught() -> tuple[list[psutil.Process], list[str]] | None:
+        family: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker = process(scene, words)
+            for each in (worker, *worker.children(recursive=True)):
+                family.append(each)
+                each.suspend()
+            held = [each for each in scene.running() if _is_of(scene, each, worker)]
+            if len(held) >= jobs:
+                return family, held
+        resume(family)
+        return None
+
+    return until(caught, FOUND_S, lambda: f"{words} runs {jobs} jobs: {scene.stack.said}")
+
+
+def _is_of(scene: Scene, job_id: str, worker: psutil.Process) -> bool:
+    """Whether a job that runs was started by this life of a worker, and not by an earlier one."""
+    return float(scene.record(job_id, "started_at")[0]) > worker.create_time()
+
+
+def kill(words: str, jobs: int = 1) -> Strike:
+    """kill -9 of a worker while so many jobs run in it, at least."""
+
+    def strike(scene: Scene) -> list[str]:
+        [worker, *_], held = freeze_in_mid_job(scene, words, jobs)
+        worker.kill()  # `agewell up` ends what it leaves behind
+        return held
+
+    return strike
+
+
+def terminate(words: str, jobs: int = 1) -> Strike:
+    """SIGTERM of a worker while so many jobs run: they get their time, the rest goes back."""
+
+    def strike(scene: Scene) -> list[str]:
+        family, held = freeze_in_mid_job(scene, words, jobs)
+        family[0].send_signal(signal.SIGTERM)
+        resume(family)
+        return held
+
+    return strike
+
+
+def freeze_process_of_a_job(scene: Scene) -> tuple[psutil.Process, str]:
+    """Stop a process of the cv worker's pool (SIGSTOP) while it runs a job; both."""
+
+    def caught() -> tuple[psutil.Process, str] | None:
+        pool = {each.pid: each for each in scene.stack.pool}
+        for job_id in scene.running():
+            with contextlib.suppress(psutil.NoSuchProcess, KeyError, TypeError):
+                found = pool[scene.process_of(job_id)]
+                found.suspend()
+                if job_id in scene.running():
+                    return found, job_id
+                found.resume()
+        return None
+
+    return until(caught, FOUND_S, lambda: f"a process runs a job: {scene.stack.said}")
+
+
+def kill_pool_process(scene: Scene) -> list[str]:
+    """kill -9 of a process that runs a job."""
+    found, job_id = freeze_process_of_a_job(scene)
+    found.kill()
+    return [job_id]
 
 
 def kill_with_a_message_on_its_way(scene: Scene) -> None:
@@ -43,11 +133,6 @@ def kill_with_a_message_on_its_way(scene: Scene) -> None:
     time.sleep(3 * ON_ITS_WAY_S)
     process(scene, "-Q cv").kill()
     scene.proxy.delay_s = 0.0
-
-
-def terminate_worker(scene: Scene) -> None:
-    """SIGTERM: running jobs get their time, the rest goes back to the queue."""
-    process(scene, "-Q cv").send_signal(signal.SIGTERM)
 
 
 def stop_worker(scene: Scene) -> None:

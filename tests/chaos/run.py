@@ -23,15 +23,18 @@ class Row:
     """Acknowledged to the producer."""
     lost: int
     """Of those, how many never ended."""
+    failed: int
+    """How many ended, but not with a result: none of them gives cause to."""
     ended_twice: int
     """Ends that an outsider saw more than once."""
     refused: int
     """Calls of the producer that ended in an error."""
     slowest_recovery_s: float
-    """From a strike's end until the jobs that ran when it struck had all ended, the longest."""
+    """From a strike's end until the jobs that it struck had all ended, the longest. For a job that
+    was struck twice it counts from the second time."""
 
     def harmless(self) -> bool:
-        return self.lost == 0 and self.ended_twice == 0
+        return self.lost == self.failed == self.ended_twice == 0
 
 
 class Scenes:
@@ -71,7 +74,7 @@ def _run(stage: Scene, fault: Fault, *, long: bool) -> Row:
     jobs = fault.long_jobs if long else fault.jobs
     times = fault.long_times if long else fault.times
     first, refused = len(stage.acknowledged), stage.refused
-    source = Stream(stage, first + jobs)
+    source = Stream(stage, fault.work, first + jobs)
     with ThreadPoolExecutor(1) as pool:
         stream = pool.submit(source.run)
         try:
@@ -82,16 +85,14 @@ def _run(stage: Scene, fault: Fault, *, long: bool) -> Row:
             source.stop()
     ours = set(stage.acknowledged[first:])
     lost = ours & set(stage.wait_all())
-    slowest = [
-        (stage.ended_at(job_id) or over_at) - over_at
-        for over_at, held in strikes
-        for job_id in held
-    ]
+    struck_at = {job_id: over_at for over_at, held in strikes for job_id in held}
+    slowest = [(stage.ended_at(each) or over_at) - over_at for each, over_at in struck_at.items()]
     return Row(
         fault=fault.name,
         times=times,
         jobs=len(ours),
         lost=len(lost),
+        failed=len(ours - lost - stage.done(ours)),
         ended_twice=len(ours & set(stage.observer.twice())),
         refused=stage.refused - refused,
         slowest_recovery_s=max([0.0, *slowest]),
@@ -105,16 +106,17 @@ def _strike(stage: Scene, fault: Fault, after: int) -> tuple[float, list[str]]:
         PROGRESS_S,
         lambda: f"{after} jobs end: {stage.stack.said}",
     )
-    held = until(stage.running, PROGRESS_S, lambda: "a job runs")
-    fault.strike(stage)
-    return time.monotonic(), held
+    held = until(stage.running, PROGRESS_S, lambda: f"a job runs: {stage.stack.said}")
+    seen = fault.strike(stage)
+    return time.monotonic(), held if seen is None else seen
 
 
 def table(rows: list[Row]) -> str:
     """The rows as a table in Markdown."""
-    heads = ["fault", "times", "jobs", "lost", "ended twice", "refused", "slowest recovery"]
-    lines = ["| " + " | ".join(heads) + " |", "| --- |" + " ---: |" * 6]
+    heads = ["fault", "times", "jobs", "lost", "failed", "ended twice", "refused"]
+    lines = [f"| {' | '.join(heads)} | slowest recovery |", "| --- |" + " ---: |" * 7]
     for row in rows:
-        cells = [row.fault, row.times, f"{row.jobs:,}", row.lost, row.ended_twice, row.refused]
+        cells = [row.fault, row.times, f"{row.jobs:,}", row.lost, row.failed]
+        cells += [row.ended_twice, row.refused]
         lines.append(f"| {' | '.join(map(str, cells))} | {row.slowest_recovery_s:.1f} s |")
     return "\n".join(lines)

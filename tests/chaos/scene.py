@@ -3,7 +3,7 @@
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +17,8 @@ from producer.files import LocalFile
 from producer.session import Session, make_session
 from producer.submit import Submitter
 from shared import keys
-from shared.errors import BrokerUnreachableError
-from shared.messages import HsvItem, HsvJob
+from shared.errors import BrokerFullError, BrokerUnreachableError
+from shared.messages import HsvItem, HsvJob, ImageRef, InferItem, InferJob, Job
 from shared.redis_client import connect
 from shared.settings import Settings
 from tests.chaos.observer import ENDED, Observer
@@ -32,6 +32,27 @@ BATCH_JOBS = 10
 WAITING_MOST = 60
 """The stream keeps so many jobs under way: some run and some wait when a fault strikes."""
 ALL_END_S = 180.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """The jobs that a scene streams."""
+
+    make: Callable[[list[dict[str, ImageRef]]], Job]
+    images_per_job: int = 1
+
+
+def _hsv(refs: list[dict[str, ImageRef]]) -> Job:
+    return HsvJob(items=[HsvItem(**ref) for ref in refs])
+
+
+def _digits(refs: list[dict[str, ImageRef]]) -> Job:
+    return InferJob(model="digits", items=[InferItem(**ref) for ref in refs])
+
+
+HSV = Work(_hsv)
+DIGITS = Work(_digits, images_per_job=4)
+"""Of the model that ships with agewell; several images, so that jobs last for some time."""
 
 
 @dataclass
@@ -72,6 +93,32 @@ class Scene:
             pipe.hget(f"agewell:job:{job_id}", "state")
         return [j for j, state in zip(sent, pipe.execute(), strict=True) if state == b"running"]
 
+    def done(self, jobs: Iterable[str]) -> set[str]:
+        """Those of the jobs that have a result."""
+        return {each for each in jobs if self.record(each, "state") == ["done"]}
+
+    def record(self, job_id: str, *fields: str) -> list[str]:
+        """Fields of a job's record in the ledger; empty ones are missing."""
+        return [(each or b"").decode() for each in self.client.hmget(keys.job(job_id), fields)]
+
+    def process_of(self, job_id: str) -> int:
+        """The process that has started a job last, as it said itself."""
+        return int(json.loads(self.client.get(keys.result(job_id)))["result"]["pid"])
+
+    def send(self, photos: list[LocalFile], work: Work, level: int = 5) -> list[str]:
+        """Send jobs by agewell's own producer; those that it was told are enqueued."""
+        submitter = Submitter(self.session, make_job=work.make, level=level)
+        sources = ({"image": photo} for photo in photos)
+        ids = []
+        try:
+            for sent in submitter.submit(sources, work.images_per_job):
+                self.acknowledged.append(sent.job_id)
+                ids.append(sent.job_id)
+        except (BrokerUnreachableError, BrokerFullError):
+            self.refused += 1
+            time.sleep(0.1)
+        return ids
+
     def ask(self) -> list[str]:
         """Look for the results of those jobs; the ones that have none."""
         unseen = self.unended()
@@ -96,8 +143,9 @@ class Scene:
 class Stream:
     """Sends jobs by agewell's own producer, a few at a time, as fast as they end."""
 
-    def __init__(self, scene: Scene, jobs: int) -> None:
+    def __init__(self, scene: Scene, work: Work, jobs: int) -> None:
         self._scene = scene
+        self._work = work
         self._jobs = jobs
         self._stopped = False
 
@@ -114,18 +162,10 @@ class Stream:
         self._stopped = True
 
     def _send(self) -> None:
-        scene = self._scene
-        left = min(BATCH_JOBS, self._jobs - len(scene.acknowledged))
-        photos = [scene.photos[n % len(scene.photos)] for n in range(left)]
-        submitter = Submitter(
-            scene.session, make_job=lambda refs: HsvJob(items=[HsvItem(**r) for r in refs]), level=5
-        )
-        try:
-            for sent in submitter.submit(({"image": photo} for photo in photos), 1):
-                scene.acknowledged.append(sent.job_id)
-        except BrokerUnreachableError:
-            scene.refused += 1
-            time.sleep(0.1)
+        left = min(BATCH_JOBS, self._jobs - len(self._scene.acknowledged))
+        have = self._scene.photos
+        photos = [have[n % len(have)] for n in range(left * self._work.images_per_job)]
+        self._scene.send(photos, self._work)
 
 
 def _photos(folder: Path) -> list[LocalFile]:

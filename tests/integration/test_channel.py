@@ -1,6 +1,8 @@
 """Taking messages: noted in the same step, given back in order, and never waited for in vain."""
 
 import json
+import os
+import subprocess
 import time
 from contextlib import contextmanager
 from queue import Empty
@@ -17,6 +19,7 @@ from shared.ledger import Ledger, Start
 from shared.scripts import script
 from workers.channel import WorkerAMQP
 from workers.liveness import DEAD_AFTER_S, beat, return_jobs_of_dead_workers
+from workers.processes import has_ended, name_run
 from workers.reserved import give_back
 
 RUN = "cv@here:1"
@@ -144,11 +147,11 @@ def test_a_dead_workers_messages_come_back_to_the_head_in_their_old_order(app, c
     assert return_jobs_of_dead_workers(client) == 0
 
 
-def take(app, client, count):
+def take(app, client, count, run=RUN):
     """Take messages as a worker that is killed before it has read one answer."""
     lists = [keys.waiting_list("cv", level) for level in range(10)]
     for number in range(count):
-        client.eval(script("workers", "take"), 11, keys.unacked(RUN), *lists, f"{number:012x}-tag")
+        client.eval(script("workers", "take"), 11, keys.unacked(run), *lists, f"{number:012x}-tag")
 
 
 def test_an_answer_that_is_lost_with_its_connection_is_given_back(app, client):
@@ -232,3 +235,53 @@ def test_a_worker_lives_and_works_on_a_redis_that_is_full(app, client):
             assert client.sismember(keys.WORKER_RUNS, RUN)
         finally:
             client.config_set("maxmemory", 0)
+
+
+@pytest.fixture
+def ended_process():
+    """A process of this machine that has ended, but whose parent has not asked how."""
+    process = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    yield process
+    process.wait()
+
+
+def run_of(pid, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "getpid", lambda: pid)
+        return name_run("cv@here")
+
+
+def test_a_worker_whose_process_is_seen_to_have_ended_is_dead_though_it_has_just_beaten(
+    app, client, ended_process, monkeypatch
+):
+    run = run_of(ended_process.pid, monkeypatch)
+    send(app, 2)
+    beat(client, run)
+    take(app, client, 1, run)
+    assert return_jobs_of_dead_workers(client) == 1
+    assert client.llen(keys.waiting_list("cv", 5)) == 2
+    # What it asked for last comes to Redis only now.
+    take(app, client, 1, run)
+    ended_process.wait()
+    assert return_jobs_of_dead_workers(client) == 1
+    client.delete(keys.worker_alive(run))
+    assert return_jobs_of_dead_workers(client) == 0
+    assert client.llen(keys.waiting_list("cv", 5)) == 2
+    assert client.smembers(keys.WORKER_RUNS) == set()
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        name_run("cv@here"),
+        name_run("cv@here").replace(f".{os.getpid()}:", ".1:"),  # of another user's, perhaps
+        "cv@elsewhere:0123456789abcdef.999999999:1",
+        "cv@elsewhere:.999999999:1",
+        "cv@here:1",
+        "",
+    ],
+    ids=["this one", "of pid 1", "of another machine", "of an unknown one", "of old", "nobody's"],
+)
+def test_a_process_that_lives_or_cannot_be_seen_has_not_ended(run):
+    assert not has_ended(run)
