@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from shared import keys
+from shared.aging import AgingPolicy
 from shared.celery_app import make_app
 from shared.dead_letters import DeadLetters
 from shared.entry import State
@@ -21,6 +22,7 @@ from workers.channel import WorkerAMQP
 from workers.liveness import DEAD_AFTER_S, beat, return_jobs_of_dead_workers
 from workers.processes import has_ended, name_run
 from workers.reserved import give_back
+from workers.sweep import sweep
 
 RUN = "cv@here:1"
 
@@ -145,6 +147,26 @@ def test_a_dead_workers_messages_come_back_to_the_head_in_their_old_order(app, c
     assert [json.loads(raw)["headers"]["id"] for raw in waiting] == sent
     assert json.loads(waiting[0])["headers"]["redelivered"] is True
     assert return_jobs_of_dead_workers(client) == 0
+
+
+def test_a_job_that_a_dead_worker_had_keeps_its_age_and_climbs_as_if_it_had_waited(app, client):
+    policy, level_s = AgingPolicy(0.05), 20
+    [old] = send(app, priority=9)
+    [raw] = client.lrange(keys.waiting_list("cv", 9), 0, -1)
+    at = json.loads(raw)["headers"]["enqueued_at"]
+    take(app, client, 1)
+    [young] = send(app, priority=7)
+    client.sadd(keys.WORKER_RUNS, RUN)
+    assert return_jobs_of_dead_workers(client) == 1
+    sweep(client, "cv", policy, now=at + 3 * level_s - 1, since=at)
+    waiting = {level: client.lrange(keys.waiting_list("cv", level), 0, -1) for level in range(10)}
+    found = {level: [json.loads(raw)["headers"] for raw in raws] for level, raws in waiting.items()}
+    assert {level: [each["id"] for each in found[level]] for level in found if found[level]} == {
+        7: [old],
+        5: [young],
+    }
+    assert found[7][0]["enqueued_at"] == at
+    assert found[7][0]["redelivered"] is True
 
 
 def take(app, client, count, run=RUN):
