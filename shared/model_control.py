@@ -85,6 +85,12 @@ class ModelControl:
         pipe.set(keys.infer_worker(status.run), status.model_dump_json(), ex=DEAD_AFTER_S)
         pipe.execute()
 
+    def take_over(self, run: str, worker: str) -> None:
+        """Withdraw the earlier runs of a worker that has started again, which died unsaid."""
+        for each in self.workers():
+            if each.worker == worker and each.run != run:
+                self.withdraw(each.run)
+
     def withdraw(self, run: str) -> None:
         """Say that a worker has ended."""
         pipe = self._client.pipeline()

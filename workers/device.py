@@ -44,6 +44,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY_ON_CPU)
 
 
+def is_lost(error: BaseException) -> bool:
+    """Whether an error is of the device itself, such as a failed kernel.
+
+    CUDA answers all that the process asks afterwards with the same error.
+    """
+    return isinstance(error, torch.AcceleratorError)
+
+
 def release_memory(device: torch.device) -> None:
     """Give back what the allocators keep for later, after a model has gone or memory ran out."""
     if device.type == "cuda":

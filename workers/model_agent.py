@@ -69,6 +69,7 @@ class Agent:
     def _announce(self) -> None:
         while not self._stopped.is_set():
             try:
+                self._control.take_over(self._run, self._worker)
                 self._control.announce(self.status())
             except REDIS_ERRORS as error:
                 log.warning("models not announced: %s", error)

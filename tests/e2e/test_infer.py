@@ -27,12 +27,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 POISON = '''
 import numpy as np
-from workers.models.arrays import OutOfMemoryError
+from workers.models.arrays import DeviceLostError, OutOfMemoryError
 from workers.models.base import Model, Prediction
 
 
 class Poisonable(Model):
-    """Gives back the gray value that it sees; 201 to 204 are poison, each of its own kind."""
+    """Gives back the gray value that it sees; 201 to 205 are poison, each of its own kind."""
 
     def load(self, device):
         pass
@@ -53,6 +53,10 @@ class Poisonable(Model):
             raise ValueError("it is 201")
         if (x == 204).any():
             raise OutOfMemoryError("no memory for 204")
+        once = self.directory / "has been lost"
+        if (x == 205).any() and not once.exists():
+            once.touch()
+            raise DeviceLostError("an illegal memory access was encountered")
         if x.shape[1] != 2:
             raise ValueError(f"mat1 and mat2 shapes cannot be multiplied, {x.shape}")
         return {"y": np.where(x == 202, np.nan, x)[:, :1]}
@@ -202,12 +206,22 @@ def test_poisoned_items_fail_alone_in_a_full_batch(infer_stack, tmp_path):
         assert good == list(range(1, 13))
 
 
+def test_jobs_of_a_process_whose_device_failed_are_run_by_the_next(infer_stack, tmp_path):
+    started = infer_stack.said.count("infer worker  ready")
+    items = items_of(infer_stack, "poison", grays(tmp_path / "in", 1, 205, 3))
+    assert sorted(item["prediction"]["value"] for item in items) == [1, 3, 205]
+    infer_stack.wait_said("infer worker  ready", times=started + 1)
+    log = (infer_stack.state_dir / "logs" / "infer-worker.log.1").read_text()
+    assert "the device has failed, and this process ends" in log
+
+
 def test_a_worker_that_starts_again_comes_up_with_what_was_activated(infer_stack, tmp_path):
     folder = grays(tmp_path / "in", 90)
     infer_stack.ok("models", "activate", "mark", "1")
+    started = infer_stack.said.count("infer worker  ready")
     [worker] = [each for each in infer_stack.family if "workers.infer" in " ".join(each.cmdline())]
     worker.kill()
-    infer_stack.wait_said("infer worker  ready", times=2)
+    infer_stack.wait_said("infer worker  ready", times=started + 1)
     [item] = items_of(infer_stack, "mark", folder)
     assert item["info"]["version"] == "1"  # without it, the highest: 2
 

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import shutil
 import zipfile
 
 import numpy as np
@@ -19,7 +20,7 @@ from tests.model_files import (
     onnx_classifier,
     version_directory,
 )
-from workers.models.arrays import TAP
+from workers.models.arrays import TAP, DeviceLostError
 from workers.models.opening import ready_model
 
 CPU = torch.device("cpu")
@@ -176,8 +177,28 @@ def test_a_tap_returns_the_intermediate_that_its_name_says(tmp_path):
     assert model.forward({"image": batch}).keys() == found.keys() - {TAP + "first"}
 
 
+def test_an_error_of_the_device_is_told_from_one_of_an_item(tmp_path):
+    model = ready_model(marking(tmp_path, "mark", "1", mark=3), CPU)
+
+    def fail(module, inputs):
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    model.network._module.register_forward_pre_hook(fail)
+    with pytest.raises(DeviceLostError, match="an illegal memory access"):
+        predict(model, gray(5))
+
+
+COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")
+
+
 @pytest.mark.parametrize(
-    "options", [{"channels_last": True}, {"dtype": "bfloat16"}, {"batch_buckets": [4, 16]}]
+    "options",
+    [
+        {"channels_last": True},
+        {"dtype": "bfloat16"},
+        {"batch_buckets": [4, 16]},
+        pytest.param({"compile": True, "max_batch_size": 1}, marks=COMPILER),
+    ],
 )
 def test_the_ways_to_be_faster_change_no_picture(tmp_path, options):
     model = ready_model(marking(tmp_path, "mark", "1", mark=100, **options), CPU)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.models.arrays import OutOfMemoryError
+from workers.models.arrays import DeviceLostError, OutOfMemoryError
 from workers.models.batch_queue import Request
 from workers.models.settling import run_pass, settle
 
@@ -43,6 +43,20 @@ def test_bisection_isolates_exactly_the_poisoned_items(count, poisoned):
             assert int(request.future.result()["y"]) == number
     depth = math.ceil(math.log2(count)) if count > 1 else 0
     assert len(passes) <= 1 + 2 * len(poisoned) * depth
+
+
+def test_where_the_device_is_lost_no_half_is_tried_and_no_item_is_blamed():
+    passes = []
+
+    def run(part):
+        passes.append(len(part))
+        raise DeviceLostError("an illegal memory access was encountered")
+
+    requests = items(8)
+    with pytest.raises(DeviceLostError):
+        settle(requests, run)
+    assert passes == [8]
+    assert not any(each.future.done() for each in requests)
 
 
 @given(st.integers(1, 40), st.integers(0, 16))

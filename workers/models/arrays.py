@@ -16,3 +16,7 @@ TAP: Final = "tap:"
 
 class OutOfMemoryError(Exception):
     """The device has not enough memory for a batch; a smaller one may fit."""
+
+
+class DeviceLostError(Exception):
+    """The device has failed: whatever this process asks of it from now on fails as well."""

@@ -4,14 +4,19 @@ To import this imports torch, and to build it is the first that a process has to
 """
 
 import logging
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from shared.settings import Settings, usable_cores
 from workers import device
+from workers.models.arrays import DeviceLostError
+from workers.models.batch_queue import Request
 from workers.models.batcher import Batcher
 from workers.models.opening import ready_model
 from workers.models.registry import Registry
+from workers.models.settling import Outputs, run_pass
 
 log = logging.getLogger(__name__)
 
@@ -37,5 +42,20 @@ def start_engine(settings: Settings) -> Engine:
             budget_bytes=settings.models_memory_bytes,
             release=partial(device.release_memory, on),
         ),
-        batcher=Batcher(prepare=partial(device.limit_threads, usable_cores())).start(),
+        batcher=Batcher(
+            run=_run_or_end, prepare=partial(device.limit_threads, usable_cores())
+        ).start(),
     )
+
+
+def _run_or_end(part: Sequence[Request]) -> Outputs:
+    """A pass; where the device is lost, the end of this process.
+
+    Its jobs then return to the queue, for a process that can still run them.
+    """
+    try:
+        return run_pass(part)
+    except DeviceLostError:
+        log.critical("the device has failed, and this process ends", exc_info=True)
+        logging.shutdown()
+        os._exit(os.EX_SOFTWARE)

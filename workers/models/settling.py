@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.metrics import Metric, tally
+from workers.models.arrays import DeviceLostError
 from workers.models.batch_queue import Request
 
 Outputs = list[dict[str, npt.NDArray[Any]]]
@@ -22,6 +23,9 @@ def settle(requests: Sequence[Request], run: Callable[[Sequence[Request]], Outpu
     Args:
         requests: the batch; those cancelled in the meantime are left out.
         run: one pass over a part of the batch; a result for each item, or an exception for all.
+
+    Raises:
+        DeviceLostError: no further pass can be tried; items are left unsettled.
     """
     parts = [[each for each in requests if each.future.set_running_or_notify_cancel()]]
     while parts:
@@ -30,6 +34,8 @@ def settle(requests: Sequence[Request], run: Callable[[Sequence[Request]], Outpu
             continue
         try:
             outputs = run(part)
+        except DeviceLostError:
+            raise
         except Exception as error:  # noqa: BLE001  whatever a network raises is its item's error
             if len(part) == 1:
                 part[0].future.set_exception(error)
@@ -47,6 +53,7 @@ def run_pass(part: Sequence[Request]) -> Outputs:
     Raises:
         ValueError: the network's outputs are not one for each item.
         OutOfMemoryError: no memory for a batch of this size.
+        DeviceLostError: no pass will ever run here again.
         Exception: whatever the network raises.
     """
     model, count = part[0].model, len(part)

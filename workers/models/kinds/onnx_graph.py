@@ -11,13 +11,15 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime as ort
 
 from shared.settings import usable_cores
-from workers.models.arrays import Array, Arrays, OutOfMemoryError
+from workers.models.arrays import Array, Arrays, DeviceLostError, OutOfMemoryError
 from workers.models.kinds.network import Network
 
 if TYPE_CHECKING:
     import torch
 
 _NO_MEMORY = ("failed to allocate memory", "bad_alloc", "out of memory")
+_DEVICE_LOST = "cuda failure"
+"""What onnxruntime says of whatever CUDA refuses, but for memory."""
 
 
 class OnnxGraph(Network):
@@ -52,6 +54,8 @@ class OnnxGraph(Network):
         except Exception as error:
             if any(words in str(error).lower() for words in _NO_MEMORY):
                 raise OutOfMemoryError(str(error)) from error
+            if _DEVICE_LOST in str(error).lower():
+                raise DeviceLostError(str(error)) from error
             raise
         return dict(zip(self._outputs, found, strict=True))
 

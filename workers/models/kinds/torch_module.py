@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from workers import device
-from workers.models.arrays import TAP, Array, Arrays, OutOfMemoryError
+from workers.models.arrays import TAP, Array, Arrays, DeviceLostError, OutOfMemoryError
 from workers.models.code import load_code
 from workers.models.kinds import tensors
 from workers.models.kinds.network import Network
@@ -75,6 +75,8 @@ class TorchModule(Network):
             if device.is_out_of_memory(error):
                 device.release_memory(self._transfer.device)
                 raise OutOfMemoryError(str(error)) from error
+            if device.is_lost(error):
+                raise DeviceLostError(str(error)) from error
             raise
 
     def _tapped(self, inputs: device.Tensors, taps: Sequence[str]) -> device.Tensors:
