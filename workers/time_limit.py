@@ -3,6 +3,11 @@
 Processes of the prefork pool can be killed one by one, and Celery does that. A thread cannot be:
 there the job is recorded as failed, the others get their time to end, and the worker's whole
 process ends; whoever runs it starts it again, and what it still held returns to its queue.
+
+A thread in a native call that never lets go of Python's interpreter stops all others, and with them
+the worker's main loop. Its heartbeat lapses and its jobs go to others (`workers.liveness`); it ends
+itself after `HUNG_AFTER_S`. The job that does this to each worker that takes it goes to the dead
+letters after `AGEWELL_MAX_DELIVERIES`.
 """
 
 import faulthandler
@@ -26,7 +31,9 @@ from shared.settings import Settings
 
 LOOK_S = 1.0
 GRACE_S = 10.0
-"""Beyond the limit: a main loop that has not looked for so long is held up by a native call."""
+HUNG_AFTER_S = 120.0
+"""A main loop that has not looked for so long, or for so long beyond the limit where that is less,
+is held up by a native call; Redis, when it does not answer, holds it up for 40 s at the most."""
 
 log = logging.getLogger(__name__)
 
@@ -76,14 +83,13 @@ class Watch(bootsteps.StartStopStep):  # type: ignore[misc]
         self._leaving = False
 
     def include_if(self, consumer: Any) -> bool:
-        """Only where jobs are threads, and where there is a limit."""
-        return bool(self._limit_s) and not isinstance(consumer.pool, PreforkPool)
+        """Only where jobs are threads."""
+        return not isinstance(consumer.pool, PreforkPool)
 
     def start(self, consumer: Any) -> None:
         """Look now, and every so often from then on."""
-        self._timer_entry = consumer.timer.call_repeatedly(
-            min(LOOK_S, self._limit_s / 2), self.look
-        )
+        every_s = min(LOOK_S, self._limit_s / 2) if self._limit_s else LOOK_S
+        self._timer_entry = consumer.timer.call_repeatedly(every_s, self.look)
         self.look()
 
     def stop(self, consumer: Any) -> None:
@@ -97,9 +103,12 @@ class Watch(bootsteps.StartStopStep):  # type: ignore[misc]
         """End every job that has run for too long, and then this process."""
         # A native call that never lets go of the interpreter stops this loop, too. The watchdog
         # of faulthandler needs no interpreter: it says where every thread is, and ends the process.
+        hung_after_s = min(HUNG_AFTER_S, self._limit_s + GRACE_S) if self._limit_s else HUNG_AFTER_S
         faulthandler.dump_traceback_later(
-            self._limit_s + GRACE_S, exit=True, file=sys.__stderr__ or sys.stderr
+            hung_after_s, exit=True, file=sys.__stderr__ or sys.stderr
         )
+        if not self._limit_s:
+            return
         began_before = time.time() - self._limit_s
         for request in list(worker_state.active_requests):
             if request.time_start and request.time_start < began_before:

@@ -1,0 +1,39 @@
+"""A call that never lets go of the interpreter: nothing in Python can end it, the watchdog does."""
+
+import subprocess
+import sys
+
+HANG = """
+import ctypes
+from types import SimpleNamespace
+from workers import time_limit
+
+time_limit.HUNG_AFTER_S = 0.5
+conf = SimpleNamespace(task_time_limit={limit}, agewell_drain_s=1.0)
+timer = SimpleNamespace(call_repeatedly=lambda *_: None)
+consumer = SimpleNamespace(app=SimpleNamespace(conf=conf), timer=timer, pool=None)
+watch = time_limit.Watch(consumer)
+assert watch.include_if(consumer)
+watch.start(consumer)
+{then}
+ctypes.PyDLL(None).sleep({seconds})  # a PyDLL keeps the interpreter's lock
+"""
+
+
+def run(**how: object) -> subprocess.CompletedProcess[str]:
+    code = HANG.format(**{"limit": None, "then": "", "seconds": 60} | how)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
+    )
+
+
+def test_the_process_ends_and_says_where_it_hung():
+    for limit in (None, 3600.0):
+        done = run(limit=limit)
+        assert done.returncode == 1
+        assert "Timeout (0:00:00.500000)!" in done.stderr
+        assert 'File "<string>"' in done.stderr
+
+
+def test_a_loop_that_was_stopped_is_not_watched():
+    assert run(then="watch.stop(consumer)", seconds=2).returncode == 0
