@@ -112,7 +112,7 @@ def unreachable(settings: Settings, error: BaseException) -> PassingError:
     """The error of ours for one of redis-py's, or for one of kombu's that has such a cause."""
     url = without_password(url_of(settings))
     cause = error.__cause__ if isinstance(error.__cause__, redis.RedisError) else error
-    if "OOM command not allowed" in str(cause):
+    if isinstance(cause, redis.exceptions.OutOfMemoryError) or "OOM command" in str(cause):
         return BrokerFullError(url, "its maxmemory is reached")
     return BrokerUnreachableError(url, str(cause))
 

@@ -4,6 +4,7 @@ Celery stores a result last of all, wherever it comes from: the task's own end, 
 pool process that died. So this is where the ledger learns of the end, too.
 """
 
+import contextlib
 from functools import cached_property
 from typing import Any
 
@@ -107,6 +108,14 @@ class _Ledgered:
             error = TaskRevokedError(reason)
             self._end_unstored(task_id, State.CANCELLED, None, error, request)
         super().mark_as_revoked(task_id, reason, request, store_result, state)  # type: ignore[misc]
+
+    def mark_as_retry(self, task_id: str, exc: Exception, *args: Any, **options: Any) -> None:
+        """Say that a job is tried again.
+
+        Its message has been sent by then: where Redis takes nothing, it goes without saying.
+        """
+        with contextlib.suppress(*REDIS_ERRORS):
+            super().mark_as_retry(task_id, exc, *args, **options)  # type: ignore[misc]
 
     def _end_unstored(
         self, task_id: str, ended: State, result: Any, error: Exception | None, request: Any

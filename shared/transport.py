@@ -5,6 +5,7 @@ from typing import Any
 
 import kombu
 import kombu.transport.redis as kombu_redis
+import redis
 from kombu.connection import ConnectionPool
 from kombu.utils.collections import HashedSeq
 from kombu.utils.json import dumps
@@ -16,6 +17,22 @@ from shared.stamp import StampingAMQP
 
 class Channel(kombu_redis.Channel):  # type: ignore[misc]
     """kombu's channel; a message of ours is written with its job's record, or not at all."""
+
+    def _size(self, queue: str) -> int:
+        # kombu's is a transaction, of which a Redis that is full takes nothing.
+        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+            for priority in self.priority_steps:
+                pipe.llen(self._q_for_pri(queue, priority))
+            return sum(pipe.execute())
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        try:
+            super()._queue_bind(exchange, routing_key, pattern, queue)
+        except redis.exceptions.OutOfMemoryError:
+            # Each process binds its queues anew, and nothing is missing where one has before.
+            bound = (routing_key or "", pattern or "", queue or "")
+            if bound not in self.get_table(exchange):
+                raise
 
     def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
         op = _op(message)

@@ -18,7 +18,7 @@ from celery.states import STARTED, SUCCESS
 
 from shared.dead_letters import DeadLetters
 from shared.entry import State
-from shared.errors import BadJobError, CancelledError, DeadJobError, PassingError
+from shared.errors import BadJobError, BrokerFullError, CancelledError, DeadJobError, PassingError
 from shared.ledger import Ledger, Start
 from shared.messages import Job, JobResult, parse_job
 from shared.names import Task as TaskName
@@ -33,7 +33,8 @@ from workers.jobs import Checkpoint
 log = logging.getLogger(__name__)
 
 CANCEL_POLL_S = 0.5
-PASSING = (PassingError, redis.ConnectionError, redis.TimeoutError)
+FULL = (BrokerFullError, redis.exceptions.OutOfMemoryError)
+PASSING = (PassingError, redis.ConnectionError, redis.TimeoutError, *FULL)
 RETRIES_MAX = 5
 BACKOFF_MAX_S = 60.0
 
@@ -165,11 +166,12 @@ def _revoke(task: Task, reason: str) -> NoReturn:
 def _try_again(task: Task, error: Exception) -> NoReturn:
     """Send the job again, to run later: twice as late each time, and never many at once."""
     retries = task.request.retries
-    if retries >= RETRIES_MAX:
+    # While Redis is full nobody could be told; a job that was done but for that is not given up.
+    if retries >= RETRIES_MAX and not isinstance(error, FULL):
         _give_up(task, f"still failing after {retries} retries: {error}")
     countdown_s = uniform(0.5, 1) * min(2.0**retries, BACKOFF_MAX_S)  # noqa: S311
     try:
-        raise task.retry(exc=error, countdown=countdown_s)
+        raise task.retry(exc=error, countdown=countdown_s, max_retries=retries + 1)
     except Reject as unsent:
         # Redis is away still. Celery would end the job; its message goes back instead, a little
         # later: a start whose run does not end counts towards the job's death.

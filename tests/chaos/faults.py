@@ -130,7 +130,8 @@ FAULTS = (
         broker=watched_redis,
         spoils=True,
     ),
-    Fault("Redis: full (maxmemory) for 3 s", fill_redis, times=1),
+    Fault("Redis: full (maxmemory) for 3 s", fill_redis(3), times=1),
+    Fault("Redis: full (maxmemory) for 30 s", fill_redis(30), times=1, long_times=2, slow=True),
     Fault("kill -9 of a process that runs a job", kill_pool_process),
     Fault(
         "out of memory: the kernel ends a process that runs a job",

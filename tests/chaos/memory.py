@@ -15,6 +15,7 @@ from pathlib import Path
 from PIL import Image as Pillow
 
 from producer.files import LocalFile
+from tests.chaos.kills import Strike
 from tests.chaos.scene import HSV, Scene
 from tests.e2e.stack import until
 
@@ -24,7 +25,6 @@ LIMIT_BYTES = 64 * 2**20
 LARGE = (6000, 6000)
 """Pixels: a hundred kilobytes of PNG, a hundred megabytes of memory."""
 KILLED_S = 60.0
-FULL_S = 3.0
 
 
 class MemoryGroup:
@@ -97,11 +97,15 @@ def run_out_of_memory(scene: Scene) -> list[str]:
     return sent
 
 
-def fill_redis(scene: Scene) -> None:
+def fill_redis(seconds: float) -> Strike:
     """Redis takes nothing that needs memory (maxmemory, noeviction), for a while."""
-    scene.client.config_resetstat()
-    scene.client.config_set("maxmemory", 1)
-    time.sleep(FULL_S)
-    scene.client.config_set("maxmemory", 0)
-    refused = scene.client.info("errorstats").get("errorstat_OOM")
-    assert refused, "it refused somebody something"
+
+    def strike(scene: Scene) -> None:
+        scene.client.config_resetstat()
+        scene.client.config_set("maxmemory", 1)
+        time.sleep(seconds)
+        scene.client.config_set("maxmemory", 0)
+        refused = scene.client.info("errorstats").get("errorstat_OOM")
+        assert refused, "it has refused somebody something"
+
+    return strike
