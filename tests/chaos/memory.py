@@ -6,6 +6,7 @@ more. That takes rights to make such a group, as root has them outside of contai
 fault is left out, and what remains is the kill -9 of a process that runs a job.
 """
 
+import contextlib
 import time
 import uuid
 from collections.abc import Iterator
@@ -40,7 +41,7 @@ class MemoryGroup:
         try:
             (self._folder / self._limit).write_text(str(LIMIT_BYTES))
         except OSError:
-            self.remove()
+            self._folder.rmdir()
             raise
 
     def add(self, pid: int) -> None:
@@ -54,13 +55,19 @@ class MemoryGroup:
         )
         return int(counts["oom_kill"])
 
-    def let_go(self) -> None:
-        """Give those that are left back to the group above."""
-        for pid in (self._folder / "cgroup.procs").read_text().split():
-            (self._folder.parent / "cgroup.procs").write_text(pid)
+    def close(self) -> None:
+        """Give those that are left back to the group above, and end this one."""
 
-    def remove(self) -> None:
-        self._folder.rmdir()
+        def removed() -> bool:
+            for pid in (self._folder / "cgroup.procs").read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    (self._folder.parent / "cgroup.procs").write_text(pid)
+            with contextlib.suppress(OSError):  # busy: one that was killed is not quite gone
+                self._folder.rmdir()
+                return True
+            return False
+
+        until(removed, KILLED_S, lambda: f"{self._folder} is empty")
 
 
 @contextmanager
@@ -69,8 +76,7 @@ def memory_group() -> Iterator[MemoryGroup]:
     try:
         yield group
     finally:
-        group.let_go()
-        group.remove()
+        group.close()
 
 
 def without_groups() -> str:
@@ -91,9 +97,7 @@ def run_out_of_memory(scene: Scene) -> list[str]:
             group.add(each.pid)
         sent = scene.send([LocalFile(path, path.name)], HSV, level=0)
         until(group.kills, KILLED_S, lambda: f"the kernel kills: {scene.stack.said}")
-        # Processes that are started now are the parent's, which has memory enough.
-        until(lambda: scene.record(sent[0], "state") == ["done"], KILLED_S, lambda: "it is done")
-        assert int(scene.record(sent[0], "runs_lost")[0]) >= 1
+    # Processes that are started from now on are the parent's, which has memory enough.
     return sent
 
 

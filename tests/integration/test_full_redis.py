@@ -1,0 +1,77 @@
+"""A Redis at its maxmemory refuses what takes memory: new jobs, and nothing of those that run."""
+
+from contextlib import contextmanager
+
+import kombu.exceptions
+import kombu.pools
+import pytest
+import redis
+from celery.states import SUCCESS
+
+from shared import keys
+from shared.celery_app import make_app
+from shared.entry import State
+from shared.errors import BrokerFullError
+from shared.ledger import Ledger, Start
+from shared.redis_client import unreachable
+
+LIST = keys.waiting_list("cv", 5)
+
+
+@contextmanager
+def full(client):
+    client.config_set("maxmemory", 1)
+    try:
+        yield
+    finally:
+        client.config_set("maxmemory", 0)
+
+
+@pytest.fixture
+def running(settings, client):
+    """A job that a worker has taken and runs."""
+    job_id = make_app(settings).send_task("cv.hsv", args=[{}]).id
+    client.rpop(LIST)
+    Ledger(client, 1000).start(Start(job_id, "hsv", 1, "cv@here", 5, None), 3)
+    kombu.pools.reset()  # whoever sends next declares and binds the queue, as a new process does
+    return job_id
+
+
+def test_a_job_that_runs_is_sent_again_by_a_process_that_has_sent_nothing_yet(
+    settings, client, running
+):
+    with full(client):
+        make_app(settings).send_task("cv.hsv", args=[{}], task_id=running)
+        assert Ledger(client, 1000).get(running).state is State.WAITING
+    assert client.llen(LIST) == 1
+
+
+def test_a_new_job_is_refused(settings, client, running):
+    with full(client), pytest.raises(kombu.exceptions.OperationalError) as caught:
+        make_app(settings).send_task("cv.hsv", args=[{}])
+    assert isinstance(unreachable(settings, caught.value), BrokerFullError)
+    assert client.llen(LIST) == 0
+
+
+def test_a_queue_that_nobody_has_bound_yet_is_not_taken_for_bound(settings, client, running):
+    client.delete("_kombu.binding.cv")
+    with full(client), pytest.raises(kombu.exceptions.OperationalError):
+        make_app(settings).send_task("cv.hsv", args=[{}], task_id=running)
+
+
+def test_a_job_ends_and_what_is_not_its_end_goes_unsaid(settings, client, running):
+    backend = make_app(settings).backend
+    with full(client):
+        backend.mark_as_retry(running, ValueError("again"))
+        assert client.get(keys.result(running)) is None
+        backend.mark_as_done(running, {"items": []})
+        assert backend.get_task_meta(running)["status"] == SUCCESS
+    assert Ledger(client, 1000).get(running).state is State.DONE
+
+
+def test_there_is_a_word_for_it_however_redis_says_so(settings, client):
+    with full(client):
+        for transaction in (True, False):
+            with pytest.raises(redis.RedisError) as caught:
+                client.pipeline(transaction).set("a", 1).execute()
+            assert isinstance(unreachable(settings, caught.value), BrokerFullError)
