@@ -143,11 +143,14 @@ FAULTS = (
     Fault("kill -9 of the worker, a message on its way to it", kill_with_a_message_on_its_way),
     Fault("SIGTERM of the worker", terminate("-Q cv")),
     Fault("SIGSTOP of the worker beyond its heartbeat, SIGCONT", stop_worker, times=1),
-    Fault("kill -9 of the infer worker", kill("-Q infer", 2), DIGITS, unless=without_torch),
+    Fault(
+        "kill -9 of the infer worker", kill("-Q infer", 2), DIGITS, times=1, unless=without_torch
+    ),
     Fault(
         "SIGTERM of the infer worker, in mid-batch",
         terminate("-Q infer", 2),
         DIGITS,
+        times=1,
         unless=without_torch,
     ),
     Fault(
