@@ -60,9 +60,19 @@ def save_jpeg(path: Path, image: Image) -> Path:
 
 
 def contact_sheet(
-    hsv: Sequence[tuple[Path, Path]], alpha: Sequence[Blend], poisson: Sequence[Blend]
+    hsv: Sequence[tuple[Path, Path]],
+    alpha: Sequence[Blend],
+    poisson: Sequence[Blend],
+    coloured: Sequence[tuple[Path, Path, Path]],
 ) -> Image:
-    """Inputs beside results, a section an operation."""
+    """Inputs beside results, a section an operation.
+
+    Args:
+        hsv: photos and what they became.
+        alpha: of alpha blending.
+        poisson: of Poisson blending.
+        coloured: photos, those whose palette they got, and what they became.
+    """
     size = panel_size(len(hsv), PHOTO)
     return sheet(
         heading(
@@ -74,6 +84,10 @@ def contact_sheet(
         *(row(alpha_panels(blend)) for blend in alpha),
         heading("Poisson blending", "the source's gradients, the colours of the place it comes to"),
         *(row(poisson_panels(blend)) for blend in poisson),
+        heading(
+            "Colouring", "from the photo's luminance and the eight main colours of a reference"
+        ),
+        *(row(coloured_panels(*files)) for files in coloured),
     )
 
 
@@ -103,6 +117,17 @@ def poisson_panels(blend: Blend) -> list[Image]:
         panel(widened(outlined(source, mask), WIDE, PAPER), size, "source, mask outlined"),
         panel(pasted[view], size, "plain paste"),
         panel(read(blend.result)[view], size, "Poisson blend"),
+    ]
+
+
+def coloured_panels(photo: Path, reference: Path, result: Path) -> list[Image]:
+    """What the network sees of a photo, the reference, the photo in its colours."""
+    size = panel_size(3, PHOTO)
+    luminance = cv2.cvtColor(read(photo), cv2.COLOR_BGR2LAB)[..., 0]
+    return [
+        panel(over_checkerboard(luminance), size, f"luminance of {photo.name}"),
+        panel(read(reference), size, f"palette of {reference.name}"),
+        panel(read(result), size, "coloured"),
     ]
 
 

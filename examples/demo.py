@@ -28,7 +28,7 @@ from rich.table import Table
 
 IMAGES = Path(__file__).resolve().parent / "images"
 DIGITS = Path(__file__).resolve().parent / "digits"
-COLOURED = {"kodim23-macaws": "kodim23-macaws", "tj-holowaychuk": "sunset-by-the-pier"}
+COLOURED = {"william-bout-lighthouse": "canyon-day", "tj-holowaychuk": "sunset-by-the-pier"}
 """Photos to colour from their luminance alone, each with the palette of which photo."""
 HSV_ON_SHEET = ("kodim23-macaws", "canyon-day", "william-bout-lighthouse", "tj-holowaychuk")
 COMMAND_TIMEOUT_S = 90.0
@@ -198,8 +198,12 @@ def make_pictures(blends: dict[str, Any], out: Path) -> Path:
         )
     )
     hsv = [(IMAGES / f"{name}.jpg", out / "hsv" / f"{name}.hsv.png") for name in HSV_ON_SHEET]
+    coloured = [
+        (IMAGES / f"{photo}.jpg", IMAGES / f"{of}.jpg", out / "colour" / f"{photo}.colorizer.png")
+        for photo, of in COLOURED.items()
+    ]
     save_jpeg(out / "poisson.jpg", poisson_picture(poisson))
-    return save_jpeg(out / "contact-sheet.jpg", contact_sheet(hsv, alpha, poisson))
+    return save_jpeg(out / "contact-sheet.jpg", contact_sheet(hsv, alpha, poisson, coloured))
 
 
 def _done(blend: dict[str, Any], main: str, folder: Path, op: str) -> Blend:

@@ -11,6 +11,8 @@ _SAMPLE = 20_000
 """Pixels of a photo that its palette is made from."""
 _SEED = 1
 _LAB_SCALE = np.array([100, 128, 128], np.float32)
+_APART = np.array([2, 1, 1], np.float32)
+"""What a difference in L, a and b counts: luminance is all that tells a photo's colours apart."""
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -30,7 +32,7 @@ def to_bgr(lab: Floats) -> Image:
 def extract(
     lab: Floats, colours: int = COLOURS, sample: int = _SAMPLE, seed: int = _SEED
 ) -> Floats:
-    """Find a photo's colours: k-means of its pixels in CIE Lab.
+    """Find a photo's colours: k-means of its pixels in CIE Lab, with L counted twice.
 
     Args:
         lab: (..., 3) float32 CIE Lab.
@@ -41,9 +43,10 @@ def extract(
     Returns:
         (N, 4) float32, the largest share first: L / 100, a / 128, b / 128, share in (0, 1].
     """
-    pixels = np.ascontiguousarray(lab.reshape(-1, 3), np.float32)
+    pixels = lab.reshape(-1, 3)
     if len(pixels) > sample:
         pixels = pixels[np.random.default_rng(seed).choice(len(pixels), sample, replace=False)]
+    pixels = pixels.astype(np.float32) * _APART
     colours = min(colours, len(pixels))
     cv2.setRNGSeed(seed)
     stop = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 30, 0.1)
@@ -54,7 +57,7 @@ def extract(
     shares = np.bincount(labels.ravel(), minlength=colours) / len(pixels)
     order = np.argsort(-shares, kind="stable")
     order = order[shares[order] > 0]
-    palette = np.concatenate([centres / _LAB_SCALE, shares[:, None]], axis=1)
+    palette = np.concatenate([centres / (_APART * _LAB_SCALE), shares[:, None]], axis=1)
     return palette[order].astype(np.float32)
 
 
