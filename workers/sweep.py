@@ -22,8 +22,9 @@ CALL_S = 0.001
 MOVES_A_CALL = 500
 """The most jobs that climb in one call, however quickly."""
 
-SETTLING_CALLS = 200
-"""The most calls of a sweep that put jobs into their places before those that have climbed move."""
+SETTLING_CALLS = 2_000
+"""The most calls of a sweep that put jobs into their places before those that have climbed move: a
+hundred thousand newcomers and more. What is passed over has the place in which it came."""
 
 RATE_OVER_S = 60.0
 """The rate of climbs is a mean that forgets exponentially, over so many seconds."""

@@ -20,6 +20,7 @@ end
 
 -- The virtual time for a head that has none: that of the first behind it that has one, for it was
 -- there before, or that of the job that was ahead of it. Garbage takes no stamp but moves by it.
+-- Returns the head as it then is, and that time.
 local function lend_time(list, head, ahead_v)
   local v
   for index = -2, -NEAR_HEAD, -1 do
@@ -30,8 +31,8 @@ local function lend_time(list, head, ahead_v)
     end
   end
   v = v or ahead_v
-  stamp(list, -1, head, v and math.min(now, v - head_start[given_level(head)]) or now)
-  return v
+  local at = v and math.min(now, v - head_start[given_level(head)]) or now
+  return stamp(list, -1, head, at), v
 end
 
 local function may_move(message)
@@ -67,7 +68,9 @@ local function climb_from(level)
   local head = call('LINDEX', from, -1)
   local v = head and virtual_time(head)
   while head do
-    v = v or lend_time(from, head, ahead_v)
+    if not v then
+      head, v = lend_time(from, head, ahead_v)
+    end
     local target = v and level_at(v)
     if not target or target >= level then
       return true

@@ -20,7 +20,7 @@ end
 -- Seconds by which the clocks of senders may differ from Redis's.
 local SKEW = 1
 -- How far from the head, and from the tail, a job is put in its exact place. Messages near the head
--- are taken off and put back; those at the tail are compared with it (LREM, LINSERT).
+-- are taken off and put back; those at the tail are compared with one (LREM, LINSERT).
 local NEAR_HEAD = 64
 local NEAR_HEAD_BYTES = 256 * 1024
 local NEAR_TAIL_BYTES = 4 * 1024 * 1024
@@ -59,7 +59,7 @@ end
 -- Fields are found by their names, as decoding a whole message would cost more than moving it. The
 -- body is base64, and a quote within a JSON string is escaped: neither can be taken for a field.
 local ENQUEUED_AT = '"enqueued_at"%s*:%s*([%d.eE+-]+)'
-local PRIORITY = '.*"priority"%s*:%s*"?(%d+)'
+local PRIORITY = '^.*"priority"%s*:%s*"?(%d+)' -- anchored: else a message without one costs n^2
 local PROPERTIES_MAX = 512
 
 -- The level that the producer gave; without one it is 0, as kombu has it.
@@ -93,6 +93,7 @@ local function inherits(message)
 end
 
 -- Give a message a time: a foreign client's has none, one from a clock that is wrong a false one.
+-- Returns what then lies there.
 local function stamp(list, index, message, at)
   local field = string.format('"enqueued_at": %.17g', at)
   local fixed, done = string.gsub(message, ENQUEUED_AT, field, 1)
@@ -102,9 +103,11 @@ local function stamp(list, index, message, at)
   if done == 0 then
     fixed, done = string.gsub(message, '"headers"%s*:%s*{', '"headers": {' .. field .. ', ', 1)
   end
-  if done == 1 then
-    call('LSET', list, index, fixed)
+  if done == 0 then
+    return message
   end
+  call('LSET', list, index, fixed)
+  return fixed
 end
 
 -- Whether an index is too far from the tail for messages as large as that one.

@@ -70,6 +70,7 @@ end
 -- one. Two of them at least, as the first was the last of the call before.
 local function look_at_tail(list, level)
   local seen_v = since - SKEW + head_start[level]
+  -- Of those behind that waited here all their time: no job that is ahead of them came later.
   local behind_v, overtime = math.huge, 0
   local messages, all = {}, false
   repeat
@@ -78,16 +79,19 @@ local function look_at_tail(list, level)
     if not message then
       return messages, true
     end
-    local v = virtual_time(message)
-    if not v then
+    local v, early = virtual_time(message), inherits(message)
+    if v then
+      all = v <= seen_v and not early
+    else
       local given = head_start[given_level(message)]
       v = math.min(now + given, behind_v)
-      stamp(list, index, message, v - given)
+      message = stamp(list, index, message, v - given)
     end
-    behind_v = math.min(v, behind_v)
-    local early = inherits(message)
-    messages[#messages + 1] = { message = message, v = v, inherits = early }
-    all = v <= seen_v and not early or is_far(index, message)
+    if not early then
+      behind_v = math.min(v, behind_v)
+    end
+    local may_move = early and not is_far(index, message)
+    messages[#messages + 1] = { message = message, v = v, may_move = may_move }
     if not has_time(#message) then
       overtime = overtime + ANY_MESSAGE + #message
     end
@@ -102,7 +106,7 @@ local function settle_tail(list, level)
   local early, kept, latest_v = {}, {}, -math.huge
   for i = #messages, 1, -1 do
     local each = messages[i]
-    if each.v < latest_v and each.inherits then
+    if each.v < latest_v and each.may_move then
       each.place = i
       early[#early + 1] = each
     else
@@ -123,16 +127,17 @@ local function settle_tail(list, level)
     if number > 1 and not has_time(#each.message) then
       return from
     end
-    call('LREM', list, 1, each.message)
     local last = #kept
     while last > 0 and kept[last].v > each.v do
       last = last - 1
     end
-    if last > 0 then
-      call('LINSERT', list, 'BEFORE', kept[last].message, each.message)
-    else
-      seen = seen - 1
-      place(list, each.message, each.v, seen)
+    if call('LREM', list, 1, each.message) == 1 then
+      if last == 0 then
+        seen = seen - 1
+        place(list, each.message, each.v, seen)
+      elseif call('LINSERT', list, 'BEFORE', kept[last].message, each.message) == -1 then
+        call('LPUSH', list, each.message)
+      end
     end
   end
   in_time = in_time and #early == 0

@@ -237,6 +237,54 @@ def test_foreign_messages_do_not_hold_up_what_is_behind_them(client):
     assert table(client) == {4: ["f0", "f1", "f2", "f3", "f4", "a"], 5: ["b"]}
 
 
+@pytest.mark.parametrize("inherits", [{"retries": 2}, {"parent_id": "first"}])
+def test_a_retry_that_goes_ahead_of_a_foreign_message_stays(client, inherits):
+    """The foreign one is stamped in the same call, and is no more the text that it was."""
+    wait(client, 5, message("foreign", waited_s=None), message("young", waited_s=0.2))
+    wait(client, 5, message("late", waited_s=15, **inherits))
+    run(client)
+    assert table(client) == {5: ["late", "foreign", "young"]}
+
+
+def test_a_foreign_message_that_a_job_has_sent_is_there_once(client):
+    wait(client, 5, message("ahead", waited_s=-0.003))
+    wait(client, 5, message("foreign", waited_s=None, parent_id="a task of somebody else"))
+    run(client)
+    assert sorted(table(client)[5]) == ["ahead", "foreign"]
+
+
+def test_a_foreign_message_does_not_take_the_age_of_a_step_that_comes_after_it(client):
+    old = [message(name, waited_s=waited_s) for name, waited_s in [("a", 18), ("b", 17)]]
+    wait(client, 5, *old, message("foreign", waited_s=None))
+    wait(client, 5, message("step", waited_s=600, parent_id="first"))
+    run(client)
+    assert table(client) == {0: ["step"], 5: ["a", "b", "foreign"]}
+    assert enqueued_at(client, 5, place=2) == NOW
+
+
+def test_a_retry_ahead_of_a_foreign_message_and_a_step_is_found(client):
+    wait(client, 5, message("a", waited_s=10), message("retry", waited_s=15, retries=1))
+    wait(client, 5, message("foreign", waited_s=None))
+    wait(client, 5, message("step", waited_s=600, parent_id="first"))
+    run(client)
+    assert table(client) == {0: ["step"], 5: ["retry", "a", "foreign"]}
+
+
+def test_a_foreign_message_with_no_time_keeps_the_one_it_is_lent_where_it_goes_among_others(client):
+    wait(client, 4, message("a", 4, waited_s=15), message("c", 4, waited_s=1))
+    wait(client, 5, message("foreign", waited_s=None), message("b", waited_s=30))
+    sweep(client, QUEUE, POLICY, NOW, since=NOW + 100)  # nothing is new: heads alone are looked at
+    assert table(client) == {4: ["a", "foreign", "b", "c"]}
+    assert NOW - 31 < enqueued_at(client, 4, place=1) <= NOW - 30
+
+
+def test_thousands_of_large_foreign_messages_are_all_stamped_by_the_first_sweep(client):
+    large = {"body": "QUJD" * 10_000}
+    wait(client, 5, *(message(f"{n}", waited_s=None) | large for n in range(300)))
+    run(client)
+    assert {json.loads(raw)["headers"]["enqueued_at"] for raw in raw_list(client, 5)} == {NOW}
+
+
 def test_a_burst_of_foreign_messages_climbs_together(client):
     wait(client, 5, *(message(f"{n}", waited_s=None) for n in range(1000)))
     run(client)
@@ -263,6 +311,15 @@ def test_a_message_without_a_priority_is_of_level_0_as_kombu_has_it(client):
     wait(client, 3, message("b", level=None, waited_s=50))
     run(client)
     assert table(client) == {0: ["a", "b"]}
+
+
+@pytest.mark.parametrize("large", [{"body": "QUJD" * 50_000}, {"body": "priority " * 20_000}])
+def test_a_large_message_without_a_priority_is_read_in_no_time(client, large):
+    wait(client, 5, message("a", level=None, waited_s=50) | large, "x" * 200_000)
+    run(client)
+    assert table(client)[0][0] == "a"
+    spent_s = client.info("commandstats")["cmdstat_evalsha"]["usec_per_call"] / 1e6
+    assert spent_s < 0.5  # where a pattern is tried from every byte on, it is a minute
 
 
 @pytest.mark.parametrize("level", ["5", 5, 12])

@@ -2,7 +2,8 @@
 
 The clock is the script's. Jobs arrive, are taken as kombu takes them (the lowest level first, from
 the right), come back as kombu returns them (to the head of their given level) or as Celery
-publishes them again (at its tail, with the time of the first). A sweep runs at least every T.
+publishes them again (at its tail, with the time of the first). Foreign clients' come without a
+time, and age from the one that a sweep gives them. A sweep runs at least every T.
 """
 
 import itertools
@@ -36,11 +37,13 @@ def unhurried(monkeypatch):
 
 
 def encode(name, level, enqueued_at, **headers):
-    given_headers = {"id": name, "retries": 0, "parent_id": None, "enqueued_at": enqueued_at}
+    given_headers = {"id": name, "retries": 0, "parent_id": None, **headers}
+    if enqueued_at is not None:
+        given_headers["enqueued_at"] = enqueued_at
     return json.dumps(
         {
             "body": "W10=",
-            "headers": {**given_headers, **headers},
+            "headers": given_headers,
             "properties": {"priority": level, "delivery_tag": name},
         }
     )
@@ -58,11 +61,18 @@ class Model:
         self.names = itertools.count()
         self.waiting = {}  # name -> virtual time
         self.unsettled = set()  # came back since the last sweep: not yet in their places
+        self.unstamped = set()  # foreign, and no sweep has seen them
         self.taken = []
         self.worst_s = 0.0
 
     def arrive(self, level):
         self._push(str(next(self.names)), level, self.now, "LPUSH")
+
+    def arrive_foreign(self, level, parent_id):
+        name = str(next(self.names))
+        self._push(name, level, None, "LPUSH", parent_id=parent_id)
+        self.unsettled.add(name)
+        self.unstamped.add(name)
 
     def take(self):
         for each in LISTS:
@@ -73,9 +83,13 @@ class Model:
         assert not self.waiting
 
     def _check_and_take(self, message):
-        name, at = message["headers"]["id"], message["headers"]["enqueued_at"]
+        name, at = message["headers"]["id"], message["headers"].get("enqueued_at")
         level = message["properties"]["priority"]
         v = self.waiting.pop(name)
+        if at is None:
+            self.unsettled.remove(name)
+            self.unstamped.remove(name)
+            return
         settled = [v for each, v in self.waiting.items() if each not in self.unsettled]
         if name not in self.unsettled and settled:
             self.worst_s = max(self.worst_s, v - min(settled))
@@ -97,7 +111,7 @@ class Model:
 
     def _push(self, name, level, at, command, **headers):
         assert name not in self.waiting
-        self.waiting[name] = self.policy.virtual_time(at, level)
+        self.waiting[name] = self.policy.virtual_time(self.now if at is None else at, level)
         raw = encode(name, level, at, **headers)
         self.client.execute_command(command, LISTS[level], raw)
 
@@ -113,6 +127,19 @@ class Model:
         sweep(self.client, QUEUE, self.policy, self.now, since=self.swept_at)
         self.swept_at = self.now
         self.unsettled.clear()
+        self._see_stamps()
+
+    def _see_stamps(self):
+        """Foreign jobs have the time that a sweep gave them: none that is yet to come."""
+        lists = LISTS if self.unstamped else ()
+        for raw in itertools.chain(*(self.client.lrange(each, 0, -1) for each in lists)):
+            message = json.loads(raw)
+            name, at = message["headers"]["id"], message["headers"]["enqueued_at"]
+            if name in self.unstamped:
+                assert at <= self.now + EPSILON_S
+                level = message["properties"]["priority"]
+                self.waiting[name] = self.policy.virtual_time(at, level)
+        self.unstamped.clear()
 
     def lists(self):
         return [
@@ -131,6 +158,9 @@ steps = st.one_of(
 )
 returns = st.tuples(
     st.just("come_back"), st.one_of(st.sampled_from(["redelivered", "retried"]), levels)
+)
+foreign = st.tuples(
+    st.just("arrive_foreign"), levels, st.sampled_from([None, "a task of somebody else"])
 )
 rates = st.sampled_from([0.02, 0.05, 0.3, 1.0, 3.0])
 intervals = st.sampled_from([0.1, 1.0, 7.0])
@@ -162,7 +192,7 @@ def test_regret_is_below_the_sweep_interval(client, k_per_s, interval_s, script)
 
 
 @examples
-@given(rates, intervals, st.lists(st.one_of(steps, returns), min_size=20, max_size=80))
+@given(rates, intervals, st.lists(st.one_of(steps, returns, foreign), min_size=20, max_size=80))
 def test_regret_stays_below_it_where_jobs_come_back(client, k_per_s, interval_s, script):
     """From the first sweep that saw them: until then, what came back is no part of the measure."""
     assert_all_are_there(play(client, k_per_s, interval_s, script))
@@ -185,7 +215,7 @@ def test_regret_is_below_the_longest_time_between_sweeps_under_load(client, k_pe
 
 
 @examples
-@given(rates, st.lists(st.one_of(steps, returns), min_size=20, max_size=60))
+@given(rates, st.lists(st.one_of(steps, returns, foreign), min_size=20, max_size=60))
 def test_after_a_sweep_each_list_is_in_the_order_of_virtual_time(client, k_per_s, script):
     model = play(client, k_per_s, 1.0, script)
     model.sweep()
