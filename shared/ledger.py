@@ -217,4 +217,5 @@ def publishing(waiting: str, message: Mapping[str, Any], op: str, raw: str) -> l
         headers.get(ITEMS_HEADER) or 0,
         headers.get(HEADER) or 0,
         headers.get(DEADLINE_HEADER) or "",
+        headers.get("retries") or 0,
     ]

@@ -1,7 +1,9 @@
--- Publish one message and enter its job into the ledger, both or neither.
+-- Publish one message and enter its job into the ledger, both or neither; nothing where the job is
+-- open and this is no retry of it.
 --
 -- KEYS: the waiting list, the job's record, waiting jobs, running jobs, deadlines
--- ARGV: the message, the job's id, operation, level, items, enqueued at, deadline ('' for none)
+-- ARGV: the message, the job's id, operation, level, items, enqueued at, deadline ('' for none),
+--       retries
 local state = redis.call('HGET', KEYS[2], 'state')
 if not state then
   redis.call('HSET', KEYS[2], 'state', 'waiting', 'op', ARGV[3], 'level', ARGV[4],
@@ -11,6 +13,9 @@ if not state then
     redis.call('ZADD', KEYS[5], ARGV[7], ARGV[2])
   end
   redis.call('ZADD', KEYS[3], ARGV[6], ARGV[2])
+elseif ARGV[8] == '0' and (state == 'waiting' or state == 'running') then
+  -- Its message is there already: the step of a chain that ran twice, say, sends the next step twice.
+  return redis.status_reply('OK')
 elseif state == 'running' then
   -- The job tries again: its message is published before the run that failed has ended.
   redis.call('ZREM', KEYS[4], ARGV[2])

@@ -142,10 +142,12 @@ def _turn_away(task: Task, state: State) -> dict[str, Any]:
     log.info("job %s came although it is %s", job_id, state.value)
     match state:
         case State.DONE:
-            # Done by a worker that could not say so: what Celery makes of a result comes now.
+            # Its worker could not acknowledge it. Celery sends what follows a task before it stores
+            # its result, so that is sent; it counts a chord's part after that, and each part once.
             meta = task.backend.get_task_meta(job_id)
             if meta["status"] != SUCCESS:
                 raise Ignore
+            task.request.callbacks = task.request.chain = None
             return cast("dict[str, Any]", meta["result"])
         case State.CANCELLED:
             _revoke(task, "cancelled")

@@ -120,9 +120,18 @@ def test_a_job_that_tries_again_waits_and_is_no_step_nearer_to_death(app, ledger
     for _ in range(2 * RUNS):
         assert start(ledger, job_id) is State.RUNNING
         # What a retry is: the same id once more, while the run that failed goes on.
-        app.send_task("cv.hsv", args=[{}], task_id=job_id)
+        app.send_task("cv.hsv", args=[{}], task_id=job_id, retries=1)
         assert index(client) == {"waiting": [job_id]}
     assert ledger.get(job_id).history == ()
+
+
+def test_an_open_job_that_is_published_again_waits_or_runs_as_it_did(app, ledger, client):
+    waiting, running = send(app), send(app)
+    assert start(ledger, running) is State.RUNNING
+    for job_id in (waiting, running):
+        app.send_task("cv.hsv", args=[{}], task_id=job_id)
+    assert index(client) == {"waiting": [waiting], "running": [running]}
+    assert client.llen(keys.waiting_list("cv", 5)) == 2
 
 
 def test_a_deadline_that_has_passed_ends_a_job_that_never_started(app, ledger, client):
