@@ -3,6 +3,7 @@
 Every change of a job's state is one script: two who would change it at once cannot both succeed.
 """
 
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -59,6 +60,8 @@ class Ledger:
     def start(self, start: Start, runs_lost_max: int, result: bytes = b"") -> State:
         """Record that a job runs now; or, where it must not run, the state it is in or comes to.
 
+        A call is one start, however often the client sends it because an answer is late.
+
         Args:
             start: the job and who runs it.
             runs_lost_max: so many runs may end with their worker; then the job is dead.
@@ -85,6 +88,7 @@ class Ledger:
                 result,
                 self._ttl_s,
                 start.inputs,
+                uuid.uuid4().hex,
             ],
         )
         state = State(cast(bytes, answer).decode())

@@ -3,8 +3,9 @@
 -- KEYS: the job's record, waiting jobs, running jobs, counters of started jobs, Celery's result
 -- ARGV: the job's id, now, operation, items, worker, level, enqueued at ('' for unknown),
 --       the most runs that may end with their worker, Celery's result ('' for none), seconds it is kept,
---       the first items' references ('' for none)
-local record = redis.call('HMGET', KEYS[1], 'state', 'cancelled_at', 'deadline_at', 'started_at', 'worker')
+--       the first items' references ('' for none), a token of this start
+local record = redis.call('HMGET', KEYS[1], 'state', 'cancelled_at', 'deadline_at', 'started_at', 'worker',
+  'start_token', 'runs_lost')
 local state, now = record[1], tonumber(ARGV[2])
 if state and state ~= 'waiting' and state ~= 'running' then
   return state
@@ -15,13 +16,18 @@ end
 if record[3] and not record[4] and now > tonumber(record[3]) then
   return 'expired'
 end
+if state == 'running' and record[6] == ARGV[12] then
+  -- The same start, sent again because its answer was late.
+  return tonumber(record[7] or 0) >= tonumber(ARGV[8]) and 'dead' or 'running'
+end
 -- Neither ZREM takes memory, so a Redis that is full lets a script that starts with one go on.
 redis.call('ZREM', KEYS[2], ARGV[1])
 if state == 'running' then
   -- Its last run has not ended: the worker has, or its connection.
   local lost = redis.call('HINCRBY', KEYS[1], 'runs_lost', 1)
   local history = redis.call('HGET', KEYS[1], 'history') or ''
-  redis.call('HSET', KEYS[1], 'history', history .. (record[4] or '') .. ' ' .. (record[5] or '') .. '\n')
+  redis.call('HSET', KEYS[1], 'history', history .. (record[4] or '') .. ' ' .. (record[5] or '') .. '\n',
+    'start_token', ARGV[12])
   if lost >= tonumber(ARGV[8]) then
     return 'dead'
   end
@@ -31,7 +37,8 @@ local enqueued_at = (ARGV[7] == '' or tonumber(ARGV[7]) > now) and ARGV[2] or AR
 local waited_s = math.max(0, now - tonumber(enqueued_at))
 redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'running', 'op', ARGV[3], 'items', ARGV[4],
-  'started_at', ARGV[2], 'worker', ARGV[5], 'level', ARGV[6], 'enqueued_at', enqueued_at)
+  'started_at', ARGV[2], 'worker', ARGV[5], 'level', ARGV[6], 'enqueued_at', enqueued_at,
+  'start_token', ARGV[12])
 if ARGV[11] ~= '' then
   redis.call('HSET', KEYS[1], 'inputs', ARGV[11])
 end

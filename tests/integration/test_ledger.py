@@ -5,11 +5,13 @@ import threading
 import uuid
 
 import pytest
+import redis
 
 from shared import keys
 from shared.celery_app import make_app
 from shared.entry import State
 from shared.ledger import End, Ledger, Start
+from shared.redis_client import connect
 from shared.stamp import redis_now
 
 TTL_S = 1000
@@ -113,6 +115,37 @@ def test_a_job_whose_worker_ends_again_and_again_is_dead(app, ledger):
     states = [start(ledger, job_id, worker=f"cv@{number}") for number in range(RUNS + 1)]
     assert states == [State.RUNNING] * RUNS + [State.DEAD]
     assert [line.split()[1] for line in ledger.get(job_id).history] == ["cv@0", "cv@1", "cv@2"]
+
+
+@pytest.fixture
+def late_answers(settings, monkeypatch):
+    """A client that does not hear the next answers to its scripts in time: so many of them."""
+    late = []
+    with connect(settings) as client:
+        kind = type(client.connection_pool.make_connection())
+        read = kind.read_response
+
+        def read_late(connection, *args, **options):
+            answer = read(connection, *args, **options)
+            if late and answer in (b"running", b"dead"):
+                raise redis.TimeoutError(late.pop())
+            return answer
+
+        monkeypatch.setattr(kind, "read_response", read_late)
+        yield client, late
+
+
+def test_a_start_that_is_sent_again_because_its_answer_was_late_is_one(app, late_answers):
+    client, late = late_answers
+    ledger, job_id = Ledger(client, TTL_S), send(app)
+    for run in range(RUNS):
+        late += ["late"] * 2
+        assert start(ledger, job_id, worker=f"cv@{run}") is State.RUNNING
+        assert len(ledger.get(job_id).history) == run
+    late += ["late"] * 2
+    assert start(ledger, job_id) is State.DEAD
+    assert len(ledger.get(job_id).history) == RUNS
+    assert not late
 
 
 def test_a_job_that_tries_again_waits_and_is_no_step_nearer_to_death(app, ledger, client):
