@@ -91,8 +91,9 @@ class Models:
         while waiting and time.monotonic() < deadline:
             reply = self._control.next_reply(command, LOOK_S)
             if reply is not None:
-                waiting.remove(reply.worker)
-                yield reply
+                if reply.worker in waiting:  # else it was taken for gone, and has been answered for
+                    waiting.remove(reply.worker)
+                    yield reply
                 continue
             alive = {each.run for each in self._control.workers()}
             for run, worker in pending.items():
