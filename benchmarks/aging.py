@@ -80,9 +80,9 @@ def time_settling(client: redis.Redis, size_bytes: int) -> CallTimer:
         client.flushall()
         for level in LEVELS:
             push(client, level, 500, LEVEL_S - 1, size_bytes)
-            for _ in range(100):
-                push(client, level, 2, 0.5, size_bytes)
-                push(client, level, 1, LEVEL_S - 2, size_bytes, retries=1)
+            for number in range(100):
+                push(client, level, 2, 0.5 - number * 1e-3, size_bytes)
+                push(client, level, 1, LEVEL_S - 2 + number * 7 % 100, size_bytes, retries=1)
         sweep(timer, QUEUE, POLICY, NOW, since=NOW - 1)
     return timer
 

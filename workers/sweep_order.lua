@@ -24,6 +24,8 @@ local SKEW = 1
 local NEAR_HEAD = 64
 local NEAR_HEAD_BYTES = 256 * 1024
 local NEAR_TAIL_BYTES = 4 * 1024 * 1024
+-- The most retries and next steps in a row that are stepped over in looking for a place.
+local STEPS = 8
 -- Bytes of messages after which the clock is read; what any message counts for at least.
 local UNTIMED = 16384
 local ANY_MESSAGE = 512
@@ -115,36 +117,63 @@ local function is_far(index, message)
   return index * #message > NEAR_TAIL_BYTES
 end
 
--- The index from the tail of the first job that is not after virtual time v, of those from an index
--- on; nil: too far from it.
-local function search_tail(list, v, from)
-  local function look(index)
-    local message = call('LINDEX', list, index)
-    if not message then
-      return true
-    end
-    has_time(#message)
-    local other = virtual_time(message)
-    return other and other <= v, is_far(index, message)
-  end
-  local after, before, step = from - 1, from, 1
-  local is_before, far = look(before)
-  while not is_before do
-    if far then
+-- The first index from one on at which a test of an index holds, as it then does for all that
+-- follow; nil where the test says besides that it looks too far.
+local function first_index(from, test)
+  local outside, inside, step = from - 1, from, 1
+  local holds, too_far = test(inside)
+  while not holds do
+    if too_far then
       return nil
     end
-    after, before, step = before, before + step, step * 2
-    is_before, far = look(before)
+    outside, inside, step = inside, inside + step, step * 2
+    holds, too_far = test(inside)
   end
-  while before - after > 1 do
-    local middle = math.floor((after + before) / 2)
-    if look(middle) then
-      before = middle
+  while inside - outside > 1 do
+    local middle = math.floor((outside + inside) / 2)
+    if test(middle) then
+      inside = middle
     else
-      after = middle
+      outside = middle
     end
   end
-  return before
+  return inside
+end
+
+-- The index from the tail of the first job that is not after virtual time v, of those from an index
+-- on; nil: too far from it. Jobs that keep an earlier time may not be in their places yet, so it is
+-- found by the others, and only then those next to it are looked at.
+local function search_tail(list, v, from)
+  local place
+  local function is_before(index)
+    for each = index, index + STEPS do
+      local message = call('LINDEX', list, each)
+      if not message then
+        place = each
+        return true
+      end
+      has_time(#message)
+      if each == index + STEPS or not inherits(message) then
+        local other = virtual_time(message)
+        local found = other and other <= v
+        place = found and each or place
+        return found, is_far(each, message)
+      end
+    end
+  end
+  if not first_index(from, is_before) then
+    return nil
+  end
+  while place > from do
+    local behind = call('LINDEX', list, place - 1)
+    local other = virtual_time(behind)
+    if not inherits(behind) or not other or other > v then
+      break
+    end
+    has_time(#behind)
+    place = place - 1
+  end
+  return place
 end
 
 -- Put a message before the first job that is behind it, counted from the head.
