@@ -37,6 +37,9 @@ FULL = (BrokerFullError, redis.exceptions.OutOfMemoryError)
 PASSING = (PassingError, redis.ConnectionError, redis.TimeoutError, *FULL)
 RETRIES_MAX = 5
 BACKOFF_MAX_S = 60.0
+DOUBLINGS_MAX = 10
+FULL_RETRIES_HEADER = "full_retries"
+"""How many of a job's retries it was given because Redis was full: those count by themselves."""
 
 Operation = Callable[..., dict[str, Any]]
 
@@ -167,18 +170,30 @@ def _revoke(task: Task, reason: str) -> NoReturn:
 
 def _try_again(task: Task, error: Exception) -> NoReturn:
     """Send the job again, to run later: twice as late each time, and never many at once."""
-    retries = task.request.retries
+    request, full = task.request, isinstance(error, FULL)
+    full_retries = _full_retries(request)
+    retries = full_retries if full else request.retries - full_retries
     # While Redis is full nobody could be told; a job that was done but for that is not given up.
-    if retries >= RETRIES_MAX and not isinstance(error, FULL):
+    if retries >= RETRIES_MAX and not full:
         _give_up(task, f"still failing after {retries} retries: {error}")
-    countdown_s = uniform(0.5, 1) * min(2.0**retries, BACKOFF_MAX_S)  # noqa: S311
+    longest_s = min(2.0 ** min(retries, DOUBLINGS_MAX), BACKOFF_MAX_S)
+    countdown_s = uniform(0.5, 1) * longest_s  # noqa: S311
+    headers = (request.headers or {}) | {FULL_RETRIES_HEADER: full_retries + full}
     try:
-        raise task.retry(exc=error, countdown=countdown_s, max_retries=retries + 1)
+        raise task.retry(
+            exc=error, countdown=countdown_s, max_retries=request.retries + 1, headers=headers
+        )
     except Reject as unsent:
         # Redis is away still. Celery would end the job; its message goes back instead, a little
         # later: a start whose run does not end counts towards the job's death.
         time.sleep(countdown_s)
         raise Reject(unsent.reason, requeue=True) from error
+
+
+def _full_retries(request: Any) -> int:
+    """How many of a job's retries were for a full Redis: all of them at the most."""
+    found = (request.headers or {}).get(FULL_RETRIES_HEADER)
+    return min(max(found, 0), request.retries) if isinstance(found, int) else 0
 
 
 def _give_up(task: Task, reason: str) -> NoReturn:
