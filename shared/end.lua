@@ -5,7 +5,8 @@
 -- ARGV: the job's id, now, state, items that failed, error, seconds the record is kept,
 --       operation, items, Celery's result ('' for none), the state to end it from ('' for any),
 --       the metric of such ends; then metrics and by how much each has grown
--- Returns 1, or 0 where the job has ended before or is in another state: nothing is changed then.
+-- Returns 1, or 0 where the job has ended before, is in another state, or shall expire while it waits
+--       but has started in time: nothing is changed then.
 local function count()
   for i = 12, #ARGV, 2 do
     redis.call('HINCRBY', KEYS[7], ARGV[i], ARGV[i + 1])
@@ -18,7 +19,9 @@ if record[1] and record[1] ~= 'waiting' and record[1] ~= 'running' then
   count()
   return 0
 end
-if ARGV[10] ~= '' and record[1] ~= ARGV[10] then
+-- One that has started in time does not expire while it waits to be tried again.
+local in_time = ARGV[3] == 'expired' and record[3]
+if ARGV[10] ~= '' and (record[1] ~= ARGV[10] or in_time) then
   count()
   return 0
 end

@@ -50,6 +50,21 @@ def test_only_jobs_that_wait_beyond_their_deadline_expire(app, ledger, client):
     assert expire_jobs(app, client) == 0
 
 
+def test_a_job_that_has_started_in_time_does_not_expire_while_it_waits_to_be_tried_again(
+    app, ledger, client
+):
+    job_id = send(app, headers={"deadline_at": redis_now(client) + 1000})
+    ledger.start(Start(job_id, "hsv", 1, "cv@here", 5, None), 3)
+    app.send_task("cv.hsv", args=[{}], task_id=job_id, retries=1, countdown=5)
+    client.hset(keys.job(job_id), "deadline_at", 1)
+    client.zadd(keys.DEADLINES, {job_id: 1})
+    assert expire_jobs(app, client) == 0
+    assert states(ledger, [job_id]) == [State.WAITING]
+    # What cannot start any more is not what may not be ended.
+    assert app.backend.end_open(job_id, TaskRevokedError("by hand"), State.WAITING)
+    assert states(ledger, [job_id]) == [State.CANCELLED]
+
+
 def test_a_job_whose_message_was_deleted_ends_at_the_second_look(app, ledger, client):
     kept, deleted = send(app), send(app, priority=9)
     client.delete(keys.waiting_list("cv", 9))
