@@ -114,6 +114,10 @@ class Channel(transport.Channel):
         self._lists = [
             self._q_for_pri(queue, pri) for pri in self.priority_steps for queue in queues
         ]
+        if not self.qos.can_consume():
+            # It only listens: the answer is read when a slot is free, and then it asks at once.
+            self._arm()
+            return
         commands: list[tuple[Any, ...]] = [("CLIENT", "TRACKING", "OFF")] if self._tracked else []
         # Tags sort by age: what is given back together goes to its head youngest first.
         self._tag = f"{next(self._count):012x}-{self._name}"

@@ -120,6 +120,44 @@ def test_a_worker_that_may_take_no_more_keeps_its_connection(app, client):
         assert ids(got) == sent[:2]
 
 
+def test_a_worker_whose_slots_fill_while_it_listens_takes_nothing_until_one_is_free(
+    app, client, monkeypatch
+):
+    monkeypatch.setattr("workers.channel.ASK_AGAIN_AFTER_S", 0)
+    sent = send(app)
+    with consuming(app, at_most=2) as (got, connection):
+        look(connection, 30, until=lambda: got)
+        look(connection, 0.3)  # it has asked for one more, and listens
+        channel = connection.default_channel
+        channel.basic_qos(0, 1, False)  # as Celery does when a job's countdown ends
+        sent += send(app)
+        for _ in range(2):
+            channel.ask_again()
+            look(connection, 0.3)
+        assert client.llen(keys.waiting_list("cv", 5)) == 1
+        got[0].ack()
+        # Nobody asks again: it asks by itself when it may.
+        look(connection, 30, until=lambda: len(got) > 1)
+        assert ids(got) == sent
+
+
+def test_a_worker_without_a_free_slot_takes_nothing_from_a_queue_that_is_added(app, client):
+    sent = send(app)
+    with consuming(app, at_most=2) as (got, connection):
+        look(connection, 30, until=lambda: got)
+        look(connection, 0.3)  # it listens
+        sent.append(app.send_task("infer.run", args=[{}]).id)
+        queue, channel = app.amqp.queues["infer"], connection.default_channel
+        with kombu.Consumer(
+            channel, [queue], on_message=got.append, accept=["json"], prefetch_count=1
+        ):
+            look(connection, 0.5)
+            assert client.llen(keys.waiting_list("infer", 5)) == 1
+            got[0].ack()
+            look(connection, 30, until=lambda: len(got) > 1)
+            assert ids(got) == sent
+
+
 def test_the_most_urgent_level_comes_first(app):
     bulk, urgent, normal = (send(app, priority=level)[0] for level in (9, 0, 5))
     with consuming(app, at_most=0) as (got, connection):
