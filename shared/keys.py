@@ -22,6 +22,9 @@ BLOBS_KEPT = f"{PREFIX}blobs-kept"
 SUSPECTS = f"{PREFIX}suspects"
 """The open jobs that the last look found nowhere: a set."""
 
+LISTS_WALKED = f"{PREFIX}lists-walked"
+"""Exists until all lists shall be searched for lost jobs again, whatever the counts say."""
+
 DEAD_LETTERS = f"{PREFIX}dead"
 """The dead letters by the time they were given up: a sorted set."""
 

@@ -1,6 +1,7 @@
 """Jobs that no worker will end: their deadline has passed, or their message is gone."""
 
 import re
+from collections.abc import Iterator
 from typing import Any, cast
 
 import redis
@@ -16,7 +17,11 @@ from shared.results import EXPIRED
 from shared.stamp import redis_now
 
 EXPIRED_A_CALL = 1000
-MESSAGES_A_READ = 1000
+WALK_EVERY_S = 600
+"""The lists are walked so often although the counts agree."""
+
+MESSAGES_A_READ = 500
+READ_TWICE = 100
 _ID = re.compile(rb'"id"\s*:\s*"([^"]+)"')
 
 
@@ -30,7 +35,7 @@ def expire_jobs(app: Celery, client: redis.Redis) -> int:
     )
     expired = 0
     for job_id in due:
-        # One that has been started in time is left alone.
+        # One that has started in time is left alone, also while it waits to be tried again.
         if app.backend.end_open(job_id.decode(), TaskRevokedError(EXPIRED), State.WAITING):
             expired += 1
     if due:
@@ -42,32 +47,40 @@ def end_lost_jobs(app: Celery, client: redis.Redis, ledger: Ledger) -> int:
     """End the open jobs whose messages are nowhere, now and at the last look; how many.
 
     Nothing of ours loses a message. Others can: a purge, a DEL, a worker of somebody else's.
-    Counts come first; the lists are walked only where those disagree.
+    Counts come first. The lists are walked where those disagree, where the last walk missed a
+    message, and now and then in any case: a message too many hides one that is missing.
     """
-    lists = [keys.waiting_list(queue.value, level) for queue in WORK_QUEUES for level in LEVELS]
-    runs = cast("set[bytes]", client.smembers(keys.WORKER_RUNS))
-    reserved = [keys.unacked(run.decode()) for run in runs]
-    pipe = client.pipeline(transaction=False)
-    for each in lists:
-        pipe.llen(each)
-    for each in reserved:
-        pipe.hlen(each)
-    counts = ledger.counts()
-    if counts[State.WAITING] + counts[State.RUNNING] <= sum(pipe.execute()):
-        client.delete(keys.SUSPECTS)
+    if not _walk_is_due(client, ledger):
         return 0
-    suspects = _open_jobs(client) - _jobs_of_messages(client, lists, reserved)
-    # A message that moved while the lists were read was missed; not twice in a row.
-    sure = suspects & cast("set[bytes]", client.smembers(keys.SUSPECTS))
+    missing = _missing(client, _open_jobs(client))
+    if missing:
+        missing &= _open_jobs(client)  # others have ended meanwhile, and need no message
+    again = missing & cast("set[bytes]", client.smembers(keys.SUSPECTS))
     pipe = client.pipeline()
     pipe.delete(keys.SUSPECTS)
-    if suspects - sure:
-        pipe.sadd(keys.SUSPECTS, *suspects - sure)
+    if missing - again:
+        pipe.sadd(keys.SUSPECTS, *missing - again)
     pipe.execute()
+    # A message that was taken and came back behind the walk was missed: not three times running.
+    sure = _missing(client, again) if again else again
     ended = sum(_end(app, job_id.decode()) for job_id in sure)
     if ended:
         client.hincrby(keys.COUNTS, "lost", ended)
     return ended
+
+
+def _walk_is_due(client: redis.Redis, ledger: Ledger) -> bool:
+    counts = ledger.counts()
+    pipe = client.pipeline(transaction=False)
+    for name in _lists():
+        pipe.llen(name)
+    messages = sum(pipe.execute()) + len(_reserved_jobs(client))
+    if counts[State.WAITING] + counts[State.RUNNING] > messages or client.exists(keys.SUSPECTS):
+        return True
+    try:
+        return bool(client.set(keys.LISTS_WALKED, 1, nx=True, ex=WALK_EVERY_S))
+    except redis.exceptions.OutOfMemoryError:
+        return False
 
 
 def _end(app: Celery, job_id: str) -> bool:
@@ -76,19 +89,53 @@ def _end(app: Celery, job_id: str) -> bool:
 
 
 def _open_jobs(client: redis.Redis) -> set[bytes]:
-    states = (State.WAITING, State.RUNNING)
-    return {job_id for state in states for job_id, _ in client.zscan_iter(keys.jobs(state))}
+    return {
+        job_id
+        for state in (State.WAITING, State.RUNNING)
+        for job_id, _ in client.zscan_iter(keys.jobs(state), count=MESSAGES_A_READ)
+    }
 
 
-def _jobs_of_messages(client: redis.Redis, lists: list[str], reserved: list[str]) -> set[bytes]:
-    found: set[bytes] = set()
-    for name in lists:
-        start = 0
-        while part := cast("list[bytes]", client.lrange(name, start, start + MESSAGES_A_READ - 1)):
-            found.update(match[1] for raw in part if (match := _ID.search(raw)))
-            start += len(part)
-    for name in reserved:
-        for raw in cast("list[bytes]", client.hvals(name)):
-            if match := _ID.search(raw):
-                found.add(match[1])
-    return found
+def _lists() -> list[str]:
+    """The waiting lists, against the way that messages climb."""
+    return [keys.waiting_list(queue.value, lv) for queue in WORK_QUEUES for lv in LEVELS[::-1]]
+
+
+def _missing(client: redis.Redis, jobs: set[bytes]) -> set[bytes]:
+    """Those of some open jobs whose messages are seen nowhere.
+
+    A message climbs from level 9 to 0, a worker takes it, and may give it back to any level. So
+    what workers have is read first, then the lists from 9 to 0, then what workers have by now: a
+    message that goes one way, whenever it goes, is met.
+    """
+    missing = jobs - set(_reserved_jobs(client))
+    for name in _lists():
+        for raws in _read(client, name):
+            missing.difference_update(match[1] for raw in raws if (match := _ID.search(raw)))
+    return missing.difference(_reserved_jobs(client))
+
+
+def _read(client: redis.Redis, name: str) -> Iterator[list[bytes]]:
+    """The messages of a list, some at a time, from its tail on."""
+    start = 0
+    while part := cast("list[bytes]", client.lrange(name, start, start + MESSAGES_A_READ - 1)):
+        yield part
+        if len(part) < MESSAGES_A_READ:
+            return
+        # Whatever is taken out behind this place draws the next ones into it.
+        start += MESSAGES_A_READ - READ_TWICE
+
+
+def _reserved_jobs(client: redis.Redis) -> list[bytes]:
+    """The job of each message of the work queues that a worker has."""
+    pipe = client.pipeline(transaction=False)
+    for run in cast("set[bytes]", client.smembers(keys.WORKER_RUNS)):
+        pipe.hvals(keys.unacked(run.decode()))
+    return [
+        match[1]
+        for entries in pipe.execute()
+        for entry in entries
+        # Its first line names its list. Upkeep's workers have messages too, this look's for one.
+        if keys.queue_of(entry.partition(b"\n")[0].decode()) in WORK_QUEUES
+        and (match := _ID.search(entry))
+    ]

@@ -8,9 +8,11 @@ from shared.celery_app import make_app
 from shared.entry import State
 from shared.errors import LostJobError
 from shared.ledger import Ledger, Start
+from shared.scripts import script
 from shared.stamp import redis_now
 from shared.waiting import take_out
-from workers.lost import end_lost_jobs, expire_jobs
+from workers.lost import MESSAGES_A_READ, WALK_EVERY_S, end_lost_jobs, expire_jobs
+from workers.reserved import give_back
 
 
 @pytest.fixture
@@ -92,6 +94,131 @@ def test_a_message_that_a_worker_holds_is_not_lost(app, ledger, client):
         State.RUNNING,
         State.FAILED,
     ]
+
+
+def test_messages_of_upkeep_do_not_pass_for_those_of_jobs(app, ledger, client):
+    client.set(keys.LISTS_WALKED, 1)
+    deleted = send(app)
+    client.delete(keys.waiting_list("cv", 5))
+    client.sadd(keys.WORKER_RUNS, "upkeep@here:1")
+    client.hset(keys.unacked("upkeep@here:1"), "tag", 'upkeep\n{"headers": {"id": "a look"}}')
+    assert [end_lost_jobs(app, client, ledger) for _ in range(2)] == [0, 1]
+    assert states(ledger, [deleted]) == [State.FAILED]
+
+
+def test_a_lost_job_is_found_although_another_has_two_messages(app, ledger, client):
+    twice, deleted = send(app, priority=3), send(app, priority=9)
+    waiting = keys.waiting_list("cv", 3)
+    client.lpush(waiting, client.lindex(waiting, 0))
+    client.delete(keys.waiting_list("cv", 9))
+    client.set(keys.LISTS_WALKED, 1)
+    assert [end_lost_jobs(app, client, ledger) for _ in range(3)] == [0, 0, 0]
+    client.delete(keys.LISTS_WALKED)  # as it expires
+    assert [end_lost_jobs(app, client, ledger) for _ in range(2)] == [0, 1]
+    assert states(ledger, [twice, deleted]) == [State.WAITING, State.FAILED]
+    assert 0 < client.ttl(keys.LISTS_WALKED) <= WALK_EVERY_S
+
+
+class Busy:
+    """A client that lets something happen before each read of a list."""
+
+    def __init__(self, client, happen):
+        self._client, self._happen = client, happen
+
+    def lrange(self, name, start, end):
+        self._happen(name, start)
+        return self._client.lrange(name, start, end)
+
+    def __getattr__(self, name):
+        return getattr(self._client, name)
+
+
+@pytest.fixture
+def lost(app, client):
+    """A job that is lost indeed: every list is walked for it."""
+    job_id = send(app, priority=0)
+    client.delete("cv")
+    return job_id
+
+
+def test_a_job_that_climbs_away_before_each_look_at_its_list_is_not_lost(app, ledger, client, lost):
+    climbing = send(app, priority=9)
+
+    def climb(name, _start):
+        level = int(name[-1]) if keys.PRIORITY_SEPARATOR in name else 0
+        if level and name.startswith("cv"):
+            client.lmove(name, keys.waiting_list("cv", level - 1), "RIGHT", "LEFT")
+
+    busy = Busy(client, climb)
+    assert [end_lost_jobs(app, busy, ledger) for _ in range(2)] == [0, 1]
+    assert states(ledger, [climbing, lost]) == [State.WAITING, State.FAILED]
+
+
+def reserve(client, level, run="cv@here:1"):
+    """Take the head of a level's list as a worker does."""
+    client.sadd(keys.WORKER_RUNS, run)
+    waiting = keys.waiting_list("cv", level)
+    client.eval(script("workers", "take"), 2, keys.unacked(run), waiting, "tag")
+
+
+def test_a_job_that_is_taken_before_its_list_is_read_is_not_lost(app, ledger, client, lost):
+    taken = send(app, priority=9)
+
+    def take(name, _start):
+        if name == keys.waiting_list("cv", 9):
+            reserve(client, 9)
+
+    assert [end_lost_jobs(app, Busy(client, take), ledger) for _ in range(2)] == [0, 1]
+    assert states(ledger, [taken, lost]) == [State.WAITING, State.FAILED]
+
+
+def test_a_job_that_is_given_back_behind_the_walk_is_not_lost(app, ledger, client, lost):
+    given_back = send(app, priority=9)
+
+    def give(name, _start):
+        if name == keys.waiting_list("cv", 8):
+            give_back(client, keys.unacked("cv@here:1"), "tag")
+
+    for ended in (0, 1):
+        reserve(client, 9)
+        assert end_lost_jobs(app, Busy(client, give), ledger) == ended
+    assert states(ledger, [given_back, lost]) == [State.WAITING, State.FAILED]
+
+
+def test_a_job_that_two_walks_missed_is_searched_once_more_before_it_ends(
+    app, ledger, client, lost
+):
+    hiding, walks = send(app, priority=9), []
+
+    def hide(name, _start):
+        """Be taken before the walk comes by, and given back behind it: in the first two walks."""
+        if name == keys.waiting_list("cv", 9) and len(walks) < 2:
+            reserve(client, 9)
+        if name == keys.waiting_list("cv", 8):
+            walks.append(name)
+            give_back(client, keys.unacked("cv@here:1"), "tag")
+
+    assert [end_lost_jobs(app, Busy(client, hide), ledger) for _ in range(2)] == [0, 1]
+    assert len(walks) == 3
+    assert states(ledger, [hiding, lost]) == [State.WAITING, State.FAILED]
+
+
+def test_a_job_is_not_lost_when_one_behind_it_is_taken_out(app, ledger, client, lost):
+    with app.producer_pool.acquire(block=True) as producer, producer.batch():
+        ids = [send(app, producer=producer) for _ in range(MESSAGES_A_READ + 2)]
+
+    def cancel(name, start):
+        """Once in each look; and there is one job more at the next."""
+        if start and client.llen(name) > MESSAGES_A_READ + 1:
+            client.lpop(name)
+
+    busy = Busy(client, cancel)
+    assert end_lost_jobs(app, busy, ledger) == 0
+    ids.append(send(app))
+    assert end_lost_jobs(app, busy, ledger) == 1
+    assert set(states(ledger, ids[:-2])) == {State.WAITING}
+    assert states(ledger, [lost]) == [State.FAILED]
+    assert states(ledger, [lost]) == [State.FAILED]
 
 
 def test_jobs_by_the_thousand_are_walked(app, ledger, client):
