@@ -119,6 +119,15 @@ def test_a_lost_job_is_found_although_another_has_two_messages(app, ledger, clie
     assert 0 < client.ttl(keys.LISTS_WALKED) <= WALK_EVERY_S
 
 
+def test_a_redis_that_is_full_is_no_error_where_nothing_is_lost(app, ledger, client):
+    send(app)
+    client.config_set("maxmemory", 1)
+    try:
+        assert end_lost_jobs(app, client, ledger) == 0
+    finally:
+        client.config_set("maxmemory", 0)
+
+
 class Busy:
     """A client that lets something happen before each read of a list."""
 
