@@ -101,7 +101,7 @@ def test_a_second_stack_takes_over_from_a_killed_one(work: Path):
         family = first.family
         os.kill(first.process.pid, signal.SIGKILL)
         first.process.wait()
-        until(lambda: all(map(is_gone, family)), 15, lambda: f"no orphan is left of {family}")
+        until(lambda: all(map(is_gone, family)), 60, lambda: f"no orphan is left of {family}")
         with started(folder, CONCURRENCY=2) as second:
             assert_all_done(second, ids)
             second.stop()
