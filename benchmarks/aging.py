@@ -9,6 +9,7 @@ The rescan beside it is the naive way: read every message, weigh it, and sort al
 import json
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import redis
@@ -73,31 +74,31 @@ def time_climbing(client: redis.Redis, size_bytes: int, jobs: int) -> tuple[Call
     return timer, moved
 
 
-def time_settling(client: redis.Redis, size_bytes: int) -> CallTimer:
-    """The calls where hundreds came to each level, a third of them retries."""
+def time_sweeps(
+    client: redis.Redis, size_bytes: int, come: Callable[[redis.Redis, int, int], None]
+) -> CallTimer:
+    """The calls of some sweeps, each after jobs of a size have come to every level."""
     timer = CallTimer(client)
     for _ in range(ROUNDS):
         client.flushall()
         for level in LEVELS:
-            push(client, level, 500, LEVEL_S - 1, size_bytes)
-            for number in range(100):
-                push(client, level, 2, 0.5 - number * 1e-3, size_bytes)
-                push(client, level, 1, LEVEL_S - 2 + number * 7 % 100, size_bytes, retries=1)
+            come(client, level, size_bytes)
         sweep(timer, QUEUE, POLICY, NOW, since=NOW - 1)
     return timer
 
 
-def time_returning(client: redis.Redis, size_bytes: int) -> CallTimer:
-    """The calls where dozens came back to each level, with places in the midst of thousands."""
-    timer = CallTimer(client)
-    for _ in range(ROUNDS):
-        client.flushall()
-        for level in LEVELS:
-            push(client, level, 2_000, LEVEL_S - 5, size_bytes)
-            came_back = {"size_bytes": size_bytes, "redelivered": True, "to_head": True}
-            push(client, level, 40, LEVEL_S - 5 - 1e-3, **came_back)
-        sweep(timer, QUEUE, POLICY, NOW, since=NOW - 1)
-    return timer
+def retries_come(client: redis.Redis, level: int, size_bytes: int) -> None:
+    """Hundreds come to a level, a third of them retries."""
+    push(client, level, 500, LEVEL_S - 1, size_bytes)
+    for number in range(100):
+        push(client, level, 2, 0.5 - number * 1e-3, size_bytes)
+        push(client, level, 1, LEVEL_S - 2 + number * 7 % 100, size_bytes, retries=1)
+
+
+def jobs_come_back(client: redis.Redis, level: int, size_bytes: int) -> None:
+    """Dozens come back to a level, with places in the midst of thousands."""
+    push(client, level, 2_000, LEVEL_S - 5, size_bytes)
+    push(client, level, 40, LEVEL_S - 5 - 1e-3, size_bytes, to_head=True, redelivered=True)
 
 
 def calls_row(what: str, timer: CallTimer) -> dict[str, Any]:
@@ -136,8 +137,8 @@ def rows_of(
         timer, moved = time_climbing(client, size_bytes, jobs)
         cost(f"promotions, {size}", moved / timer.total_s, "per s", ">= 100,000")
         calls.append(calls_row(f"jobs climb, {size}", timer))
-        calls.append(calls_row(f"retries come, {size}", time_settling(client, size_bytes)))
-        calls.append(calls_row(f"jobs come back, {size}", time_returning(client, size_bytes)))
+        for what, come in (("retries come", retries_come), ("jobs come back", jobs_come_back)):
+            calls.append(calls_row(f"{what}, {size}", time_sweeps(client, size_bytes, come)))
     return costs, calls
 
 

@@ -67,9 +67,12 @@ class Agent:
             log.info("not withdrawn: %s", error)
 
     def _announce(self) -> None:
+        alone = False
         while not self._stopped.is_set():
             try:
-                self._control.take_over(self._run, self._worker)
+                if not alone:
+                    self._control.take_over(self._run, self._worker)
+                    alone = True
                 self._control.announce(self.status())
             except REDIS_ERRORS as error:
                 log.warning("models not announced: %s", error)

@@ -1,17 +1,12 @@
 """Clocks that are wrong, and jobs that take longer than a broker's patience."""
 
-import os
 import socket
-import tempfile
 import time
-from pathlib import Path
 from unittest.mock import patch
 
-from producer.supervisor import celery
-from shared.child_process import end_child, start_child
 from shared.stamp import redis_now
 from tests.chaos.kills import Strike, freeze_process_of_a_job
-from tests.chaos.scene import HSV, Scene
+from tests.chaos.scene import HSV, Scene, beside
 from tests.e2e.stack import until
 
 SENT = 20
@@ -45,22 +40,15 @@ def outlast_the_visibility_timeout(scene: Scene) -> list[str]:
 
     kombu would have that worker take the job for lost, and run it a second time beside the first.
     """
-    with tempfile.TemporaryDirectory(prefix="aw-") as folder:
-        log = Path(folder) / "log"
-        options = ("-n", f"impatient@{socket.gethostname()}", "--pool=threads", "--concurrency=1")
-        app = ("-A", "tests.chaos.impatient", "worker", "-Q", "cv", "--loglevel=INFO")
-        command = celery(*app, *options)
-        with log.open("wb") as file:
-            worker = start_child(command, log=file, env={**os.environ, **scene.stack.env})
-        try:
-            until(lambda: " ready." in log.read_text(), SENT_S, log.read_text)
-            scene.send(scene.photos * 8, HSV)
-            running, job_id = freeze_process_of_a_job(scene)
-            time.sleep(VISIBILITY_TIMEOUT_S + RESTORE_EVERY_S + 1)
-            assert scene.record(job_id, "state", "runs_lost") == ["running", ""]
-            running.resume()
-            until(lambda: job_id not in scene.running(), SENT_S, lambda: "the job ends")
-            assert scene.record(job_id, "state", "runs_lost") == ["done", ""]
-        finally:
-            end_child(worker, timeout_s=30)
+    options = ("-n", f"impatient@{socket.gethostname()}", "--pool=threads", "--concurrency=1")
+    app = ("-A", "tests.chaos.impatient", "worker", "-Q", "cv", "--loglevel=INFO")
+    with beside(scene, *app, *options) as said:
+        until(lambda: " ready." in said(), SENT_S, said)
+        scene.send(scene.photos * 8, HSV)
+        running, job_id = freeze_process_of_a_job(scene)
+        time.sleep(VISIBILITY_TIMEOUT_S + RESTORE_EVERY_S + 1)
+        assert scene.record(job_id, "state", "runs_lost") == ["running", ""]
+        running.resume()
+        until(lambda: job_id not in scene.running(), SENT_S, lambda: "the job ends")
+        assert scene.record(job_id, "state", "runs_lost") == ["done", ""]
     return [job_id]

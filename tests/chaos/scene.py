@@ -1,6 +1,7 @@
 """A running stack on a Redis of its own, a stream of real jobs through it, and a count of ends."""
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,9 @@ from pydantic import SecretStr
 from producer.files import LocalFile
 from producer.session import Session, make_session
 from producer.submit import Submitter
+from producer.supervisor import celery
 from shared import keys
+from shared.child_process import end_child, start_child
 from shared.errors import BrokerFullError, BrokerUnreachableError
 from shared.messages import HsvItem, HsvJob, ImageRef, InferItem, InferJob, Job
 from shared.redis_client import connect
@@ -239,3 +242,17 @@ def scene(
             observer=observer,
             photos=_photos(folder),
         )
+
+
+@contextmanager
+def beside(scene: Scene, *options: str) -> Iterator[Callable[[], str]]:
+    """Run another of Celery's programs on the stack's Redis; what it has said so far."""
+    with tempfile.TemporaryDirectory(prefix="aw-") as folder:
+        log = Path(folder) / "log"
+        with log.open("wb") as file:
+            env = {**os.environ, **scene.stack.env}
+            program = start_child(celery(*options), log=file, env=env)
+        try:
+            yield log.read_text
+        finally:
+            end_child(program, timeout_s=30)

@@ -1,18 +1,14 @@
 """What can happen to those who keep the queues in order: in mid-sweep, and beside it."""
 
 import json
-import os
 import tempfile
 import uuid
-from pathlib import Path
 
-from producer.supervisor import celery
 from shared import keys
-from shared.child_process import end_child, start_child
 from shared.names import LEVELS, Queue
 from shared.stamp import redis_now
 from tests.chaos.kills import Strike, process
-from tests.chaos.scene import Scene
+from tests.chaos.scene import Scene, beside
 from tests.e2e.stack import until
 
 PILED = 20_000
@@ -81,12 +77,6 @@ def _message(job_id: str, enqueued_at: float) -> str:
 def second_beat(scene: Scene) -> None:
     """Another beat beside the stack's own, for some beats."""
     with tempfile.TemporaryDirectory(prefix="aw-") as folder:
-        log = Path(folder) / "log"
-        options = ("--pidfile=", f"--schedule={folder}/schedule", "--loglevel=INFO")
-        command = celery("-A", "workers.upkeep", "beat", *options)
-        with log.open("wb") as file:
-            beat = start_child(command, log=file, env={**os.environ, **scene.stack.env})
-        try:
-            until(lambda: log.read_text().count("sweep-aging") >= BEATS, SWEPT_S, log.read_text)
-        finally:
-            end_child(beat, timeout_s=10)
+        files = ("--pidfile=", f"--schedule={folder}/schedule")
+        with beside(scene, "-A", "workers.upkeep", "beat", *files, "--loglevel=INFO") as said:
+            until(lambda: said().count("sweep-aging") >= BEATS, SWEPT_S, said)
