@@ -12,6 +12,7 @@ import redis
 from producer.async_client import AsyncClient
 from producer.client import Client
 from producer.session import make_session
+from shared import keys
 from shared.embedded_redis import embedded_redis
 from shared.entry import State
 from shared.errors import BrokerUnreachableError
@@ -37,9 +38,9 @@ async def until(true: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-def listening_to(client: redis.Redis) -> int:
-    """Channels that somebody listens to."""
-    return len(client.pubsub_channels("celery-task-meta-*"))
+def all_heard(client: redis.Redis, ids: list[str]) -> bool:
+    """Whether somebody listens for each of these; earlier tests' results may be heard as well."""
+    return all(heard for _, heard in client.pubsub_numsub(*map(keys.result, ids)))
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -54,7 +55,7 @@ def test_a_thousand_wait_on_one_connection_and_no_thread(settings: Settings, cli
             threads = threading.active_count()
             connections = len(client.client_list())
             waits = [asyncio.create_task(agewell.wait(each)) for each in ids]
-            await until(lambda: listening_to(client) == len(ids))
+            await until(lambda: all_heard(client, ids))
             assert threading.active_count() == threads
             assert len(client.client_list()) <= connections + 2  # one listens, one looks
             backend = make_session(settings).app.backend
@@ -83,7 +84,7 @@ def test_a_result_published_while_the_connection_was_cut_is_found(
     async def test() -> None:
         async with opened(settings) as agewell:
             wait = asyncio.create_task(agewell.wait("cut"))
-            await until(lambda: listening_to(client) == 1)
+            await until(lambda: all_heard(client, ["cut"]))
             with client.pipeline() as pipe:  # one transaction: nobody listens when it comes
                 pipe.client_kill_filter(_type="pubsub")
                 raw = make_session(settings).app.backend
@@ -100,7 +101,7 @@ def test_two_may_wait_for_the_same_job(settings: Settings, client: redis.Redis):
     async def test() -> None:
         async with opened(settings) as agewell:
             both = [asyncio.create_task(agewell.wait("same")) for _ in range(2)]
-            await until(lambda: listening_to(client) == 1)
+            await until(lambda: all_heard(client, ["same"]))
             store(settings, "same")
             first, second = await asyncio.gather(*both)
             assert first == second
@@ -114,7 +115,8 @@ def test_who_gives_up_is_forgotten(settings: Settings, client: redis.Redis):
             other = asyncio.create_task(agewell.wait("other"))
             with pytest.raises(TimeoutError):
                 await agewell.wait("slow", timeout_s=0.2)
-            await until(lambda: listening_to(client) == 1)
+            await until(lambda: not all_heard(client, ["slow"]))
+            assert all_heard(client, ["other"])
             store(settings, "other")
             await other
 
@@ -130,7 +132,7 @@ def test_all_are_told_when_redis_is_lost_and_may_wait_again(settings: Settings, 
             client = redis.Redis.from_url(server.url)
             async with opened(own) as agewell:
                 waits = [asyncio.create_task(agewell.wait(each)) for each in ("a", "b")]
-                await until(lambda: listening_to(client) == 2)
+                await until(lambda: all_heard(client, ["a", "b"]))
                 server.process.kill()
                 server.process.wait()
                 found = await asyncio.gather(*waits, return_exceptions=True)
