@@ -5,6 +5,7 @@ newline, and the message as it was.
 """
 
 import json
+import threading
 from typing import Any, cast
 
 import kombu.transport.redis as kombu_redis
@@ -65,16 +66,37 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
     first because it was due first, so it must be due first again.
     """
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.ended: set[str] = set()
+        """Tags of messages that Redis has not yet been told to let go of."""
+        self._thread = threading.get_ident()
+
     def append(self, message: Any, delivery_tag: str) -> None:
         """Remember a message that was taken."""
         virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """Let go of a message whose job has ended."""
-        # kombu's is a transaction, of which a Redis that is full takes nothing.
-        with self.channel.conn_or_acquire() as client:
-            client.hdel(self.unacked_key, delivery_tag)
+        """Let go of a message whose job has ended; with the next question where one is due."""
         virtual.QoS.ack(self, delivery_tag)
+        self.ended.add(delivery_tag)
+        # A thread of the pool does not ask, and the one that does may be asleep.
+        if threading.get_ident() != self._thread or not self.channel.asks_soon():
+            self.acknowledge_ended()
+
+    def acknowledge_ended(self) -> None:
+        """Let go of them now. kombu does it in a transaction, which a full Redis refuses."""
+        ended = self.ended.copy()
+        if ended:
+            with self.channel.conn_or_acquire() as client:
+                client.hdel(self.unacked_key, *ended)
+            self.ended -= ended
+
+    def pop_ended(self) -> set[str]:
+        """The tags of those that the next question shall let go of."""
+        ended = self.ended.copy()
+        self.ended -= ended  # in place: a thread may add to it meanwhile
+        return ended
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give a message back, or put it among the dead letters."""

@@ -2,8 +2,12 @@
 -- can die with a message that nobody knows of.
 --
 -- KEYS: what the run has reserved (a hash), then the waiting lists, the most urgent first
--- ARGV: the tag to note the message under
+-- ARGV: the tag to note the message under, then the tags of messages whose jobs have ended
 -- Returns the list and the message, or nothing where none waits.
+-- Neither HDEL nor RPOP takes memory, so a Redis that is full lets a script that starts with one go on.
+if #ARGV > 1 then
+  redis.call('HDEL', KEYS[1], unpack(ARGV, 2))
+end
 for index = 2, #KEYS do
   local message = redis.call('RPOP', KEYS[index])
   if message then

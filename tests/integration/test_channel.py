@@ -3,8 +3,10 @@
 import json
 import os
 import subprocess
+import threading
 import time
-from contextlib import contextmanager
+from collections import Counter
+from contextlib import contextmanager, suppress
 from queue import Empty
 
 import kombu
@@ -79,6 +81,70 @@ def test_a_taken_message_is_noted_with_the_run_that_has_it(app, client):
         assert waiting.decode() == keys.waiting_list("cv", 5)
         assert json.loads(raw)["headers"]["id"] == sent[0]
         got[0].ack()
+        look(connection, until=lambda: len(got) == 2)
+        assert client.hkeys(keys.unacked(RUN)) == [got[1].delivery_tag.encode()]
+
+
+def commands_of(client):
+    """How often Redis has run each command; those inside scripts count as well."""
+    return Counter({name: each["calls"] for name, each in client.info("commandstats").items()})
+
+
+def test_the_question_for_the_next_message_acknowledges_the_last(app, client):
+    sent = send(app, 20)
+    with consuming(app) as (got, connection):
+        look(connection, until=lambda: got)
+        before = commands_of(client)
+        for count in range(2, 21):
+            got[-1].ack()
+            look(connection, until=lambda count=count: len(got) == count)
+        done = commands_of(client) - before
+    assert ids(got) == sent
+    assert done.keys() - {"cmdstat_info", "cmdstat_rpop"} == {
+        "cmdstat_eval", "cmdstat_hset", "cmdstat_hdel"
+    }  # fmt: skip
+    assert done["cmdstat_eval"] == done["cmdstat_hset"] == done["cmdstat_hdel"] == 19
+
+
+def test_what_ends_in_a_thread_of_the_pool_is_acknowledged_at_once(app, client):
+    send(app, 2)
+    with consuming(app, at_most=0) as (got, connection):
+        look(connection, until=lambda: len(got) == 2)
+        thread = threading.Thread(target=got[0].ack)
+        thread.start()
+        thread.join()
+        assert client.hkeys(keys.unacked(RUN)) == [got[1].delivery_tag.encode()]
+
+
+def test_what_ends_while_nothing_is_asked_for_is_acknowledged_at_once(app, client):
+    send(app, 3)
+    with app.connection_for_read() as connection:
+        queue, got = app.amqp.queues["cv"], []
+        consumer = kombu.Consumer(
+            connection.default_channel, [queue], on_message=got.append, prefetch_count=3
+        )
+        consumer.consume()
+        look(connection, until=lambda: len(got) == 3)
+        got[0].ack()  # the next question would say so, but the worker is told to stop
+        consumer.cancel()
+        assert client.hlen(keys.unacked(RUN)) == 2
+        got[1].ack()
+        assert client.hlen(keys.unacked(RUN)) == 1
+
+
+def test_an_acknowledgement_that_is_lost_with_its_connection_is_sent_again(app, client):
+    send(app)
+    with consuming(app) as (got, connection):
+        look(connection, until=lambda: got)
+        channel = connection.default_channel
+        # Redis is away between the job's end and the question.
+        client.client_kill_filter(_type="normal", skipme=True)
+        got[0].ack()
+        with suppress(*connection.connection_errors):
+            channel._ask()
+            channel._brpop_read()
+        assert client.hlen(keys.unacked(RUN)) == 1
+        look(connection, 30, until=lambda: not client.hlen(keys.unacked(RUN)))
         assert client.hlen(keys.unacked(RUN)) == 0
 
 
