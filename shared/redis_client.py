@@ -16,7 +16,9 @@ from shared.errors import BrokerFullError, BrokerUnreachableError, PassingError
 from shared.settings import Settings
 
 CONNECT_TIMEOUT_S = 3.0
-ANSWER_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 5.0
+"""redis-py's own. A process has several connections; half-open, each of them takes so long."""
+
 HEALTH_CHECK_INTERVAL_S = 5
 """A connection that was idle for so long is asked for a sign of life before it is used."""
 
