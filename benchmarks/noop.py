@@ -9,7 +9,7 @@ from shared.celery_app import broker_url, make_app
 from shared.messages import ItemResult, Job, JobResult
 from shared.names import Task as TaskName
 from workers import liveness, readiness
-from workers.channel import WorkerAMQP
+from workers.amqp import WorkerAMQP
 from workers.context import settings
 from workers.deliveries import deliver, operation
 from workers.jobs import Checkpoint

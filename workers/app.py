@@ -2,7 +2,7 @@
 
 from shared.celery_app import make_app
 from workers import liveness, readiness, runtime, slots, time_limit
-from workers.channel import WorkerAMQP
+from workers.amqp import WorkerAMQP
 from workers.context import settings
 
 # Here, before the pool's processes inherit the environment and import OpenCV, numba and fpie.

@@ -247,15 +247,3 @@ class Channel(transport.Channel):
             with self.conn_or_acquire() as client:
                 give_back(client, self.unacked_key, self._unanswered[-1])
             self._unanswered.pop()
-
-
-class Connection(transport.Connection):
-    """A connection that takes messages as this module says."""
-
-    channel_class = Channel
-
-
-class WorkerAMQP(transport.AMQP):
-    """How a worker's app publishes and consumes."""
-
-    Connection = Connection

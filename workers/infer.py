@@ -6,7 +6,7 @@ model is asked for, in this process, and in no parent of it.
 
 from shared.celery_app import make_app
 from workers import liveness, model_agent, readiness, runtime, slots, time_limit
-from workers.channel import WorkerAMQP
+from workers.amqp import WorkerAMQP
 from workers.context import settings
 
 runtime.prepare(settings())

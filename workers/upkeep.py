@@ -13,7 +13,7 @@ from shared.celery_app import make_app
 from shared.names import Task
 from shared.stamp import redis_now
 from workers import liveness, lost, readiness
-from workers.channel import WorkerAMQP
+from workers.amqp import WorkerAMQP
 from workers.context import context, settings
 from workers.keeping import keep_blobs_of_waiting_jobs
 from workers.sweep import sweep_queues

@@ -12,7 +12,7 @@ from shared.celery_app import make_app
 from shared.stamp import enqueued_at
 from tests.e2e.timed_stack import STARTED
 from workers import liveness, readiness
-from workers.channel import WorkerAMQP
+from workers.amqp import WorkerAMQP
 from workers.context import context, settings
 
 readiness.announce()

@@ -20,7 +20,7 @@ from shared.dead_letters import DeadLetters
 from shared.entry import State
 from shared.ledger import Ledger, Start
 from shared.scripts import script
-from workers.channel import WorkerAMQP
+from workers.amqp import WorkerAMQP
 from workers.liveness import DEAD_AFTER_S, beat, return_jobs_of_dead_workers
 from workers.processes import has_ended, name_run
 from workers.reserved import give_back
