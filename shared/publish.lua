@@ -1,10 +1,12 @@
 -- Publish one message and enter its job into the ledger, both or neither; nothing where the job is
--- open and this is no retry of it.
+-- open and this message of it, or a later one, has been published before.
 --
 -- KEYS: the waiting list, the job's record, waiting jobs, running jobs, deadlines
 -- ARGV: the message, the job's id, operation, level, items, enqueued at, deadline ('' for none),
 --       retries
-local state = redis.call('HGET', KEYS[2], 'state')
+local record = redis.call('HMGET', KEYS[2], 'state', 'retries')
+local state, published = record[1], tonumber(record[2] or 0)
+local open = state == 'waiting' or state == 'running'
 if not state then
   redis.call('HSET', KEYS[2], 'state', 'waiting', 'op', ARGV[3], 'level', ARGV[4],
     'items', ARGV[5], 'enqueued_at', ARGV[6])
@@ -13,14 +15,19 @@ if not state then
     redis.call('ZADD', KEYS[5], ARGV[7], ARGV[2])
   end
   redis.call('ZADD', KEYS[3], ARGV[6], ARGV[2])
-elseif ARGV[8] == '0' and (state == 'waiting' or state == 'running') then
-  -- Its message is there already: the step of a chain that ran twice, say, sends the next step twice.
-  return redis.status_reply('OK')
-elseif state == 'running' then
+elseif state == 'running' and ARGV[8] ~= '0' then
   -- The job tries again: its message is published before the run that failed has ended.
   redis.call('ZREM', KEYS[4], ARGV[2])
   redis.call('ZADD', KEYS[3], ARGV[6], ARGV[2])
   redis.call('HSET', KEYS[2], 'state', 'waiting')
+end
+if open and tonumber(ARGV[8]) <= published then
+  -- Its message is there already. The step of a chain that ran twice sends the next step twice, say,
+  -- and what was sent is sent again where its answer was late.
+  return redis.status_reply('OK')
+end
+if ARGV[8] ~= '0' then
+  redis.call('HSET', KEYS[2], 'retries', ARGV[8])
 end
 redis.call('LPUSH', KEYS[1], ARGV[1])
 return redis.status_reply('OK')

@@ -150,11 +150,28 @@ def test_a_start_that_is_sent_again_because_its_answer_was_late_is_one(app, late
 
 def test_a_job_that_tries_again_waits_and_is_no_step_nearer_to_death(app, ledger, client):
     job_id = send(app)
-    for _ in range(2 * RUNS):
+    for retries in range(1, 2 * RUNS):
         assert start(ledger, job_id) is State.RUNNING
         # What a retry is: the same id once more, while the run that failed goes on.
-        app.send_task("cv.hsv", args=[{}], task_id=job_id, retries=1)
+        app.send_task("cv.hsv", args=[{}], task_id=job_id, retries=retries)
         assert index(client) == {"waiting": [job_id]}
+        assert client.llen(keys.waiting_list("cv", 5)) == 1 + retries
+    assert ledger.get(job_id).history == ()
+
+
+def test_a_retry_that_is_sent_again_because_its_answer_was_late_is_one(app, ledger, client):
+    job_id = send(app)
+    for retries in (1, 2):
+        assert start(ledger, job_id) is State.RUNNING
+        for _ in range(2):
+            app.send_task("cv.hsv", args=[{}], task_id=job_id, retries=retries)
+            assert index(client) == {"waiting": [job_id]}
+        assert client.llen(keys.waiting_list("cv", 5)) == 1 + retries
+    # The first message comes back, its worker was killed; its run fails once more.
+    assert start(ledger, job_id) is State.RUNNING
+    app.send_task("cv.hsv", args=[{}], task_id=job_id, retries=1)
+    assert index(client) == {"waiting": [job_id]}
+    assert client.llen(keys.waiting_list("cv", 5)) == 3
     assert ledger.get(job_id).history == ()
 
 
