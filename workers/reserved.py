@@ -64,6 +64,9 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
 
     kombu returns a rejected one, such as that of a killed pool process, to the tail. It was taken
     first because it was due first, so it must be due first again.
+
+    A closed channel reaches nobody: its run is over, and whatever that held comes back like a dead
+    worker's. What has ended by then is not run again.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -85,9 +88,10 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
             self.acknowledge_ended()
 
     def acknowledge_ended(self) -> None:
-        """Let go of them now. kombu does it in a transaction, which a full Redis refuses."""
+        """Let go of them now; not where nobody is reached."""
+        # kombu does it in a transaction, of which a Redis that is full takes nothing.
         ended = self.ended.copy()
-        if ended:
+        if ended and not self.channel.closed:
             with self.channel.conn_or_acquire() as client:
                 client.hdel(self.unacked_key, *ended)
             self.ended -= ended
@@ -99,7 +103,9 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
         return ended
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Give a message back, or put it among the dead letters."""
+        """Give a message back, or put it among the dead letters; not where nobody is reached."""
+        if self.channel.closed:
+            return
         if requeue:
             self.restore_by_tag(delivery_tag)
         else:

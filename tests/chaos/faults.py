@@ -169,6 +169,8 @@ FAULTS = (
         "a job that takes longer than the visibility timeout",
         outlast_the_visibility_timeout,
         times=1,
+        long_jobs=12_000,
+        long_times=3,
         slow=True,
     ),
 )

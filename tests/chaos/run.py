@@ -27,6 +27,8 @@ class Row:
     """How many ended, but not with a result: none of them gives cause to."""
     ended_twice: int
     """Ends that an outsider saw more than once."""
+    crashed: int
+    """Programs of the stack that ended of themselves, and not well: no fault asks that of them."""
     refused: int
     """Calls of the producer that ended in an error."""
     slowest_recovery_s: float
@@ -34,7 +36,7 @@ class Row:
     was struck twice it counts from the second time."""
 
     def harmless(self) -> bool:
-        return self.lost == self.failed == self.ended_twice == 0
+        return self.lost == self.failed == self.ended_twice == self.crashed == 0
 
 
 class Scenes:
@@ -73,7 +75,7 @@ class Scenes:
 def _run(stage: Scene, fault: Fault, *, long: bool) -> Row:
     jobs = fault.long_jobs if long else fault.jobs
     times = fault.long_times if long else fault.times
-    first, refused = len(stage.acknowledged), stage.refused
+    first, refused, crashed = len(stage.acknowledged), stage.refused, stage.crashed()
     source = Stream(stage, fault.work, first + jobs)
     with ThreadPoolExecutor(1) as pool:
         stream = pool.submit(source.run)
@@ -94,6 +96,7 @@ def _run(stage: Scene, fault: Fault, *, long: bool) -> Row:
         lost=len(lost),
         failed=len(ours - lost - stage.done(ours)),
         ended_twice=len(ours & set(stage.observer.twice())),
+        crashed=stage.crashed() - crashed,
         refused=stage.refused - refused,
         slowest_recovery_s=max([0.0, *slowest]),
     )
@@ -113,10 +116,10 @@ def _strike(stage: Scene, fault: Fault, after: int) -> tuple[float, list[str]]:
 
 def table(rows: list[Row]) -> str:
     """The rows as a table in Markdown."""
-    heads = ["fault", "times", "jobs", "lost", "failed", "ended twice", "refused"]
-    lines = [f"| {' | '.join(heads)} | slowest recovery |", "| --- |" + " ---: |" * 7]
+    heads = ["fault", "times", "jobs", "lost", "failed", "ended twice", "crashed", "refused"]
+    lines = [f"| {' | '.join(heads)} | slowest recovery |", "| --- |" + " ---: |" * 8]
     for row in rows:
         cells = [row.fault, row.times, f"{row.jobs:,}", row.lost, row.failed]
-        cells += [row.ended_twice, row.refused]
+        cells += [row.ended_twice, row.crashed, row.refused]
         lines.append(f"| {' | '.join(map(str, cells))} | {row.slowest_recovery_s:.1f} s |")
     return "\n".join(lines)

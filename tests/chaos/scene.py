@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -99,6 +100,10 @@ class Scene:
     def done(self, jobs: Iterable[str]) -> set[str]:
         """Those of the jobs that have a result."""
         return {each for each in jobs if self.record(each, "state") == ["done"]}
+
+    def crashed(self) -> int:
+        """How often a program of the stack ended of itself, and not well."""
+        return len(re.findall(r"ended with status [^0]", self.stack.said))
 
     def record(self, job_id: str, *fields: str) -> list[str]:
         """Fields of a job's record in the ledger; empty ones are missing."""

@@ -129,6 +129,27 @@ def test_what_ends_while_nothing_is_asked_for_is_acknowledged_at_once(app, clien
         assert client.hlen(keys.unacked(RUN)) == 1
 
 
+def test_what_ends_after_its_connection_is_lost_comes_back_as_a_dead_runs_does(
+    app, client, monkeypatch
+):
+    sent = send(app, 5)
+    with consuming(app, at_most=4) as (got, connection):
+        look(connection, until=lambda: len(got) == 4)
+        channel, consumers = connection.default_channel, list(connection.default_channel._consumers)
+        monkeypatch.setattr(channel.qos, "restore_unacked", lambda client=None: None)
+        got[0].ack()
+        channel.close()
+        got[1].ack()
+        channel.basic_reject(got[2].delivery_tag, requeue=True)
+        channel.basic_reject(got[3].delivery_tag)
+        for consumer in consumers:  # as Celery does when it starts anew, or stops
+            channel.basic_cancel(consumer)
+    client.sadd(keys.WORKER_RUNS, RUN)
+    return_jobs_of_dead_workers(client)
+    waiting = client.lrange(keys.waiting_list("cv", 5), 0, -1)[::-1]
+    assert [json.loads(raw)["headers"]["id"] for raw in waiting] == sent[1:]
+
+
 def test_an_acknowledgement_that_is_lost_with_its_connection_is_sent_again(app, client):
     send(app)
     with consuming(app) as (got, connection):
