@@ -4,6 +4,7 @@ A run of a worker keeps them in one hash: a tag, and under it the list that the 
 newline, and the message as it was.
 """
 
+import contextlib
 import json
 import threading
 from typing import Any, cast
@@ -16,6 +17,7 @@ from kombu.transport import virtual
 from shared import keys
 from shared.dead_letters import DeadLetters
 from shared.entry import State
+from shared.redis_client import REDIS_ERRORS
 from shared.scripts import script
 
 
@@ -65,8 +67,8 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
     kombu returns a rejected one, such as that of a killed pool process, to the tail. It was taken
     first because it was due first, so it must be due first again.
 
-    A closed channel reaches nobody: its run is over, and whatever that held comes back like a dead
-    worker's. What has ended by then is not run again.
+    A channel whose connection is gone reaches nobody: its run is over, and whatever that held comes
+    back like a dead worker's. What has ended by then is not run again.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -91,7 +93,7 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
         """Let go of them now; not where nobody is reached."""
         # kombu does it in a transaction, of which a Redis that is full takes nothing.
         ended = self.ended.copy()
-        if ended and not self.channel.closed:
+        if ended and not self._is_cut_off():
             with self.channel.conn_or_acquire() as client:
                 client.hdel(self.unacked_key, *ended)
             self.ended -= ended
@@ -104,7 +106,7 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give a message back, or put it among the dead letters; not where nobody is reached."""
-        if self.channel.closed:
+        if self._is_cut_off():
             return
         if requeue:
             self.restore_by_tag(delivery_tag)
@@ -114,10 +116,12 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
         virtual.QoS.ack(self, delivery_tag)
 
     def restore_unacked(self, client: Any = None) -> None:
-        """Give back all that is held."""
-        # Each goes to the head, so the one taken last goes first.
-        for tag in reversed(list(self._delivered)):
-            self.restore_by_tag(tag, client)
+        """Give back all that is held, if Redis can be reached."""
+        if not self._is_cut_off():
+            with contextlib.suppress(*REDIS_ERRORS):
+                # Each goes to the head, so the one taken last goes first.
+                for tag in reversed(list(self._delivered)):
+                    self.restore_by_tag(tag, client)
         self._delivered.clear()
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
@@ -125,6 +129,11 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
         del leftmost  # kombu pushes left and pops right: leftmost would be the tail
         with self.channel.conn_or_acquire(client) as connected:
             give_back(connected, self.unacked_key, tag)
+
+    def _is_cut_off(self) -> bool:
+        """Whether the channel or, as kombu drops a lost one, its whole connection is closed."""
+        transport = self.channel.connection
+        return transport is None or transport.client is None
 
     def restore_visible(self, *args: Any, **options: Any) -> None:
         """Nothing comes back by its age: what dead workers held does, see workers.liveness."""

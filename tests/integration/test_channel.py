@@ -150,6 +150,18 @@ def test_what_ends_after_its_connection_is_lost_comes_back_as_a_dead_runs_does(
     assert [json.loads(raw)["headers"]["id"] for raw in waiting] == sent[1:]
 
 
+def test_a_channel_closes_although_its_connection_is_gone(app, client):
+    send(app, 2)
+    with consuming(app, at_most=2) as (got, connection):
+        look(connection, until=lambda: len(got) == 2)
+        channel = connection.default_channel
+        got[0].ack()
+        channel.connection.client = None  # what kombu does to one whose connection it has lost
+        channel.close()
+        assert channel.closed
+    assert client.hlen(keys.unacked(RUN)) == 2
+
+
 def test_an_acknowledgement_that_is_lost_with_its_connection_is_sent_again(app, client):
     send(app)
     with consuming(app) as (got, connection):
