@@ -5,7 +5,8 @@ two loses it. Here one script does both. It cannot block as BRPOP does, so a wor
 nothing has Redis tell it when one of its lists changes (CLIENT TRACKING), and asks again then.
 
 A worker whose job has ended asks for the next one at once, so that question acknowledges the
-message too: kombu's acknowledgement, a round trip before it, was a third of a busy worker's time.
+message too: kombu's acknowledgement, a round trip before it, was a third of a busy main loop's
+time.
 
 kombu also takes every message for one of Celery's. One that is not, whoever put it there, would end
 the worker, be restored, and end the next one; for ever, with everything behind it.
