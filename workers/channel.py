@@ -95,7 +95,10 @@ class Channel(transport.Channel):
     def basic_cancel(self, consumer_tag: str) -> Any:
         """Consume no more: nothing is asked for from now, so nothing waits for a question."""
         cancelled = super().basic_cancel(consumer_tag)
-        self.qos.acknowledge_ended()
+        if not self.active_queues:
+            # Where Redis is away their messages come back as a dead run's do, and are done.
+            with contextlib.suppress(*REDIS_ERRORS):
+                self.qos.acknowledge_ended()
         return cancelled
 
     def asks_soon(self) -> bool:
@@ -112,8 +115,6 @@ class Channel(transport.Channel):
 
     def close(self) -> None:
         """Close; a message on its way is taken in first, and then given back with the others."""
-        with contextlib.suppress(*REDIS_ERRORS):  # they come back as a dead run's do, and are done
-            self.qos.acknowledge_ended()
         if self._phase is not _Phase.ASKED:
             self._in_poll = None
         super().close()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -160,6 +161,21 @@ def test_a_channel_closes_although_its_connection_is_gone(app, client):
         channel.close()
         assert channel.closed
     assert client.hlen(keys.unacked(RUN)) == 2
+
+
+def test_a_channel_closes_although_redis_is_away(app, redis_server, client):
+    app.conf.broker_transport_options |= {"socket_timeout": 0.2}
+    send(app, 2)
+    with consuming(app, at_most=2) as (got, connection):
+        look(connection, until=lambda: len(got) == 2)
+        channel = connection.default_channel
+        got[0].ack()
+        redis_server.process.send_signal(signal.SIGSTOP)
+        try:
+            channel.close()
+        finally:
+            redis_server.process.send_signal(signal.SIGCONT)
+        assert channel.closed
 
 
 def test_an_acknowledgement_that_is_lost_with_its_connection_is_sent_again(app, client):
