@@ -40,6 +40,8 @@ class Entry:
     ended_at: float | None
     deadline_at: float | None
     worker: str
+    pid: int | None
+    """The process that started it last, on the worker's machine."""
     error: str
     cancel_asked: bool
     history: tuple[str, ...]
@@ -73,6 +75,7 @@ def entry_of(job_id: str, raw: Mapping[bytes, bytes], now: float) -> Entry | Non
         ended_at=_time(record, "ended_at"),
         deadline_at=deadline_at,
         worker=record.get("worker", ""),
+        pid=int(record["pid"]) if "pid" in record else None,
         error=record.get("error", ""),
         cancel_asked="cancelled_at" in record,
         history=tuple(record.get("history", "").splitlines()),

@@ -3,9 +3,10 @@
 Every change of a job's state is one script: two who would change it at once cannot both succeed.
 """
 
+import os
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import redis
@@ -32,6 +33,8 @@ class Start:
     enqueued_at: float | None
     inputs: str = ""
     """JSON: the references of its first items, for the page that shows them."""
+    pid: int = field(default_factory=os.getpid)
+    """The process of the worker's pool that runs it."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Ledger:
         self._start = client.register_script(script("shared", "start"))
         self._end = client.register_script(script("shared", "end"))
 
-    def start(self, start: Start, runs_lost_max: int, result: bytes = b"") -> State:
+    def start(self, start: Start, runs_lost_max: int) -> State:
         """Record that a job runs now; or, where it must not run, the state it is in or comes to.
 
         A call is one start, however often the client sends it because an answer is late.
@@ -65,7 +68,6 @@ class Ledger:
         Args:
             start: the job and who runs it.
             runs_lost_max: so many runs may end with their worker; then the job is dead.
-            result: what Celery's result says while the job runs.
         """
         now = self._clock.now(self._client)
         answer = self._start(
@@ -74,7 +76,6 @@ class Ledger:
                 keys.jobs(State.WAITING),
                 keys.jobs(State.RUNNING),
                 keys.STARTED,
-                keys.result(start.job_id),
             ],
             args=[
                 start.job_id,
@@ -82,11 +83,10 @@ class Ledger:
                 start.op,
                 start.items,
                 start.worker,
+                start.pid,
                 start.level,
                 "" if start.enqueued_at is None else start.enqueued_at,
                 runs_lost_max,
-                result,
-                self._ttl_s,
                 start.inputs,
                 uuid.uuid4().hex,
             ],

@@ -5,7 +5,6 @@ the job with it.
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from random import uniform
@@ -14,7 +13,7 @@ from typing import Any, NoReturn, cast
 import redis
 from celery import Task, shared_task
 from celery.exceptions import Ignore, Reject
-from celery.states import STARTED, SUCCESS
+from celery.states import SUCCESS
 
 from shared.dead_letters import DeadLetters
 from shared.entry import State
@@ -22,7 +21,7 @@ from shared.errors import BadJobError, BrokerFullError, CancelledError, DeadJobE
 from shared.ledger import Ledger, Start
 from shared.messages import Job, JobResult, parse_job
 from shared.names import Task as TaskName
-from shared.results import EXPIRED, ignores_result
+from shared.results import EXPIRED
 from shared.stamp import enqueued_at
 from workers.chaining import Earlier, follow, weave
 from workers.context import context
@@ -127,11 +126,7 @@ def _start(task: Task, job: Job) -> State:
         enqueued_at=enqueued_at(request),
         inputs=inputs_of(job),
     )
-    says = {"pid": os.getpid(), "hostname": request.hostname}
-    result = ""
-    if not ignores_result(request):
-        result = task.backend.result_of(request.id, says, STARTED, request=request)
-    return context().ledger.start(start, context().settings.max_deliveries, result.encode())
+    return context().ledger.start(start, context().settings.max_deliveries)
 
 
 def _level(task: Task) -> int:

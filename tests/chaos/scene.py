@@ -111,7 +111,7 @@ class Scene:
 
     def process_of(self, job_id: str) -> int:
         """The process that has started a job last, as it said itself."""
-        return int(json.loads(self.client.get(keys.result(job_id)))["result"]["pid"])
+        return int(self.client.hget(keys.job(job_id), "pid"))
 
     def send(self, photos: list[LocalFile], work: Work, level: int = 5) -> list[str]:
         """Send jobs by agewell's own producer; those that it was told are enqueued."""

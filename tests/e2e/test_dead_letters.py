@@ -1,6 +1,5 @@
 """Jobs that are given up, jobs that come too late, and what an operator does about them."""
 
-import json
 import time
 
 import pytest
@@ -43,10 +42,10 @@ def kill_what_runs(stack: Stack, job_id: str, number: int) -> None:
     """Kill the pool process that runs a job, once it has started for the so-many-th time."""
 
     def runs() -> int | None:
-        runs_lost = int(stack.redis.hget(f"agewell:job:{job_id}", "runs_lost") or 0)
-        meta = json.loads(stack.redis.get(f"celery-task-meta-{job_id}") or "{}")
-        if runs_lost == number and meta.get("status") == "STARTED":
-            return next((each for each in stack.pool if each.pid == meta["result"]["pid"]), None)
+        fields = ("state", "runs_lost", "pid")
+        state, runs_lost, pid = stack.redis.hmget(f"agewell:job:{job_id}", fields)
+        if state == b"running" and int(runs_lost or 0) == number:
+            return next((each for each in stack.pool if each.pid == int(pid)), None)
         return None
 
     until(runs, 90, lambda: stack.jobs([job_id])).kill()

@@ -1,6 +1,7 @@
 """The ledger on a real Redis: each change of a state happens once, whoever races for it."""
 
 import json
+import os
 import threading
 import uuid
 
@@ -34,7 +35,7 @@ def send(app, **options):
 
 
 def start(ledger, job_id, worker="cv@here"):
-    return ledger.start(Start(job_id, "hsv", 1, worker, 5, None), RUNS, b'{"status": "STARTED"}')
+    return ledger.start(Start(job_id, "hsv", 1, worker, 5, None), RUNS)
 
 
 def index(client):
@@ -64,7 +65,8 @@ def test_a_life(app, ledger, client):
     assert start(ledger, job_id) is State.RUNNING
     assert index(client) == {"running": [job_id]}
     assert client.ttl(keys.job(job_id)) == -1
-    assert json.loads(client.get(keys.result(job_id)))["status"] == "STARTED"
+    assert ledger.get(job_id).pid == os.getpid()
+    assert not client.exists(keys.result(job_id))
     assert ledger.end(End(job_id, State.DONE, items_failed=2), '{"status": "SUCCESS"}')
     assert index(client) == {"done": [job_id]}
     assert 0 < client.ttl(keys.job(job_id)) <= TTL_S

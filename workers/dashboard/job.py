@@ -126,7 +126,7 @@ def _facts(entry: Entry, now: float) -> list[tuple[str, str]]:
         ("Ended", _clock(entry.ended_at)),
         ("Waited", _seconds(entry.enqueued_at, waited_until)),
         ("Ran", _seconds(entry.started_at, entry.ended_at or now)),
-        ("Worker", entry.worker or "-"),
+        ("Worker", f"{entry.worker}, process {entry.pid}" if entry.worker else "-"),
     ]
     facts += [("Lost with its worker", each) for each in entry.history]
     return facts + ([("Error", entry.error)] if entry.error else [])
