@@ -1,5 +1,6 @@
 """Waiting for jobs to end, and writing what they made."""
 
+import contextlib
 import itertools
 import math
 import time
@@ -188,13 +189,18 @@ class ResultWriter:
 
 
 def write_file(path: Path, data: bytes) -> Path:
-    """Write a file whole or not at all, and its folder first."""
+    """Write a file whole or not at all, and its folder first; a device or a pipe is written to."""
     part = path.with_name(f".{path.name}.part")
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            path.write_bytes(data)
+            return path
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(data)
         part.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise BadFileError(str(path), error.strerror or str(error)) from error
     return path
 

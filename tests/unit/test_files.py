@@ -1,7 +1,10 @@
+import os
+
 import cv2
 import numpy as np
 import pytest
 
+from producer.collect import write_file
 from producer.files import LocalFile, expand, read_image, sniff
 from producer.pairing import broadcast
 from shared.errors import BadFileError
@@ -104,3 +107,25 @@ def test_different_numbers_of_files_are_refused(photos):
     sides = {"foreground": str(photos), "background": f"{photos}/sub"}
     with pytest.raises(BadFileError, match="fewer files than"):
         list(broadcast(sides))
+
+
+def test_a_file_is_written_over_and_a_pipe_is_written_to(tmp_path):
+    file, pipe = tmp_path / "new" / "file", tmp_path / "pipe"
+    for data in (b"first", b"second"):
+        write_file(file, data)
+        assert file.read_bytes() == data
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_file(pipe, b"down the pipe")
+        assert os.read(reader, 100) == b"down the pipe"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(BadFileError, match="folder"):
+        write_file(tmp_path / "folder", b"data")
+    assert [each.name for each in tmp_path.iterdir()] == ["folder"]
