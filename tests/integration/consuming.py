@@ -1,0 +1,53 @@
+"""A consumer on the workers' channel, without a worker around it."""
+
+import time
+from contextlib import contextmanager
+from queue import Empty
+
+import kombu
+
+from shared import keys
+from shared.celery_app import make_app
+from workers.amqp import WorkerAMQP
+
+RUN = "cv@here:1"
+
+
+def worker_app(settings):
+    """The app of a worker whose run is called RUN."""
+    app = make_app(settings, amqp=WorkerAMQP)
+    where = {"unacked_key": keys.unacked(RUN)}
+    app.conf.broker_transport_options = app.conf.broker_transport_options | where
+    return app
+
+
+def send(app, count=1, **options):
+    return [app.send_task("cv.hsv", args=[{}], **options).id for _ in range(count)]
+
+
+@contextmanager
+def consuming(app, at_most=1):
+    """A consumer as a worker's; what it was given, and how to have it look for more."""
+    got = []
+    with app.connection_for_read() as connection:
+        channel = connection.default_channel
+        queue = app.amqp.queues["cv"]
+        consumer = kombu.Consumer(
+            channel, [queue], on_message=got.append, accept=["json"], prefetch_count=at_most
+        )
+        with consumer:
+            yield got, connection
+
+
+def look(connection, timeout_s=5.0, until=lambda: False):
+    """Let the connection do what it does, until something came or the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and not until():
+        try:
+            connection.drain_events(timeout=0.05)
+        except (TimeoutError, Empty):
+            continue
+
+
+def ids(messages):
+    return [message.headers["id"] for message in messages]
