@@ -82,6 +82,7 @@ def _run(stage: Scene, fault: Fault, *, long: bool) -> Row:
         try:
             ends = [first + jobs * (n + 1) // (times + 2) for n in range(times)]
             strikes = [_strike(stage, fault, after) for after in ends]
+            source.struck()
             stream.result(PROGRESS_S * (1 + jobs / 1000))
         finally:
             source.stop()

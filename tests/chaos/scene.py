@@ -155,24 +155,31 @@ class Stream:
         self._scene = scene
         self._work = work
         self._jobs = jobs
-        self._stopped = False
+        self._struck = self._stopped = False
 
     def run(self) -> None:
-        """Send until so many jobs are acknowledged, or until it is stopped."""
-        while len(self._scene.acknowledged) < self._jobs and not self._stopped:
+        """Send until so many jobs are acknowledged and all strikes are over, or it is stopped."""
+        while not self._stopped and (self._left() > 0 or not self._struck):
             if len(self._scene.unended()) < WAITING_MOST:
                 self._send()
             else:
                 time.sleep(0.05)
                 self._scene.ask()
 
+    def struck(self) -> None:
+        """Say that the last strike is over: until then no strike may want for jobs that run."""
+        self._struck = True
+
     def stop(self) -> None:
         self._stopped = True
 
+    def _left(self) -> int:
+        return self._jobs - len(self._scene.acknowledged)
+
     def _send(self) -> None:
-        left = min(BATCH_JOBS, self._jobs - len(self._scene.acknowledged))
+        jobs = min(BATCH_JOBS, self._left()) if self._left() > 0 else BATCH_JOBS
         have = self._scene.photos
-        photos = [have[n % len(have)] for n in range(left * self._work.images_per_job)]
+        photos = [have[n % len(have)] for n in range(jobs * self._work.images_per_job)]
         self._scene.send(photos, self._work)
 
 
