@@ -207,5 +207,6 @@ def write_file(path: Path, data: bytes) -> Path:
 
 def confined(folder: Path, name: str) -> Path:
     """Where a result of this name goes: below the folder, whatever the name says."""
-    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..", ".")]
+    # POSIX keeps two leading slashes apart from one: a root "//" is a root as well.
+    parts = [part for part in PurePosixPath(name).parts if part.strip("/") not in ("", "..", ".")]
     return folder.joinpath(*parts or ["image"])

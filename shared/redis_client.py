@@ -43,10 +43,17 @@ def url_of(settings: Settings) -> str:
 
 
 def without_password(url: str) -> str:
-    """A URL, or several sentinels' URLs, that may be shown: user and password are left out."""
+    """A URL, or several sentinels' URLs, that may be shown: user and passwords are left out."""
     each = [urlsplit(part) for part in url.split(SENTINELS_SEPARATOR)]
-    shown = [p._replace(netloc=p.netloc.rpartition("@")[2]) for p in each]
+    shown = [
+        p._replace(netloc=p.netloc.rpartition("@")[2], query=_without_passwords(p.query))
+        for p in each
+    ]
     return SENTINELS_SEPARATOR.join(urlunsplit(p) for p in shown)
+
+
+def _without_passwords(query: str) -> str:
+    return "&".join(part for part in query.split("&") if "password" not in part.lower())
 
 
 def connect(settings: Settings) -> redis.Redis:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from producer.collect import write_file
+from producer.collect import confined, write_file
 from producer.files import LocalFile, expand, read_image, sniff
 from producer.pairing import broadcast
 from shared.errors import BadFileError
@@ -129,3 +129,11 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(BadFileError, match="folder"):
         write_file(tmp_path / "folder", b"data")
     assert [each.name for each in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize(
+    "name", ["/x.png", "//x.png", "///x.png", "../x.png", "a/../../x.png", "//"]
+)
+def test_a_result_is_written_below_its_folder_whatever_its_name(tmp_path, name):
+    folder = tmp_path / "out"
+    assert confined(folder, name).resolve().is_relative_to(folder)
