@@ -77,6 +77,11 @@ def worker_alive(run: str) -> str:
     return f"{PREFIX}worker-alive:{run}"
 
 
+def run_of(unacked_key: str) -> str:
+    """Whose reserved messages a hash holds; nobody's that this program knows where it is empty."""
+    return unacked_key.removeprefix(unacked("")) if unacked_key.startswith(unacked("")) else ""
+
+
 def unacked(run: str) -> str:
     """A hash of what a run has reserved: tag -> its list's name, a newline, the message."""
     return f"{PREFIX}unacked:{run}"

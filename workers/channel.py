@@ -143,8 +143,9 @@ class Channel(transport.Channel):
         # Tags sort by age: what is given back together goes to its head youngest first.
         self._tag = f"{next(self._count):012x}-{self._name}"
         self._ended = self.qos.pop_ended()
-        take, lists = script("workers", "take"), (self.unacked_key, *self._lists)
-        commands.append(("EVAL", take, len(lists), *lists, self._tag, *self._ended))
+        named = (self.unacked_key, keys.WORKER_RUNS, *self._lists)
+        said = (keys.run_of(self.unacked_key), self._tag, *self._ended)
+        commands.append(("EVAL", script("workers", "take"), len(named), *named, *said))
         self._send(_Phase.ASKED, commands)
 
     def _arm(self) -> None:

@@ -102,8 +102,9 @@ def return_jobs_of_dead_workers(client: redis.Redis) -> int:
     silent = [run for run, beat_ in zip(runs, beats, strict=True) if beat_ is None]
     returned = sum(_return_jobs(client, run) for run in runs if run in silent or has_ended(run))
     # One that has just ended stays: what it asked for last may still be on its way, and come to it.
-    if silent:
-        client.srem(keys.WORKER_RUNS, *silent)
+    for run in silent:
+        held = (keys.WORKER_RUNS, keys.worker_alive(run), keys.unacked(run))
+        client.eval(script("workers", "strike_off"), len(held), *held, run)
     if returned:
         client.hincrby(keys.COUNTS, "returned", returned)
     return returned

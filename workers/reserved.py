@@ -159,5 +159,7 @@ def _level(message: dict[str, Any] | None) -> int | None:
     """The level that a message was given, 0 where it has none: as kombu reads it."""
     if message is None:
         return None
-    priority = message["properties"].get("priority")
-    return min(max(priority, 0), 9) if isinstance(priority, int) else 0
+    try:
+        return min(max(int(message["properties"].get("priority")), 0), 9)
+    except (TypeError, ValueError, OverflowError):
+        return 0

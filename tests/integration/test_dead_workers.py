@@ -11,7 +11,8 @@ from shared.aging import AgingPolicy
 from shared.entry import State
 from shared.ledger import Ledger, Start
 from shared.scripts import script
-from tests.integration.consuming import RUN, send, worker_app
+from tests.integration.consuming import RUN, consuming, look, send, worker_app
+from workers import liveness
 from workers.liveness import beat, return_jobs_of_dead_workers
 from workers.processes import has_ended, name_run
 from workers.reserved import give_back
@@ -59,8 +60,9 @@ def test_a_job_that_a_dead_worker_had_keeps_its_age_and_climbs_as_if_it_had_wait
 def take(app, client, count, run=RUN):
     """Take messages as a worker that is killed before it has read one answer."""
     lists = [keys.waiting_list("cv", level) for level in range(10)]
+    held = (keys.unacked(run), keys.WORKER_RUNS, *lists)
     for number in range(count):
-        client.eval(script("workers", "take"), 11, keys.unacked(run), *lists, f"{number:012x}-tag")
+        client.eval(script("workers", "take"), len(held), *held, "", f"{number:012x}-tag")
 
 
 def test_giving_back_twice_gives_back_once(app, client):
@@ -132,3 +134,46 @@ def test_a_worker_whose_process_is_seen_to_have_ended_is_dead_though_it_has_just
 )
 def test_a_process_that_lives_or_cannot_be_seen_has_not_ended(run):
     assert not has_ended(run)
+
+
+def test_what_a_run_takes_while_it_passes_for_dead_comes_back(app, client, monkeypatch):
+    """It was silent, and wakes: while it is looked at, it may beat and take a message."""
+    beat(client, RUN)
+    client.delete(keys.worker_alive(RUN))
+    return_jobs = liveness._return_jobs
+
+    def wake_meanwhile(*args):
+        returned = return_jobs(*args)
+        beat(client, RUN)
+        send(app)
+        take(app, client, 1)
+        return returned
+
+    with monkeypatch.context() as patched:
+        patched.setattr(liveness, "_return_jobs", wake_meanwhile)
+        return_jobs_of_dead_workers(client)
+    client.delete(keys.worker_alive(RUN))
+    assert return_jobs_of_dead_workers(client) == 1
+    assert client.llen(keys.waiting_list("cv", 5)) == 1
+
+
+def test_what_a_run_takes_that_was_struck_off_comes_back(app, client):
+    beat(client, RUN)
+    client.delete(keys.worker_alive(RUN))
+    assert return_jobs_of_dead_workers(client) == 0
+    assert client.smembers(keys.WORKER_RUNS) == set()
+    send(app)
+    with consuming(app) as (got, connection):  # it wakes, and takes before its next beat
+        look(connection, until=lambda: got)
+        assert client.smembers(keys.WORKER_RUNS) == {RUN.encode()}
+        assert return_jobs_of_dead_workers(client) == 1
+    assert client.llen(keys.waiting_list("cv", 5)) == 1
+
+
+@pytest.mark.parametrize(("priority", "level"), [("7", 7), (7, 7), (12, 9), (None, 0), ("x", 0)])
+def test_what_comes_back_goes_to_the_level_that_kombu_reads(client, priority, level):
+    properties = {"priority": priority, "delivery_info": {}}
+    raw = json.dumps({"headers": {"id": "a"}, "properties": properties})
+    client.hset(keys.unacked(RUN), "tag", f"{keys.waiting_list('cv', 5)}\n{raw}")
+    assert give_back(client, keys.unacked(RUN), "tag")
+    assert client.llen(keys.waiting_list("cv", level)) == 1

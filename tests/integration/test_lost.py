@@ -167,7 +167,8 @@ def reserve(client, level, run="cv@here:1"):
     """Take the head of a level's list as a worker does."""
     client.sadd(keys.WORKER_RUNS, run)
     waiting = keys.waiting_list("cv", level)
-    client.eval(script("workers", "take"), 2, keys.unacked(run), waiting, "tag")
+    held = (keys.unacked(run), keys.WORKER_RUNS, waiting)
+    client.eval(script("workers", "take"), len(held), *held, "", "tag")
 
 
 def test_a_job_that_is_taken_before_its_list_is_read_is_not_lost(app, ledger, client, lost):
