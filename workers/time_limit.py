@@ -112,8 +112,10 @@ class Watch(bootsteps.StartStopStep):  # type: ignore[misc]
         began_before = time.time() - self._limit_s
         for request in list(worker_state.active_requests):
             if request.time_start and request.time_start < began_before:
-                request.on_timeout(False, self._limit_s)
-                self._leave()
+                try:
+                    request.on_timeout(False, self._limit_s)
+                finally:  # its thread hangs, whether or not Redis could be told
+                    self._leave()
 
     def _leave(self) -> None:
         """Take no more jobs; end when the others have ended, or their time is over."""

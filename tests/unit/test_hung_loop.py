@@ -1,7 +1,17 @@
 """A call that never lets go of the interpreter: nothing in Python can end it, the watchdog does."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+import redis
+from celery.worker import state as worker_state
+
+from workers import time_limit
 
 HANG = """
 import ctypes
@@ -37,3 +47,25 @@ def test_the_process_ends_and_says_where_it_hung():
 
 def test_a_loop_that_was_stopped_is_not_watched():
     assert run(then="watch.stop(consumer)", seconds=2).returncode == 0
+
+
+def test_a_worker_with_a_thread_that_hangs_ends_although_redis_cannot_be_told(monkeypatch):
+    def unreachable(soft, timeout):
+        worker_state.active_requests.discard(hangs)
+        raise redis.TimeoutError
+
+    killed = []
+    monkeypatch.setattr(os, "kill", lambda *args: killed.append(args))
+    monkeypatch.setattr(os, "_exit", lambda status: None)
+    conf = SimpleNamespace(task_time_limit=1.0, agewell_drain_s=0.0)
+    watch = time_limit.Watch(SimpleNamespace(app=SimpleNamespace(conf=conf), timer=None, pool=None))
+    hangs = type("Hangs", (), {"time_start": time.time() - 100})()
+    hangs.on_timeout = unreachable
+    worker_state.active_requests.add(hangs)
+    try:
+        with pytest.raises(redis.TimeoutError):
+            watch.look()
+    finally:
+        watch.stop(None)
+        worker_state.active_requests.discard(hangs)
+    assert killed == [(os.getpid(), signal.SIGTERM)]
