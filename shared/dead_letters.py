@@ -10,6 +10,7 @@ from typing import Any, cast
 import redis
 
 from shared import keys
+from shared.scripts import script
 from shared.stamp import redis_now
 
 KEPT_MESSAGES = 10_000
@@ -60,10 +61,8 @@ class DeadLetters:
 
     def keep_message(self, tag: str, queue: str, raw: bytes, reason: str) -> None:
         """Keep a message of which no task can be made."""
-        if int(self._client.zcard(keys.DEAD_LETTERS)) >= KEPT_MESSAGES:
-            self._client.hincrby(keys.COUNTS, "refused", 1)
-            return
-        self._keep(tag, reason, {"queue": queue, "raw": raw[:MESSAGE_MAX_BYTES]}, "refused")
+        record: _Fields = {"queue": queue, "raw": raw[:MESSAGE_MAX_BYTES]}
+        self._keep(tag, reason, record, "refused", KEPT_MESSAGES)
 
     def list(self, limit: int = 1000) -> list[Letter]:
         """The latest letters, the last first."""
@@ -90,14 +89,23 @@ class DeadLetters:
         """How many letters there are."""
         return int(self._client.zcard(keys.DEAD_LETTERS))
 
-    def _keep(self, letter_id: str, reason: str, record: _Fields, count: str) -> None:
+    def _keep(
+        self, letter_id: str, reason: str, record: _Fields, count: str, most: int | str = ""
+    ) -> None:
         now = redis_now(self._client)
-        pipe = self._client.pipeline()
         fields = record | {"at": now, "reason": reason}
-        pipe.hset(keys.dead_letter(letter_id), mapping=fields)
-        pipe.zadd(keys.DEAD_LETTERS, {letter_id: now})
-        pipe.hincrby(keys.COUNTS, count, 1)
-        pipe.execute()
+        self._client.eval(
+            script("shared", "keep_letter"),
+            3,
+            keys.dead_letter(letter_id),
+            keys.DEAD_LETTERS,
+            keys.COUNTS,
+            letter_id,
+            now,
+            count,
+            most,
+            *(part for pair in fields.items() for part in pair),
+        )
 
 
 def _letter(letter_id: str, raw: dict[bytes, bytes]) -> Letter:

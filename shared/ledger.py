@@ -222,4 +222,5 @@ def publishing(waiting: str, message: Mapping[str, Any], op: str, raw: str) -> l
         headers.get(HEADER) or 0,
         headers.get(DEADLINE_HEADER) or "",
         headers.get("retries") or 0,
+        int(bool(headers.get("parent_id"))),
     ]

@@ -3,11 +3,16 @@
 --
 -- KEYS: the waiting list, the job's record, waiting jobs, running jobs, deadlines
 -- ARGV: the message, the job's id, operation, level, items, enqueued at, deadline ('' for none),
---       retries
+--       retries, 1 where another job sends it
 local record = redis.call('HMGET', KEYS[2], 'state', 'retries')
 local state, published = record[1], tonumber(record[2] or 0)
 local open = state == 'waiting' or state == 'running'
 if not state then
+  if ARGV[9] == '1' then
+    -- The next step of a chain: a Redis that is full lets it in, or the step that is done would fail.
+    -- A ZREM takes no memory, so it lets a script that starts with one go on.
+    redis.call('ZREM', KEYS[3], ARGV[2])
+  end
   redis.call('HSET', KEYS[2], 'state', 'waiting', 'op', ARGV[3], 'level', ARGV[4],
     'items', ARGV[5], 'enqueued_at', ARGV[6])
   if ARGV[7] ~= '' then

@@ -8,6 +8,7 @@ import contextlib
 from functools import cached_property
 from typing import Any
 
+import redis
 from celery import states
 from celery.backends.redis import RedisBackend, SentinelBackend
 from celery.exceptions import Reject, TaskRevokedError
@@ -42,10 +43,16 @@ class _Ledgered:
         # Without a request it is a waiting job that somebody revokes, by its id alone.
         op = "" if request is None else _op(request)
         ended = _STATE_OF.get(state)
-        if op is None or ended is None:
-            return super()._store_result(  # type: ignore[misc]
-                task_id, result, state, traceback=traceback, request=request, **options
-            )
+        if op is None:
+            # No job of ours, unknown perhaps; it must not end a worker because Redis is full.
+            with contextlib.suppress(redis.exceptions.OutOfMemoryError):
+                super()._store_result(  # type: ignore[misc]
+                    task_id, result, state, traceback=traceback, request=request, **options
+                )
+            return result
+        if ended is None:
+            # Tried again, say: its record tells, and another run may have ended it meanwhile.
+            return result
         error = None
         if state in states.EXCEPTION_STATES:
             error = self.exception_to_python(result)  # type: ignore[attr-defined]
@@ -88,12 +95,17 @@ class _Ledgered:
         call_errbacks: bool = True,
         state: str = states.FAILURE,
     ) -> None:
-        """End a job that failed; also one whose sender wants no result."""
-        if not store_result:
+        """End a job that failed; also one whose sender wants no result.
+
+        What comes after a job that another run has done goes on: nobody hears of this failure.
+        """
+        done = self._is_done(task_id, request)
+        if done or not store_result:
             self._end_unstored(task_id, State.FAILED, None, exc, request)
-        super().mark_as_failure(  # type: ignore[misc]
-            task_id, exc, traceback, request, store_result, call_errbacks, state
-        )
+        if not done:
+            super().mark_as_failure(  # type: ignore[misc]
+                task_id, exc, traceback, request, store_result, call_errbacks, state
+            )
 
     def mark_as_revoked(
         self,
@@ -109,13 +121,11 @@ class _Ledgered:
             self._end_unstored(task_id, State.CANCELLED, None, error, request)
         super().mark_as_revoked(task_id, reason, request, store_result, state)  # type: ignore[misc]
 
-    def mark_as_retry(self, task_id: str, exc: Exception, *args: Any, **options: Any) -> None:
-        """Say that a job is tried again.
-
-        Its message has been sent by then: where Redis takes nothing, it goes without saying.
-        """
-        with contextlib.suppress(*REDIS_ERRORS):
-            super().mark_as_retry(task_id, exc, *args, **options)  # type: ignore[misc]
+    def _is_done(self, task_id: str, request: Any) -> bool:
+        if _op(request) is None:
+            return False
+        entry = self.ensure(self.ledger.get, (task_id,))  # type: ignore[attr-defined]
+        return entry is not None and entry.state is State.DONE
 
     def _end_unstored(
         self, task_id: str, ended: State, result: Any, error: Exception | None, request: Any

@@ -1,11 +1,48 @@
 """What tests of several parts use."""
 
 import pytest
+from celery.result import denied_join_result
 
+from shared.blobs import Blobs
+from shared.celery_app import make_app
+from shared.ledger import Ledger
+from workers import deliveries
 from workers import sweep as sweep_module
+from workers.context import Context
+from workers.jobs import run_job
 
 
 @pytest.fixture
 def unhurried(monkeypatch):
     """How far a call comes in its time is the machine's matter; what it does there is ours."""
     monkeypatch.setattr(sweep_module, "CALL_S", 60.0)
+
+
+@pytest.fixture
+def tools(settings, client, monkeypatch):
+    made = Context(settings, client, Blobs(settings, client), Ledger(client, 1000))
+    monkeypatch.setattr(deliveries, "context", lambda: made)
+    return made
+
+
+@pytest.fixture
+def trouble():
+    """What the next runs raise, in this order; the others come to their end."""
+    return []
+
+
+@pytest.fixture
+def app(settings, tools, trouble):
+    def run(job, checkpoint):
+        if trouble:
+            raise trouble.pop(0)()
+        return run_job(job, tools.blobs, settings, checkpoint)
+
+    # As in a worker's process, which listens to no results.
+    with make_app(settings) as made, denied_join_result():
+
+        @made.task(bind=True, shared=False, name="cv.hsv")
+        def hsv(task, document, following=None):
+            return deliveries.deliver(task, "hsv", document, following, run)
+
+        yield made

@@ -1,73 +1,13 @@
-"""Deliveries of jobs, each run as a worker's process runs it, on a real Redis."""
+"""Deliveries that come back, are tried again, or die."""
 
 import json
-from functools import partial
 
 import pytest
-import redis
 from celery import chain
-from celery.result import denied_join_result
-from celery.worker.request import Request
 
-from shared import keys
-from shared.blobs import Blobs
-from shared.celery_app import make_app
 from shared.entry import State
-from shared.errors import BlobStoreError
-from shared.ledger import Ledger
 from tests.e2e.messages import good_job
-from workers import deliveries
-from workers.context import Context
-from workers.jobs import run_job
-
-LIST = keys.waiting_list("cv", 5)
-
-
-@pytest.fixture
-def tools(settings, client, monkeypatch):
-    made = Context(settings, client, Blobs(settings, client), Ledger(client, 1000))
-    monkeypatch.setattr(deliveries, "context", lambda: made)
-    return made
-
-
-@pytest.fixture
-def trouble():
-    """What the next runs raise, in this order; the others come to their end."""
-    return []
-
-
-@pytest.fixture
-def app(settings, tools, trouble):
-    def run(job, checkpoint):
-        if trouble:
-            raise trouble.pop(0)()
-        return run_job(job, tools.blobs, settings, checkpoint)
-
-    # As in a worker's process, which listens to no results.
-    with make_app(settings) as made, denied_join_result():
-
-        @made.task(bind=True, shared=False, name="cv.hsv")
-        def hsv(task, document, following=None):
-            return deliveries.deliver(task, "hsv", document, following, run)
-
-        yield made
-
-
-def hsv(app, *args, **options):
-    return app.signature("cv.hsv", args=args, queue="cv", **options)
-
-
-def deliver(app):
-    """Run the message that is next."""
-    with app.connection_for_read() as connection:
-        message = connection.default_channel.basic_get("cv", no_ack=True)
-        Request(message, app=app, hostname="cv@here").execute()
-
-
-def come_back(app, client, raw):
-    """A message that a worker had when its connection was lost."""
-    client.rpush(LIST, raw)
-    deliver(app)
+from tests.integration.delivering import AWAY, FULL, LIST, come_back, deliver, hsv
 
 
 def test_a_done_step_that_comes_back_sends_the_next_one_no_second_time(app, tools, client):
@@ -86,10 +26,6 @@ def test_a_done_job_that_comes_back_calls_what_is_linked_to_it_no_second_time(ap
     deliver(app)
     come_back(app, client, raw)
     assert client.llen(LIST) == 1
-
-
-FULL = partial(redis.exceptions.OutOfMemoryError, "used memory > 'maxmemory'")
-AWAY = partial(BlobStoreError, "here", "no answer")
 
 
 @pytest.mark.parametrize(
