@@ -146,6 +146,11 @@ class Ledger:
         pipe.delete(keys.job(job_id), keys.result(job_id))
         pipe.execute()
 
+    def state(self, job_id: str) -> State | None:
+        """The state in a job's record, None for an unknown job; no matter what else is in there."""
+        found = cast("bytes | None", self._client.hget(keys.job(job_id), "state"))
+        return None if found is None else State(found.decode())
+
     def get(self, job_id: str) -> Entry | None:
         """A job's record, None for an unknown job."""
         return next(iter(self.get_all([job_id])))

@@ -124,8 +124,7 @@ class _Ledgered:
     def _is_done(self, task_id: str, request: Any) -> bool:
         if _op(request) is None:
             return False
-        entry = self.ensure(self.ledger.get, (task_id,))  # type: ignore[attr-defined]
-        return entry is not None and entry.state is State.DONE
+        return self.ensure(self.ledger.state, (task_id,)) is State.DONE  # type: ignore[attr-defined]
 
     def _end_unstored(
         self, task_id: str, ended: State, result: Any, error: Exception | None, request: Any

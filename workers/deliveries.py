@@ -130,8 +130,9 @@ def _start(task: Task, job: Job) -> State:
 
 
 def _level(task: Task) -> int:
-    """The level that a job was given."""
-    return (task.request.delivery_info or {}).get("priority") or 0
+    """The level that a job was given; 0 where a message says something else than a number."""
+    found = (task.request.delivery_info or {}).get("priority")
+    return found if isinstance(found, int) else 0
 
 
 def _turn_away(task: Task, state: State) -> dict[str, Any]:

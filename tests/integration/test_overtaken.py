@@ -1,5 +1,6 @@
 """Runs that another run has overtaken, and runs whose end meets a Redis that is full."""
 
+import json
 from functools import partial
 
 from celery import chain
@@ -116,3 +117,13 @@ def test_what_is_no_task_ends_no_worker_on_a_full_redis(app, client):
         app.backend.mark_as_failure("foreign", NotRegistered("no.such"), request=request)
         DeadLetters(client).keep_message("tag", "cv", b"raw", "no task")
     assert [each.raw for each in DeadLetters(client).list()] == [b"raw"]
+
+
+def test_a_job_fails_whatever_its_message_says_its_level_is(app, client, tools, trouble):
+    job_id = hsv(app, good_job()).apply_async().id
+    message = json.loads(client.rpop(LIST))
+    message["properties"]["delivery_info"]["priority"] = "most urgent"
+    message["properties"]["priority"] = "most urgent"
+    trouble.append(BAD)
+    come_back(app, client, json.dumps(message))
+    assert tools.ledger.get(job_id).state is State.FAILED
