@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from shared.errors import AgewellError, BadJobError
+from shared.problems import first_problem
 
 SCHEMA_VERSION: Final = 1
 MAX_ITEMS: Final = 64
@@ -190,18 +191,7 @@ def parse_job(document: Any) -> Job:
             else (_JOB.validate_python(document, strict=False))
         )
     except ValidationError as error:
-        raise BadJobError(_first_reason(error)) from None
-
-
-def _first_reason(error: ValidationError) -> str:
-    """The first problem as one line: where, what, and how many more."""
-    problems = error.errors(include_url=False, include_context=False)
-    first = problems[0]
-    place = ".".join(str(part) for part in first["loc"]) or "the message"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    found = repr(first["input"])
-    found = found if len(found) <= 80 else found[:77] + "..."
-    return f"{place}: {first['msg']}, found {found}{more}"
+        raise BadJobError(first_problem(error).line("the message")) from None
 
 
 class ErrorInfo(Message):

@@ -7,6 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared.errors import ModelError
+from shared.problems import first_problem
 
 FILE_NAME: Final = "model.yaml"
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
@@ -170,7 +171,7 @@ def read_spec(directory: Path) -> ModelSpec:
         # A YAML version of 1 or 1.0 is a number; the directory's name is what counts.
         spec = ModelSpec.model_validate({"name": name, "version": version} | _texts(document))
     except ValidationError as error:
-        raise ModelError(name, version, f"{path}: {_first_reason(error)}") from None
+        raise ModelError(name, version, f"{path}: {first_problem(error).line()}") from None
     if (spec.name, spec.version) != (name, version):
         raise ModelError(
             name, version, f"{path} is of {spec.id}, in the directory {name}/{version}"
@@ -184,9 +185,3 @@ def _texts(document: dict[str, Any]) -> dict[str, Any]:
     if isinstance(version, int | float) and not isinstance(version, bool):
         return document | {"version": str(version)}
     return document
-
-
-def _first_reason(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}" if place else first["msg"]
