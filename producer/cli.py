@@ -13,12 +13,14 @@ from producer.doctor import doctor
 from producer.enqueue import Json, enqueue_app
 from producer.enqueue_infer import infer
 from producer.exits import ExitCode, exit_codes
+from producer.front import FrontPage, print_version
 from producer.infer_workers import gpus_from
 from producer.jobs_cli import dead_app, jobs
 from producer.models_cli import models_app
 from producer.models_make import export, train_app
 from producer.session import Session, open_session
 from producer.simulate_cli import simulate
+from producer.times import METAVAR, time_between
 from producer.top import follow, print_json
 from producer.top import run as run_top
 from producer.up import run_stack
@@ -30,6 +32,7 @@ from shared.state_dir import Running
 
 app = typer.Typer(
     name="agewell",
+    cls=FrontPage,
     help="Image work behind a queue that is fair.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -49,6 +52,22 @@ BAD = (State.FAILED, State.DEAD, State.EXPIRED)
 """The states in which a job has ended without its result, though nobody cancelled it."""
 
 JobIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Job ids.")]
+
+
+@app.callback()
+def _front_page(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            "-V",
+            callback=print_version,
+            is_eager=True,
+            help="Print versions, and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Image work behind a queue that is fair."""
 
 
 def main() -> None:
@@ -200,7 +219,10 @@ def queues(as_json: Json = False) -> None:
 @app.command()
 def top(
     interval: Annotated[
-        float, typer.Option(min=0.2, max=60, help="Seconds between looks at the queues.")
+        float,
+        typer.Option(
+            parser=time_between(0.2, 60), metavar=METAVAR, help="How often to look at the queues."
+        ),
     ] = 1.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="At each look, one JSON document a queue.")

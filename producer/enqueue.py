@@ -9,6 +9,7 @@ from producer.batch import Options, Refs, send_and_report
 from producer.exits import exit_codes
 from producer.files import expand
 from producer.pairing import broadcast
+from producer.times import METAVAR, time_between
 from shared.errors import ParameterError
 from shared.messages import (
     MAX_ITEMS,
@@ -55,7 +56,11 @@ Block = Annotated[
 ]
 Deadline = Annotated[
     float | None,
-    typer.Option(min=0.1, metavar="SECONDS", help="A job not started within them expires, unrun."),
+    typer.Option(
+        parser=time_between(0.1),
+        metavar=METAVAR,
+        help="A job that has not started by then expires.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document a job, on stdout.")]
 

@@ -1,7 +1,6 @@
 """`agewell jobs` and `agewell dead`: many jobs at once, and those that were given up."""
 
 import json
-import re
 import time
 from typing import Annotated, Any
 
@@ -13,9 +12,9 @@ from producer import show
 from producer.enqueue import Json
 from producer.exits import ExitCode, exit_codes
 from producer.session import Session, open_session
+from producer.times import METAVAR, time_between
 from shared.dead_letters import DeadLetters, Letter
 from shared.entry import State
-from shared.errors import ParameterError
 
 dead_app = typer.Typer(
     name="dead",
@@ -25,7 +24,6 @@ dead_app = typer.Typer(
 
 LetterIds = Annotated[list[str], typer.Argument(metavar="ID...", help="As `dead list` has them.")]
 
-SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 SHOWN_CHARACTERS = 60
 
 
@@ -34,8 +32,12 @@ def jobs(
         list[State] | None, typer.Option("--state", "-s", help="Only these; may be repeated.")
     ] = None,
     since: Annotated[
-        str | None,
-        typer.Option(metavar="AGE", help="Only jobs that came to their state within 90s, 15m, 2h."),
+        float | None,
+        typer.Option(
+            parser=time_between(),
+            metavar=METAVAR,
+            help="Only jobs whose state changed this recently.",
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="So many at most.")] = 50,
     as_json: Json = False,
@@ -46,7 +48,7 @@ def jobs(
     """
     with exit_codes():
         session = open_session()
-        after = session.now() - _seconds(since) if since is not None else 0.0
+        after = session.now() - since if since is not None else 0.0
         entries = session.ledger.list(state or list(State), after, limit)
         if as_json:
             for entry in entries:
@@ -56,13 +58,6 @@ def jobs(
             show.out.print(show.status_table(entries))
         counts = session.ledger.counts()
         show.note(", ".join(f"{count:,} {each.value}" for each, count in counts.items() if count))
-
-
-def _seconds(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
-    if found is None:
-        raise ParameterError("--since", repr(text), "a number of s, m, h or d, such as 15m")
-    return float(found[1]) * SECONDS_OF[found[2] or "s"]
 
 
 @dead_app.command(name="list")

@@ -11,6 +11,7 @@ from producer.enqueue import Json
 from producer.exits import ExitCode, exit_codes
 from producer.models import Models, VersionOnWorkers
 from producer.session import open_session
+from producer.times import METAVAR, time_between
 from shared.model_control import Command, Reply
 
 models_app = typer.Typer(
@@ -20,7 +21,13 @@ models_app = typer.Typer(
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The model.")]
 Version = Annotated[str | None, typer.Argument(metavar="[VERSION]", help="Unset: the active one.")]
 Timeout = Annotated[
-    float, typer.Option("--timeout", min=1, help="Seconds to wait for every worker's answer.")
+    float,
+    typer.Option(
+        "--timeout",
+        parser=time_between(1),
+        metavar=METAVAR,
+        help="How long workers may take to answer.",
+    ),
 ]
 LONG_S = 600.0
 

@@ -1,6 +1,7 @@
 """`agewell simulate`: what k, load and workers do to the waits of each level, before they do."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,7 +22,9 @@ from producer.simulate_show import (
     say_target,
     warn_of_overload,
 )
+from producer.times import METAVAR, time_between
 from shared.aging import AgingPolicy
+from shared.durations import parse_duration
 from shared.errors import ParameterError
 from shared.names import level_from
 from shared.settings import Settings
@@ -39,9 +42,7 @@ def simulate(
     ] = None,
     service: Annotated[
         str | None,
-        typer.Option(
-            metavar="SECONDS|FILE", help="Mean time of a job, or a file: one time a line."
-        ),
+        typer.Option(metavar="TIME|FILE", help="Mean time of a job, or a file: one time a line."),
     ] = None,
     measured: Annotated[
         str | None,
@@ -59,7 +60,12 @@ def simulate(
     ] = None,
     k: Annotated[float | None, typer.Option(help="Unset: AGEWELL_AGING_K.")] = None,
     interval: Annotated[
-        float | None, typer.Option(help="Seconds between sweeps. Unset: AGEWELL_AGING_INTERVAL_S.")
+        float | None,
+        typer.Option(
+            parser=time_between(),
+            metavar=METAVAR,
+            help="Time between sweeps. Unset: AGEWELL_AGING_INTERVAL_S.",
+        ),
     ] = None,
     reserved: Annotated[
         int,
@@ -73,7 +79,7 @@ def simulate(
     ] = False,
     target: Annotated[
         str | None,
-        typer.Option(metavar="LEVEL=SECONDS", help="Find the smallest k that keeps this wait."),
+        typer.Option(metavar="LEVEL=TIME", help="Find the smallest k that keeps this wait."),
     ] = None,
     measure: Annotated[
         Measure, typer.Option(help="Which wait of the level the target is for.")
@@ -164,7 +170,7 @@ def _scenario(
 def _rates(given: list[str]) -> dict[int, float]:
     rates_per_s: dict[int, float] = {}
     for text in given:
-        level, per_s = _level_and_number("--rate", text, "jobs a second")
+        level, per_s = _level_and("--rate", text, _positive, "LEVEL=NUMBER, jobs a second above 0")
         if level in rates_per_s:
             raise ParameterError("--rate", repr(text), "each level once")
         rates_per_s[level] = per_s
@@ -172,17 +178,19 @@ def _rates(given: list[str]) -> dict[int, float]:
 
 
 def _wanted(target: str, scenario: Scenario) -> tuple[int, float]:
-    level, seconds = _level_and_number("--target", target, "seconds")
+    level, seconds = _level_and("--target", target, _time, "LEVEL=TIME, above 0, such as bulk=5m")
     if level not in scenario.rates_per_s:
         raise ParameterError("--target", repr(target), "a level that has a --rate")
     return level, seconds
 
 
-def _level_and_number(option: str, text: str, unit: str) -> tuple[int, float]:
-    level, _, number = text.partition("=")
-    value = _positive(number)
+def _level_and(
+    option: str, text: str, read: Callable[[str], float | None], allowed: str
+) -> tuple[int, float]:
+    level, _, given = text.partition("=")
+    value = read(given)
     if value is None:
-        raise ParameterError(option, repr(text), f"LEVEL=NUMBER, a number of {unit} above 0")
+        raise ParameterError(option, repr(text), allowed)
     return level_from(level), value
 
 
@@ -194,25 +202,29 @@ def _positive(text: str) -> float | None:
     return value if 0 < value < math.inf else None
 
 
-def _service(text: str, law: Law) -> ServiceTime:
+def _time(text: str) -> float | None:
     try:
-        mean_s = float(text)
+        return parse_duration(text) or None
     except ValueError:
+        return None
+
+
+def _service(text: str, law: Law) -> ServiceTime:
+    mean_s = _time(text)
+    if mean_s is None:
         return Measured(_times(Path(text)))
-    if not 0 < mean_s < math.inf:
-        raise ParameterError("--service", text, "more than 0, in seconds")
     return Exponential(mean_s) if law == "exponential" else Fixed(mean_s)
 
 
 def _times(path: Path) -> tuple[float, ...]:
-    allowed = "seconds above 0, or a file of them, one a line"
+    allowed = "a time above 0, such as 80ms or 2s, or a file of times, one a line"
     try:
         lines = path.read_text().split()
     except (OSError, UnicodeDecodeError):
         raise ParameterError("--service", repr(str(path)), allowed) from None
     times = []
     for line in lines:
-        seconds = _positive(line)
+        seconds = _time(line)
         if seconds is None:
             raise ParameterError("--service", f"{line!r} in {path}", allowed)
         times.append(seconds)

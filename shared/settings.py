@@ -8,9 +8,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.durations import read_seconds
 from shared.errors import SettingsError
 
 PREFIX = "AGEWELL_"
@@ -21,7 +22,10 @@ REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "sentinel://")
 Port = Annotated[int, Field(ge=0, le=65_535)]
 PositiveInt = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PositiveTime = Annotated[float, BeforeValidator(read_seconds), Field(gt=0, allow_inf_nan=False)]
+NotNegativeTime = Annotated[float, BeforeValidator(read_seconds), Field(ge=0, allow_inf_nan=False)]
+WholeSeconds = Annotated[int, BeforeValidator(read_seconds), Field(gt=0)]
+"""Times: in seconds, or as text such as `90s`, `5m`, `1h30m`."""
 
 
 def _xdg_state_home() -> Path:
@@ -68,10 +72,10 @@ class Settings(BaseSettings):
         description="Where image bytes lie: `redis`, or an fsspec URL such as file:///srv/blobs "
         "or s3://bucket/prefix. Unset: the state directory beside the embedded Redis, else redis.",
     )
-    blob_ttl_s: PositiveInt = Field(
+    blob_ttl_s: WholeSeconds = Field(
         default=86_400, description="Seconds that image bytes are kept after their last use."
     )
-    result_ttl_s: PositiveInt = Field(
+    result_ttl_s: WholeSeconds = Field(
         default=86_400, description="Seconds that the record of an ended job is kept."
     )
     max_file_bytes: PositiveInt = Field(
@@ -143,7 +147,7 @@ class Settings(BaseSettings):
         default_factory=dict,
         description='k of single queues, as JSON: {"infer": 0.1}.',
     )
-    aging_interval_s: PositiveFloat = Field(
+    aging_interval_s: PositiveTime = Field(
         default=1.0, description="Seconds between sweeps: the most by which the order may err."
     )
     max_waiting: Annotated[int, Field(ge=0)] = Field(
@@ -151,7 +155,7 @@ class Settings(BaseSettings):
         description="The most jobs that may wait in one queue: producers are refused more, or "
         "wait with --block. 0: no limit.",
     )
-    job_time_limit_s: NotNegative = Field(
+    job_time_limit_s: NotNegativeTime = Field(
         default=3600.0,
         description="Seconds that one job may run: then it fails, and its worker process is "
         "replaced. 0: no limit.",
@@ -161,7 +165,7 @@ class Settings(BaseSettings):
         description="Times that a job may start and have its worker end before it has: "
         "it goes to the dead letters then.",
     )
-    drain_s: PositiveFloat = Field(
+    drain_s: PositiveTime = Field(
         default=8.0,
         description="Seconds that running jobs are given to end on SIGTERM; the rest is requeued.",
     )

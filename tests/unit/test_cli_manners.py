@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -36,6 +37,26 @@ def test_every_command_has_an_example_that_it_takes(path: tuple[str, ...]):
     while hasattr(command, "commands"):
         command, arguments = command.commands[arguments[0]], arguments[1:]
     command.make_context("agewell", list(arguments))  # parses, and runs nothing
+
+
+def test_help_lists_every_command_the_most_needed_first():
+    shown = CliRunner().invoke(app, ["--help"]).output
+    listed = ROOT.list_commands(None)
+    assert sorted(listed) == sorted(ROOT.commands)
+    assert listed[:2] == ["up", "enqueue"]
+    places = [shown.index(f"│ {name} ") for name in listed]
+    assert places == sorted(places)
+    assert shown.index("Run jobs") < shown.index("Watch") < shown.index("Fix")
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_is_that_of_the_installed_package(option: str):
+    done = CliRunner().invoke(app, [option])
+    assert done.exit_code == 0
+    first, second = done.output.splitlines()
+    assert first == f"agewell {version('agewell')}"
+    for name in ("celery", "redis"):
+        assert f"{name} {version(name)}" in second
 
 
 PASSED_ON = {("models", "train", "colorizer"), ("models", "train", "digits")}

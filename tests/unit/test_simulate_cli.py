@@ -111,13 +111,13 @@ def test_overload_is_simulated_with_a_warning_that_names_it():
         (["--rate", "bulk=nan", "--service", "1"], "jobs a second above 0"),
         (["--rate", "bulk=inf", "--service", "1"], "jobs a second above 0"),
         (["--rate", "bulk=1", "--rate", "9=1", "--service", "1"], "each level once"),
-        (["--rate", "bulk=1", "--service", "0"], "--service is 0"),
-        (["--rate", "bulk=1", "--service", "nosuch.txt"], "'nosuch.txt'; allowed: seconds"),
+        (["--rate", "bulk=1", "--service", "0"], "--service is '0'; allowed: a time above 0"),
+        (["--rate", "bulk=1", "--service", "nosuch.txt"], "'nosuch.txt'; allowed: a time above 0"),
         (["--rate", "bulk=1", "--service", "1", "--k", "-1"], "--k is -1"),
         (["--rate", "bulk=1", "--service", "1", "--k", "inf"], "--k is inf"),
         (["--rate", "bulk=1", "--service", "1", "--interval", "0"], "--interval is 0"),
         (["--rate", "bulk=1", "--service", "1", "--target", "urgent=1"], "that has a --rate"),
-        (["--rate", "bulk=1", "--service", "1", "--target", "bulk=0"], "seconds above 0"),
+        (["--rate", "bulk=1", "--service", "1", "--target", "bulk=0"], "LEVEL=TIME, above 0"),
         (["--rate", "bulk=1", "--service", "1", "--plot", "waits.txt"], ".png, .svg, .pdf"),
         (["--rate", "bulk=1", "--service", "1", "--workers", "0"], "workers"),
         (["--rate", "bulk=1", "--service", "1", "--jobs", "0"], "jobs"),
@@ -138,7 +138,10 @@ def test_a_file_of_times_that_is_none_is_refused(text, tmp_path):
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     result = run("--rate", "bulk=1", "--service", str(path))
     assert result.exit_code == 2
-    assert "allowed: seconds above 0, or a file of them, one a line" in result.stderr
+    assert (
+        "allowed: a time above 0, such as 80ms or 2s, or a file of times, one a line"
+        in result.stderr
+    )
 
 
 def test_without_matplotlib_a_plot_is_refused_at_once_with_what_to_install(monkeypatch, tmp_path):
