@@ -1,0 +1,1 @@
+"""Independent readers, to judge what agewell makes of a file."""
