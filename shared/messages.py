@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from shared.errors import AgewellError, BadJobError
-from shared.problems import first_problem
+from shared.problems import first_problem, shortened
 
 SCHEMA_VERSION: Final = 1
 MAX_ITEMS: Final = 64
@@ -42,6 +42,21 @@ class Message(BaseModel):
     """The base of everything that travels: frozen, unknown fields refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, **values: Any) -> None:
+        """Make one of its fields' values.
+
+        Raises:
+            BadJobError: a value is not allowed, or is missing.
+        """
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            reason = first_problem(error).line(type(self).__name__)
+            raise BadJobError(reason) from None
+
+    # Messages within messages are checked by pydantic as usual, without a call of this __init__.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
 
 class ImageRef(Message):
@@ -183,7 +198,8 @@ def parse_job(document: Any) -> Job:
     if isinstance(document, dict):
         version = document.get("schema_version", SCHEMA_VERSION)
         if version != SCHEMA_VERSION:
-            raise BadJobError(f"schema_version is {version!r}; this worker reads {SCHEMA_VERSION}")
+            found = shortened(version)
+            raise BadJobError(f"schema_version is {found}; this worker reads {SCHEMA_VERSION}")
     try:
         return (
             _JOB.validate_json(document)

@@ -133,7 +133,12 @@ class ModelControl:
             "tuple[bytes, bytes] | None",
             self._client.brpop([keys.infer_replies(command.id)], timeout=timeout_s),
         )
-        return None if found is None else Reply.model_validate_json(found[1])
+        if found is None:
+            return None
+        try:
+            return Reply.model_validate_json(found[1])
+        except ValidationError:
+            return None  # of another version of agewell, perhaps; its worker counts as silent
 
     def set_active(self, name: str, version: str) -> None:
         """Keep what was activated, for workers that start later."""

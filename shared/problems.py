@@ -1,5 +1,7 @@
 """Plain English for what pydantic finds wrong: the first problem of a document or of a setting."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +35,7 @@ _REASONS = {
     "literal_error": "must be {expected}",
     "enum": "must be {expected}",
     "none_required": "must be null",
+    "invalid_key": "must have text as its name",
     "list_type": "must be a list",
     "tuple_type": "must be a list",
     "too_short": "must have a length of at least {min_length}, not {actual_length}",
@@ -43,7 +46,7 @@ _REASONS = {
     "model_attributes_type": "must be an object: names with values",
     "dataclass_type": "must be an object: names with values",
     "union_tag_not_found": "must have {discriminator}, to say what it is",
-    "union_tag_invalid": "has {discriminator} {tag!r}, which must be one of {expected_tags}",
+    "union_tag_invalid": "has {discriminator} {tag}, which must be one of {expected_tags}",
     "json_invalid": "must be JSON: {error}",
     "json_type": "must be JSON",
     "recursion_loop": "must not contain itself",
@@ -51,6 +54,25 @@ _REASONS = {
     "assertion_error": "{error}",
 }
 """By pydantic's name for the kind of error; filled in with the error's own values."""
+
+_UNKNOWN_KIND = "is not valid here"
+
+_PATTERNS = {
+    r"^[0-9a-f]{64}$": "64 hexadecimal digits in lower case",
+    r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$": "1 to 64 letters, digits, '_', '.' or '-', with a letter "
+    "or a digit first",
+    r"^#[0-9a-fA-F]{6}$": "a colour such as #8fb3d9",
+    r"^[^/\\]+$": "a file's name, without a folder",
+    r"^[^/\\]+\.onnx$": "the name of an .onnx file, without a folder",
+    r"^(\./[\w-]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):[A-Za-z_]\w*$": "package.module:name, or "
+    "./file.py:name",
+    r"^[!-9;-~]+$": "ASCII without spaces and colons",
+    r"^[A-Za-z0-9._~/-]*$": "a path of letters, digits, '.', '_', '~' and '-'",
+}
+"""The patterns of our fields, in words."""
+
+_MEMBER = re.compile(r"str|int|float|bool|bytes|none|(literal|tuple|list|dict)\[.*\]", re.DOTALL)
+"""What pydantic puts into a place to name one of the types that a value may have."""
 
 
 @dataclass(frozen=True)
@@ -82,21 +104,51 @@ def first_problem(error: ValidationError) -> Problem:
     """The first problem that pydantic found, in words of ours."""
     problems = error.errors(include_url=False)
     first = problems[0]
-    kind, place = first["type"], tuple(map(_printable, first["loc"]))
+    loc, members = _members(problems)
+    kind, place = first["type"], tuple(map(_printable, loc))
     told = kind == "missing" or (kind == "value_error" and not place)
     return Problem(
         place=place,
-        reason=_reason(kind, first.get("ctx", {}), first["msg"]),
-        found="" if told else _short(repr(first["input"])),
-        more=len(problems) - 1,
+        reason=_either([_reason(each["type"], each.get("ctx", {})) for each in members]),
+        found="" if told else shortened(first["input"]),
+        more=len(problems) - len(members),
     )
 
 
-def _reason(kind: str, values: dict[str, Any], pydantics: str) -> str:
-    """A phrase for one kind of error; pydantic's own for the few that are not in the table."""
+def _members(problems: Sequence[Any]) -> tuple[tuple[int | str, ...], list[Any]]:
+    """The first problem's place, and the problems there: one for each type the value may have."""
+    first = problems[0]
+    place = _before_member(first["loc"])
+    if place is None:
+        return first["loc"], [first]
+    return place, [each for each in problems if _before_member(each["loc"]) == place]
+
+
+def _before_member(loc: tuple[int | str, ...]) -> tuple[int | str, ...] | None:
+    """The place of a value of several types; None for the place of any other."""
+    for number, part in enumerate(loc):
+        if number and isinstance(part, str) and _MEMBER.fullmatch(part):
+            return loc[:number]
+    return None
+
+
+def _either(reasons: list[str]) -> str:
+    """One phrase of those for each type that a value may have."""
+    start = "must be "
+    if len(reasons) == 1 or not all(each.startswith(start) for each in reasons):
+        return reasons[0]
+    return start + " or ".join(dict.fromkeys(each.removeprefix(start) for each in reasons))
+
+
+def _reason(kind: str, values: dict[str, Any]) -> str:
+    """A phrase for one kind of error."""
     if kind not in _REASONS:
-        return pydantics[:1].lower() + pydantics[1:]
+        return _UNKNOWN_KIND
+    if values.get("pattern") in _PATTERNS:
+        return f"must be {_PATTERNS[values['pattern']]}"
     short = {name: f"{v:g}" if isinstance(v, float) else v for name, v in values.items()}
+    if "tag" in short:  # the sender's own text
+        short["tag"] = shortened(short["tag"])
     return _REASONS[kind].format(**short)
 
 
@@ -104,6 +156,11 @@ def _printable(part: int | str) -> str:
     """A part of a place; its sender chose the name, which may hold what a terminal obeys."""
     text = str(part)
     return _short(text if text.isprintable() else repr(text))
+
+
+def shortened(value: Any) -> str:
+    """A value as Python writes it, cut to a length that fits into a line."""
+    return _short(repr(value))
 
 
 def _short(text: str) -> str:

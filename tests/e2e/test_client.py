@@ -10,12 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from producer.async_client import AsyncClient
 from producer.client import Client
 from shared.entry import State
-from shared.errors import BadFileError, ParameterError, QueueFullError
+from shared.errors import BadFileError, BadJobError, ParameterError, QueueFullError
 from shared.messages import AlphaBlendItem, AlphaBlendJob, HsvItem, HsvJob
 from shared.settings import Settings
 from tests.e2e.pixels import expected_hsv, over, same
@@ -93,7 +92,7 @@ def test_bad_input_is_an_error_before_anything_is_sent(client: Client, tmp_path:
     [image] = client.put(("mine.png", file_of("PNG")))
     with pytest.raises(ParameterError, match="priority is 10"):
         client.send(HsvJob(items=(HsvItem(image=image),)), priority=10)
-    with pytest.raises(ValidationError, match="less than or equal to 1"):
+    with pytest.raises(BadJobError, match="alpha: must be at most 1, found 2"):
         AlphaBlendJob(items=(AlphaBlendItem(foreground=image, background=image),), alpha=2)
 
 

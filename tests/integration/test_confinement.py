@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 import redis
-from pydantic import ValidationError
 
 from shared.blobs import Blobs
-from shared.errors import BlobDamagedError, BlobMissingError, BlobStoreError
+from shared.errors import BadJobError, BlobDamagedError, BlobMissingError, BlobStoreError
 from shared.messages import ImageRef
 from shared.settings import Settings
 
@@ -59,7 +58,7 @@ def test_no_way_out_by_chance(blobs: Blobs):
             uri = "store:" + uri
         try:
             ref = reference(uri)
-        except ValidationError:
+        except BadJobError:
             continue
         with pytest.raises((BlobDamagedError, BlobMissingError, BlobStoreError)):
             blobs.get(ref)
