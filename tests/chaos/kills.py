@@ -22,7 +22,11 @@ were running."""
 
 def without_torch() -> str:
     """Why no infer worker can be struck; empty where one can."""
-    return "" if importlib.util.find_spec("torch") else "torch is not installed"
+    return (
+        ""
+        if importlib.util.find_spec("torch")
+        else "torch is not installed (pip install 'agewell[workers]')"
+    )
 
 
 def process(scene: Scene, words: str) -> psutil.Process:

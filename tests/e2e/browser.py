@@ -1,7 +1,6 @@
 """Headless Chromium, as Debian packages it, with an empty profile of its own."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +12,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from tests.e2e.stack import require, until
+from tests.e2e.stack import until
+from tests.programs import require
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 WAIT_S = 60.0
 SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", "test-output/screenshots"))
 """Kept after the tests, for people to look at."""
@@ -93,15 +92,14 @@ class Browser:
 @contextmanager
 def browser(url: str) -> Iterator[Browser]:
     """A browser, ended with its profile; skips the test where none is installed."""
-    require(CHROMIUM, "chromium")
-    require(DRIVER, "chromedriver")
+    chromium, driver_path = require("chromium"), require("chromedriver")
     with tempfile.TemporaryDirectory(prefix="aw-chromium-") as profile:
         options = ChromeOptions()
-        options.binary_location = CHROMIUM
+        options.binary_location = chromium
         for flag in (*FLAGS, f"--user-data-dir={profile}"):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        driver = Chrome(options=options, service=Service(DRIVER))
+        driver = Chrome(options=options, service=Service(driver_path))
         try:
             driver.set_page_load_timeout(WAIT_S)
             yield Browser(driver, url)

@@ -13,6 +13,7 @@ import pytest
 from shared.child_process import start_child
 from shared.embedded_redis import find_server
 from tests.e2e.stack import COMMAND
+from tests.programs import missing
 
 ROOT = Path(__file__).parents[2]
 PORT = 6379
@@ -128,12 +129,14 @@ class Network:
 @contextmanager
 def network(folder: Path, hosts: list[str]) -> Iterator[Network]:
     """A hub and worker hosts; skips the test where namespaces may not be made."""
+    if shutil.which("ip") is None:
+        pytest.skip(missing("ip"))
     found = Network(folder, hosts)
     try:
         try:
             found.build()
         except OSError as error:
-            pytest.skip(f"no network namespaces here: {error}")
+            pytest.skip(f"ip netns needs root and its capabilities: {error}")
         yield found
     finally:
         found.end()

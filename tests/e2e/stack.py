@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import celery
 import psutil
-import pytest
 import redis
 
 COMMAND = Path(sys.executable).parent / "agewell"
@@ -38,13 +37,6 @@ def until(look: Callable[[], Found], timeout_s: float, what: Callable[[], object
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what()}"
         time.sleep(0.05)
     return found
-
-
-def require(program: str | None, name: str) -> None:
-    """Skip the test where a program is not installed; fail it where it should have been."""
-    if program is None:
-        reason = f"{name} is not installed"
-        pytest.fail(reason) if os.environ.get("NO_SKIPS") else pytest.skip(reason)
 
 
 def environment(state_dir: Path, **settings: object) -> dict[str, str]:

@@ -7,7 +7,6 @@ only the paths and ports that a container would have to itself.
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +21,8 @@ import yaml
 
 from shared.child_process import start_child
 from shared.embedded_redis import find_server
-from tests.e2e.stack import require, until
+from tests.e2e.stack import until
+from tests.programs import require
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -36,12 +36,11 @@ NEEDS_A_GPU = {"gpu"}
 
 
 def test_docker_compose_reads_the_file():
-    program = shutil.which("docker-compose")
-    require(program, "docker-compose")
+    program = require("docker-compose")
     names = ("gpu", "infer", "observe", "tools")
     profiles = [word for name in names for word in ("--profile", name)]
     done = subprocess.run(
-        [str(program), *profiles, "config"],
+        [program, *profiles, "config"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -81,6 +80,12 @@ def test_every_image_is_pinned_and_none_runs_as_root():
         else:
             assert re.search(r":v?\d+\.\d+\.\d+", service["image"]), name
             assert service["user"] not in ("root", "0"), name
+
+
+def test_redis_is_one_that_replays_its_file_and_confines_its_scripts():
+    """7.4.6 has the mend of CVE-2025-49844; 7.4.3 has that of the replay as the default user."""
+    [version] = re.findall(r"^redis:(\d+)\.(\d+)\.(\d+)-", SERVICES["redis"]["image"])
+    assert tuple(map(int, version)) >= (7, 4, 6)
 
 
 def test_what_is_mounted_is_there():

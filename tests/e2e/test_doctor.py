@@ -203,7 +203,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "agewell-test", str(disk)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("may not mount a file system here")
+        pytest.skip("mount: a tmpfs may be mounted by root only, and not in every container")
     try:
         (disk / "taken").write_bytes(bytes(2**20))
         yield disk

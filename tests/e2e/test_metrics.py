@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -15,12 +14,12 @@ import pytest
 import yaml
 
 from tests.e2e.messages import hsv_job, inline, send
-from tests.e2e.stack import Stack, require, until
+from tests.e2e.stack import Stack, until
 from tests.e2e.watched import get
 from tests.image_files import file_of
+from tests.programs import require
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-PROMTOOL, PROMETHEUS = shutil.which("promtool"), shutil.which("prometheus")
 
 
 def scrape(stack: Stack) -> str:
@@ -36,9 +35,9 @@ def value(text: str, series: str) -> float:
 
 
 def promtool(*arguments: object, stdin: str = "") -> str:
-    require(PROMTOOL, "promtool")
+    program = require("promtool")
     done = subprocess.run(
-        [str(PROMTOOL), *map(str, arguments)], input=stdin, capture_output=True, text=True
+        [program, *map(str, arguments)], input=stdin, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -113,7 +112,7 @@ class Prometheus:
 
 @pytest.fixture(scope="module")
 def prometheus(watched: Stack) -> Iterator[Prometheus]:
-    require(PROMETHEUS, "prometheus")
+    program = require("prometheus")
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     target = urllib.parse.urlsplit(watched.running["metrics_url"]).netloc
     config["scrape_configs"][0]["static_configs"][0]["targets"] = [target]
@@ -126,7 +125,7 @@ def prometheus(watched: Stack) -> Iterator[Prometheus]:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         command = [
-            str(PROMETHEUS),
+            program,
             f"--config.file={folder}/prometheus.yml",
             f"--storage.tsdb.path={folder}/data",
             f"--web.listen-address=127.0.0.1:{port}",

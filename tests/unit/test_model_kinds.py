@@ -20,6 +20,7 @@ from tests.model_files import (
     onnx_classifier,
     version_directory,
 )
+from tests.programs import missing
 from workers.models.arrays import TAP, DeviceLostError
 from workers.models.opening import ready_model
 
@@ -188,7 +189,7 @@ def test_an_error_of_the_device_is_told_from_one_of_an_item(tmp_path):
         predict(model, gray(5))
 
 
-COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")
+COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason=missing("g++"))
 
 
 @pytest.mark.parametrize(

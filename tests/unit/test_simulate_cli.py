@@ -152,7 +152,6 @@ def test_without_matplotlib_a_plot_is_refused_at_once_with_what_to_install(monke
 
 
 def test_a_plot_is_drawn(tmp_path):
-    pytest.importorskip("matplotlib")
     path = tmp_path / "waits.png"
     result = run(*QUICK, "--jobs", "500", "--plot", str(path))
     assert result.exit_code == 0
