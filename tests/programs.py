@@ -13,6 +13,7 @@ import pytest
 PACKAGES = {
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
+    "convert": "imagemagick",
     "docker-compose": "docker-compose",
     "g++": "g++",
     "ip": "iproute2",

@@ -1,7 +1,6 @@
 """Pictures as Pillow and ImageMagick read them: (H, W, 4) uint8, RGB and straight alpha."""
 
 import io
-import shutil
 import subprocess
 import warnings
 
@@ -9,9 +8,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from tests.e2e.stack import require
-
-CONVERT = shutil.which("convert")
+from tests.programs import require
 
 
 def by_pillow(data: bytes) -> np.ndarray:
@@ -25,9 +22,9 @@ def by_pillow(data: bytes) -> np.ndarray:
 
 def by_imagemagick(data: bytes, suffix: str) -> np.ndarray:
     """The first picture of a file, upright, as Debian's ImageMagick reads it."""
-    require(CONVERT, "ImageMagick's convert")
+    convert = require("convert")
     # The size comes from ImageMagick too: a PAM file says it.
-    command = [CONVERT, f"{suffix}:-[0]", "-auto-orient", "-alpha", "set", "-depth", "8", "pam:-"]
+    command = [convert, f"{suffix}:-[0]", "-auto-orient", "-alpha", "set", "-depth", "8", "pam:-"]
     done = subprocess.run(command, input=data, capture_output=True, timeout=60, check=False)
     header, _, pixels = done.stdout.partition(b"ENDHDR\n")
     said = dict(line.split() for line in header.decode().splitlines()[1:] if line)
