@@ -147,7 +147,7 @@ class _Ledgered:
     ) -> str:
         """A result as Celery stores it: JSON."""
         meta = self._get_result_meta(  # type: ignore[attr-defined]
-            result=result, state=state, traceback=traceback, request=request, format_date=False
+            result=result, state=state, traceback=traceback, request=request
         )
         encoded: str = self.encode(meta | {"task_id": task_id})  # type: ignore[attr-defined]
         return encoded
