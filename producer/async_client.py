@@ -10,8 +10,8 @@ from functools import partial
 from typing import Self
 
 from producer.client import Client, Priority, Source
-from producer.collect import Outcome, read_outcome
 from producer.listen import Listener
+from producer.outcome import Outcome, read_outcome
 from shared.entry import Entry
 from shared.messages import ImageRef, Job
 from shared.names import DEFAULT_LEVEL
@@ -33,6 +33,7 @@ class AsyncClient:
             self._redis,
             partial(read_outcome, client.session.app.backend),
             partial(unreachable, settings),
+            client.collector.forgotten(),
         )
 
     @classmethod

@@ -119,6 +119,7 @@ def _wait(session: Session, sent: list[Sent], options: Options) -> int:
     """Collect every job's result; how many items failed."""
     collector = Collector(session.app, session.client, session.settings)
     items_of = {each.job_id: each.items for each in sent}
+    collector.known.add(items_of)
     writer = ResultWriter(session.blobs, options.out) if options.out is not None else None
     failed = 0
     predicted = False

@@ -8,7 +8,7 @@ import typer
 
 from producer import show
 from producer.cancel import cancel_job
-from producer.collect import Collector, Outcome, ResultWriter, write_file
+from producer.collect import Collector, ResultWriter, write_file
 from producer.doctor import doctor
 from producer.enqueue import Json, enqueue_app
 from producer.enqueue_infer import infer
@@ -18,6 +18,7 @@ from producer.infer_workers import gpus_from
 from producer.jobs_cli import dead_app, jobs
 from producer.models_cli import models_app
 from producer.models_make import export, train_app
+from producer.outcome import Outcome
 from producer.session import Session, open_session
 from producer.simulate_cli import simulate
 from producer.times import METAVAR, time_between

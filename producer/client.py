@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Self
 
 from producer.cancel import cancel_job
-from producer.collect import Collector, Outcome
+from producer.collect import Collector
 from producer.files import LocalFile, checked_image, read_image
+from producer.outcome import Outcome
 from producer.publish import publish
 from producer.room import Room
 from producer.session import Session, make_session, open_session
@@ -37,7 +38,7 @@ class Client:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self._collector = Collector(session.app, session.client, session.settings)
+        self.collector = Collector(session.app, session.client, session.settings)
 
     @classmethod
     def open(cls, settings: Settings | None = None) -> Self:
@@ -99,7 +100,9 @@ class Client:
         level, found = level_from(str(priority)), list(jobs)
         for queue in {QUEUE_OF_OP[job.op] for job in found}:
             Room(self.session).wait(queue)
-        return [sent.job_id for sent in publish(self.session, found, level, deadline_s)]
+        ids = [sent.job_id for sent in publish(self.session, found, level, deadline_s)]
+        self.collector.known.add(ids)
+        return ids
 
     def wait(self, job_id: str, timeout_s: float | None = None) -> Outcome:
         """Wait until a job has ended; how it did.
@@ -115,7 +118,7 @@ class Client:
         Raises:
             TimeoutError: some have not ended within that time.
         """
-        return self._collector.outcomes(job_ids, timeout_s)
+        return self.collector.outcomes(job_ids, timeout_s)
 
     def read(self, image: ImageRef) -> bytes:
         """The encoded bytes of an image, checked against their hash.

@@ -6,60 +6,28 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import redis
 from celery import Celery
-from celery.exceptions import TaskRevokedError
-from celery.states import READY_STATES, REVOKED, SUCCESS
-from pydantic import ValidationError
 
-from shared import keys
+from producer.forgotten import Forgotten, Known, ask
+from producer.outcome import Outcome, read_outcome
 from shared.blobs import Blobs
-from shared.entry import State
-from shared.errors import (
-    AgewellError,
-    AllItemsFailedError,
-    BadFileError,
-    BrokerUnreachableError,
-    DeadJobError,
-)
-from shared.messages import ErrorInfo, ImageRef, ItemResult, JobResult
-from shared.problems import first_problem
-from shared.redis_client import REDIS_ERRORS, unreachable
-from shared.results import EXPIRED
+from shared.errors import BadFileError, BrokerUnreachableError
+from shared.messages import ImageRef, ItemResult
+from shared.redis_client import REDIS_ERRORS, is_loading, unreachable
 from shared.settings import Settings
 
-WINDOW_JOBS = 256
-"""Jobs asked about at a time: the oldest ones, as they end first."""
+WINDOW_JOBS = 1000
+"""Jobs asked about at a time. Each look is at the next ones, so none waits behind those ahead."""
 
 AWAY_MAX_S = 60.0
-"""A Redis that restarts or fails over while somebody waits is waited for as well."""
+"""How long a Redis that restarts or fails over is waited for; one that loads its data, longer."""
 
 POLL_MIN_S, POLL_MAX_S = 0.01, 0.1
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a job ended: item by item, or, where it never came to items, by one error."""
-
-    job_id: str
-    state: State
-    items: tuple[ItemResult, ...]
-    error: ErrorInfo | None = None
-
-    @property
-    def images(self) -> list[ImageRef]:
-        """The images that the job made, in the order of its items; failed ones have none."""
-        return [item.image for item in self.items if item.image is not None]
-
-    @property
-    def errors(self) -> list[ErrorInfo]:
-        """Everything that went wrong in it."""
-        of_items = [item.error for item in self.items if item.error is not None]
-        return of_items if self.error is None else [self.error]
+ROTATE_S = 0.05
+"""The longest pause between two looks if there are more jobs than one look sees."""
 
 
 class Collector:
@@ -69,97 +37,77 @@ class Collector:
         self._backend = app.backend
         self._client = client
         self._settings = settings
+        self.known = Known()
+        """Jobs that have been sent: if Redis forgets them, they are lost."""
 
     def outcomes(self, job_ids: Iterable[str], timeout_s: float | None = None) -> Iterator[Outcome]:
         """Wait for every job, and yield each as it ends.
 
+        A job that Redis has forgotten ends as failed, with `LostJobError`.
+
         Args:
-            job_ids: ids of jobs; one that nobody sent is waited for as well.
-            timeout_s: how long to wait for all of them; None: for ever.
+            job_ids: ids of jobs. One that nobody has sent yet is waited for while others are open.
+            timeout_s: how long to wait for all of them; None: without a limit.
 
         Raises:
             TimeoutError: some have not ended by then.
             BrokerUnreachableError: Redis does not answer, and has not for a minute.
         """
         deadline = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
-        pending = deque(job_ids)
+        pending, forgotten = deque(job_ids), self.forgotten()
         pause_s = POLL_MIN_S
         answered_at = time.monotonic()
         while pending:
             ended = []
             try:
-                ended = self._poll(pending)
+                ended = self._poll(pending, forgotten)
                 answered_at = time.monotonic()
-            except BrokerUnreachableError:
+            except BrokerUnreachableError as error:
+                if is_loading(error):
+                    answered_at = time.monotonic()
                 if time.monotonic() - answered_at > AWAY_MAX_S:
                     raise
             yield from ended
             if pending and time.monotonic() >= deadline:
                 raise TimeoutError(f"{len(pending)} jobs have not ended in {timeout_s:g} s")
-            pause_s = POLL_MIN_S if ended else min(2 * pause_s, POLL_MAX_S)
-            if not ended:
-                time.sleep(pause_s)
+            longest_s = POLL_MAX_S if len(pending) <= WINDOW_JOBS else ROTATE_S
+            pause_s = POLL_MIN_S if ended else min(2 * pause_s, longest_s)
+            if pending and not ended:
+                time.sleep(min(pause_s, max(0.0, deadline - time.monotonic())))
 
     def get(self, job_id: str) -> Outcome | None:
         """A job's outcome, None while it has none."""
-        return next(iter(self._poll(deque([job_id]))), None)
+        return next(iter(self._poll(deque([job_id]), self.forgotten())), None)
 
-    def _poll(self, pending: deque[str]) -> list[Outcome]:
-        """Ask about the oldest jobs; take those that have ended out of `pending`."""
+    def forgotten(self) -> Forgotten:
+        """Looks for jobs that Redis has forgotten, among those that somebody waits for."""
+        return Forgotten(self._client, self._backend, self.known)
+
+    def _poll(self, pending: deque[str], forgotten: Forgotten) -> list[Outcome]:
+        """Ask about the next jobs; those that have not ended go to the end of `pending`."""
         window = list(itertools.islice(pending, WINDOW_JOBS))
         try:
-            raw = self._client.mget([keys.result(job_id) for job_id in window])
+            ended = self._ask(window, forgotten)
         except REDIS_ERRORS as error:
             raise unreachable(self._settings, error) from error
-        found = [
-            (job_id, read_outcome(self._backend, job_id, document))
-            for job_id, document in zip(window, raw, strict=True)
-        ]
+        have_ended = {outcome.job_id for outcome in ended}
         for _ in window:
             pending.popleft()
-        pending.extendleft(job_id for job_id, outcome in reversed(found) if outcome is None)
-        return [outcome for _, outcome in found if outcome is not None]
+        pending.extend(job_id for job_id in window if job_id not in have_ended)
+        return ended
 
-
-def read_outcome(backend: Any, job_id: str, document: bytes | str | None) -> Outcome | None:
-    """Read what Celery's result backend keeps of a job; None while it has not ended."""
-    if document is None:
-        return None
-    meta = backend.decode_result(document)
-    if meta["status"] not in READY_STATES:
-        return None
-    if meta["status"] == SUCCESS:
-        return _success(job_id, meta["result"])
-    return _failure(job_id, meta)
-
-
-def _success(job_id: str, result: Any) -> Outcome:
-    try:
-        items = JobResult.model_validate(result).items
-    except ValidationError as error:
-        reason = first_problem(error).line("the result")
-        info = ErrorInfo(code="BadResult", message=f"not a result of ours: {reason}")
-        return Outcome(job_id, State.FAILED, (), info)
-    return Outcome(job_id, State.DONE, items)
-
-
-def _failure(job_id: str, meta: dict[str, Any]) -> Outcome:
-    error = meta["result"]
-    if meta["status"] == REVOKED and EXPIRED in str(error):
-        reason = "expired: its deadline passed before it could start"
-        return Outcome(job_id, State.EXPIRED, (), ErrorInfo(code="Expired", message=reason))
-    if isinstance(error, DeadJobError):
-        return Outcome(job_id, State.DEAD, (), ErrorInfo.of(error))
-    if meta["status"] == REVOKED or isinstance(error, TaskRevokedError):
-        return Outcome(
-            job_id, State.CANCELLED, (), ErrorInfo(code="Cancelled", message="cancelled")
-        )
-    if isinstance(error, AllItemsFailedError):
-        return Outcome(job_id, State.FAILED, tuple(_failed_item(each) for each in error.errors))
-    if isinstance(error, AgewellError):
-        return Outcome(job_id, State.FAILED, (), ErrorInfo.of(error))
-    info = ErrorInfo(code=type(error).__name__, message=str(error))
-    return Outcome(job_id, State.FAILED, (), info)
+    def _ask(self, window: list[str], forgotten: Forgotten) -> list[Outcome]:
+        with self._client.pipeline(transaction=False) as pipe:
+            ask(pipe, window)
+            states, documents = pipe.execute()
+        ended, open_states = [], {}
+        for job_id, state, document in zip(window, states, documents, strict=True):
+            outcome = read_outcome(self._backend, job_id, document)
+            if outcome is None:
+                open_states[job_id] = state
+            else:
+                ended.append(outcome)
+        return ended + forgotten.judge(forgotten.due(open_states))
 
 
 def _failed_item(document: Any) -> ItemResult:

@@ -6,17 +6,22 @@ published while nobody listened.
 """
 
 import asyncio
+import contextlib
 import itertools
+import time
 from collections.abc import Callable
 
 import redis.asyncio
 from redis.asyncio.client import PubSub
 
-from producer.collect import WINDOW_JOBS, Outcome
+from producer.collect import AWAY_MAX_S, WINDOW_JOBS
+from producer.forgotten import Forgotten, ask
+from producer.outcome import Outcome
 from shared import keys
-from shared.redis_client import REDIS_ERRORS
+from shared.redis_client import REDIS_ERRORS, is_loading
 
 LOOK_EVERY_S = 5.0
+CONNECT_AGAIN_S = 0.2
 
 
 class Listener:
@@ -27,17 +32,27 @@ class Listener:
         client: redis.asyncio.Redis,
         read: Callable[[str, bytes | str | None], Outcome | None],
         as_error: Callable[[Exception], Exception],
+        forgotten: Forgotten,
     ) -> None:
-        """Take a client, what reads a result's document, and what names Redis's errors."""
+        """Make a listener; it connects when somebody waits.
+
+        Args:
+            client: of the broker's Redis.
+            read: reads a result's document.
+            as_error: gives Redis's errors our names.
+            forgotten: finds the jobs that Redis has forgotten; it blocks, so a thread calls it.
+        """
         self._client = client
         self._read = read
         self._as_error = as_error
+        self._forgotten = forgotten
         self._waiting: dict[str, set[asyncio.Future[Outcome]]] = {}
         self._fresh: set[str] = set()
         self._left: set[str] = set()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self._answered_at = time.monotonic()
 
     async def outcome(self, job_id: str) -> Outcome:
         """Wait until a job has ended; how it did."""
@@ -69,16 +84,33 @@ class Listener:
             future.cancel()
 
     async def _run(self) -> None:
-        """Listen until Redis is lost, which everyone who waits is told."""
+        """Listen, through restarts of Redis; if it stays away, all who wait are told."""
+        away_since: float | None = None
+        while not self._closed:
+            heard_at = time.monotonic()
+            try:
+                await self._listen()
+                return
+            except ExceptionGroup as errors:
+                error = _first(errors)
+            except Exception as found:  # noqa: BLE001  whatever it is, nobody waits without end
+                error = found
+            if is_loading(error) or self._answered_at > heard_at:
+                away_since = None
+            away_since = away_since or time.monotonic()
+            away_s = time.monotonic() - away_since
+            if not isinstance(error, REDIS_ERRORS) or away_s > AWAY_MAX_S:
+                self._fail(error)
+                return
+            await asyncio.sleep(CONNECT_AGAIN_S)
+
+    async def _listen(self) -> None:
         self._fresh.update(self._waiting)
-        try:
-            async with self._client.pubsub(ignore_subscribe_messages=True) as pubsub:
-                await self._follow_changes(pubsub)
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._hear(pubsub))
-                    tasks.create_task(self._follow(pubsub))
-        except* Exception as errors:  # noqa: BLE001  whatever it is, nobody waits for ever
-            self._fail(_first(errors))
+        async with self._client.pubsub(ignore_subscribe_messages=True) as pubsub:
+            await self._follow_changes(pubsub)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._hear(pubsub))
+                tasks.create_task(self._follow(pubsub))
 
     async def _hear(self, pubsub: PubSub) -> None:
         while not self._closed:
@@ -89,12 +121,15 @@ class Listener:
 
     async def _follow(self, pubsub: PubSub) -> None:
         """Subscribe to what is newly waited for; look for what was missed."""
+        loop = asyncio.get_running_loop()
+        look_at = loop.time() + LOOK_EVERY_S
         while not self._closed:
-            try:
-                async with asyncio.timeout(LOOK_EVERY_S):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(look_at):
                     await self._changed.wait()
-            except TimeoutError:
+            if loop.time() >= look_at:  # also if changes have come all the time
                 await self._look(list(self._waiting))
+                look_at = loop.time() + LOOK_EVERY_S
             await self._follow_changes(pubsub)
 
     async def _follow_changes(self, pubsub: PubSub) -> None:
@@ -112,14 +147,28 @@ class Listener:
     async def _look(self, job_ids: list[str]) -> None:
         for start in range(0, len(job_ids), WINDOW_JOBS):
             window = job_ids[start : start + WINDOW_JOBS]
-            documents = await self._client.mget([keys.result(job_id) for job_id in window])
-            for job_id, document in zip(window, documents, strict=True):
-                self._settle(job_id, document)
+            async with self._client.pipeline(transaction=False) as pipe:
+                ask(pipe, window)
+                states, documents = await pipe.execute()
+            self._answered_at = time.monotonic()
+            without = {
+                job_id: state
+                for job_id, state, document in zip(window, states, documents, strict=True)
+                if not self._settle(job_id, document)
+            }
+            if due := self._forgotten.due(without):
+                for outcome in await asyncio.to_thread(self._forgotten.judge, due):
+                    self._tell(outcome)
 
-    def _settle(self, job_id: str, document: bytes | str | None) -> None:
-        if job_id not in self._waiting or (outcome := self._read(job_id, document)) is None:
-            return
-        for future in self._waiting[job_id]:
+    def _settle(self, job_id: str, document: bytes | str | None) -> bool:
+        """Tell those who wait for a job of its result; False if that is none."""
+        outcome = self._read(job_id, document)
+        if outcome is not None:
+            self._tell(outcome)
+        return outcome is not None
+
+    def _tell(self, outcome: Outcome) -> None:
+        for future in self._waiting.get(outcome.job_id, ()):
             if not future.done():
                 future.set_result(outcome)
 

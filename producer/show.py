@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from producer.collect import Outcome
+from producer.outcome import Outcome
 from shared.entry import Entry
 from shared.messages import ItemResult
 from shared.names import NAME_OF_LEVEL

@@ -9,7 +9,8 @@ import redis
 
 from shared import keys
 from shared.aging import AgingPolicy
-from shared.names import LEVELS, Queue
+from shared.entry import State
+from shared.names import LEVELS, WORK_QUEUES, Queue
 from shared.settings import Settings
 from shared.stamp import HEADER
 
@@ -73,6 +74,19 @@ def queue_status(client: redis.Redis, settings: Settings, now: float) -> list[Qu
         held = reserved[queue.value]
         found.append(QueueStatus(queue.value, levels, held, sum(climbs), last_sweep_s_ago))
     return found
+
+
+def anything_is_open(client: redis.Redis) -> bool:
+    """Whether any job waits or runs, or any worker holds a message of a work queue."""
+    pipe = client.pipeline(transaction=False)
+    for state in (State.WAITING, State.RUNNING):
+        pipe.zcard(keys.jobs(state))
+    for queue in WORK_QUEUES:
+        for level in LEVELS:
+            pipe.llen(keys.waiting_list(queue.value, level))
+    pipe.smembers(keys.WORKER_RUNS)
+    *counts, runs = pipe.execute()
+    return any(counts) or any(_reserved(client, runs)[queue.value] for queue in WORK_QUEUES)
 
 
 def _head(head: bytes | None, policy: AgingPolicy, now: float) -> tuple[float | None, float | None]:

@@ -136,3 +136,11 @@ def require_redis(settings: Settings, client: redis.Redis) -> None:
         client.ping()
     except REDIS_ERRORS as error:
         raise unreachable(settings, error) from error
+
+
+def is_loading(error: BaseException) -> bool:
+    """Whether Redis does answer, but still reads its data after a start."""
+    each: BaseException | None = error
+    while each is not None and not isinstance(each, redis.exceptions.BusyLoadingError):
+        each = each.__cause__
+    return each is not None

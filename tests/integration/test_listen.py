@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 import redis
 
+from producer import listen
 from producer.async_client import AsyncClient
 from producer.client import Client
 from producer.session import make_session
@@ -123,7 +124,11 @@ def test_who_gives_up_is_forgotten(settings: Settings, client: redis.Redis):
     run(test)
 
 
-def test_all_are_told_when_redis_is_lost_and_may_wait_again(settings: Settings, short_path):
+def test_all_are_told_when_redis_stays_away_and_may_wait_again(
+    settings: Settings, short_path, monkeypatch
+):
+    monkeypatch.setattr(listen, "AWAY_MAX_S", 0.5)
+
     async def test() -> None:
         with embedded_redis(short_path / "own") as server:
             own = settings.model_copy(
