@@ -110,15 +110,6 @@ class Collector:
         return ended + forgotten.judge(forgotten.due(open_states))
 
 
-def _failed_item(document: Any) -> ItemResult:
-    try:
-        return ItemResult(error=ErrorInfo.model_validate(document))
-    except ValidationError as error:
-        reason = first_problem(error).line("the error")
-        info = ErrorInfo(code="BadResult", message=f"not an error of ours: {reason}")
-        return ItemResult(error=info)
-
-
 class ResultWriter:
     """Writes results below a folder; two of the same name get a file each."""
 

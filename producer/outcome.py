@@ -51,7 +51,8 @@ def _success(job_id: str, result: Any) -> Outcome:
     try:
         items = JobResult.model_validate(result).items
     except ValidationError as error:
-        info = ErrorInfo(code="BadResult", message=f"not a result of ours: {first_problem(error)}")
+        reason = first_problem(error).line("the result")
+        info = ErrorInfo(code="BadResult", message=f"not a result of ours: {reason}")
         return Outcome(job_id, State.FAILED, (), info)
     return Outcome(job_id, State.DONE, items)
 
@@ -68,9 +69,17 @@ def _failure(job_id: str, meta: dict[str, Any]) -> Outcome:
             job_id, State.CANCELLED, (), ErrorInfo(code="Cancelled", message="cancelled")
         )
     if isinstance(error, AllItemsFailedError):
-        errors = [ErrorInfo.model_validate(each) for each in error.errors]
-        return Outcome(job_id, State.FAILED, tuple(ItemResult(error=each) for each in errors))
+        return Outcome(job_id, State.FAILED, tuple(_failed_item(each) for each in error.errors))
     if isinstance(error, AgewellError):
         return Outcome(job_id, State.FAILED, (), ErrorInfo.of(error))
     info = ErrorInfo(code=type(error).__name__, message=str(error))
     return Outcome(job_id, State.FAILED, (), info)
+
+
+def _failed_item(document: Any) -> ItemResult:
+    try:
+        return ItemResult(error=ErrorInfo.model_validate(document))
+    except ValidationError as error:
+        reason = first_problem(error).line("the error")
+        info = ErrorInfo(code="BadResult", message=f"not an error of ours: {reason}")
+        return ItemResult(error=info)
