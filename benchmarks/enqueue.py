@@ -14,7 +14,7 @@ from pathlib import Path
 import redis
 
 from benchmarks.report import Spread, report
-from producer.files import expand
+from producer.listing import expand
 from producer.session import Session, make_session
 from producer.submit import Submitter
 from shared.embedded_redis import embedded_redis

@@ -16,7 +16,7 @@ from benchmarks.report import report
 from benchmarks.stack import running_stack
 from benchmarks.system import make_images
 from producer.collect import Collector
-from producer.files import expand
+from producer.listing import expand
 from producer.session import Session
 from producer.submit import Submitter
 from shared.messages import HsvItem, HsvJob

@@ -27,7 +27,7 @@ from benchmarks.report import Spread, report
 from benchmarks.stack import running_stack
 from benchmarks.system import make_images
 from producer.collect import Collector
-from producer.files import expand
+from producer.listing import expand
 from producer.models import Models
 from producer.publish import publish
 from producer.session import Session

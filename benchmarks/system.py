@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.report import Spread, report
 from benchmarks.stack import running_stack
 from producer.collect import Collector
-from producer.files import expand
+from producer.listing import expand
 from producer.session import Session
 from producer.submit import Submitter
 from shared.messages import HsvItem, HsvJob

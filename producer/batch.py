@@ -12,11 +12,12 @@ from rich.table import Table
 from producer import show
 from producer.collect import Collector, ResultWriter
 from producer.exits import ExitCode
+from producer.listing import OnBad
 from producer.publish import Sent
 from producer.room import FullError, refuse
 from producer.session import Session, open_session
 from producer.submit import Sources, Submitter
-from shared.errors import PassingError
+from shared.errors import BadFileError, PassingError
 from shared.messages import ImageRef, Job, Output
 
 WAIT_NOTE_INTERVAL_S = 10.0
@@ -39,7 +40,7 @@ class Options:
 
 
 def send_and_report(
-    sources: Callable[[], Iterator[Sources]],
+    sources: Callable[[OnBad], Iterator[Sources]],
     make_job: Callable[[Refs], Job],
     options: Options,
 ) -> None:
@@ -48,7 +49,7 @@ def send_and_report(
     started = time.monotonic()
     submitter, sent = _send(session, sources, make_job, options)
     for bad in submitter.bad_files:
-        show.error(str(bad))
+        show.error(bad)
     items = sum(each.items for each in sent)
     if options.wait:
         failed = _wait(session, sent, options)
@@ -65,13 +66,13 @@ def send_and_report(
 
 def _send(
     session: Session,
-    sources: Callable[[], Iterator[Sources]],
+    sources: Callable[[OnBad], Iterator[Sources]],
     make_job: Callable[[Refs], Job],
     options: Options,
 ) -> tuple[Submitter, list[Sent]]:
     sent: list[Sent] = []
     with show.progress() as progress:
-        bar = progress.add_task("sent", total=sum(1 for _ in sources()))
+        bar = progress.add_task("sent", total=sum(1 for _ in sources(_ignore)))
 
         on_full = _SayWhyWeWait() if options.block else refuse
         submitter = Submitter(
@@ -82,7 +83,9 @@ def _send(
             on_full=on_full,
         )
         jobs = submitter.submit(
-            sources(), options.images_per_job, lambda n: progress.advance(bar, n)
+            sources(submitter.add_bad),
+            options.images_per_job,
+            lambda n: progress.advance(bar, n),
         )
         try:
             for each in jobs:
@@ -93,6 +96,10 @@ def _send(
             _say_what_was_sent(sent, options)
             raise
     return submitter, sent
+
+
+def _ignore(_: BadFileError) -> None:
+    """Said when the files are read to be sent."""
 
 
 def _say_what_was_sent(sent: list[Sent], options: Options) -> None:

@@ -1,5 +1,6 @@
 """`agewell enqueue`: the three operations, as files and options."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,8 +8,9 @@ import typer
 
 from producer.batch import Options, Refs, send_and_report
 from producer.exits import exit_codes
-from producer.files import expand
+from producer.listing import OnBad, expand
 from producer.pairing import broadcast
+from producer.submit import Sources
 from producer.times import METAVAR, time_between
 from shared.errors import ParameterError
 from shared.messages import (
@@ -124,7 +126,10 @@ def hsv(
             items = tuple(HsvItem(**each) for each in refs)
             return HsvJob(items=items, full_range=full_range, output=options.output)
 
-        send_and_report(lambda: ({"image": file} for file in expand(paths)), make_job, options)
+        def sources(on_bad: OnBad) -> Iterator[Sources]:
+            return ({"image": file} for file in expand(paths, on_bad))
+
+        send_and_report(sources, make_job, options)
 
 
 @enqueue_app.command()
@@ -167,7 +172,7 @@ def blend(
             return AlphaBlendJob(items=items, alpha=alpha, offset=at, output=options.output)
 
         sides = {"foreground": foreground, "background": background, "mask": mask}
-        send_and_report(lambda: broadcast(sides), make_job, options)
+        send_and_report(lambda _: broadcast(sides), make_job, options)
 
 
 @enqueue_app.command()
@@ -217,7 +222,7 @@ def poisson(
             )
 
         sides = {"source": source, "mask": mask, "destination": destination}
-        send_and_report(lambda: broadcast(sides), make_job, options)
+        send_and_report(lambda _: broadcast(sides), make_job, options)
 
 
 def _offset(option: str, text: str) -> Offset:

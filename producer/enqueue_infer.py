@@ -1,5 +1,6 @@
 """`agewell enqueue infer`: images for a model."""
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -21,7 +22,8 @@ from producer.enqueue import (
     make_options,
 )
 from producer.exits import exit_codes
-from producer.files import LocalFile, expand
+from producer.files import LocalFile
+from producer.listing import OnBad, expand, expand_one
 from producer.submit import Sources
 from shared.errors import BadJobError, ParameterError
 from shared.messages import MAX_ITEMS, InferItem, InferJob, Job, parse_job
@@ -70,8 +72,8 @@ def infer(
         _check(given)
         photo = _one_file(reference)
 
-        def sources() -> Iterator[Sources]:
-            for file in expand(paths):
+        def sources(on_bad: OnBad) -> Iterator[Sources]:
+            for file in expand(paths, on_bad):
                 yield {"image": file} if photo is None else {"image": file, "reference": photo}
 
         def make_job(refs: Refs) -> Job:
@@ -123,7 +125,8 @@ def _check(given: dict[str, Any]) -> None:
 def _one_file(reference: str | None) -> LocalFile | None:
     if reference is None:
         return None
-    found = list(expand([reference]))
+    found = list(itertools.islice(expand_one(reference), 2))
     if len(found) != 1:
-        raise ParameterError("--reference", f"{len(found)} files", "one photo")
+        raise ParameterError("--reference", f"several files, {reference}", "one photo")
+    found[0].size_bytes()
     return found[0]

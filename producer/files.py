@@ -1,18 +1,12 @@
-"""From paths to local image files: files, folders and globs; one at a time, however many."""
+"""Local image files, read safely: regular files only, and no more bytes than are allowed."""
 
-import glob
 import os
-from collections.abc import Iterable, Iterator
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import BadFileError
-from shared.messages import MediaType
-
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib"}
-)
-"""What a folder is searched for; a file that is named is taken whatever its name."""
+from shared.messages import NAME_MAX_CHARACTERS, MediaType
 
 FORMATS = "JPEG, PNG, WebP, TIFF, BMP"
 
@@ -28,68 +22,64 @@ class LocalFile:
         """The file's size.
 
         Raises:
-            BadFileError: there is no such file, or it cannot be read.
+            BadFileError: it is missing or no regular file, it cannot be read, or its name cannot be
+                sent.
         """
+        self._check_name()
         try:
-            return self.path.stat().st_size
-        except OSError as error:
-            raise BadFileError(str(self.path), _reason(error)) from None
+            found = self.path.stat()
+        except (OSError, ValueError) as error:
+            raise BadFileError(str(self.path), reason_of(error)) from None
+        _check_regular(self.path, found.st_mode)
+        return found.st_size
 
-
-def expand(patterns: Iterable[str]) -> Iterator[LocalFile]:
-    """Find the files that paths, folders (searched whole) and globs stand for.
-
-    A file found in a folder is named by its path within it, any other by its last part.
-
-    Raises:
-        BadFileError: a glob or a folder holds no image. A missing file is reported when read.
-    """
-    for pattern in patterns:
-        if Path(pattern).is_dir():
-            yield from _nonempty(_walk(Path(pattern)), pattern, "no image in this folder")
-        elif glob.has_magic(pattern) and not Path(pattern).exists():
-            yield from _nonempty(_glob(pattern), pattern, "no file matches")
-        else:
-            yield LocalFile(Path(pattern), Path(pattern).name)
-
-
-def _nonempty(files: Iterator[LocalFile], pattern: str, problem: str) -> Iterator[LocalFile]:
-    first = next(files, None)
-    if first is None:
-        raise BadFileError(pattern, problem)
-    yield first
-    yield from files
-
-
-def _walk(folder: Path) -> Iterator[LocalFile]:
-    for parent, subfolders, names in os.walk(folder):
-        subfolders.sort()
-        for name in sorted(names):
-            path = Path(parent, name)
-            if path.suffix.lower() in IMAGE_SUFFIXES:
-                yield LocalFile(path, path.relative_to(folder).as_posix())
-
-
-def _glob(pattern: str) -> Iterator[LocalFile]:
-    # `**` is meant as in a shell; the standard library yields without sorting, one at a time.
-    for found in glob.iglob(pattern, recursive=True):  # noqa: PTH207  an absolute one is fine
-        path = Path(found)
-        if path.is_file():
-            yield LocalFile(path, path.name)
+    def _check_name(self) -> None:
+        if len(self.name) > NAME_MAX_CHARACTERS:
+            found = f"its name has {len(self.name):,} characters"
+            raise BadFileError(str(self.path), f"{found}; at most {NAME_MAX_CHARACTERS:,}")
+        try:
+            self.name.encode()
+        except UnicodeEncodeError:
+            raise BadFileError(str(self.path), "its name is not UTF-8; rename it") from None
 
 
 def read_image(file: LocalFile, max_file_bytes: int) -> tuple[MediaType, bytes]:
     """Read a file whole, after the checks that need no decoder.
 
     Raises:
-        BadFileError: missing, unreadable, empty, too large, or of no format that agewell takes.
+        BadFileError: missing, no regular file, unreadable, empty, too large, of no format that
+            agewell takes, or with a name that cannot be sent.
     """
     _check_size(str(file.path), file.size_bytes(), max_file_bytes)
     try:
-        data = file.path.read_bytes()
+        data = _read_at_most(file.path, max_file_bytes + 1)
     except OSError as error:
-        raise BadFileError(str(file.path), _reason(error)) from None
+        raise BadFileError(str(file.path), reason_of(error)) from None
     return checked_image(str(file.path), data, max_file_bytes), data
+
+
+def _read_at_most(path: Path, limit_bytes: int) -> bytes:
+    """The first bytes of a regular file, whatever size it says it has."""
+    # Without O_NONBLOCK, opening a pipe that took the file's place would wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as opened:
+        _check_regular(path, os.fstat(descriptor).st_mode)
+        return opened.read(limit_bytes) or b""  # None: it would wait, as kernel logs do
+
+
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def _check_regular(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = KINDS.get(stat.S_IFMT(mode), "something else")
+        raise BadFileError(str(path), f"{kind}, not a regular file")
 
 
 def checked_image(name: str, data: bytes, max_file_bytes: int) -> MediaType:
@@ -128,5 +118,6 @@ def sniff(data: bytes) -> MediaType | None:
     return None
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror.lower() if error.strerror else str(error)
+def reason_of(error: OSError | ValueError) -> str:
+    """The system's words for an error, without the path."""
+    return error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)

@@ -3,7 +3,8 @@
 import itertools
 from collections.abc import Iterator, Mapping
 
-from producer.files import LocalFile, expand
+from producer.files import LocalFile
+from producer.listing import expand_one
 from producer.submit import Sources
 from shared.errors import BadFileError
 
@@ -11,13 +12,17 @@ from shared.errors import BadFileError
 def broadcast(patterns: Mapping[str, str | None]) -> Iterator[Sources]:
     """Match the files of several patterns one to one; a single file goes with all of the others.
 
+    A file that cannot be sent keeps its place, so that it costs its own item only. A folder that
+    cannot be read would shift the files after it, so it stops everything.
+
     Raises:
-        BadFileError: the patterns stand for different numbers of files, none of them one.
+        BadFileError: a pattern stands for no file, a folder cannot be read, or the patterns stand
+            for different numbers of files, none of them one.
     """
     sides = {field: pattern for field, pattern in patterns.items() if pattern is not None}
     streams: dict[str, Iterator[LocalFile]] = {}
     for field, pattern in sides.items():
-        files = expand([pattern])
+        files = expand_one(pattern)
         head = list(itertools.islice(files, 2))
         streams[field] = itertools.chain(head, files) if len(head) > 1 else itertools.cycle(head)
     single = {field for field, stream in streams.items() if isinstance(stream, itertools.cycle)}
@@ -31,16 +36,19 @@ def _zip(
     sides: dict[str, str], streams: dict[str, Iterator[LocalFile]], single: set[str]
 ) -> Iterator[Sources]:
     many = [field for field in sides if field not in single]
-    while True:
+    for number in itertools.count():
         found = {field: next(streams[field], None) for field in many}
-        if all(file is None for file in found.values()):
-            return
-        for field, file in found.items():
-            if file is None:
-                raise BadFileError(sides[field], f"fewer files than {_others(sides, many, field)}")
         pair = {field: file for field, file in found.items() if file is not None}
-        yield pair | {field: next(streams[field]) for field in single}
+        if not pair:
+            return
+        if len(pair) < len(many):
+            counts = [number + (f in pair) + sum(1 for _ in streams[f]) for f in many]
+            raise _mismatch(list(zip([sides[f] for f in many], counts, strict=True)))
+        yield {field: pair[field] if field in pair else next(streams[field]) for field in sides}
 
 
-def _others(sides: dict[str, str], many: list[str], field: str) -> str:
-    return " and ".join(sides[other] for other in many if other != field)
+def _mismatch(counts: list[tuple[str, int]]) -> BadFileError:
+    (pattern, count), *others = counts
+    rest = ", ".join(f"{other} has {number:,}" for other, number in others)
+    allowed = "the numbers must be equal, or one file for all"
+    return BadFileError(pattern, f"has {count:,} files, but {rest}; {allowed}")

@@ -45,7 +45,7 @@ class Submitter:
         self._deadline_s = deadline_s
         # One background under a thousand foregrounds is read and stored once.
         self._refs: OrderedDict[Path, ImageRef] = OrderedDict()
-        self.bad_files: list[BadFileError] = []
+        self.bad_files: dict[str, BadFileError] = {}
 
     def submit(
         self,
@@ -53,7 +53,7 @@ class Submitter:
         images_per_job: int | None,
         progress: Callable[[int], None] = lambda _: None,
     ) -> Iterator[Sent]:
-        """Send every item; a bad file is kept in `bad_files`, and the others go on.
+        """Send every item; a bad file is kept once in `bad_files`, and the others go on.
 
         Args:
             sources: the files of each item.
@@ -120,9 +120,13 @@ class Submitter:
                     media_type, data = read_image(file, self._session.settings.max_file_bytes)
                     fresh[file.path] = (file.name, media_type, data)
         except BadFileError as error:
-            self.bad_files.append(error)
+            self.add_bad(error)
             return False
         return True
+
+    def add_bad(self, error: BadFileError) -> None:
+        """Remember a file, folder or pattern of which nothing can be sent."""
+        self.bad_files.setdefault(str(error), error)
 
 
 def _size_or_zero(file: LocalFile) -> int:

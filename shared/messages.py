@@ -21,6 +21,7 @@ from shared.problems import first_problem, shortened
 SCHEMA_VERSION: Final = 1
 MAX_ITEMS: Final = 64
 INLINE_MAX_BYTES: Final = 32 * 1024
+NAME_MAX_CHARACTERS: Final = 1024
 
 Format = Literal["png", "jpeg", "webp", "tiff", "bmp"]
 ImageMediaType = Literal["image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp"]
@@ -74,7 +75,7 @@ class ImageRef(Message):
     name: str = Field(
         default="image",
         min_length=1,
-        max_length=1024,
+        max_length=NAME_MAX_CHARACTERS,
         description="the caller's name for it, for messages and output files; never opened",
     )
 

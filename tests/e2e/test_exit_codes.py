@@ -133,7 +133,8 @@ def test_unequal_numbers_of_files_exit_with_1(stack: Stack, small_folder: Path, 
         (fewer / name).write_bytes((small_folder / name).read_bytes())
     done = stack.run("enqueue", "blend", small_folder, fewer, "--alpha", "0.5")
     assert done.returncode == 1
-    assert f"{fewer}: fewer files than {small_folder}" in done.stderr
+    assert f"{small_folder}: has 8 files, but {fewer} has 2" in done.stderr
+    assert done.stdout == ""
 
 
 COMMANDS = {

@@ -1,51 +1,14 @@
 import os
+import socket
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from producer.collect import confined, write_file
-from producer.files import LocalFile, expand, read_image, sniff
-from producer.pairing import broadcast
+from producer.files import LocalFile, read_image, sniff
 from shared.errors import BadFileError
-
-
-@pytest.fixture
-def photos(tmp_path):
-    for name in ("b.jpg", "a.png", "sub/c.TIFF", "sub/notes.txt", "sub/d.webp"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"\xff\xd8\xff")
-    return tmp_path
-
-
-def names(files):
-    return [file.name for file in files]
-
-
-def test_a_folder_stands_for_the_images_in_it_and_below_named_by_their_paths(photos):
-    assert names(expand([str(photos)])) == ["a.png", "b.jpg", "sub/c.TIFF", "sub/d.webp"]
-
-
-def test_a_glob_stands_for_the_files_that_match(photos):
-    assert sorted(names(expand([f"{photos}/*.png", f"{photos}/**/*.webp"]))) == ["a.png", "d.webp"]
-
-
-def test_a_file_with_magic_in_its_name_is_that_file(photos):
-    path = photos / "what[1].jpg"
-    path.write_bytes(b"")
-    assert list(expand([str(path)])) == [LocalFile(path, "what[1].jpg")]
-
-
-@pytest.mark.parametrize("pattern", ["*.gif", "sub/nothing*"])
-def test_a_glob_that_matches_nothing_is_an_error_that_names_it(photos, pattern):
-    with pytest.raises(BadFileError, match="no file matches"):
-        list(expand([f"{photos}/{pattern}"]))
-
-
-def test_a_folder_without_images_is_an_error_that_names_it(tmp_path):
-    with pytest.raises(BadFileError, match="no image in this folder"):
-        list(expand([str(tmp_path)]))
 
 
 @pytest.mark.parametrize(
@@ -71,6 +34,58 @@ def test_a_missing_file_is_an_error_that_names_it(tmp_path):
         read_image(LocalFile(tmp_path / "nosuch.jpg", "nosuch.jpg"), 100)
 
 
+def kinds_of_file(folder):
+    """One of each kind of thing that is no regular file, by the word for it."""
+    pipe, socket_file, link = folder / "pipe.png", folder / "socket.png", folder / "link.png"
+    os.mkfifo(pipe)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(socket_file))
+    link.symlink_to("nowhere.png")
+    return {
+        "a pipe, not a regular file": pipe,
+        "a socket, not a regular file": socket_file,
+        "a device, not a regular file": Path("/dev/zero"),
+        "a folder, not a regular file": folder,
+        "no such file": link,
+    }
+
+
+def test_only_regular_files_are_read(short_path):
+    for words, path in kinds_of_file(short_path).items():
+        with pytest.raises(BadFileError, match=words) as caught:
+            read_image(LocalFile(path, "x.png"), 1000)
+        assert str(path) in str(caught.value)
+
+
+def test_a_pipe_named_on_the_command_line_is_refused_without_a_wait():
+    reading, writing = os.pipe()
+    try:
+        with pytest.raises(BadFileError, match="a pipe, not a regular file"):
+            read_image(LocalFile(Path(f"/dev/fd/{reading}"), "x.png"), 1000)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_a_file_that_hides_its_size_is_read_up_to_the_limit():
+    path = Path("/proc/self/smaps")  # says 0 bytes, and has many more
+    assert path.stat().st_size == 0
+    with pytest.raises(BadFileError, match="AGEWELL_MAX_FILE_BYTES is 100"):
+        read_image(LocalFile(path, "x.png"), 100)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [(os.fsdecode(b"caf\xe9.png"), "not UTF-8"), ("a/" * 511 + "xyz", "1,025 characters")],
+)
+def test_a_name_that_cannot_be_sent_is_refused(tmp_path, name, words):
+    path = tmp_path / "x.png"
+    path.write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(BadFileError, match=words):
+        read_image(LocalFile(path, name), 100)
+    assert read_image(LocalFile(path, "a/" * 511 + "xy"), 100) == ("image/jpeg", b"\xff\xd8\xff")
+
+
 @pytest.mark.parametrize(
     ("suffix", "media_type"),
     [
@@ -84,29 +99,6 @@ def test_a_missing_file_is_an_error_that_names_it(tmp_path):
 def test_formats_are_told_by_their_first_bytes(suffix, media_type):
     _, data = cv2.imencode(suffix, np.zeros((4, 4, 3), np.uint8))
     assert sniff(data.tobytes()) == media_type
-
-
-def paths_of(sources):
-    return [{field: file.path.name for field, file in source.items()} for source in sources]
-
-
-def test_a_single_file_goes_with_each_of_the_others(photos):
-    found = paths_of(broadcast({"foreground": f"{photos}/a.png", "background": f"{photos}/sub"}))
-    assert found == [
-        {"foreground": "a.png", "background": "c.TIFF"},
-        {"foreground": "a.png", "background": "d.webp"},
-    ]
-
-
-def test_single_files_make_one_item(photos):
-    sides = {"source": f"{photos}/a.png", "mask": f"{photos}/b.jpg", "destination": None}
-    assert paths_of(broadcast(sides)) == [{"source": "a.png", "mask": "b.jpg"}]
-
-
-def test_different_numbers_of_files_are_refused(photos):
-    sides = {"foreground": str(photos), "background": f"{photos}/sub"}
-    with pytest.raises(BadFileError, match="fewer files than"):
-        list(broadcast(sides))
 
 
 def test_a_file_is_written_over_and_a_pipe_is_written_to(tmp_path):

@@ -1,6 +1,7 @@
 """Small trainings: they learn, and one that was stopped goes on as if it had not been."""
 
 import json
+import os
 
 import cv2
 import numpy as np
@@ -129,3 +130,9 @@ def test_digits_are_learned_in_two_rounds_better_than_by_chance():
     losses = digits.train(net, data, epochs=2)
     assert losses[1] < losses[0]
     assert digits.accuracy(net, data.test_images, data.test_labels) > 0.5
+
+
+def test_a_pipe_among_the_photos_is_named_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ValueError, match=r"pipe\.jpg: not a photograph"):
+        views.read_photos(tmp_path)

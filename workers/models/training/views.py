@@ -47,7 +47,8 @@ def read_photos(directory: Path, longest_side: int = 1280) -> list[Image]:
 
 
 def _read(path: Path, longest_side: int) -> Image:
-    photo = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    # A pipe would keep OpenCV waiting for ever.
+    photo = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
     if photo is None:
         raise ValueError(f"{path}: not a photograph that OpenCV can read")
     scale = longest_side / max(photo.shape[:2])
