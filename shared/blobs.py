@@ -6,6 +6,7 @@ but its own store.
 
 import base64
 import binascii
+import errno
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
@@ -13,14 +14,22 @@ from contextlib import contextmanager
 
 import redis
 
-from shared.errors import BlobDamagedError, BlobMissingError, BlobStoreError
+from shared.errors import (
+    BlobDamagedError,
+    BlobMissingError,
+    BlobStoreError,
+    BlobStoreFullError,
+)
 from shared.messages import INLINE_MAX_BYTES, ImageRef, MediaType
-from shared.redis_client import unreachable
+from shared.redis_client import unreachable, without_password
 from shared.settings import Settings
 from shared.stores import RedisStore, open_store
 
 _PLACE_IN_PACK = re.compile(r"[0-9a-f]{64}\+[0-9]{1,12}")
 """What follows a store's scheme where several blobs lie together; a single one's is its hash."""
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Blobs:
@@ -93,8 +102,23 @@ class Blobs:
                     self._stores[scheme].keep(found)
 
     def sweep(self) -> int:
-        """Delete what has outlived its time; how many blobs."""
-        return self._home.sweep()
+        """Delete what has outlived its time; how many blobs.
+
+        Raises:
+            BlobStoreError: the store is away.
+        """
+        with self._errors():
+            return self._home.sweep()
+
+    def check(self) -> None:
+        """See that the store can be reached and takes bytes; cheap, and asked while it does not.
+
+        Raises:
+            BrokerUnreachableError: Redis does not answer.
+            BlobStoreError: the store does not.
+        """
+        with self._errors():
+            self._home.check()
 
     def _read(self, ref: ImageRef) -> bytes:
         scheme, _, rest = ref.uri.partition(":")
@@ -118,7 +142,9 @@ class Blobs:
         except redis.RedisError as error:
             raise unreachable(self._settings, error) from error
         except OSError as error:
-            raise BlobStoreError(self._settings.blob_url or "redis", str(error)) from error
+            url = without_password(self._settings.blob_url or "redis")
+            kind = BlobStoreFullError if error.errno in _FULL else BlobStoreError
+            raise kind(url, str(error)) from error
 
 
 def _inline(ref: ImageRef, rest: str) -> bytes:

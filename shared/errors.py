@@ -25,6 +25,7 @@ AgewellError
 │   ├── BrokerFullError        Redis has no memory left for it
 │   ├── QueueFullError         as many jobs wait in a queue as may
 │   └── BlobStoreError         the blob store does not take or give what it should
+│       └── BlobStoreFullError     it has no room left
 ├── AllItemsFailedError        every item of a job failed, each with an error of its own
 └── InternalError              ours to mend
     ├── DeadJobError           the job is given up, and kept among the dead letters
@@ -272,6 +273,10 @@ class BlobStoreError(PassingError):
 
     def __str__(self) -> str:
         return f"blob store {self.url}: {self.reason}"
+
+
+class BlobStoreFullError(BlobStoreError):
+    """The blob store has no room left: a full disk, or a quota."""
 
 
 @dataclass(eq=False)

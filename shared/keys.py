@@ -19,6 +19,9 @@ DEADLINES = f"{PREFIX}deadlines"
 BLOBS_KEPT = f"{PREFIX}blobs-kept"
 """Exists until the images of jobs that have waited for long shall be kept again."""
 
+BLOB_STORES = f"{PREFIX}blob-stores"
+"""A set: the URLs of directories that have been used as blob stores."""
+
 SUSPECTS = f"{PREFIX}suspects"
 """The open jobs that the last look found nowhere: a set."""
 
@@ -75,6 +78,11 @@ def climbs_field(level: int) -> str:
 def worker_alive(run: str) -> str:
     """Exists as long as a run of a worker lives."""
     return f"{PREFIX}worker-alive:{run}"
+
+
+def worker_paused(run: str) -> str:
+    """Why a run of a worker takes no jobs at present; exists as long as it takes none."""
+    return f"{PREFIX}worker-paused:{run}"
 
 
 def run_of(unacked_key: str) -> str:

@@ -5,26 +5,22 @@ the same place, and no place names a path or a host.
 """
 
 import contextlib
-import errno
-import hashlib
-import os
-import re
-import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import fsspec
 import redis
 
 from shared import keys
+from shared.directory_store import MARKER, DirectoryStore, Used
+from shared.packs import Blob, pack, parse
 
 PIPELINE_BYTES = 4 * 2**20
 """Bytes in one pipeline: large enough to hide the round trip, small beside any memory limit."""
 
-Blob = tuple[str, bytes]
-"""(SHA-256 in hexadecimal, bytes)."""
+_MARK = b"agewell keeps image bytes here\n"
 
 
 class Store(Protocol):
@@ -42,7 +38,10 @@ class Store(Protocol):
         """Begin the time to live anew of what lies at these places."""
 
     def sweep(self) -> int:
-        """Delete what has outlived its time, where the store does not itself; how many."""
+        """Delete what has outlived its time, if the store does not itself; how many."""
+
+    def check(self) -> None:
+        """See that the store can be reached and takes bytes; raises if not."""
 
 
 class RedisStore:
@@ -83,110 +82,8 @@ class RedisStore:
         """Nothing to do: Redis expires its keys."""
         return 0
 
-
-_PACK_PLACE = re.compile(r"([0-9a-f]{64})(?:\+([0-9]{1,12}))?")
-
-
-def _pack(blobs: Sequence[Blob]) -> tuple[str, bytes, list[str]]:
-    """Lay blobs end to end: the pack's name, its bytes, and the place of each blob.
-
-    To make a file, or an object, can cost more than to write it. A pack of one is named by the
-    blob's own hash, one of several by the hash of theirs.
-    """
-    if len(blobs) == 1:
-        [(sha256, data)] = blobs
-        return sha256, data, [sha256]
-    name = hashlib.sha256("".join(sha256 for sha256, _ in blobs).encode()).hexdigest()
-    places, offset = [], 0
-    for _, data in blobs:
-        places.append(f"{name}+{offset}")
-        offset += len(data)
-    return name, b"".join(data for _, data in blobs), places
-
-
-def _parse(place: str) -> tuple[str, int] | None:
-    """A place's pack and offset; None for what is no place."""
-    found = _PACK_PLACE.fullmatch(place)
-    return (found[1], int(found[2] or 0)) if found else None
-
-
-class DirectoryStore:
-    """Packs of bytes in files below a directory."""
-
-    scheme = "store"
-
-    def __init__(self, root: Path, ttl_s: int) -> None:
-        self._root = root
-        self._ttl_s = ttl_s
-
-    def put(self, blobs: Sequence[Blob]) -> list[str]:
-        """Write a pack that is not there yet, whole or not at all: a file is never half one."""
-        if not blobs:
-            return []
-        name, data, places = _pack(blobs)
-        path = self._path(name)
-        if not _refreshed(path, len(data)):
-            _write(path, data)
-        return places
-
-    def get(self, place: str, size_bytes: int) -> bytes | None:
-        """Read; the file's time is set to now."""
-        found = _parse(place)
-        if found is None:
-            return None
-        name, offset = found
-        try:
-            # No link is followed: a blob is a file of this directory, or it is none.
-            with open(self._path(name), "rb", opener=_open_no_link) as file:
-                os.utime(file.fileno())
-                file.seek(offset)
-                return file.read(size_bytes)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            if error.errno == errno.ELOOP:
-                return None
-            raise
-
-    def keep(self, places: Sequence[str]) -> None:
-        """Set the files' times to now."""
-        for name in {found[0] for place in places if (found := _parse(place)) is not None}:
-            with contextlib.suppress(FileNotFoundError):
-                os.utime(self._path(name), follow_symlinks=False)
-
-    def sweep(self) -> int:
-        """Delete files unused for the time to live, and what a killed writer left."""
-        oldest = time.time() - self._ttl_s
-        expired = [path for path in self._root.glob("??/*") if path.stat().st_mtime < oldest]
-        for path in expired:
-            path.unlink(missing_ok=True)
-        return len(expired)
-
-    def _path(self, name: str) -> Path:
-        return self._root / name[:2] / name
-
-
-def _open_no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW)
-
-
-def _refreshed(path: Path, size_bytes: int) -> bool:
-    """Set a file's time to now; False where there is none of this size."""
-    try:
-        os.utime(path)
-        return path.stat().st_size == size_bytes
-    except FileNotFoundError:
-        return False
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        part.write_bytes(data)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-    part.replace(path)
+    def check(self) -> None:
+        """Nothing to do: without Redis there are no jobs either."""
 
 
 class FsspecStore:
@@ -195,26 +92,30 @@ class FsspecStore:
     scheme = "store"
 
     def __init__(self, url: str) -> None:
-        self._fs, self._root = fsspec.core.url_to_fs(url)
+        self._url = url
 
     def put(self, blobs: Sequence[Blob]) -> list[str]:
         """Write a pack; an object store shows an object only when it is complete."""
         if not blobs:
             return []
-        name, data, places = _pack(blobs)
-        self._fs.pipe_file(self._path(name), data)
+        name, data, places = pack(blobs)
+        with _any_error():
+            self._write(name, data)
         return places
 
     def get(self, place: str, size_bytes: int) -> bytes | None:
         """Read the blob's part of its pack."""
-        found = _parse(place)
+        found = parse(place)
         if found is None:
             return None
         name, offset = found
-        try:
-            data = self._fs.cat_file(self._path(name), start=offset, end=offset + size_bytes)
-        except FileNotFoundError:
-            return None
+        with _any_error():
+            files, _ = self._files
+            try:
+                data = files.cat_file(self._path(name), start=offset, end=offset + size_bytes)
+            except FileNotFoundError:
+                self.check()  # an object is missing, or the whole bucket
+                return None
         return cast("bytes", data)
 
     def keep(self, places: Sequence[str]) -> None:
@@ -224,14 +125,50 @@ class FsspecStore:
         """Nothing to do: an object store has lifecycle rules."""
         return 0
 
+    def check(self) -> None:
+        """See that the store takes bytes and gives them back."""
+        with _any_error():
+            files, root = self._files
+            mark = f"{root}/{MARKER}"
+            files.pipe_file(mark, _MARK)
+            if files.cat_file(mark) != _MARK:
+                raise OSError(f"{mark} reads otherwise than it was written")
+
+    def _write(self, name: str, data: bytes) -> None:
+        files, root = self._files
+        try:
+            files.pipe_file(self._path(name), data)
+        except FileNotFoundError:
+            # A file system, not an object store. Its root is not made here: it may be unmounted.
+            files.mkdir(f"{root}/{name[:2]}", create_parents=False)
+            files.pipe_file(self._path(name), data)
+
+    @cached_property
+    def _files(self) -> tuple[Any, str]:
+        """The file system and the root in it: some connect as soon as they are made."""
+        found: tuple[Any, str] = fsspec.core.url_to_fs(self._url)
+        return found
+
     def _path(self, name: str) -> str:
-        return f"{self._root}/{name[:2]}/{name}"
+        return f"{self._files[1]}/{name[:2]}/{name}"
+
+
+@contextlib.contextmanager
+def _any_error() -> Iterator[None]:
+    """Raise whatever a file system's library raises as an OSError: each has errors of its own."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def open_store(url: str, client: redis.Redis, ttl_s: int) -> Store:
     """The store that a setting names."""
     if url == "redis":
         return RedisStore(client, ttl_s)
-    if url.startswith("file://"):
-        return DirectoryStore(Path(url.removeprefix("file://")), ttl_s)
+    for scheme in ("file://", "local://"):
+        if url.startswith(scheme):
+            return DirectoryStore(Path(url.removeprefix(scheme)), ttl_s, Used(client, url))
     return FsspecStore(url)

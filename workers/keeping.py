@@ -15,6 +15,7 @@ import redis
 
 from shared import keys
 from shared.blobs import Blobs
+from shared.errors import PassingError
 from shared.names import LEVELS, WORK_QUEUES
 from shared.stamp import HEADER
 
@@ -33,14 +34,21 @@ def keep_blobs_of_waiting_jobs(client: redis.Redis, blobs: Blobs, ttl_s: int, no
         blobs: where the images lie.
         ttl_s: how long a blob is kept after its last use, in seconds.
         now: Unix time in seconds, of the clock that stamps the jobs.
+
+    Raises:
+        BlobStoreError: the store is away; the next call tries again.
     """
     round_s = ttl_s / ROUNDS_A_TTL
     if not client.set(keys.BLOBS_KEPT, now, nx=True, px=max(1, int(1000 * round_s))):
         return 0
     kept = 0
-    for uris in _uris_of_old_jobs(client, now - round_s):
-        blobs.keep(uris)
-        kept += len(uris)
+    try:
+        for uris in _uris_of_old_jobs(client, now - round_s):
+            blobs.keep(uris)
+            kept += len(uris)
+    except PassingError:
+        client.delete(keys.BLOBS_KEPT)
+        raise
     return kept
 
 

@@ -10,6 +10,7 @@ from typing import cast
 from celery import shared_task
 
 from shared.celery_app import make_app
+from shared.errors import BlobStoreError
 from shared.names import Task
 from shared.stamp import redis_now
 from workers import liveness, lost, readiness
@@ -40,12 +41,18 @@ def sweep_aging() -> None:
 
 @_task(Task.SWEEP_BLOBS)
 def sweep_blobs() -> None:
-    """Keep the images of jobs that still wait; delete blobs that have outlived their time."""
+    """Keep the images of jobs that still wait; delete blobs that have outlived their time.
+
+    A store that has been away is not swept before the images of waiting jobs are kept.
+    """
     tools = context()
+    tools.ledger.trim()
     now, ttl_s = redis_now(tools.client), tools.settings.blob_ttl_s
-    kept = keep_blobs_of_waiting_jobs(tools.client, tools.blobs, ttl_s, now)
-    log.info("blobs kept for waiting jobs: %d, swept: %d", kept, tools.blobs.sweep())
-    context().ledger.trim()
+    try:
+        kept = keep_blobs_of_waiting_jobs(tools.client, tools.blobs, ttl_s, now)
+        log.info("blobs kept for waiting jobs: %d, swept: %d", kept, tools.blobs.sweep())
+    except BlobStoreError as error:
+        log.warning("neither kept nor swept: %s", error)
 
 
 @_task(Task.RETURN_JOBS)

@@ -8,7 +8,8 @@ import pytest
 from producer.publish import publish
 from producer.session import make_session
 from shared import keys
-from shared.errors import BlobMissingError
+from shared.directory_store import MARKER
+from shared.errors import BlobMissingError, BlobStoreError
 from shared.messages import HsvItem, HsvJob
 from shared.stamp import redis_now
 from workers.keeping import keep_blobs_of_waiting_jobs
@@ -88,3 +89,14 @@ def test_foreign_messages_and_missing_blobs_hinder_nothing(session, monkeypatch)
     assert left_s(session, old) > TTL_S - 60
     with pytest.raises(BlobMissingError):
         session.blobs.get(gone)
+
+
+@pytest.mark.parametrize("session", ["file"], indirect=True)
+def test_a_round_that_found_the_store_away_is_due_again_at_once(session, monkeypatch, tmp_path):
+    [old] = waiting(session, monkeypatch, ["a.png"], OLD_S)
+    (tmp_path / "blobs" / MARKER).rename(tmp_path / "marker")
+    with pytest.raises(BlobStoreError):
+        keep(session)
+    (tmp_path / "marker").rename(tmp_path / "blobs" / MARKER)
+    assert keep(session) == 1
+    assert left_s(session, old) > TTL_S - 60
