@@ -23,13 +23,10 @@ from shared.errors import (
     UnsupportedPixelsError,
 )
 from shared.metrics import Metric, tally
-from workers import tiff
+from workers.decoders import decode_pixels
 from workers.headers import Header, ImageFormat, read_header
 
 Image = npt.NDArray[np.uint8]
-
-# OpenCV reports a damaged file on stderr as well; here the error raised says it, with the name.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _UPRIGHT: dict[int, Callable[[Image], cv2.typing.MatLike]] = {
     2: lambda image: cv2.flip(image, 1),
@@ -109,10 +106,8 @@ def decode(data: bytes, name: str, limits: Limits) -> Image:
             the pixels are truncated or damaged.
     """
     header = probe(data, name, limits)
-    if header.image_format == "tiff":
-        data = tiff.keep_colours(data)
     with tally.timed(Metric.DECODE, header.image_format):
-        image = _decoded(data, name)
+        image = decode_pixels(header.image_format, data, name)
     upright = _UPRIGHT.get(header.orientation)
     if upright and header.image_format != "tiff":  # OpenCV has turned a TIFF, and no other format
         image = cast(Image, upright(image))
@@ -120,20 +115,6 @@ def decode(data: bytes, name: str, limits: Limits) -> Image:
     if image.shape[:2] != (expected if header.orientation < 5 else expected[::-1]):
         raise UndecodableError(name, "damaged: its size is not what its header says")
     return image
-
-
-def _decoded(data: bytes, name: str) -> Image:
-    """What OpenCV makes of the bytes, the orientation untouched."""
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise UndecodableError(name, f"damaged: {error.err}") from error
-    if image is None:
-        raise UndecodableError(name, "truncated or damaged: its pixels cannot be decoded")
-    if image.dtype != np.uint8:
-        reason = f"{image.dtype} channels; save it with 8 bits a channel"
-        raise UnsupportedPixelsError(name, reason)
-    return cast(Image, image)
 
 
 def encode(image: Image, image_format: ImageFormat, quality: int | None, name: str) -> bytes:

@@ -65,15 +65,16 @@ def read_page(data: bytes) -> Page:
     return Page(width, height, frames, _orientation(tags), _refusal(tags))
 
 
-def exif_orientation(block: bytes) -> int:
-    """The orientation, 1..8, in an EXIF block; 1 where it has none or the block is damaged.
+def exif_orientation(block: bytes) -> int | None:
+    """The orientation, 1..8, in an EXIF block; None if it has none or is damaged.
 
-    A damaged EXIF block is no reason to refuse a sound picture, and viewers agree on 1 then.
+    A damaged EXIF block is no reason to refuse a sound picture, and viewers ignore it.
     """
     try:
-        return _orientation(_directory(block, _order(block))[0])
+        value = _first(_directory(block, _order(block))[0], _ORIENTATION, 0)
     except (struct.error, ValueError):
-        return 1
+        return None
+    return value if 1 <= value <= 8 else None
 
 
 def keep_colours(data: bytes) -> bytes:

@@ -1,0 +1,18 @@
+"""Formats by variants: several hundred files, each read right or refused by the true reason."""
+
+import sys
+
+import pytest
+
+from tests.oracles import bmp_rows
+from tests.oracles.format_table import judge_all
+
+MAKERS = {"bmp": bmp_rows.rows}
+
+
+@pytest.mark.parametrize("image_format", MAKERS)
+def test_every_variant_is_exact_or_refused_by_name(image_format, capsys):
+    tally = judge_all(MAKERS[image_format]())
+    with capsys.disabled():
+        sys.stdout.write(f"\n{image_format}: {tally.report().splitlines()[0]}\n")
+    assert not tally.wrong, tally.report()

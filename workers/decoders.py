@@ -1,0 +1,66 @@
+"""The decoder of each format, given the parts of the file that the pixels need and nothing else.
+
+OpenCV would unpack and keep the metadata, too: text that takes a kilobyte in the file may take a
+gigabyte of memory.
+"""
+
+from collections.abc import Callable
+from typing import cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import UndecodableError, UnsupportedPixelsError
+from workers import bmp_pixels, jpeg, png, tiff, webp
+from workers.image_header import ImageFormat
+
+Image = npt.NDArray[np.uint8]
+
+# OpenCV reports a damaged file on stderr as well; here the error raised says it, with the name.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def decode_pixels(image_format: ImageFormat, data: bytes, name: str) -> Image:
+    """Decode a file whose header was measured.
+
+    Args:
+        image_format: as its header says.
+        data: the whole file.
+        name: the caller's name for it, for the errors.
+
+    Returns:
+        (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha; uint8. Only a TIFF is
+        upright; the others are as stored.
+
+    Raises:
+        UndecodableError: the pixels are truncated or damaged.
+        UnsupportedPixelsError: they have more than 8 bits a channel.
+    """
+    try:
+        return _DECODERS[image_format](data, name)
+    except ValueError as error:
+        raise UndecodableError(name, str(error)) from None
+
+
+def _by_opencv(data: bytes, name: str) -> Image:
+    """What OpenCV makes of the bytes, the orientation untouched."""
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise UndecodableError(name, f"damaged: {error.err}") from error
+    if image is None:
+        raise UndecodableError(name, "truncated or damaged: its pixels cannot be decoded")
+    if image.dtype != np.uint8:
+        reason = f"{image.dtype} channels; save it with 8 bits a channel"
+        raise UnsupportedPixelsError(name, reason)
+    return cast(Image, image)
+
+
+_DECODERS: dict[ImageFormat, Callable[[bytes, str], Image]] = {
+    "png": lambda data, name: _by_opencv(png.pixels_only(data), name),
+    "jpeg": lambda data, name: _by_opencv(jpeg.pixels_only(data), name),
+    "webp": lambda data, name: _by_opencv(webp.pixels_only(data), name),
+    "tiff": lambda data, name: _by_opencv(tiff.keep_colours(data), name),
+    "bmp": lambda data, _name: bmp_pixels.decode(data),
+}

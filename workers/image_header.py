@@ -1,0 +1,21 @@
+"""The facts that every format's header gives."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+ImageFormat = Literal["png", "jpeg", "webp", "tiff", "bmp"]
+
+MOST_PARTS = 100_000  # segments or chunks of one file; a 64 MiB PNG in 8 KiB chunks has 8,192
+SAVE_8_BITS = "save it with 8 bits a channel"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an image says of itself before it is decoded."""
+
+    image_format: ImageFormat
+    width: int  # px, as stored: before the orientation is applied
+    height: int  # px, as stored
+    frames: int = 1  # pictures of an animation, or pages
+    orientation: int = 1  # EXIF's 1..8; 1 is upright
+    refusal: str | None = None  # why such pixels are not taken; None where they are
