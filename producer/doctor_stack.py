@@ -14,6 +14,7 @@ from producer.session import Session
 from shared import keys
 from shared.errors import AgewellError
 from shared.names import LEVELS, WORK_QUEUES, Queue, Task
+from shared.paused import paused_workers
 from shared.queues import queue_status
 
 INSPECT_TIMEOUT_S = 2.0
@@ -46,6 +47,7 @@ def check_workers(session: Session) -> Iterator[Finding]:
     for queue, workers in takers.items():
         waiting = sum(level.waiting for level in statuses[queue].levels)
         yield _queue(queue, workers, waiting)
+    yield from _paused(session)
     ages = [statuses[queue].last_sweep_s_ago for queue in WORK_QUEUES]
     yield _beat(session, ages, upkeep=bool(takers[Queue.UPKEEP]))
 
@@ -66,6 +68,16 @@ def _queue(queue: Queue, workers: list[str], waiting: int) -> Finding:
         f"none answers within {INSPECT_TIMEOUT_S:g} s{held}",
         f"start one: `agewell up`, or `{_COMMANDS[queue]}` with the same AGEWELL_REDIS_URL",
     )
+
+
+def _paused(session: Session) -> Iterator[Finding]:
+    """Workers that wait for their blob store, which this machine may well reach."""
+    for run, reason in paused_workers(session.client).items():
+        yield problem(
+            "paused",
+            f"{run.partition(':')[0]} takes no jobs: {reason}",
+            "mend the store on that machine; the worker goes on by itself, and no job is lost",
+        )
 
 
 def _beat(session: Session, ages_s: list[float | None], *, upkeep: bool) -> Finding:

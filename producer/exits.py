@@ -12,6 +12,7 @@ from kombu.exceptions import OperationalError
 from producer import show
 from shared.errors import (
     AgewellError,
+    BlobStoreError,
     BrokerFullError,
     BrokerUnreachableError,
     ParameterError,
@@ -41,6 +42,9 @@ def exit_codes() -> Iterator[None]:
         leave(ExitCode.FULL, str(error), hint=hint)
     except BrokerUnreachableError as error:
         leave(ExitCode.UNREACHABLE, str(error), hint="Is it running? `agewell up` starts one here.")
+    except BlobStoreError as error:
+        hint = "What was sent before is safe. Is AGEWELL_BLOB_URL right, mounted, and not full?"
+        leave(ExitCode.UNREACHABLE, str(error), hint=hint)
     except (redis.RedisError, OperationalError) as error:
         leave(ExitCode.UNREACHABLE, f"Redis: {error}", hint="Is it running and not full?")
     except (SettingsError, ParameterError) as error:

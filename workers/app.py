@@ -1,7 +1,7 @@
 """The Celery app of the workers that run operations: `celery -A workers.app worker -Q cv`."""
 
 from shared.celery_app import make_app
-from workers import liveness, readiness, runtime, slots, time_limit
+from workers import liveness, pause, readiness, runtime, slots, time_limit
 from workers.amqp import WorkerAMQP
 from workers.context import settings
 
@@ -12,4 +12,5 @@ readiness.announce()
 app = make_app(settings(), include=["workers.tasks"], amqp=WorkerAMQP)
 liveness.install(app)
 time_limit.install(app, settings())
+pause.install(app)
 slots.install(app)

@@ -113,6 +113,11 @@ class Channel(transport.Channel):
         if self._phase is _Phase.LISTENING and waited_s > ASK_AGAIN_AFTER_S:
             self._ask()
 
+    def ask_now(self) -> None:
+        """Ask for a message although no change was heard of: there may be room again."""
+        if self._phase is _Phase.LISTENING:
+            self._ask()
+
     def close(self) -> None:
         """Close; a message on its way is taken in first, and then given back with the others."""
         if self._phase is not _Phase.ASKED:

@@ -17,7 +17,15 @@ from celery.states import SUCCESS
 
 from shared.dead_letters import DeadLetters
 from shared.entry import State
-from shared.errors import BadJobError, BrokerFullError, CancelledError, DeadJobError, PassingError
+from shared.errors import (
+    BadJobError,
+    BlobStoreError,
+    BlobStoreFullError,
+    BrokerFullError,
+    CancelledError,
+    DeadJobError,
+    PassingError,
+)
 from shared.ledger import Ledger, Start
 from shared.messages import Job, JobResult, parse_job
 from shared.names import Task as TaskName
@@ -32,13 +40,13 @@ from workers.jobs import Checkpoint
 log = logging.getLogger(__name__)
 
 CANCEL_POLL_S = 0.5
-FULL = (BrokerFullError, redis.exceptions.OutOfMemoryError)
+FULL = (BrokerFullError, redis.exceptions.OutOfMemoryError, BlobStoreFullError)
 PASSING = (PassingError, redis.ConnectionError, redis.TimeoutError, *FULL)
 RETRIES_MAX = 5
 BACKOFF_MAX_S = 60.0
 DOUBLINGS_MAX = 10
 FULL_RETRIES_HEADER = "full_retries"
-"""How many of a job's retries it was given because Redis was full: those count by themselves."""
+"""How many of a job's retries are no fault of its own: Redis was full, or the blob store away."""
 
 Operation = Callable[..., dict[str, Any]]
 
@@ -166,10 +174,10 @@ def _revoke(task: Task, reason: str) -> NoReturn:
 
 def _try_again(task: Task, error: Exception) -> NoReturn:
     """Send the job again, to run later: twice as late each time, and never many at once."""
-    request, full = task.request, isinstance(error, FULL)
+    request, full = task.request, isinstance(error, FULL) or _store_is_away(error)
     full_retries = _full_retries(request)
     retries = full_retries if full else request.retries - full_retries
-    # While Redis is full nobody could be told; a job that was done but for that is not given up.
+    # No job is given up for what stops all of them: a full Redis, or a blob store that is away.
     if retries >= RETRIES_MAX and not full:
         _give_up(task, f"still failing after {retries} retries: {error}")
     longest_s = min(2.0 ** min(retries, DOUBLINGS_MAX), BACKOFF_MAX_S)
@@ -186,8 +194,19 @@ def _try_again(task: Task, error: Exception) -> NoReturn:
         raise Reject(unsent.reason, requeue=True) from error
 
 
+def _store_is_away(error: Exception) -> bool:
+    """Whether the whole blob store fails, and not the bytes of this job alone."""
+    if not isinstance(error, BlobStoreError):
+        return False
+    try:
+        context().blobs.check()
+    except PassingError:
+        return True
+    return False
+
+
 def _full_retries(request: Any) -> int:
-    """How many of a job's retries were for a full Redis: all of them at the most."""
+    """How many of a job's retries were not counted: all of them at the most."""
     found = (request.headers or {}).get(FULL_RETRIES_HEADER)
     return min(max(found, 0), request.retries) if isinstance(found, int) else 0
 

@@ -24,6 +24,7 @@ from shared.dead_letters import DeadLetters
 from shared.errors import AgewellError
 from shared.model_control import ModelControl
 from shared.names import WORK_QUEUES
+from shared.paused import paused_workers
 from shared.queues import QueueStatus, queue_status
 from shared.redis_client import REDIS_ERRORS
 from shared.settings import Settings
@@ -102,7 +103,20 @@ class Collector:
                 oldest.add_metric(labels, level.oldest_wait_s or 0.0)
                 if level.head_log_weight is not None:
                     weight.add_metric(labels, level.head_log_weight)
-        return iter((waiting, oldest, weight, reserved))
+        return iter((waiting, oldest, weight, reserved, self._paused()))
+
+    def _paused(self) -> Metric:
+        """Workers that wait for their blob store."""
+        paused = GaugeMetricFamily(
+            "agewell_workers_paused",
+            "Workers that take no jobs because their blob store is away.",
+            labels=("queue",),
+        )
+        runs = paused_workers(self._client)
+        for queue in WORK_QUEUES:
+            mine = sum(run.partition("@")[0] == queue.value for run in runs)
+            paused.add_metric((queue.value,), mine)
+        return paused
 
     def _read_queues(self) -> list[QueueStatus]:
         return queue_status(self._client, self._settings, redis_now(self._client))

@@ -5,7 +5,7 @@ model is asked for, in this process, and in no parent of it.
 """
 
 from shared.celery_app import make_app
-from workers import liveness, model_agent, readiness, runtime, slots, time_limit
+from workers import liveness, model_agent, pause, readiness, runtime, slots, time_limit
 from workers.amqp import WorkerAMQP
 from workers.context import settings
 
@@ -16,5 +16,6 @@ app = make_app(settings(), include=["workers.infer_tasks"], amqp=WorkerAMQP)
 app.conf.worker_concurrency = settings().infer_concurrency
 liveness.install(app)
 time_limit.install(app, settings())
+pause.install(app)
 slots.install(app)
 model_agent.install()

@@ -19,6 +19,7 @@ from shared.dead_letters import DeadLetters
 from shared.entry import State
 from shared.redis_client import REDIS_ERRORS
 from shared.scripts import script
+from workers.pause import pause
 
 
 def give_back(client: redis.Redis, reserved: str, tag: str) -> bool:
@@ -76,6 +77,10 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
         self.ended: set[str] = set()
         """Tags of messages that Redis has not yet been told to let go of."""
         self._thread = threading.get_ident()
+
+    def can_consume(self) -> bool:
+        """Whether there is room for one more message; none is asked for during a pause."""
+        return not pause.reason and bool(super().can_consume())
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Remember a message that was taken."""

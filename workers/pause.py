@@ -1,0 +1,133 @@
+"""A worker whose blob store cannot be reached takes no jobs until the store is back.
+
+Its jobs would all fail, and wait for another try. The jobs that it has are tried again without
+counting against their retries (`workers.deliveries`); the others stay in their queue.
+"""
+
+import logging
+import threading
+from typing import Any
+
+from celery import Celery, bootsteps
+from celery.worker.consumer.tasks import Tasks
+
+from shared import keys
+from shared.errors import AgewellError, BlobStoreError
+from shared.paused import say_paused, say_resumed
+from shared.redis_client import REDIS_ERRORS
+from workers.context import context
+from workers.time_limit import LimitedRequest
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+
+
+class Pause:
+    """Says whether this process takes jobs; any thread may pause it."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self.is_confirmed = False
+        """Whether the store itself was seen to fail, and not one job's bytes alone."""
+        self._probe: threading.Thread | None = None
+        self._is_back = False
+
+    def begin(self, reason: str) -> None:
+        """Take no jobs from now on, and ask the store at once."""
+        if not self.reason:
+            self.reason, self.is_confirmed, self._is_back = reason, False, False
+            self._start_probe()
+
+    def look(self) -> bool:
+        """Find out whether the store is back; asks it again if not."""
+        if self._is_back:
+            self.reason = ""
+            return True
+        self._start_probe()
+        return False
+
+    def _start_probe(self) -> None:
+        # In a thread: a store that is away may not answer for minutes.
+        if self._probe is None or not self._probe.is_alive():
+            self._probe = threading.Thread(target=self._ask, daemon=True)
+            self._probe.start()
+
+    def _ask(self) -> None:
+        try:
+            context().blobs.check()
+        except AgewellError as error:
+            self.reason, self.is_confirmed = str(error), True
+        else:
+            self._is_back = True
+
+
+pause = Pause()
+"""This process's."""
+
+
+class PausingRequest(LimitedRequest):
+    """Celery's request; one that is tried again because of the blob store pauses the worker."""
+
+    def on_retry(self, exc_info: Any) -> None:
+        """Look at the reason first."""
+        error = exc_info.exception.exc
+        if isinstance(error, BlobStoreError):
+            pause.begin(str(error))
+        super().on_retry(exc_info)
+
+
+class Watch(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Looks from the worker's main loop whether the store is back, and then has it take jobs."""
+
+    requires = (Tasks,)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._timer_entry: Any = None
+        self._is_said = False
+
+    def start(self, consumer: Any) -> None:
+        """Look every so often."""
+        self._timer_entry = consumer.timer.call_repeatedly(LOOK_S, self._look, (consumer,))
+
+    def stop(self, consumer: Any) -> None:
+        """Look no more: the worker stops, or connects anew and starts this again."""
+        del consumer
+        if self._timer_entry is not None:
+            self._timer_entry.cancel()
+
+    def _look(self, consumer: Any) -> None:
+        if not pause.reason:
+            return
+        if pause.look():
+            self._resume(consumer)
+        elif pause.is_confirmed:
+            self._say(consumer.app.conf.agewell_worker_run)
+
+    def _say(self, run: str) -> None:
+        client = context().client
+        try:
+            say_paused(client, run, pause.reason)
+            if not self._is_said:
+                log.error("taking no jobs until the store is back: %s", pause.reason)
+                self._is_said = True
+                client.hincrby(keys.COUNTS, "paused", 1)
+        except REDIS_ERRORS as error:
+            log.debug("Redis could not be told: %s", error)
+
+    def _resume(self, consumer: Any) -> None:
+        if self._is_said:
+            log.warning("the blob store is back: taking jobs again")
+            self._is_said = False
+        consumer.task_consumer.channel.ask_now()
+        try:
+            say_resumed(context().client, consumer.app.conf.agewell_worker_run)
+        except REDIS_ERRORS as error:
+            log.debug("Redis could not be told: %s", error)
+
+
+def install(app: Celery) -> None:
+    """Have an app's workers pause while their blob store is away; after `time_limit.install`."""
+    app.Task.Request = PausingRequest
+    app.steps["consumer"].add(Watch)
