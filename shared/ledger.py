@@ -32,7 +32,7 @@ class Start:
     level: int
     enqueued_at: float | None
     inputs: str = ""
-    """JSON: the references of its first items, for the page that shows them."""
+    """JSON, for its page: the references of its first items, and its parameters."""
     pid: int = field(default_factory=os.getpid)
     """The process of the worker's pool that runs it."""
 

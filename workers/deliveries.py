@@ -34,7 +34,7 @@ from shared.stamp import enqueued_at
 from workers.chaining import Earlier, follow, weave
 from workers.context import context
 from workers.counting import counted, refused
-from workers.inputs import inputs_of
+from workers.inputs import kept_of
 from workers.jobs import Checkpoint
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ def _start(task: Task, job: Job) -> State:
         worker=request.hostname or "",
         level=_level(task),
         enqueued_at=enqueued_at(request),
-        inputs=inputs_of(job),
+        inputs=kept_of(job),
     )
     return context().ledger.start(start, context().settings.max_deliveries)
 

@@ -1,4 +1,4 @@
-"""What the ledger keeps of a job's inputs, for the page that shows them: a few references."""
+"""What the ledger keeps of a job that has started: its first images and its parameters."""
 
 import json
 from typing import Any
@@ -6,20 +6,24 @@ from typing import Any
 from shared.messages import Job
 
 KEPT_ITEMS = 8
-"""Two kilobytes at the most; who wants to see all has the job."""
+"""Four kilobytes at the most, as long values are cut. The message has the rest while it waits."""
+
+VALUE_MAX_CHARS = 400
 
 
-def inputs_of(job: Job) -> str:
-    """The references of a job's first items, by the items' fields, as JSON.
+def kept_of(job: Job) -> str:
+    """A job's first images and its parameters, as JSON.
 
     Of an image that came inside the message only its name is kept: its bytes are not in the store.
     """
-    items = job.items[:KEPT_ITEMS]
-    documents = [item.model_dump(mode="json", exclude_none=True) for item in items]
-    return json.dumps(
-        [{k: _kept(v) for k, v in each.items() if _is_reference(v)} for each in documents],
-        separators=(",", ":"),
-    )
+    document = job.model_dump(mode="json", exclude_none=True)
+    items = [_references(item) for item in document["items"][:KEPT_ITEMS]]
+    items[0] |= _references(document)  # a photo to take the colours of
+    return json.dumps({"items": items, "given": _given(document)}, separators=(",", ":"))
+
+
+def _references(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: _kept(value) for name, value in document.items() if _is_reference(value)}
 
 
 def _is_reference(value: Any) -> bool:
@@ -30,3 +34,19 @@ def _kept(reference: dict[str, Any]) -> dict[str, Any]:
     if reference["uri"].startswith("data:"):
         return {"name": reference["name"]}
     return reference
+
+
+def _given(document: dict[str, Any]) -> dict[str, Any]:
+    """The parameters, those of a model's own among them; long values cut."""
+    own = document.pop("parameters", {})
+    values = {
+        name: value
+        for name, value in document.items()
+        if name not in ("schema_version", "op", "items") and not _is_reference(value)
+    }
+    return {name: _cut(value) for name, value in (own | values).items()}
+
+
+def _cut(value: Any) -> Any:
+    text = json.dumps(value)
+    return value if len(text) <= VALUE_MAX_CHARS else text[: VALUE_MAX_CHARS - 3] + "..."

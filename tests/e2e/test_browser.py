@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -162,14 +163,75 @@ def _small(photo: Path) -> tuple[int, int]:
     return round(width * scale), round(height * scale)
 
 
+def _drawn(seen: Browser, css: str) -> list[int]:
+    """The widths of pictures, once all of them are there."""
+    script = (
+        f"return Array.from(document.querySelectorAll('{css}'), i => i.complete && i.naturalWidth)"
+    )
+    until(lambda: all(seen.driver.execute_script(script)), WAIT_S, lambda: seen.text)
+    found: list[int] = seen.driver.execute_script(script)
+    return found
+
+
+def test_a_waiting_job_shows_its_images_and_parameters(
+    watched: Stack, seen: Browser, held: str, photos: Path
+):
+    [job_id] = watched.enqueue(
+        *("poisson", photos / "bird.jpg", photos / "bird-mask.png", photos / "morskie-oko.jpg"),
+        *("--at", "10,20"),
+    )
+    image = stored(watched, file_of("PNG"), "<b>plain</b>.png")
+    job = hsv_job(image, full_range=True)
+    plain = watched.celery.send_task("cv.hsv", args=[job], queue="cv", task_id="plain/1 x").id
+    seen.open(f"/job/{job_id}")
+    assert seen.texts("#job-state") == ["waiting"]
+    assert len(_drawn(seen, 'img[data-side="in"]')) == 3
+    assert "10, 20" in seen.texts("#parameters dd")
+    seen.screenshot("job-waiting")
+    seen.open(f"/job/{quote(plain, safe='')}")  # it has no record before it starts
+    assert seen.texts("#job-state") == ["waiting"]
+    assert len(_drawn(seen, 'img[data-side="in"]')) == 1
+    assert seen.texts("figcaption") == ["image: <b>plain</b>.png"]
+    seen.open(f"/job/{held}")
+    assert seen.texts("#job-state") == ["running"]
+    assert len(_drawn(seen, 'img[data-side="in"]')) == 8
+    assert seen.errors() == []
+
+
+def test_the_page_of_a_classification_is_whole_in_any_light_and_width(
+    watched: Stack, seen: Browser
+):
+    digits = Path(__file__).parents[2] / "examples" / "digits"
+    [job_id] = watched.enqueue("infer", "digits", digits / "3.png", digits / "7.png")
+    watched.wait_ended([job_id])
+    try:
+        for width in (1280, 500):
+            seen.driver.set_window_size(width, 1000)
+            for dark in (False, True):
+                seen.dark(dark)
+                seen.open(f"/job/{job_id}")
+                assert [each.text for each in seen.all(".prediction tbody tr:first-child th")] == [
+                    "3",
+                    "7",
+                ]
+                script = "return document.documentElement.scrollWidth - window.innerWidth"
+                assert seen.driver.execute_script(script) <= 0
+                seen.screenshot(f"job-prediction-{width}-{'dark' if dark else 'light'}")
+    finally:
+        seen.driver.set_window_size(1280, 1000)
+        seen.dark(False)
+    assert seen.errors() == []
+
+
 def test_the_job_of_an_unknown_id_is_said_to_be_unknown(seen: Browser):
     seen.open("/aging")
     [field] = seen.all('input[name="id"]')
     field.send_keys("11111111-2222")
     [button] = seen.all(".job-search button")
     button.click()
-    until(lambda: "unknown" in seen.text, WAIT_S, lambda: seen.text)
+    until(lambda: "There is no job with this id" in seen.text, WAIT_S, lambda: seen.text)
     assert seen.status == 404
+    seen.screenshot("job-unknown")
 
 
 @pytest.mark.parametrize("password", [None, "wrong"])

@@ -151,7 +151,7 @@ def test_flower_shows_no_bytes_of_an_image_whoever_sent_it(watched: Stack):
 def test_upkeep_does_not_fill_flowers_list_of_tasks(watched: Stack):
     until(lambda: watched.redis.hget("agewell:aging:cv", "calls"), 60, lambda: "a sweep")
     names = {each["name"] for each in flower(watched, "/api/tasks").json().values()}
-    assert {name.partition(".")[0] for name in names} == {"cv"}
+    assert {name.partition(".")[0] for name in names} <= {"cv", "infer"}
 
 
 def test_flower_remembers_its_tasks_when_it_starts_again(watched: Stack, small_folder):

@@ -1,25 +1,34 @@
-"""What the page of one job shows: its record, its images before and after."""
+"""What the page of one job shows: its record, its images before and after, what a model said."""
 
 import json
-import time
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Any
 
 from celery import Celery
-from celery.states import SUCCESS
+from celery.states import READY_STATES, SUCCESS
 from pydantic import ValidationError
 
 from shared import keys
-from shared.entry import Entry
+from shared.dead_letters import DeadLetters, Letter
+from shared.entry import Entry, State
+from shared.errors import AgewellError, AllItemsFailedError
 from shared.messages import ImageRef, ItemResult, JobResult
-from shared.names import NAME_OF_LEVEL
 from shared.stamp import redis_now
 from workers.context import Context
+from workers.dashboard.facts import Fact, entry_of_letter, entry_of_waiting, facts_of, given_facts
+from workers.dashboard.message import find_waiting, job_of
+from workers.dashboard.prediction import Said, is_picture, said_of
+from workers.inputs import kept_of
+
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
+"""What reading a result raises that is none of ours: anybody may write to the same Redis."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One image: where it lies; or, where there is nothing to show, why."""
+    """One image: where it lies. Or, if there is nothing to show, why."""
 
     caption: str
     ref: ImageRef | None
@@ -31,116 +40,151 @@ class Row:
     """One item: its pictures by their places in the job's two lists, and what was said of it."""
 
     inputs: list[int]
-    output: int | None
-    info: str
+    outputs: list[int]
+    said: Said
 
 
-@dataclass(frozen=True)
+@dataclass
 class Job:
     """One job, as its page shows it."""
 
     job_id: str
     state: str
     ended: bool
-    facts: list[tuple[str, str]]
-    inputs: list[Picture]
-    outputs: list[Picture]
-    rows: list[Row]
+    facts: list[Fact]
+    given: list[Fact]
+    hint: str = ""
+    """What its user may do about it."""
+    inputs: list[Picture] = field(default_factory=list)
+    outputs: list[Picture] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is known of a job's message."""
+
+    items: list[dict[str, Any]] = field(default_factory=list)
+    given: dict[str, Any] = field(default_factory=dict)
 
 
 def find_job(context: Context, app: Celery, job_id: str) -> Job | None:
-    """Read a job's record and its result; None for an unknown one."""
-    entry = context.ledger.get(job_id)
-    if entry is None:
-        return None
+    """Read all that is known of a job; None for an unknown one."""
     pipe = context.client.pipeline(transaction=False)
     pipe.hget(keys.job(job_id), "inputs")
     pipe.get(keys.result(job_id))
-    kept, meta = pipe.execute()
-    items = _inputs(kept)
+    noted, meta = pipe.execute()
+    entry, kept = context.ledger.get(job_id), _noted(noted)
+    if entry is None or (entry.state is State.WAITING and not kept.items):
+        entry, kept = _of_message(context, job_id, entry)
+    if entry is None or entry.state is State.DEAD:
+        entry, kept = _of_letter(DeadLetters(context.client).get(job_id), entry, kept)
+    if entry is None:
+        return None
     results = _results(app, meta)
-    inputs: list[Picture] = []
-    outputs: list[Picture] = []
-    rows = []
-    for number in range(max(len(items), len(results))):
-        fields = items[number] if number < len(items) else {}
-        mine = range(len(inputs), len(inputs) + len(fields))
-        inputs += [_input(field, document) for field, document in fields.items()]
-        result = results[number] if number < len(results) else None
-        rows.append(Row(list(mine), None if result is None else len(outputs), _info(result)))
-        if result is not None:
-            outputs.append(_output(result))
-    now = redis_now(context.client)
-    facts = _facts(entry, now)
-    return Job(job_id, entry.state.value, entry.state.ended, facts, inputs, outputs, rows)
+    model = next((said.model for said in map(said_of, results) if said.model), "")
+    job = Job(
+        job_id=job_id,
+        state=entry.state.value,
+        ended=entry.state.ended,
+        facts=facts_of(entry, redis_now(context.client), model, kept.given),
+        given=given_facts(kept.given),
+        hint=_hint(entry),
+    )
+    for item, result in zip_longest(kept.items, results):
+        job.rows.append(_add_row(job, item or {}, result or ItemResult()))
+    return job
 
 
-def _inputs(kept: bytes | None) -> list[dict[str, Any]]:
-    """The items whose references the ledger keeps: the first few of a job."""
-    return cast("list[dict[str, Any]]", json.loads(kept)) if kept else []
-
-
-def _results(app: Celery, meta: bytes | None) -> tuple[ItemResult, ...]:
-    """What became of the items; empty where none has a result, or none of ours."""
-    found = app.backend.decode_result(meta) if meta else {}
-    if found.get("status") != SUCCESS:
-        return ()
+def celery_state(context: Context, job_id: str) -> str:
+    """The state of a task that is no job of ours but has a result in the same Redis; else empty."""
     try:
-        return JobResult.model_validate(found["result"]).items
-    except ValidationError:
-        return ()
+        meta = context.client.get(keys.result(job_id))
+        return str(json.loads(meta)["status"]) if isinstance(meta, bytes) else ""
+    except UNREADABLE:
+        return ""
 
 
-def _input(field: str, document: Any) -> Picture:
+def _noted(text: bytes | None) -> _Kept:
+    """What the worker noted in the record when the job started."""
     try:
-        ref = ImageRef.model_validate(document)
-    except ValidationError:
-        name = document.get("name", "") if isinstance(document, dict) else ""
-        return Picture(f"{field}: {name}", None, "came inside the message, and is not kept")
-    return Picture(f"{field}: {ref.name}", ref)
+        found = json.loads(text) if text else {}
+        if isinstance(found, list):  # by a worker of an earlier version
+            return _Kept(found)
+        return _Kept(found.get("items", []), found.get("given", {}))
+    except UNREADABLE:
+        return _Kept()
 
 
-def _output(result: ItemResult) -> Picture:
-    if result.image is not None:
-        return Picture(result.image.name, result.image)
-    reason = result.error.message if result.error else "no image"
-    return Picture("failed", None, reason)
+def _of_message(context: Context, job_id: str, entry: Entry | None) -> tuple[Entry | None, _Kept]:
+    """What a waiting message says. A plain Celery program's job has no record until it starts."""
+    found = find_waiting(context.client, job_id)
+    if found is None:
+        return entry, _Kept()
+    kept = _Kept() if found.job is None else _noted(kept_of(found.job).encode())
+    return entry or entry_of_waiting(job_id, found), kept
 
 
-def _info(result: ItemResult | None) -> str:
-    pairs = result.info.items() if result else ()
-    return ", ".join(f"{name} {value:.3g}" if type(value) is float else f"{name} {value}"
-                     for name, value in pairs)  # fmt: skip
+def _of_letter(
+    letter: Letter | None, entry: Entry | None, kept: _Kept
+) -> tuple[Entry | None, _Kept]:
+    """What a dead letter says; a message that is no job has no record, and others' may expire."""
+    if letter is None:
+        return entry, kept
+    job, _ = job_of(letter.args)
+    if job is not None and not kept.items:
+        kept = _noted(kept_of(job).encode())
+    return entry or entry_of_letter(letter), kept
 
 
-def _facts(entry: Entry, now: float) -> list[tuple[str, str]]:
-    failed = f", {entry.items_failed} failed" if entry.items_failed else ""
-    waited_until = entry.started_at or entry.ended_at or now
-    facts = [
-        ("Job", entry.job_id),
-        ("Operation", entry.op or "-"),
-        ("Level", _level(entry.level)),
-        ("Items", f"{entry.items}{failed}"),
-        ("Enqueued", _clock(entry.enqueued_at)),
-        ("Started", _clock(entry.started_at)),
-        ("Ended", _clock(entry.ended_at)),
-        ("Waited", _seconds(entry.enqueued_at, waited_until)),
-        ("Ran", _seconds(entry.started_at, entry.ended_at or now)),
-        ("Worker", f"{entry.worker}, process {entry.pid}" if entry.worker else "-"),
-    ]
-    facts += [("Lost with its worker", each) for each in entry.history]
-    return facts + ([("Error", entry.error)] if entry.error else [])
+def _results(app: Celery, meta: bytes | None) -> list[ItemResult]:
+    """What became of the items; empty if there is no result yet, or none of ours."""
+    try:
+        found = app.backend.decode_result(meta) if meta else {}
+        if found.get("status") == SUCCESS:
+            return list(JobResult.model_validate(found["result"]).items)
+        error = found.get("result") if found.get("status") in READY_STATES else None
+        if isinstance(error, AllItemsFailedError):
+            return [ItemResult.model_validate({"error": each}) for each in error.errors]
+    except (*UNREADABLE, ValidationError, AgewellError):
+        pass
+    return []
 
 
-def _level(level: int | None) -> str:
-    return "-" if level is None else f"{level} {NAME_OF_LEVEL.get(level, '')}".rstrip()
+def _hint(entry: Entry) -> str:
+    """What a user may do about a job."""
+    if entry.state is not State.DEAD:
+        return ""
+    return (
+        f"Given up, and kept: `agewell dead show {entry.job_id}` shows its message, "
+        "`agewell dead retry` sends it again, `agewell dead drop` forgets it."
+    )
 
 
-def _clock(at: float | None) -> str:
-    if at is None:
-        return "-"
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
+def _add_row(job: Job, item: dict[str, Any], result: ItemResult) -> Row:
+    inputs, outputs = list(_inputs(item)), list(_outputs(result))
+    row = Row(
+        inputs=list(range(len(job.inputs), len(job.inputs) + len(inputs))),
+        outputs=list(range(len(job.outputs), len(job.outputs) + len(outputs))),
+        said=said_of(result),
+    )
+    job.inputs += inputs
+    job.outputs += outputs
+    return row
 
 
-def _seconds(start: float | None, end: float) -> str:
-    return "-" if start is None else f"{max(0.0, end - start):.2f} s"
+def _inputs(item: dict[str, Any]) -> Iterator[Picture]:
+    for role, document in item.items():
+        try:
+            ref = ImageRef.model_validate(document)
+        except ValidationError:
+            name = document.get("name", "") if isinstance(document, dict) else ""
+            yield Picture(f"{role}: {name}", None, "came inside the message, and is not kept")
+        else:
+            yield Picture(f"{role}: {ref.name}", ref)
+
+
+def _outputs(result: ItemResult) -> Iterator[Picture]:
+    for ref in (result.image, *(result.extras or ())):
+        if ref is not None and is_picture(ref):
+            yield Picture(ref.name, ref)

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from flower.api.tasks import GetQueueLengths
 from flower.views import BaseHandler
@@ -14,12 +15,13 @@ from shared.errors import AgewellError
 from shared.redis_client import REDIS_ERRORS
 from workers.context import context
 from workers.dashboard.history import History
-from workers.dashboard.job import Job, find_job
+from workers.dashboard.job import Job, celery_state, find_job
 from workers.dashboard.lengths import Lengths
 from workers.dashboard.thumbnails import MEDIA_TYPE, thumbnail
 
 STATIC = Path(__file__).parent / "static"
-JOB_ID = r"([0-9A-Za-z-]{1,64})"
+JOB_ID = r"([^/]{1,1000})"
+"""Celery takes any text for a task's id; a slash comes as %2F."""
 
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -38,6 +40,16 @@ class Page(BaseHandler):  # type: ignore[misc]
         self.set_header("Content-Security-Policy", _PAGE_POLICY)
         self.set_header("Referrer-Policy", "same-origin")
         self.set_header("Cache-Control", "no-store")
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Say what went wrong on a page like the others."""
+        error = kwargs.get("exc_info", (None, None))[1]
+        reason = error.get_message() if isinstance(error, HTTPError) else ""
+        self.render("failed.html", status=status_code, reason=reason)
+
+    def job_url(self, job_id: str) -> str:
+        """The address of a job's page; tornado's own would leave the slashes of an id in it."""
+        return str(self.reverse_url("job", "-")).removesuffix("-") + quote(job_id, safe="")
 
     async def in_thread(self, function: Any, *args: Any) -> Any:
         """Call what waits for Redis, or for a processor, without holding up other pages."""
@@ -73,7 +85,7 @@ class JobLookup(Page):
 
     def get(self) -> None:
         """Go to the job of `?id`."""
-        self.redirect(self.reverse_url("job", self.get_argument("id", "").strip() or "-"))
+        self.redirect(self.job_url(self.get_argument("id", "").strip()[:100] or "-"))
 
 
 class JobPage(Page):
@@ -82,12 +94,35 @@ class JobPage(Page):
     async def get(self, job_id: str) -> None:
         """The page; it looks again for as long as the job is open."""
         job: Job | None = await self.in_thread(find_job, context(), self.capp, job_id)
-        if job is None:
-            raise HTTPError(404, f"Job {job_id} is unknown: never sent, or its record has expired")
         if self.get_argument("data", None) is not None:
-            self.write({"state": job.state, "ended": job.ended})
+            self.set_status(200 if job else 404)
+            self.write({"state": job.state, "ended": job.ended} if job else {"state": "unknown"})
+        elif job is not None:
+            self.render("job.html", job=job, url=self.job_url(job_id))
         else:
-            self.render("job.html", job=job)
+            await self._say_unknown(job_id)
+
+    async def _say_unknown(self, job_id: str) -> None:
+        """The page of an id that is no job's, with what may be the reason."""
+        celery = await self.in_thread(celery_state, context(), job_id)
+        self.set_status(404)
+        self.render(
+            "unknown.html",
+            job_id=job_id,
+            celery=celery,
+            seen=job_id in self.application.events.state.tasks,
+            kept_s=context().settings.result_ttl_s,
+        )
+
+
+class NoJobPage(Page):
+    """Addresses below the jobs' that are none."""
+
+    def get(self, rest: str) -> None:
+        """The page of an unknown id."""
+        self.set_status(404)
+        kept_s = context().settings.result_ttl_s
+        self.render("unknown.html", job_id=rest, celery="", seen=False, kept_s=kept_s)
 
 
 class Thumbnail(Page):
@@ -136,6 +171,7 @@ HANDLERS = [
     URLSpec(r"/job", JobLookup, name="job-lookup"),
     URLSpec(rf"/job/{JOB_ID}", JobPage, name="job"),
     URLSpec(rf"/job/{JOB_ID}/(in|out)/(\d{{1,3}})", Thumbnail, name="thumbnail"),
+    URLSpec(r"/job/(.*)", NoJobPage),
     URLSpec(r"/broker", Broker, name="broker"),
     URLSpec(r"/api/queues/length", QueueLengths),
 ]
