@@ -8,11 +8,12 @@ from typing import Any
 import kombu.exceptions
 
 from producer.session import Session
-from shared.ledger import DEADLINE_HEADER, ITEMS_HEADER
+from shared.durations import LONGEST_S
+from shared.envelope import DEADLINE_AT, ENQUEUED_AT, ITEMS
+from shared.errors import ParameterError
 from shared.messages import Job
 from shared.names import QUEUE_OF_OP, TASK_OF_OP
 from shared.redis_client import REDIS_ERRORS, unreachable
-from shared.stamp import HEADER
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,16 @@ def publish(
         deadline_s: a job that has not started within so many seconds expires.
 
     Raises:
+        ParameterError: the deadline is no time that a job can be given.
         BrokerUnreachableError: Redis does not answer.
     """
+    if deadline_s is not None and not 0 <= deadline_s <= LONGEST_S:
+        raise ParameterError("deadline_s", repr(deadline_s), "seconds, up to a hundred years")
     sent = [Sent(str(uuid.uuid4()), len(job.items)) for job in jobs]
     try:
-        headers: dict[str, Any] = {HEADER: session.now()}
+        headers: dict[str, Any] = {ENQUEUED_AT: session.now()}
         if deadline_s is not None:
-            headers[DEADLINE_HEADER] = headers[HEADER] + deadline_s
+            headers[DEADLINE_AT] = headers[ENQUEUED_AT] + deadline_s
         with session.app.producer_pool.acquire(block=True) as producer, producer.batch():
             for s, job in zip(sent, jobs, strict=True):
                 _send(session, producer, s.job_id, job, level, headers)
@@ -64,7 +68,7 @@ def _send(
         message,
         queue=QUEUE_OF_OP[job.op].value,
         priority=level,
-        headers=headers | {ITEMS_HEADER: len(job.items)},
+        headers=headers | {ITEMS: len(job.items)},
     )
 
 

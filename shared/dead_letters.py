@@ -10,7 +10,7 @@ from typing import Any, cast
 import redis
 
 from shared import keys
-from shared.scripts import script
+from shared.scripts import counting_script
 from shared.stamp import redis_now
 
 KEPT_MESSAGES = 10_000
@@ -95,7 +95,7 @@ class DeadLetters:
         now = redis_now(self._client)
         fields = record | {"at": now, "reason": reason}
         self._client.eval(
-            script("shared", "keep_letter"),
+            counting_script("keep_letter"),
             3,
             keys.dead_letter(letter_id),
             keys.DEAD_LETTERS,

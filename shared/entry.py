@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from shared.envelope import time_of
+
 
 class State(StrEnum):
     """Where a job stands."""
@@ -67,15 +69,15 @@ def entry_of(job_id: str, raw: Mapping[bytes, bytes], now: float) -> Entry | Non
         job_id=job_id,
         state=state,
         op=record.get("op", ""),
-        level=int(record["level"]) if "level" in record else None,
-        items=int(record.get("items", 0)),
-        items_failed=int(record.get("items_failed", 0)),
+        level=_whole(record, "level"),
+        items=_whole(record, "items") or 0,
+        items_failed=_whole(record, "items_failed") or 0,
         enqueued_at=_time(record, "enqueued_at"),
         started_at=started_at,
         ended_at=_time(record, "ended_at"),
         deadline_at=deadline_at,
         worker=record.get("worker", ""),
-        pid=int(record["pid"]) if "pid" in record else None,
+        pid=_whole(record, "pid"),
         error=record.get("error", ""),
         cancel_asked="cancelled_at" in record,
         history=tuple(record.get("history", "").splitlines()),
@@ -83,4 +85,15 @@ def entry_of(job_id: str, raw: Mapping[bytes, bytes], now: float) -> Entry | Non
 
 
 def _time(record: Mapping[str, str], field: str) -> float | None:
-    return float(record[field]) if field in record else None
+    """A time of a record; None if it has none, or none that can be read."""
+    try:
+        return time_of(float(record[field]))
+    except (KeyError, ValueError):
+        return None
+
+
+def _whole(record: Mapping[str, str], field: str) -> int | None:
+    try:
+        return int(record[field])
+    except (KeyError, ValueError):
+        return None

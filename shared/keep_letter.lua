@@ -1,11 +1,12 @@
 -- Keep a dead letter; only count it where too many are kept.
 --
+-- After count.lua.
 -- KEYS: the letter, all letters, counters
 -- ARGV: its id, now, the counter of such letters, the most letters ('' for any), then its fields and values
 -- A ZREM takes no memory, so a Redis that is full lets a script that starts with one go on: what
 -- is refused there must not come back to end the next worker, nor a killer job to run again.
 redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('HINCRBY', KEYS[3], ARGV[3], 1)
+count(KEYS[3], ARGV[3], 1, KEYS[3])
 if ARGV[4] ~= '' and redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[4]) then
   return 0
 end

@@ -11,14 +11,11 @@ from typing import Any, cast
 
 import redis
 
-from shared import keys
+from shared import envelope, keys
 from shared.entry import ENDED, Entry, State, entry_of
-from shared.metrics import Metric, bounded, counter, tally
-from shared.scripts import script
-from shared.stamp import HEADER, RedisClock
-
-DEADLINE_HEADER = "deadline_at"
-ITEMS_HEADER = "items"
+from shared.metrics import Metric, counter, tally
+from shared.scripts import counting_script, script
+from shared.stamp import RedisClock
 
 
 @dataclass(frozen=True)
@@ -57,8 +54,8 @@ class Ledger:
         self._client = client
         self._ttl_s = ttl_s
         self._clock = RedisClock()
-        self._start = client.register_script(script("shared", "start"))
-        self._end = client.register_script(script("shared", "end"))
+        self._start = client.register_script(counting_script("start"))
+        self._end = client.register_script(counting_script("end"))
 
     def start(self, start: Start, runs_lost_max: int) -> State:
         """Record that a job runs now; or, where it must not run, the state it is in or comes to.
@@ -76,6 +73,7 @@ class Ledger:
                 keys.jobs(State.WAITING),
                 keys.jobs(State.RUNNING),
                 keys.STARTED,
+                keys.COUNTS,
             ],
             args=[
                 start.job_id,
@@ -93,7 +91,7 @@ class Ledger:
         )
         state = State(cast(bytes, answer).decode())
         if state is State.RUNNING and start.enqueued_at is not None:
-            tally.observe(Metric.WAIT, now - start.enqueued_at, start.op, bounded(start.level))
+            tally.observe(Metric.WAIT, now - start.enqueued_at, start.op, start.level)
         return state
 
     def end(self, end: End, result: bytes | str = "") -> bool:
@@ -205,7 +203,7 @@ def publishing(waiting: str, message: Mapping[str, Any], op: str, raw: str) -> l
 
     Args:
         waiting: the list to publish it to.
-        message: kombu's, as an object.
+        message: kombu's, as an object, its numbers bounded.
         op: the job's operation.
         raw: the same as text.
     """
@@ -223,9 +221,9 @@ def publishing(waiting: str, message: Mapping[str, Any], op: str, raw: str) -> l
         job_id,
         op,
         message["properties"].get("priority") or 0,
-        headers.get(ITEMS_HEADER) or 0,
-        headers.get(HEADER) or 0,
-        headers.get(DEADLINE_HEADER) or "",
+        headers.get(envelope.ITEMS) or 0,
+        headers.get(envelope.ENQUEUED_AT) or 0,
+        headers.get(envelope.DEADLINE_AT) or "",
         headers.get("retries") or 0,
         int(bool(headers.get("parent_id"))),
     ]

@@ -10,6 +10,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    FiniteFloat,
     TypeAdapter,
     ValidationError,
     model_validator,
@@ -36,7 +37,8 @@ MEDIA_TYPE_OF_FORMAT: Final[dict[Format, ImageMediaType]] = {
     "bmp": "image/bmp",
 }
 
-Offset = tuple[int, int]
+Pixels = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
+Offset = tuple[Pixels, Pixels]
 
 
 class Message(BaseModel):
@@ -70,7 +72,7 @@ class ImageRef(Message):
         description="redis:<sha256>, store:<sha256>[+offset], or data:<media type>;base64,<bytes>",
     )
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the encoded bytes")
-    size_bytes: int = Field(ge=0, description="of the encoded bytes")
+    size_bytes: int = Field(ge=0, le=2**53, description="of the encoded bytes")
     media_type: MediaType
     name: str = Field(
         default="image",
@@ -156,6 +158,9 @@ class PoissonBlendJob(_Job):
     )
 
 
+Integer = Annotated[int, Field(ge=-(2**53), le=2**53)]
+"""Those that every JSON reader takes for the same number."""
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 
@@ -180,7 +185,7 @@ class InferJob(_Job):
     tap: str | None = Field(
         default=None, max_length=256, description="an intermediate to return beside the result"
     )
-    parameters: dict[str, str | int | float | bool] = Field(
+    parameters: dict[str, str | Integer | FiniteFloat | bool] = Field(
         default_factory=dict, description="of the model's own"
     )
 

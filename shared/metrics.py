@@ -10,14 +10,17 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter as Sums
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import accumulate
 from typing import Final
 
-from shared.names import LEVELS
+import redis
+
+from shared import keys
+from shared.scripts import counting_script
 
 SECONDS: Final = (
     0.01,
@@ -41,6 +44,9 @@ SECONDS: Final = (
 """Bounds of buckets: from a small image's operation to the longest wait that anyone should see."""
 
 ITEMS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
+
+LARGEST: Final = 1e8
+"""Three years, if it is seconds."""
 
 _SEPARATOR = "|"
 _SUM = "sum"
@@ -99,8 +105,11 @@ class Tally:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def observe(self, metric: Metric, value: float, *labels: object) -> None:
-        """Add a value to a histogram; one below zero, as clocks may make it, counts as zero."""
-        value = max(0.0, value)
+        """Add a value to a histogram; one below zero, as clocks may make it, counts as zero.
+
+        Sums have room for 2^63 millionths, so a value counts as `LARGEST` at most.
+        """
+        value = min(max(0.0, value), LARGEST)
         bucket = bisect_left(metric.value.buckets, value)
         with self._lock:
             self._sums[_name(metric, labels, str(bucket))] += 1
@@ -139,14 +148,15 @@ tally: Final = Tally()
 """This process's."""
 
 
+def add_counts(client: redis.Redis, key: str, counts: Iterable[tuple[str, int]]) -> None:
+    """Add to counters in a hash; one that has no room left is dropped, and the drop is counted."""
+    parts = [part for field in counts for part in field]
+    client.eval(counting_script("add_counts"), 2, key, keys.COUNTS, *parts)
+
+
 def counter(metric: Metric, *labels: object) -> str:
     """The field of a counter in the hash, for a script that counts by itself."""
     return _name(metric, labels, _SUM)
-
-
-def bounded(level: int) -> int:
-    """A level that a label may have: a foreign client may send any number."""
-    return min(max(level, LEVELS[0]), LEVELS[-1])
 
 
 def _name(metric: Metric, labels: tuple[object, ...], part: str) -> str:
@@ -156,12 +166,13 @@ def _name(metric: Metric, labels: tuple[object, ...], part: str) -> str:
 
 
 def read(raw: Mapping[bytes, bytes]) -> dict[Metric, list[Series]]:
-    """What the hash holds; fields of another version's metrics are left out."""
+    """What the hash holds; what is none, or another version's, is left out."""
     found: dict[Metric, dict[tuple[str, ...], dict[str, int]]] = {each: {} for each in Metric}
     for name, value in raw.items():
-        kind, *labels = name.decode().split(_SEPARATOR)
+        kind, *labels = name.decode(errors="replace").split(_SEPARATOR)
         part = labels.pop() if labels else ""
-        if kind in Metric.__members__ and len(labels) == len(Metric[kind].value.labels):
+        known = kind in Metric.__members__ and len(labels) == len(Metric[kind].value.labels)
+        if known and value.isdigit():
             found[Metric[kind]].setdefault(tuple(labels), {})[part] = int(value)
     return {
         metric: [_series(metric.value, labels, parts) for labels, parts in sorted(series.items())]

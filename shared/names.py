@@ -53,6 +53,6 @@ def level_from(text: str) -> int:
     """
     if text in LEVEL_OF_NAME:
         return LEVEL_OF_NAME[text]
-    if text.isdecimal() and int(text) in LEVELS:
+    if len(text) == 1 and text.isdecimal() and int(text) in LEVELS:
         return int(text)
     raise ParameterError("priority", text, f"0 to 9, or one of {', '.join(LEVEL_OF_NAME)}")

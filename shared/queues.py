@@ -1,18 +1,16 @@
 """What waits: per queue and level, from list lengths, heads and counters alone."""
 
-import json
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import redis
 
-from shared import keys
+from shared import envelope, keys
 from shared.aging import AgingPolicy
 from shared.entry import State
 from shared.names import LEVELS, WORK_QUEUES, Queue
 from shared.settings import Settings
-from shared.stamp import HEADER
 
 
 @dataclass(frozen=True)
@@ -91,22 +89,13 @@ def anything_is_open(client: redis.Redis) -> bool:
 
 def _head(head: bytes | None, policy: AgingPolicy, now: float) -> tuple[float | None, float | None]:
     """How long the job at a head has waited, in seconds, and the logarithm of its weight."""
-    message = _parse(head)
-    enqueued_at = message.get("headers", {}).get(HEADER)
-    if not isinstance(enqueued_at, int | float):
+    message = envelope.read(head)
+    enqueued_at = envelope.enqueued_at(message)
+    if message is None or enqueued_at is None:
         return None, None
     waited_s = max(0.0, now - enqueued_at)
-    given = message.get("properties", {}).get("priority") or 0
+    given = envelope.level_of(message["properties"].get("priority"))
     return waited_s, policy.log_weight(given, waited_s)
-
-
-def _parse(head: bytes | None) -> dict[str, Any]:
-    """A message as kombu wrote it; whatever else lies in the list counts, but says nothing."""
-    try:
-        found = json.loads(head) if head is not None else {}
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _reserved(client: redis.Redis, runs: set[bytes]) -> Counter[str]:

@@ -27,6 +27,12 @@ SENTINELS_SEPARATOR = ";"
 SENTINEL_PORT = 26_379
 RETRIES = 2
 REDIS_ERRORS = (redis.RedisError, OSError)
+_PASSING = (
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.TryAgainError,
+)
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 KEEPALIVE_OPTIONS = {
@@ -136,6 +142,11 @@ def require_redis(settings: Settings, client: redis.Redis) -> None:
         client.ping()
     except REDIS_ERRORS as error:
         raise unreachable(settings, error) from error
+
+
+def is_passing(error: redis.ResponseError) -> bool:
+    """Whether the same command may succeed later: Redis is full, or a replica for now."""
+    return isinstance(error, _PASSING) or str(error).startswith(("OOM", "READONLY", "MISCONF"))
 
 
 def is_loading(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ pool process that died. So this is where the ledger learns of the end, too.
 """
 
 import contextlib
+import logging
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +18,9 @@ from shared.entry import State
 from shared.errors import DeadJobError
 from shared.ledger import End, Ledger
 from shared.names import OP_OF_TASK
-from shared.redis_client import REDIS_ERRORS
+from shared.redis_client import REDIS_ERRORS, is_passing
+
+log = logging.getLogger(__name__)
 
 _STATE_OF = {
     states.SUCCESS: State.DONE,
@@ -120,6 +123,15 @@ class _Ledgered:
             error = TaskRevokedError(reason)
             self._end_unstored(task_id, State.CANCELLED, None, error, request)
         super().mark_as_revoked(task_id, reason, request, store_result, state)  # type: ignore[misc]
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **options: Any) -> None:
+        """Count a part of a chord; one that can never be counted must not bring its job back."""
+        try:
+            super().on_chord_part_return(request, state, result, **options)  # type: ignore[misc]
+        except redis.ResponseError as error:
+            if is_passing(error):
+                raise
+            log.exception("job %s: no part of a chord can be made of it", request.id)
 
     def _is_done(self, task_id: str, request: Any) -> bool:
         if _op(request) is None:

@@ -12,9 +12,8 @@ import redis
 from celery import current_task
 from celery.app.amqp import AMQP
 
+from shared.envelope import ENQUEUED_AT, time_of
 from shared.names import DEFAULT_LEVEL
-
-HEADER = "enqueued_at"
 
 
 def redis_now(client: redis.Redis) -> float:
@@ -67,9 +66,10 @@ class StampingAMQP(AMQP):  # type: ignore[misc]
                 # task_default_priority speaks for a task's own apply_async, not for send_task.
                 options["priority"] = DEFAULT_LEVEL
             given = options.get("headers") or {}
-            if HEADER not in given and HEADER not in message.headers:
+            if time_of(given.get(ENQUEUED_AT, message.headers.get(ENQUEUED_AT))) is None:
+                options["headers"] = {k: v for k, v in given.items() if k != ENQUEUED_AT}
                 inherited = enqueued_at(current_task.request) if current_task else None
-                message.headers[HEADER] = (
+                message.headers[ENQUEUED_AT] = (
                     clock.now(producer.channel.client) if inherited is None else inherited
                 )
             return send(producer, name, message, **options)
@@ -79,5 +79,4 @@ class StampingAMQP(AMQP):  # type: ignore[misc]
 
 def enqueued_at(request: Any) -> float | None:
     """When the job of a Celery task request was enqueued; None where nobody noted it."""
-    found = (request.headers or {}).get(HEADER)
-    return float(found) if isinstance(found, int | float) else None
+    return time_of((request.headers or {}).get(ENQUEUED_AT))

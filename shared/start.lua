@@ -1,6 +1,7 @@
 -- Record that a job runs, unless it must not: the state it is in then.
 --
--- KEYS: the job's record, waiting jobs, running jobs, counters of started jobs
+-- After count.lua.
+-- KEYS: the job's record, waiting jobs, running jobs, counters of started jobs, counters of rare events
 -- ARGV: the job's id, now, operation, items, worker, its process, level, enqueued at ('' for unknown),
 --       the most runs that may end with their worker, the first items' references ('' for none),
 --       a token of this start
@@ -42,6 +43,6 @@ redis.call('HSET', KEYS[1], 'state', 'running', 'op', ARGV[3], 'items', ARGV[4],
 if ARGV[10] ~= '' then
   redis.call('HSET', KEYS[1], 'inputs', ARGV[10])
 end
-redis.call('HINCRBY', KEYS[4], 'jobs:' .. ARGV[7], 1)
-redis.call('HINCRBYFLOAT', KEYS[4], 'waited_s:' .. ARGV[7], string.format('%.6f', waited_s))
+count(KEYS[4], 'jobs:' .. ARGV[7], 1, KEYS[5])
+redis.pcall('HINCRBYFLOAT', KEYS[4], 'waited_s:' .. ARGV[7], string.format('%.6f', waited_s))
 return 'running'

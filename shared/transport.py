@@ -10,6 +10,7 @@ from kombu.connection import ConnectionPool
 from kombu.utils.collections import HashedSeq
 from kombu.utils.json import dumps
 
+from shared import envelope
 from shared.ledger import publishing
 from shared.names import OP_OF_TASK
 from shared.stamp import StampingAMQP
@@ -35,6 +36,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
                 raise
 
     def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
+        envelope.bound(message)
         op = _op(message)
         if op is None:
             super()._put(queue, message, **options)

@@ -26,7 +26,7 @@ import redis
 from kombu.transport import virtual
 from kombu.utils.json import loads
 
-from shared import keys, transport
+from shared import envelope, keys, transport
 from shared.redis_client import REDIS_ERRORS
 from shared.scripts import script
 from workers.reserved import QoS, give_back, refuse
@@ -222,6 +222,7 @@ class Channel(transport.Channel):
         self._queue_cycle.rotate(queue)
         try:
             message = loads(raw.decode())
+            envelope.bound(message)
             message["properties"]["delivery_tag"] = tag
             self.connection._deliver(message, queue)
         except REDIS_ERRORS:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from shared.errors import AgewellError, AllItemsFailedError, CancelledError, PassingError
 from shared.messages import JobResult
-from shared.metrics import Metric, bounded, tally
+from shared.metrics import Metric, tally
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def counted(op: str, level: int) -> Iterator[Callable[[JobResult], None]]:
         refused(error.code)
         raise
     finally:
-        tally.observe(Metric.RUN, time.perf_counter() - started, op, bounded(level))
+        tally.observe(Metric.RUN, time.perf_counter() - started, op, level)
 
 
 def refused(code: str) -> None:

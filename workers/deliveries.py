@@ -17,6 +17,7 @@ from celery.states import SUCCESS
 
 from shared.dead_letters import DeadLetters
 from shared.entry import State
+from shared.envelope import FULL_RETRIES, count_of, level_of
 from shared.errors import (
     BadJobError,
     BlobStoreError,
@@ -45,8 +46,6 @@ PASSING = (PassingError, redis.ConnectionError, redis.TimeoutError, *FULL)
 RETRIES_MAX = 5
 BACKOFF_MAX_S = 60.0
 DOUBLINGS_MAX = 10
-FULL_RETRIES_HEADER = "full_retries"
-"""How many of a job's retries are no fault of its own: Redis was full, or the blob store away."""
 
 Operation = Callable[..., dict[str, Any]]
 
@@ -138,9 +137,8 @@ def _start(task: Task, job: Job) -> State:
 
 
 def _level(task: Task) -> int:
-    """The level that a job was given; 0 where a message says something else than a number."""
-    found = (task.request.delivery_info or {}).get("priority")
-    return found if isinstance(found, int) else 0
+    """The level that a job was given."""
+    return level_of((task.request.delivery_info or {}).get("priority"))
 
 
 def _turn_away(task: Task, state: State) -> dict[str, Any]:
@@ -182,7 +180,7 @@ def _try_again(task: Task, error: Exception) -> NoReturn:
         _give_up(task, f"still failing after {retries} retries: {error}")
     longest_s = min(2.0 ** min(retries, DOUBLINGS_MAX), BACKOFF_MAX_S)
     countdown_s = uniform(0.5, 1) * longest_s  # noqa: S311
-    headers = (request.headers or {}) | {FULL_RETRIES_HEADER: full_retries + full}
+    headers = (request.headers or {}) | {FULL_RETRIES: full_retries + full}
     try:
         raise task.retry(
             exc=error, countdown=countdown_s, max_retries=request.retries + 1, headers=headers
@@ -207,8 +205,7 @@ def _store_is_away(error: Exception) -> bool:
 
 def _full_retries(request: Any) -> int:
     """How many of a job's retries were not counted: all of them at the most."""
-    found = (request.headers or {}).get(FULL_RETRIES_HEADER)
-    return min(max(found, 0), request.retries) if isinstance(found, int) else 0
+    return min(count_of((request.headers or {}).get(FULL_RETRIES)), count_of(request.retries))
 
 
 def _give_up(task: Task, reason: str) -> NoReturn:

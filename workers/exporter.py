@@ -171,7 +171,8 @@ class Collector:
         )
         found = cast("dict[bytes, bytes]", self._client.hgetall(keys.COUNTS))
         for what, times in sorted(found.items()):
-            events.add_metric((what.decode(),), int(times))
+            if times.isdigit():
+                events.add_metric((what.decode(errors="replace"),), int(times))
         return iter((dead, events))
 
     def _redis(self) -> Iterator[Metric]:

@@ -8,7 +8,10 @@ end
 redis.call('RPUSH', KEYS[2], ARGV[2])
 -- Given back by a worker that ends in peace: the job has not brought it down, and waits again.
 if ARGV[4] == '1' and redis.call('HGET', KEYS[3], 'state') == 'running' then
-  local enqueued_at = redis.call('HGET', KEYS[3], 'enqueued_at')
+  local enqueued_at = tonumber(redis.call('HGET', KEYS[3], 'enqueued_at') or 0)
+  if enqueued_at ~= enqueued_at then
+    enqueued_at = 0 -- no number
+  end
   redis.call('ZREM', KEYS[4], ARGV[3])
   redis.call('ZADD', KEYS[5], enqueued_at or 0, ARGV[3])
   redis.call('HSET', KEYS[3], 'state', 'waiting')

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from celery import Task
 
 from shared.aging import AgingPolicy
+from shared.envelope import level_of
 from shared.messages import InferJob, Job, JobResult
 from shared.model_control import ModelControl
 from shared.names import Queue
@@ -61,7 +62,7 @@ def engine_if_built() -> "Engine | None":
 def _rank(task: Task) -> Rank:
     """A job's place in a batch: the same order as in its queue."""
     policy = AgingPolicy.of(context().settings, Queue.INFER.value)
-    level = (task.request.delivery_info or {}).get("priority") or 0
+    level = level_of((task.request.delivery_info or {}).get("priority"))
     at = enqueued_at(task.request) or 0.0
     if math.isinf(policy.head_start_s(1)):
         return (level, at)

@@ -6,18 +6,16 @@ its images yet, so somebody else says that they are wanted.
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Iterator
 from typing import cast
 
 import redis
 
-from shared import keys
+from shared import envelope, keys
 from shared.blobs import Blobs
 from shared.errors import PassingError
 from shared.names import LEVELS, WORK_QUEUES
-from shared.stamp import HEADER
 
 MESSAGES_A_READ = 500
 ROUNDS_A_TTL = 4
@@ -68,10 +66,11 @@ def _uris_of_old_jobs(client: redis.Redis, before: float) -> Iterator[set[str]]:
 
 def _body_if_old(raw: bytes, before: float) -> str | None:
     """What a message from before a time says; None for a younger one, or for what is none."""
+    message = envelope.read(raw)
+    enqueued_at = envelope.enqueued_at(message)
+    if message is None or enqueued_at is None or enqueued_at >= before:
+        return None
     try:
-        message = json.loads(raw)
-        if not message["headers"][HEADER] < before:
-            return None
         return base64.b64decode(message["body"]).decode()
     except (ValueError, TypeError, KeyError, binascii.Error):
         return None

@@ -25,6 +25,7 @@ from celery import Celery, bootsteps, signals
 from celery.worker.consumer.tasks import Tasks
 
 from shared import keys
+from shared.metrics import add_counts
 from shared.scripts import script
 from workers.context import context
 from workers.processes import has_ended, name_run
@@ -106,7 +107,7 @@ def return_jobs_of_dead_workers(client: redis.Redis) -> int:
         held = (keys.WORKER_RUNS, keys.worker_alive(run), keys.unacked(run))
         client.eval(script("workers", "strike_off"), len(held), *held, run)
     if returned:
-        client.hincrby(keys.COUNTS, "returned", returned)
+        add_counts(client, keys.COUNTS, [("returned", returned)])
     return returned
 
 

@@ -12,6 +12,7 @@ from shared import keys
 from shared.entry import State
 from shared.errors import LostJobError
 from shared.ledger import Ledger
+from shared.metrics import add_counts
 from shared.names import LEVELS, WORK_QUEUES
 from shared.results import EXPIRED
 from shared.stamp import redis_now
@@ -65,7 +66,7 @@ def end_lost_jobs(app: Celery, client: redis.Redis, ledger: Ledger) -> int:
     sure = _missing(client, again) if again else again
     ended = sum(_end(app, job_id.decode()) for job_id in sure)
     if ended:
-        client.hincrby(keys.COUNTS, "lost", ended)
+        add_counts(client, keys.COUNTS, [("lost", ended)])
     return ended
 
 

@@ -13,6 +13,7 @@ from celery.worker.consumer.tasks import Tasks
 
 from shared import keys
 from shared.errors import AgewellError, BlobStoreError
+from shared.metrics import add_counts
 from shared.paused import say_paused, say_resumed
 from shared.redis_client import REDIS_ERRORS
 from workers.context import context
@@ -112,7 +113,7 @@ class Watch(bootsteps.StartStopStep):  # type: ignore[misc]
             if not self._is_said:
                 log.error("taking no jobs until the store is back: %s", pause.reason)
                 self._is_said = True
-                client.hincrby(keys.COUNTS, "paused", 1)
+                add_counts(client, keys.COUNTS, [("paused", 1)])
         except REDIS_ERRORS as error:
             log.debug("Redis could not be told: %s", error)
 

@@ -14,7 +14,7 @@ import redis
 from celery.worker import state as worker_state
 from kombu.transport import virtual
 
-from shared import keys
+from shared import envelope, keys
 from shared.dead_letters import DeadLetters
 from shared.entry import State
 from shared.redis_client import REDIS_ERRORS
@@ -35,12 +35,14 @@ def give_back(client: redis.Redis, reserved: str, tag: str) -> bool:
         return False
     waiting, raw = _parts(entry)
     message, job_id = _redelivered(raw)
-    queue, level = keys.queue_of(waiting), _level(message)
+    if message is not None:
+        level = envelope.level_of(message["properties"].get("priority"))
+        waiting = keys.waiting_list(keys.queue_of(waiting), level)
     given_back = client.eval(
         script("workers", "give_back"),
         5,
         reserved,
-        waiting if level is None else keys.waiting_list(queue, level),
+        waiting,
         keys.job(job_id),
         keys.jobs(State.RUNNING),
         keys.jobs(State.WAITING),
@@ -151,20 +153,9 @@ def _parts(entry: bytes) -> tuple[str, bytes]:
 
 def _redelivered(raw: bytes) -> tuple[dict[str, Any] | None, str]:
     """The message, marked as one that comes again, and its job's id; None where it is none."""
-    try:
-        message = json.loads(raw)
-        message["headers"]["redelivered"] = True
-        message["properties"]["delivery_info"]["redelivered"] = True
-        return message, str(message["headers"].get("id"))
-    except (ValueError, TypeError, KeyError):
+    message = envelope.read(raw)
+    if message is None or not isinstance(message["properties"].get("delivery_info"), dict):
         return None, ""
-
-
-def _level(message: dict[str, Any] | None) -> int | None:
-    """The level that a message was given, 0 where it has none: as kombu reads it."""
-    if message is None:
-        return None
-    try:
-        return min(max(int(message["properties"].get("priority")), 0), 9)
-    except (TypeError, ValueError, OverflowError):
-        return 0
+    message["headers"]["redelivered"] = True
+    message["properties"]["delivery_info"]["redelivered"] = True
+    return message, str(message["headers"].get("id"))

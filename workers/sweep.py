@@ -10,7 +10,7 @@ from redis.commands.core import Script
 
 from shared import keys
 from shared.aging import AgingPolicy
-from shared.metrics import Metric, tally
+from shared.metrics import Metric, add_counts, tally
 from shared.names import LEVELS, WORK_QUEUES
 from shared.scripts import script
 from shared.settings import Settings
@@ -79,14 +79,10 @@ def _note(client: redis.Redis, queue: str, swept: Swept, now: float) -> None:
         for field, rate, climbed in zip(rates, old, swept.climbed, strict=True)
     }
     latest |= {"last_run_at": now, "longest_call_s": swept.longest_call_s}
-    pipe = client.pipeline()
-    pipe.hincrby(key, "moved", swept.moved)
-    pipe.hincrby(key, "calls", swept.calls)
-    pipe.hset(key, mapping={field: str(value) for field, value in latest.items()})
+    client.hset(key, mapping={field: str(value) for field, value in latest.items()})
+    add_counts(client, key, [("moved", swept.moved), ("calls", swept.calls)])
     with tally.sending() as counts:
-        for field, by in counts:
-            pipe.hincrby(keys.METRICS, field, by)
-        pipe.execute()
+        add_counts(client, keys.METRICS, counts)
 
 
 def sweep(

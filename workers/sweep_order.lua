@@ -61,20 +61,20 @@ end
 -- Fields are found by their names, as decoding a whole message would cost more than moving it. The
 -- body is base64, and a quote within a JSON string is escaped: neither can be taken for a field.
 local ENQUEUED_AT = '"enqueued_at"%s*:%s*([%d.eE+-]+)'
-local PRIORITY = '^.*"priority"%s*:%s*"?(%d+)' -- anchored: else a message without one costs n^2
+local PRIORITY = '^.*"priority"%s*:%s*"?(-?%d+)' -- anchored: else a message without one costs n^2
 local PROPERTIES_MAX = 512
 
 -- The level that the producer gave; without one it is 0, as kombu has it.
 local function given_level(message)
   local level = match(message, PRIORITY, -PROPERTIES_MAX) or match(message, PRIORITY) or 0
-  return math.min(tonumber(level), 9)
+  return math.max(math.min(tonumber(level), 9), 0)
 end
 
 -- The virtual time of a message; nil where it has no time, or one that is yet to come.
 local function virtual_time(message)
   local field = find(message, '"enqueued_at"', 1, true)
   local at = field and tonumber(match(message, ENQUEUED_AT, field))
-  if not at or at > now + SKEW then
+  if not at or at < 0 or at > now + SKEW then
     return nil
   end
   return at + head_start[given_level(message)]

@@ -8,7 +8,8 @@ NASTY = [0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF]
 """Numbers at which sizes, signs and offsets go wrong."""
 
 ODD: list[Any] = [
-    None, True, False, 0, -1, 1, 64, 65, 1e308, -0.5, 2**31, 2**63, 2**200, "", " ", "a", "\x00",
+    None, True, False, 0, -1, 1, 64, 65, 1e308, -0.5, 2**31, 2**63, 2**200, "",
+    float("nan"), float("inf"), -1e13, -10**400, "5", "-1e13", "", " ", "a", "\x00",
     "\ud7ff\U0010ffff", "../../etc/passwd", "file:///etc/passwd", "http://127.0.0.1/", "%s%n",
     "${x}", "A" * 5000, [], [[]], [None], {}, {"": {}}, {"__proto__": 1}, [0] * 100, "NaN",
     "store:" + "a" * 64, "redis:" + "0" * 64 + "+5", "data:image/png;base64,====",

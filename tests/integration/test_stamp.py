@@ -9,7 +9,8 @@ from celery.contrib.testing.worker import start_worker
 
 from shared import keys, stamp
 from shared.celery_app import broker_url, make_app
-from shared.stamp import HEADER, RedisClock, redis_now
+from shared.envelope import ENQUEUED_AT as HEADER
+from shared.stamp import RedisClock, redis_now
 
 
 @pytest.fixture
