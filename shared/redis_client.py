@@ -144,7 +144,7 @@ def require_redis(settings: Settings, client: redis.Redis) -> None:
         raise unreachable(settings, error) from error
 
 
-def is_passing(error: redis.ResponseError) -> bool:
+def is_passing(error: redis.RedisError) -> bool:
     """Whether the same command may succeed later: Redis is full, or a replica for now."""
     return isinstance(error, _PASSING) or str(error).startswith(("OOM", "READONLY", "MISCONF"))
 

@@ -128,7 +128,7 @@ class _Ledgered:
         """Count a part of a chord; one that can never be counted must not bring its job back."""
         try:
             super().on_chord_part_return(request, state, result, **options)  # type: ignore[misc]
-        except redis.ResponseError as error:
+        except (redis.ResponseError, redis.DataError) as error:
             if is_passing(error):
                 raise
             log.exception("job %s: no part of a chord can be made of it", request.id)

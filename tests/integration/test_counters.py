@@ -1,9 +1,11 @@
 """Counters that cannot be written: they fail nothing, and somebody hears of it."""
 
 import pytest
+from celery.app.task import Context
 from prometheus_client import CollectorRegistry
 
 from shared import keys
+from shared.celery_app import make_app
 from shared.dead_letters import DeadLetters
 from shared.entry import State
 from shared.ledger import End, Ledger, Start
@@ -109,3 +111,14 @@ def test_a_reserved_message_is_given_back_whatever_its_record_says(
     assert reserved.give_back(client, keys.unacked("run"), "tag")
     assert ledger.state("job") is State.WAITING
     assert ledger.get("job") is not None
+
+
+@pytest.mark.parametrize("place", ["abc", -1e400, []])
+def test_a_part_of_a_chord_without_a_place_in_it_does_not_come_back(settings, client, place):
+    request = Context(
+        id="part", task="cv.hsv", args=[{}], group="all", group_index=place,
+        chord={"task": "cv.hsv", "args": [], "kwargs": {}, "options": {}},
+    )  # fmt: skip
+    with make_app(settings) as app:
+        app.backend.mark_as_done("part", {"items": []}, request)
+    assert Ledger(client, 1000).state("part") is State.DONE
