@@ -10,17 +10,12 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter as Sums
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import accumulate
 from typing import Final
-
-import redis
-
-from shared import keys
-from shared.scripts import counting_script
 
 SECONDS: Final = (
     0.01,
@@ -146,12 +141,6 @@ class Tally:
 
 tally: Final = Tally()
 """This process's."""
-
-
-def add_counts(client: redis.Redis, key: str, counts: Iterable[tuple[str, int]]) -> None:
-    """Add to counters in a hash; one that has no room left is dropped, and the drop is counted."""
-    parts = [part for field in counts for part in field]
-    client.eval(counting_script("add_counts"), 2, key, keys.COUNTS, *parts)
 
 
 def counter(metric: Metric, *labels: object) -> str:

@@ -25,7 +25,7 @@ from celery import Celery, bootsteps, signals
 from celery.worker.consumer.tasks import Tasks
 
 from shared import keys
-from shared.metrics import add_counts
+from shared.counters import add_counts
 from shared.scripts import script
 from workers.context import context
 from workers.processes import has_ended, name_run

@@ -9,10 +9,10 @@ from celery import Celery
 from celery.exceptions import TaskRevokedError
 
 from shared import keys
+from shared.counters import add_counts
 from shared.entry import State
 from shared.errors import LostJobError
 from shared.ledger import Ledger
-from shared.metrics import add_counts
 from shared.names import LEVELS, WORK_QUEUES
 from shared.results import EXPIRED
 from shared.stamp import redis_now

@@ -12,8 +12,8 @@ from celery import Celery, bootsteps
 from celery.worker.consumer.tasks import Tasks
 
 from shared import keys
+from shared.counters import add_counts
 from shared.errors import AgewellError, BlobStoreError
-from shared.metrics import add_counts
 from shared.paused import say_paused, say_resumed
 from shared.redis_client import REDIS_ERRORS
 from workers.context import context

@@ -10,7 +10,8 @@ from redis.commands.core import Script
 
 from shared import keys
 from shared.aging import AgingPolicy
-from shared.metrics import Metric, add_counts, tally
+from shared.counters import add_counts
+from shared.metrics import Metric, tally
 from shared.names import LEVELS, WORK_QUEUES
 from shared.scripts import script
 from shared.settings import Settings
