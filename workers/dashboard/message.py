@@ -10,12 +10,11 @@ from typing import Any, cast
 
 import redis
 
-from shared import keys
+from shared import envelope, keys
 from shared.errors import BadJobError
 from shared.messages import Job, parse_job
 from shared.names import LEVELS, OP_OF_TASK, WORK_QUEUES
 from shared.scripts import script
-from shared.stamp import HEADER
 from workers.chaining import follow
 
 SEARCH_S = 1.5
@@ -118,21 +117,19 @@ def _search(client: redis.Redis, needle: str) -> bytes:
 
 def _read(raw: bytes, job_id: str) -> Waiting | None:
     """What a kombu message says; None if it is another job's, or no message of Celery's."""
+    message = envelope.read(raw)
+    if message is None or message["headers"].get("id") != job_id:
+        return None
     try:
-        message = json.loads(raw)
-        headers = message["headers"]
-        if headers["id"] != job_id:
-            return None
         args = json.loads(base64.b64decode(message["body"]))[0]
-        task, level = str(headers["task"]), message["properties"].get("priority")
-    except (ValueError, TypeError, KeyError, LookupError, AttributeError, binascii.Error):
+        task = str(message["headers"]["task"])
+    except (ValueError, TypeError, LookupError, RecursionError, binascii.Error):
         return None
     job, problem = job_of(args)
-    at = headers.get(HEADER)
     return Waiting(
         op=OP_OF_TASK.get(task, task),
-        level=level if isinstance(level, int) else None,
-        enqueued_at=float(at) if isinstance(at, int | float) else None,
+        level=envelope.level_of(message["properties"].get("priority")),
+        enqueued_at=envelope.enqueued_at(message),
         job=job,
         problem=problem,
     )
