@@ -111,7 +111,7 @@ def sniff(data: bytes) -> MediaType | None:
         return "image/png"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
-    if data.startswith((b"II*\0", b"MM\0*")):
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):  # the last two: BigTIFF
         return "image/tiff"
     if data.startswith(b"BM"):
         return "image/bmp"

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import UndecodableError, UnsupportedPixelsError
-from workers import bmp_pixels, jpeg, png, tiff, webp
+from workers import bmp_pixels, jpeg, png, tiff_pixels, webp
 from workers.image_header import ImageFormat
 
 Image = npt.NDArray[np.uint8]
@@ -30,17 +30,19 @@ def decode_pixels(image_format: ImageFormat, data: bytes, name: str) -> Image:
         name: the caller's name for it, for the errors.
 
     Returns:
-        (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha; uint8. Only a TIFF is
-        upright; the others are as stored.
+        (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha; uint8; as stored,
+        before the orientation is applied.
 
     Raises:
         UndecodableError: the pixels are truncated or damaged.
-        UnsupportedPixelsError: they have more than 8 bits a channel.
+        UnsupportedPixelsError: they are sound, but of a kind that is not taken.
     """
     try:
         return _DECODERS[image_format](data, name)
     except ValueError as error:
         raise UndecodableError(name, str(error)) from None
+    except NotImplementedError as error:
+        raise UnsupportedPixelsError(name, f"not taken: {error}") from None
 
 
 def _by_opencv(data: bytes, name: str) -> Image:
@@ -61,6 +63,6 @@ _DECODERS: dict[ImageFormat, Callable[[bytes, str], Image]] = {
     "png": lambda data, name: _by_opencv(png.pixels_only(data), name),
     "jpeg": lambda data, name: _by_opencv(jpeg.pixels_only(data), name),
     "webp": lambda data, name: _by_opencv(webp.pixels_only(data), name),
-    "tiff": lambda data, name: _by_opencv(tiff.keep_colours(data), name),
+    "tiff": lambda data, _name: tiff_pixels.decode(data),
     "bmp": lambda data, _name: bmp_pixels.decode(data),
 }

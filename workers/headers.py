@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 
 from shared.errors import UndecodableError, UnknownFormatError
-from workers import bmp, jpeg, png, tiff, webp
+from workers import bmp, jpeg, png, tiff, tiff_layout, webp
 from workers.image_header import Header, ImageFormat
 
 __all__ = ["Header", "ImageFormat", "read_header"]
@@ -47,14 +47,10 @@ def _what_instead(data: bytes) -> str:
     return f"no JPEG, PNG, WebP, TIFF or BMP: its first bytes are {data[:12]!r}"
 
 
-def _tiff(data: bytes) -> Header:
-    return Header("tiff", *tiff.read_page(data))
-
-
 _READERS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes], Header]], ...] = (
     (lambda data: data.startswith(b"\xff\xd8\xff"), jpeg.read_header),
     (lambda data: data.startswith(b"\x89PNG\r\n\x1a\n"), png.read_header),
     (lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP", webp.read_header),
-    (lambda data: data.startswith(tiff.MAGICS), _tiff),
+    (lambda data: data.startswith(tiff.MAGICS), tiff_layout.read_header),
     (lambda data: data.startswith(b"BM"), bmp.read_header),
 )

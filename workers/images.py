@@ -109,7 +109,7 @@ def decode(data: bytes, name: str, limits: Limits) -> Image:
     with tally.timed(Metric.DECODE, header.image_format):
         image = decode_pixels(header.image_format, data, name)
     upright = _UPRIGHT.get(header.orientation)
-    if upright and header.image_format != "tiff":  # OpenCV has turned a TIFF, and no other format
+    if upright:
         image = cast(Image, upright(image))
     expected = (header.height, header.width)
     if image.shape[:2] != (expected if header.orientation < 5 else expected[::-1]):

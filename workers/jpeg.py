@@ -24,7 +24,7 @@ _MARKER = re.compile(rb"\xff+([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
 _APP0, _APP1, _APP14, _COMMENT = 0xE0, 0xE1, 0xEE, 0xFE
 _END, _SCAN = 0xD9, 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_METADATA = frozenset(range(_APP0, 0xF0)) | {_COMMENT}
+METADATA = frozenset(range(_APP0, 0xF0)) | {_COMMENT}
 _COLOUR_MODEL = {_APP0: b"JFIF\0", _APP14: b"Adobe"}  # metadata that decides on the colours
 _PROCESSES = {
     0xC3: "lossless JPEG", 0xC5: "hierarchical JPEG", 0xC6: "hierarchical JPEG",
@@ -33,7 +33,9 @@ _PROCESSES = {
 }  # fmt: skip
 
 
-class _Segment(NamedTuple):
+class Segment(NamedTuple):
+    """A marker and the places of its content."""
+
     marker: int
     begin: int  # of the marker
     start: int  # of the content
@@ -47,7 +49,7 @@ def read_header(data: bytes) -> Header:
         ValueError: it has no picture, or ends before its end mark.
         struct.error: the file ends within its header.
     """
-    segments = list(_segments(data))
+    segments = list(read_segments(data))
     frames = [each for each in segments if each.marker in _FRAMES]
     scans = sum(each.marker == _SCAN for each in segments)
     if not frames or not scans:
@@ -66,22 +68,22 @@ def read_header(data: bytes) -> Header:
 
 def pixels_only(data: bytes) -> bytes:
     """The same picture without its metadata, and without what follows its end mark."""
-    segments = list(_segments(data))
+    segments = list(read_segments(data))
     following = [each.begin for each in segments[1:]] + [len(data)]
     kept = [
         data[each.begin : end]
         for each, end in zip(segments, following, strict=True)
-        if each.marker not in _METADATA or _decides_on_colours(data, each)
+        if each.marker not in METADATA or _decides_on_colours(data, each)
     ]
     return b"".join([data[:2], *kept])
 
 
-def _decides_on_colours(data: bytes, segment: _Segment) -> bool:
+def _decides_on_colours(data: bytes, segment: Segment) -> bool:
     prefix = _COLOUR_MODEL.get(segment.marker)
     return prefix is not None and data.startswith(prefix, segment.start, segment.end)
 
 
-def _segments(data: bytes) -> Iterator[_Segment]:
+def read_segments(data: bytes) -> Iterator[Segment]:
     """Every segment up to the end mark, which is the last."""
     position = 2
     for _ in range(MOST_PARTS):
@@ -90,15 +92,15 @@ def _segments(data: bytes) -> Iterator[_Segment]:
             raise ValueError("truncated: a JPEG without its end mark")
         marker, begin, start = found[1][0], found.start(), found.end()
         if marker == _END:
-            yield _Segment(marker, begin, start, start)
+            yield Segment(marker, begin, start, start)
             return
         (length,) = struct.unpack_from(">H", data, start)
-        yield _Segment(marker, begin, start + 2, start + length)
+        yield Segment(marker, begin, start + 2, start + length)
         position = start + max(2, length)
     raise ValueError(f"a JPEG of more than {MOST_PARTS} segments")
 
 
-def _orientation(data: bytes, segments: list[_Segment]) -> int:
+def _orientation(data: bytes, segments: list[Segment]) -> int:
     blocks = [data[each.start : each.end] for each in segments if each.marker == _APP1]
     exif = [block for block in blocks if block.startswith(EXIF_PREFIX)]
     xmp = [block for block in blocks if block.startswith(XMP_IN_JPEG)]

@@ -1,96 +1,164 @@
-"""TIFF directories: the header of a TIFF file, and the orientation in any file's EXIF block.
+"""TIFF directories: the tags of a TIFF file, and the orientation in any file's EXIF block.
 
-An EXIF block is a small TIFF, so one reader serves both. It reads a first directory and
-counts the others; it never touches a pixel.
+An EXIF block is a small TIFF, so one reader serves both. It reads a directory's integer tags,
+counts the pages, and never touches a pixel. Every offset and count comes from a stranger: each is
+checked against the file before it is followed, and every loop is bounded.
 
-Source: Adobe, "TIFF Revision 6.0", 1992, sections 2, 8 and 18; the orientation's values as in
-Exif 3.0, 4.6.5.1.6.
+Sources: Adobe, "TIFF Revision 6.0", 1992, sections 2 and 8; Aware Systems, "BigTIFF File Format
+Proposal"; the orientation's values as in Exif 3.0, 4.6.5.1.6.
 """
 
 import struct
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
 
-MAGICS = (b"II*\x00", b"MM\x00*")
+import numpy as np
+import numpy.typing as npt
 
-_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 262, 274
-_SAMPLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 277, 338, 339
-_WANTED = {
-    _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT,
-}  # fmt: skip
-_INTEGERS = {1: "B", 3: "H", 4: "I"}
-_MOST_VALUES = 8  # of one tag; no picture that is taken has more channels
+MAGICS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")  # the last two: BigTIFF
+
+_SUBFILE_TYPE, _ORIENTATION = 254, 274
+_INTEGERS = {
+    1: "B",
+    3: "H",
+    4: "I",
+    13: "I",
+    16: "Q",
+    18: "Q",
+}  # a type's number to struct's letter
+_BYTES = (1, 7)  # types: bytes, undefined
 _MOST_PAGES = 10_000  # counting stops there: a hostile chain must not hold the worker
-
-_PREMULTIPLIED, _STRAIGHT = 1, 2
-_COLOUR_MODELS = {
-    0: "gray", 1: "gray", 2: "RGB", 3: "palette", 4: "a transparency mask", 5: "CMYK",
-    6: "YCbCr", 8: "Lab", 9: "ICC Lab", 10: "ITU Lab", 32803: "a raw sensor mosaic",
-    32844: "LogL", 32845: "LogLuv", 34892: "linear raw",
+_MOST_ENTRIES = 65_535  # of one directory: what classic TIFF can hold
+_TAGS_OF_PIXELS = {
+    254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 292, 317, 320, 322, 323, 324,
+    325, 338, 339, 347,
 }  # fmt: skip
-_TAKEN_LAYOUTS = {
-    "gray": (1, {1, 8}), "palette": (1, {1, 2, 4, 8}), "RGB": (3, {8}), "YCbCr": (3, {8}),
-}  # fmt: skip
+_REDUCED_RESOLUTION = 1  # the lowest bit of a page's subfile type
 
 
-class Tag(NamedTuple):
-    """One tag's values, and where in the file the first of them stands."""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One tag: the type and number of its values, and the position of the first in the file."""
 
-    values: tuple[int, ...]
+    kind: int
+    count: int
     position: int
 
 
 class Page(NamedTuple):
-    """What the first directory says of its picture, and how many directories there are."""
+    """The first page of a file, and the number of its pages."""
 
-    width: int
-    height: int
+    directory: "Directory"
     frames: int
-    orientation: int
-    refusal: str | None  # why the pixels are not taken
 
 
-def read_page(data: bytes) -> Page:
-    """The first page of a TIFF file.
+class _Variant(NamedTuple):
+    """The sizes that differ between classic TIFF and BigTIFF, as struct writes them."""
+
+    offset: str
+    entries: str  # the type of the number of entries
+
+    @property
+    def entry_bytes(self) -> int:
+        return 4 + 2 * struct.calcsize(self.offset)
+
+
+_CLASSIC, _BIG = _Variant("I", "H"), _Variant("Q", "Q")
+
+
+@dataclass(frozen=True)
+class Directory:
+    """The tags of one page."""
+
+    data: bytes = field(repr=False)
+    order: str  # struct's byte order
+    entries: dict[int, Entry]
+    following: int  # offset of the next page's directory; 0 if there is none
+
+    @classmethod
+    def read(cls, data: bytes, at: int | None = None) -> Self:
+        """Read the directory at an offset, by default the first.
+
+        Raises:
+            ValueError: no TIFF, the file ends within the directory, or a tag is there twice.
+        """
+        order, variant = _order(data), _variant(data)
+        start = _first_directory(data) if at is None else at
+        entries: dict[int, Entry] = {}
+        for tag, entry in _entries(data, start):
+            if tag in entries and tag in _TAGS_OF_PIXELS:
+                raise ValueError(f"damaged: its TIFF directory has tag {tag} twice")
+            entries.setdefault(tag, entry)
+        end = _end_of_entries(data, order, variant, start)
+        (following,) = _unpack(data, order + variant.offset, end)
+        return cls(data, order, entries, following)
+
+    def integers(self, tag: int, most: int) -> tuple[int, ...]:
+        """A tag's first values; empty if it is missing or holds no unsigned integers."""
+        entry = self.entries.get(tag)
+        if entry is None or entry.kind not in _INTEGERS:
+            return ()
+        pattern = f"{self.order}{min(entry.count, most)}{_INTEGERS[entry.kind]}"
+        return _unpack(self.data, pattern, entry.position)
+
+    def integer(self, tag: int, default: int) -> int:
+        """A tag's first value."""
+        return next(iter(self.integers(tag, 1)), default)
+
+    def array(self, tag: int, most: int) -> npt.NDArray[np.uint64]:
+        """The values of a tag that has many; empty as for ``integers``."""
+        entry = self.entries.get(tag)
+        if entry is None or entry.kind not in _INTEGERS:
+            return np.empty(0, np.uint64)
+        dtype = np.dtype(self.order + _INTEGERS[entry.kind])
+        count = min(entry.count, most)
+        _check_within(self.data, entry.position, count * dtype.itemsize)
+        return np.frombuffer(self.data, dtype, count, entry.position).astype(np.uint64)
+
+    def content(self, tag: int) -> bytes:
+        """The bytes of a tag that holds bytes; none if it is missing."""
+        entry = self.entries.get(tag)
+        if entry is None or entry.kind not in _BYTES:
+            return b""
+        _check_within(self.data, entry.position, entry.count)
+        return self.data[entry.position : entry.position + entry.count]
+
+    @property
+    def orientation(self) -> int | None:
+        """The orientation, 1..8; None if the tag is missing or is not one number from 1 to 8."""
+        values = self.integers(_ORIENTATION, 2)
+        return values[0] if len(values) == 1 and 1 <= values[0] <= 8 else None
+
+    @property
+    def is_reduced(self) -> bool:
+        """The page says that it is a smaller copy of another one."""
+        return bool(self.integer(_SUBFILE_TYPE, 0) & _REDUCED_RESOLUTION)
+
+
+def read_first_page(data: bytes) -> Page:
+    """The first page of a TIFF file. Smaller copies of it do not count as pages.
 
     Raises:
-        ValueError: a size is missing, or the chain of directories runs in a circle.
-        struct.error: the file ends within a directory.
+        ValueError: the file ends within a directory, or the directories run in a circle.
     """
-    order = _order(data)
-    tags, following = _directory(data, order)
-    if _WIDTH not in tags or _HEIGHT not in tags:
-        raise ValueError("the TIFF directory gives no size")
-    width, height = _first(tags, _WIDTH, 0), _first(tags, _HEIGHT, 0)
-    frames = 1 + _pages_from(data, order, following)
-    return Page(width, height, frames, _orientation(tags), _refusal(tags))
+    directory = Directory.read(data)
+    return Page(directory, 1 + _pages_from(data, directory.following))
 
 
 def exif_orientation(block: bytes) -> int | None:
-    """The orientation, 1..8, in an EXIF block; None if it has none or is damaged.
+    """The orientation, 1..8, in an EXIF block; None if it gives none or is damaged before it.
 
-    A damaged EXIF block is no reason to refuse a sound picture, and viewers ignore it.
+    A damaged EXIF block is no reason to refuse a sound picture. Damage behind the orientation
+    does not matter: viewers use what they have read by then.
     """
     try:
-        value = _first(_directory(block, _order(block))[0], _ORIENTATION, 0)
-    except (struct.error, ValueError):
+        for tag, entry in _entries(block, _first_directory(block)):
+            if tag == _ORIENTATION:
+                return Directory(block, _order(block), {tag: entry}, 0).orientation
+    except ValueError:
         return None
-    return value if 1 <= value <= 8 else None
-
-
-def keep_colours(data: bytes) -> bytes:
-    """The same file, its alpha so declared that libtiff leaves the colours as they are.
-
-    libtiff's RGBA interface, through which OpenCV reads, multiplies colours by a straight
-    alpha: the colours under a small alpha would be lost. It leaves alone what is declared as
-    multiplied already, so a straight alpha is declared to be that.
-    """
-    order = _order(data)
-    extra = _directory(data, order)[0].get(_EXTRA_SAMPLES)
-    if extra is None or extra.values != (_STRAIGHT,):
-        return data
-    patched = bytearray(data)
-    struct.pack_into(order + "H", patched, extra.position, _PREMULTIPLIED)
-    return bytes(patched)
+    return None
 
 
 def _order(data: bytes) -> str:
@@ -100,64 +168,74 @@ def _order(data: bytes) -> str:
     return "<" if data[:1] == b"I" else ">"
 
 
-def _directory(data: bytes, order: str, at: int | None = None) -> tuple[dict[int, Tag], int]:
-    """The wanted integer tags of a directory (by default the first), and the next one's offset."""
-    start = struct.unpack_from(order + "I", data, 4)[0] if at is None else at
-    (count,) = struct.unpack_from(order + "H", data, start)
-    tags = {}
-    for entry in range(start + 2, start + 2 + 12 * count, 12):
-        tag, kind, length = struct.unpack_from(order + "HHI", data, entry)
-        if tag in _WANTED and kind in _INTEGERS and length > 0:
-            tags[tag] = _values(data, order, entry + 8, _INTEGERS[kind], length)
-    (following,) = struct.unpack_from(order + "I", data, start + 2 + 12 * count)
-    return tags, following
+def _variant(data: bytes) -> _Variant:
+    return _BIG if b"+" in data[2:4] else _CLASSIC
 
 
-def _values(data: bytes, order: str, position: int, letter: str, length: int) -> Tag:
-    """A tag's first values: up to four bytes stand in the entry, more of them elsewhere."""
-    if length * struct.calcsize(letter) > 4:
-        (position,) = struct.unpack_from(order + "I", data, position)
-    pattern = f"{order}{min(length, _MOST_VALUES)}{letter}"
-    return Tag(struct.unpack_from(pattern, data, position), position)
+def _first_directory(data: bytes) -> int:
+    """The offset of the first directory."""
+    order, variant = _order(data), _variant(data)
+    if variant is _BIG and _unpack(data, order + "HH", 4) != (8, 0):
+        raise ValueError("damaged: a BigTIFF whose offsets are not of 8 bytes")
+    (start,) = _unpack(data, order + variant.offset, 8 if variant is _BIG else 4)
+    return int(start)
 
 
-def _pages_from(data: bytes, order: str, following: int) -> int:
-    """How many directories follow, counted up to a bound."""
+def _entries(data: bytes, start: int) -> Iterator[tuple[int, Entry]]:
+    """Number and entry of each tag of a directory."""
+    order, variant = _order(data), _variant(data)
+    end = _end_of_entries(data, order, variant, start)
+    first = start + struct.calcsize(variant.entries)
+    for position in range(first, end, variant.entry_bytes):
+        yield _entry(data, order, variant, position)
+
+
+def _end_of_entries(data: bytes, order: str, variant: _Variant, start: int) -> int:
+    (count,) = _unpack(data, order + variant.entries, start)
+    if count > _MOST_ENTRIES:
+        raise ValueError(f"damaged: a TIFF directory of {count} entries")
+    return start + struct.calcsize(variant.entries) + variant.entry_bytes * count
+
+
+def _entry(data: bytes, order: str, variant: _Variant, at: int) -> tuple[int, Entry]:
+    """A tag's number and entry. Values that fit into the entry's last field are kept there."""
+    tag, kind, count = _unpack(data, f"{order}HH{variant.offset}", at)
+    room = struct.calcsize(variant.offset)
+    position = at + 4 + room
+    size = struct.calcsize(_INTEGERS.get(kind, "B")) * count
+    if size > room:
+        (position,) = _unpack(data, order + variant.offset, position)
+    return tag, Entry(kind, count, position)
+
+
+def _pages_from(data: bytes, following: int) -> int:
+    """The number of pages that follow, counted up to a bound; smaller copies are left out."""
+    order, variant = _order(data), _variant(data)
     seen: set[int] = set()
+    pages = 0
     while following and len(seen) < _MOST_PAGES:
         if following in seen:
-            raise ValueError("the TIFF directories run in a circle")
+            raise ValueError("damaged: the TIFF directories run in a circle")
         seen.add(following)
-        (count,) = struct.unpack_from(order + "H", data, following)
-        (following,) = struct.unpack_from(order + "I", data, following + 2 + 12 * count)
-    return len(seen)
+        pages += not _begins_reduced(data, order, variant, following)
+        end = _end_of_entries(data, order, variant, following)
+        (following,) = _unpack(data, order + variant.offset, end)
+    return pages
 
 
-def _first(tags: dict[int, Tag], tag: int, default: int) -> int:
-    return tags[tag].values[0] if tag in tags else default
+def _begins_reduced(data: bytes, order: str, variant: _Variant, start: int) -> bool:
+    """The directory's first entry, of the lowest tag, says that the page is a smaller copy."""
+    position = start + struct.calcsize(variant.entries)
+    tag, entry = _entry(data, order, variant, position)
+    first = Directory(data, order, {tag: entry}, 0)
+    return tag == _SUBFILE_TYPE and first.is_reduced
 
 
-def _orientation(tags: dict[int, Tag]) -> int:
-    value = _first(tags, _ORIENTATION, 1)
-    return value if 1 <= value <= 8 else 1
+def _unpack(data: bytes, pattern: str, position: int) -> tuple[int, ...]:
+    _check_within(data, position, struct.calcsize(pattern))
+    return struct.unpack_from(pattern, data, position)
 
 
-def _refusal(tags: dict[int, Tag]) -> str | None:
-    """Why the pixels are not taken; None where they are."""
-    bits = max(tags[_BITS].values) if _BITS in tags else 1
-    number = {1: "integer", 2: "integer", 3: "floating-point"}.get(
-        _first(tags, _SAMPLE_FORMAT, 1), "unusual"
-    )
-    photometric = _first(tags, _PHOTOMETRIC, 1)
-    model = _COLOUR_MODELS.get(photometric, f"colour model {photometric}")
-    if model not in _TAKEN_LAYOUTS:
-        return f"its colours are {model}; save it as RGB or gray"
-    colours, depths = _TAKEN_LAYOUTS[model]
-    if number != "integer" or bits not in depths:
-        return f"{bits}-bit {number} channels ({model}); save it with 8 bits a channel"
-    extra = _first(tags, _SAMPLES, colours) - colours
-    if extra not in (0, 1) or (extra and model != "RGB"):
-        return f"{model} of {colours + extra} channels; save it as PNG"
-    if extra and _first(tags, _EXTRA_SAMPLES, 0) == _PREMULTIPLIED:
-        return "its colours are multiplied by alpha; save it with straight alpha, or as PNG"
-    return None
+def _check_within(data: bytes, position: int, size: int) -> None:
+    if position + size > len(data):
+        raise ValueError("truncated: the file ends within its header")

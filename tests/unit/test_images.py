@@ -232,7 +232,7 @@ def test_mutated_images_decode_or_are_refused_and_nothing_else():
         except BadImageError as error:
             assert str(error).startswith(f"mutated {turn}: ")
             outcomes["refused"] += 1
-    assert min(outcomes.values()) > 100
+    assert min(outcomes.values()) > 50
 
 
 @pytest.mark.parametrize("case", ["colour.jpg", "rgb.png", "rgb.webp", "rgb.tiff", "rgb.bmp"])

@@ -1,0 +1,127 @@
+"""The samples of a TIFF page's strip or tile, unpacked.
+
+A block unpacks to exactly its share of the pixels. Less means that it is cut or damaged, and is an
+error, never black pixels. No unpacker makes more than the share.
+
+Sources: TIFF 6.0, sections 9 to 14; TIFF Technical Note 2 (JPEG).
+"""
+
+import lzma
+import zlib
+from collections.abc import Callable
+from typing import Protocol
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+
+from workers import tiff_layout as layouts
+from workers.tiff_layout import Layout
+
+Samples = npt.NDArray[np.uint8]
+
+_LZMA_MEMORY_BYTES = 128 * 2**20  # xz's strongest preset needs 65 MiB
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_SPARE_BYTES = 16  # that a compressor may write behind the last row
+_TWO_DIMENSIONAL = 1  # the lowest bit of the options of Group 3
+
+
+class _Unpacker(Protocol):
+    """zlib's and lzma's decompressors."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+def unpack(data: bytes, layout: Layout, rows: int) -> Samples:
+    """The samples of a block whose compression is not that of a picture file.
+
+    Args:
+        data: the block's bytes.
+        layout: the layout of its page.
+        rows: the rows it must hold.
+
+    Returns:
+        (rows, block width, samples of a block) uint8, as stored: 0 to 2^bits - 1.
+
+    Raises:
+        ValueError: it is cut or damaged.
+        NotImplementedError: it is of a kind that is not read; the text names the kind.
+    """
+    if layout.bit_order == 2:
+        data = data.translate(_REVERSED)
+    if layout.compression in layouts.FAX:
+        return _fax(data, layout, rows)
+    needed = layout.row_bytes * rows
+    most = layout.row_bytes * layout.block_height + _SPARE_BYTES
+    unpacked = data if layout.compression == layouts.NONE else _bytes(data, layout, most)
+    if len(unpacked) < needed:
+        raise ValueError(f"it holds {len(unpacked):,} of {needed:,} bytes")
+    if layout.compression != layouts.NONE and len(unpacked) >= most:
+        raise ValueError(f"it unpacks to more than its {needed:,} bytes")
+    packed = np.frombuffer(unpacked, np.uint8, needed).reshape(rows, layout.row_bytes)
+    samples = _values(packed, layout.bits[0])[:, : layout.block_width * layout.block_samples]
+    pixels = samples.reshape(rows, layout.block_width, layout.block_samples)
+    if layout.predictor == 2:
+        return np.add.accumulate(pixels, axis=1, dtype=np.uint8)
+    return pixels
+
+
+def _fax(data: bytes, layout: Layout, rows: int) -> Samples:
+    # Imported here: it compiles for seconds, and few pictures are faxes.
+    from workers import fax
+
+    two_dimensional = layout.fax_options & _TWO_DIMENSIONAL
+    scheme = {
+        layouts.GROUP_3: fax.GROUP_3_2D if two_dimensional else fax.GROUP_3,
+        layouts.GROUP_4: fax.GROUP_4,
+    }.get(layout.compression, fax.RLE)
+    row_alignment = 16 if layout.compression == layouts.RLE_WORDS else 8
+    return fax.decode(data, layout.block_width, rows, scheme, row_alignment)[..., None]
+
+
+def _bytes(data: bytes, layout: Layout, most: int) -> bytes:
+    """The unpacked bytes of a block, up to a bound."""
+    if layout.compression == layouts.LZMA:
+        return _stream(_lzma(), data, most)
+    if layout.compression in (layouts.DEFLATE, layouts.OLD_DEFLATE):
+        return _stream(zlib.decompressobj(), data, most)
+    decode: Callable[..., bytes | bytearray] = {
+        layouts.LZW: imagecodecs.lzw_decode,
+        layouts.PACKBITS: imagecodecs.packbits_decode,
+        layouts.ZSTD: imagecodecs.zstd_decode,
+    }[layout.compression]
+    try:
+        return bytes(decode(data, out=most))
+    except NotImplementedError:
+        raise NotImplementedError("its compression is old-style LZW; save it anew") from None
+    except RuntimeError as error:
+        raise ValueError(f"its compressed data is damaged ({error})") from None
+
+
+def _stream(unpacker: _Unpacker, data: bytes, most: int) -> bytes:
+    """Unpack a stream that ends with a checksum."""
+    try:
+        unpacked = unpacker.decompress(data, most)
+    except (zlib.error, lzma.LZMAError) as error:
+        raise ValueError(f"its compressed data is damaged ({error})") from None
+    if not unpacker.eof and len(unpacked) < most:
+        raise ValueError("its compressed data ends early")
+    return unpacked
+
+
+def _lzma() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_LZMA_MEMORY_BYTES)
+
+
+def _values(packed: Samples, bits: int) -> Samples:
+    """Rows of bytes as rows of samples, the highest bits first."""
+    if bits == 8:
+        return packed
+    if bits == 1:
+        return np.unpackbits(packed, axis=1)
+    shifts = np.arange(8 - bits, -1, -bits, dtype=np.uint8)
+    values = packed[..., None] >> shifts & np.uint8((1 << bits) - 1)
+    return values.reshape(len(packed), -1)
