@@ -18,7 +18,7 @@ MOST_SCANS = 100
 MOST_SCANNED_PIXELS = 1_000_000_000
 """Scans times pixels. The largest picture, 50 megapixels, may have 20 scans."""
 
-_MARKER = re.compile(rb"\xff+([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
+_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
 """A marker that begins a segment, or ends the picture; 0x01 and 0xD0 to 0xD8 do neither."""
 
 _APP0, _APP1, _APP14, _COMMENT = 0xE0, 0xE1, 0xEE, 0xFE

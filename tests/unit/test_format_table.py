@@ -4,10 +4,15 @@ import sys
 
 import pytest
 
-from tests.oracles import bmp_rows
+from tests.oracles import bmp_rows, photo_rows, png_rows
 from tests.oracles.format_table import judge_all
 
-MAKERS = {"bmp": bmp_rows.rows}
+MAKERS = {
+    "bmp": bmp_rows.rows,
+    "png": png_rows.rows,
+    "jpeg": photo_rows.jpeg_rows,
+    "webp": photo_rows.webp_rows,
+}
 
 
 @pytest.mark.parametrize("image_format", MAKERS)
