@@ -50,7 +50,7 @@ def measured():
 
 @pytest.mark.parametrize("kind", [b"zTXt", b"iTXt"])
 def test_text_that_unpacks_to_gigabytes_takes_no_memory(kind, measured):
-    seven_mib = bytes(7 * MIB)
+    seven_mib = b" " * (7 * MIB)  # libpng keeps a text up to its first zero
     text = text_chunk(kind, b"Comment", seven_mib, packed=True)
     _, _, plain = measured(RGB.data)
     outcome, _, peak = measured(replace(RGB, before=[text] * 250).data)
