@@ -20,7 +20,8 @@ from producer.supervisor import Child, Program, celery
 from shared import keys
 from shared.embedded_redis import embedded_redis
 from shared.names import LEVELS
-from shared.settings import Settings, usable_cores
+from shared.setting_types import usable_cores
+from shared.settings import Settings
 
 JOBS = 3000
 ROUNDS = 3

@@ -34,7 +34,7 @@ from producer.session import Session
 from producer.submit import Submitter
 from shared import keys
 from shared.messages import ImageRef, InferItem, InferJob
-from shared.settings import usable_cores
+from shared.setting_types import usable_cores
 from workers import device
 from workers.images import Limits, decode
 from workers.models.base import Model

@@ -24,7 +24,7 @@ from producer.listing import expand
 from producer.session import Session
 from producer.submit import Submitter
 from shared.messages import HsvItem, HsvJob
-from shared.settings import usable_cores
+from shared.setting_types import usable_cores
 
 PHOTOS = Path(__file__).parent.parent / "examples" / "images"
 ROUNDS = 5

@@ -8,9 +8,10 @@ from typing import Any
 import redis
 
 from producer.finding import Finding, Verdict, note, ok, problem
-from shared.redis_client import CONNECT_TIMEOUT_S, REDIS_ERRORS, url_of, without_password
+from shared.redis_client import CONNECT_TIMEOUT_S, REDIS_ERRORS, url_of
 from shared.settings import Settings
 from shared.stamp import redis_now
+from shared.urls import without_password
 
 OLDEST = (6, 2)
 """LMOVE and GETEX came with 6.2."""

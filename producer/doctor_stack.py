@@ -16,6 +16,7 @@ from shared.errors import AgewellError
 from shared.names import LEVELS, WORK_QUEUES, Queue, Task
 from shared.paused import paused_workers
 from shared.queues import queue_status
+from shared.urls import without_password
 
 INSPECT_TIMEOUT_S = 2.0
 SWEEPS_MISSED = 5
@@ -153,7 +154,7 @@ def check_blobs(session: Session) -> Finding:
             str(error),
             "free space, or set AGEWELL_BLOB_URL to a store with room that every machine can write",
         )
-    return _space(url) or ok("blobs", f"{url} takes and gives them")
+    return _space(url) or ok("blobs", f"{without_password(url)} takes and gives them")
 
 
 def _space(url: str) -> Finding | None:

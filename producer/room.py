@@ -9,7 +9,8 @@ from producer.session import Session
 from shared import keys
 from shared.errors import BrokerFullError, QueueFullError
 from shared.names import LEVELS, Queue
-from shared.redis_client import REDIS_ERRORS, unreachable, url_of, without_password
+from shared.redis_client import REDIS_ERRORS, unreachable, url_of
+from shared.urls import without_password
 
 CREDIT_JOBS = 100
 """So many jobs are sent on one answer: by so many may each of several producers overshoot."""

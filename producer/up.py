@@ -15,9 +15,11 @@ from producer.infer_workers import infer_programs
 from producer.supervisor import Program, Report, Supervisor, celery
 from shared.embedded_redis import EmbeddedRedis, embedded_redis
 from shared.names import Queue
-from shared.redis_client import connect, require_redis, url_of, without_password
-from shared.settings import PREFIX, Settings
+from shared.redis_client import connect, require_redis, url_of
+from shared.setting_names import PREFIX
+from shared.settings import Settings
 from shared.state_dir import Running, StateDir
+from shared.urls import without_password
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from producer.supervisor import Program
 from shared.errors import SettingsError
-from shared.settings import PREFIX, Settings
+from shared.setting_names import PREFIX
+from shared.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ from shared.errors import (
     BlobStoreFullError,
 )
 from shared.messages import INLINE_MAX_BYTES, ImageRef, MediaType
-from shared.redis_client import unreachable, without_password
+from shared.redis_client import unreachable
 from shared.settings import Settings
 from shared.stores import RedisStore, open_store
+from shared.urls import scrubbed, without_password
 
 _PLACE_IN_PACK = re.compile(r"[0-9a-f]{64}\+[0-9]{1,12}")
 """What follows a store's scheme where several blobs lie together; a single one's is its hash."""
@@ -142,9 +143,9 @@ class Blobs:
         except redis.RedisError as error:
             raise unreachable(self._settings, error) from error
         except OSError as error:
-            url = without_password(self._settings.blob_url or "redis")
+            url = self._settings.blob_url or "redis"
             kind = BlobStoreFullError if error.errno in _FULL else BlobStoreError
-            raise kind(url, str(error)) from error
+            raise kind(without_password(url), scrubbed(str(error), url)) from error
 
 
 def _inline(ref: ImageRef, rest: str) -> bytes:

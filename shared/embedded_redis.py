@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import redis
 
@@ -22,7 +23,7 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 
 _CONFIG = """\
-dir "{directory}"
+dir {directory}
 appendonly yes
 appendfsync everysec
 save ""
@@ -61,11 +62,18 @@ def _endpoint(directory: Path) -> tuple[str, str]:
     """Where the server will listen: its URL, and the lines that say so in its configuration."""
     path = directory / "redis.sock"
     if len(bytes(path)) <= SOCKET_PATH_MAX_BYTES:
-        return f"unix://{path}?db=0", f'port 0\nunixsocket "{path}"\nunixsocketperm 600\n'
+        listen = f"port 0\nunixsocket {_quoted(path)}\nunixsocketperm 600\n"
+        return f"unix://{quote(str(path))}?db=0", listen
     port, password = _free_port(), secrets.token_urlsafe(24)
     # Any user of the machine can reach a loopback port; a socket's file mode keeps them out.
     url = f"redis://:{password}@127.0.0.1:{port}/0"
     return url, f"bind 127.0.0.1\nport {port}\nrequirepass {password}\n"
+
+
+def _quoted(path: Path) -> str:
+    """A path as Redis's configuration has it."""
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 def _start(binary: Path, config: str) -> subprocess.Popen[bytes]:
@@ -118,7 +126,7 @@ class EmbeddedRedis:
         _end_orphan(directory)
         self.directory = directory
         self.url, listen = _endpoint(directory)
-        self._config = _CONFIG.format(directory=directory) + listen
+        self._config = _CONFIG.format(directory=_quoted(directory)) + listen
         self._binary = binary or find_server()
         self.process = _start(self._binary, self._config)
         _wait_until_ready(self.process, self.url, directory)

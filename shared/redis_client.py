@@ -2,7 +2,7 @@
 
 import socket
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import redis
 import redis.asyncio
@@ -14,6 +14,7 @@ from redis.sentinel import Sentinel
 
 from shared.errors import BrokerFullError, BrokerUnreachableError, PassingError
 from shared.settings import Settings
+from shared.urls import SENTINELS_SEPARATOR, scrubbed, without_password
 
 CONNECT_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 5.0
@@ -23,7 +24,6 @@ HEALTH_CHECK_INTERVAL_S = 5
 """A connection that was idle for so long is asked for a sign of life before it is used."""
 
 SENTINEL_SCHEME = "sentinel://"
-SENTINELS_SEPARATOR = ";"
 SENTINEL_PORT = 26_379
 RETRIES = 2
 REDIS_ERRORS = (redis.RedisError, OSError)
@@ -46,20 +46,6 @@ def url_of(settings: Settings) -> str:
     if settings.redis_url is None:
         raise BrokerUnreachableError("-", "AGEWELL_REDIS_URL is not set")
     return settings.redis_url.get_secret_value()
-
-
-def without_password(url: str) -> str:
-    """A URL, or several sentinels' URLs, that may be shown: user and passwords are left out."""
-    each = [urlsplit(part) for part in url.split(SENTINELS_SEPARATOR)]
-    shown = [
-        p._replace(netloc=p.netloc.rpartition("@")[2], query=_without_passwords(p.query))
-        for p in each
-    ]
-    return SENTINELS_SEPARATOR.join(urlunsplit(p) for p in shown)
-
-
-def _without_passwords(query: str) -> str:
-    return "&".join(part for part in query.split("&") if "password" not in part.lower())
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -125,11 +111,12 @@ def _login(url: str) -> dict[str, Any]:
 
 def unreachable(settings: Settings, error: BaseException) -> PassingError:
     """The error of ours for one of redis-py's, or for one of kombu's that has such a cause."""
-    url = without_password(url_of(settings))
+    url = url_of(settings)
+    shown = without_password(url)
     cause = error.__cause__ if isinstance(error.__cause__, redis.RedisError) else error
     if isinstance(cause, redis.exceptions.OutOfMemoryError) or "OOM command" in str(cause):
-        return BrokerFullError(url, "its maxmemory is reached")
-    return BrokerUnreachableError(url, str(cause))
+        return BrokerFullError(shown, "its maxmemory is reached")
+    return BrokerUnreachableError(shown, scrubbed(str(cause), url))
 
 
 def require_redis(settings: Settings, client: redis.Redis) -> None:

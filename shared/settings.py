@@ -3,49 +3,40 @@
 This is the only module that reads the environment.
 """
 
-import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.durations import read_seconds
 from shared.errors import SettingsError
+from shared.names import WORK_QUEUES
+from shared.problems import first_problem
+from shared.setting_names import PREFIX, SECRETS_DIR, check_files, check_variables
+from shared.setting_types import (
+    KByQueue,
+    NotNegative,
+    NotNegativeTime,
+    Port,
+    PositiveInt,
+    PositiveTime,
+    WholeSeconds,
+    is_loopback,
+    usable_cores,
+    xdg_state_home,
+)
+from shared.urls import check_redis_url
 
-PREFIX = "AGEWELL_"
-SECRETS_DIR = f"{PREFIX}SECRETS_DIR"
-SECRETS = ("redis_url", "flower_password")
-REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "sentinel://")
-
-Port = Annotated[int, Field(ge=0, le=65_535)]
-PositiveInt = Annotated[int, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-PositiveTime = Annotated[float, BeforeValidator(read_seconds), Field(gt=0, allow_inf_nan=False)]
-NotNegativeTime = Annotated[float, BeforeValidator(read_seconds), Field(ge=0, allow_inf_nan=False)]
-WholeSeconds = Annotated[int, BeforeValidator(read_seconds), Field(gt=0)]
-"""Times: in seconds, or as text such as `90s`, `5m`, `1h30m`."""
-
-
-def _xdg_state_home() -> Path:
-    """Where programs keep state by the XDG base directory specification."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-
-
-def usable_cores() -> int:
-    """Processor cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address or a name is of this machine alone."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
+SECRETS = ("redis_url", "flower_password", "blob_url")
+"""Settings whose values are never shown, not even wrong ones."""
 
 
 class Settings(BaseSettings):
@@ -64,11 +55,12 @@ class Settings(BaseSettings):
         description="The name by which the sentinels know the Redis, for a sentinel:// URL.",
     )
     state_dir: Path = Field(
-        default_factory=lambda: _xdg_state_home() / "agewell",
+        default_factory=lambda: xdg_state_home() / "agewell",
         description="Where `agewell up` keeps its Redis data, its blobs, its logs and its lock.",
     )
     blob_url: str | None = Field(
         default=None,
+        repr=False,
         description="Where image bytes lie: `redis`, or an fsspec URL such as file:///srv/blobs "
         "or s3://bucket/prefix. Unset: the state directory beside the embedded Redis, else redis.",
     )
@@ -143,7 +135,7 @@ class Settings(BaseSettings):
         description="How fast waiting jobs gain weight, e^(k t): per second. "
         "A level is worth a head start of 1/k seconds; 0: levels are strict.",
     )
-    aging_k_by_queue: dict[str, NotNegative] = Field(
+    aging_k_by_queue: KByQueue = Field(
         default_factory=dict,
         description='k of single queues, as JSON: {"infer": 0.1}.',
     )
@@ -175,10 +167,19 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _known_scheme(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not url.get_secret_value().startswith(REDIS_SCHEMES):
-            raise ValueError(f"must begin with one of {', '.join(REDIS_SCHEMES)}")
+    def _read_alike_by_all(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            check_redis_url(url.get_secret_value())
         return url
+
+    @field_validator("aging_k_by_queue")
+    @classmethod
+    def _of_known_queues(cls, by_queue: dict[str, float]) -> dict[str, float]:
+        known = [queue.value for queue in WORK_QUEUES]
+        for queue in by_queue:
+            if queue not in known:
+                raise ValueError(f"{queue!r} is no queue whose jobs age: {', '.join(known)}")
+        return by_queue
 
     @field_validator("flower_password")
     @classmethod
@@ -221,6 +222,19 @@ class Settings(BaseSettings):
             )
         return None
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _name_what_is_wrong(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Turn pydantic's error into one that names the variable and shows no secret."""
+        try:
+            return handler(values)
+        except ValidationError as error:
+            problem = first_problem(error)
+            field, *inner = problem.place
+            within = f"{'.'.join(inner)}: " if inner else ""
+            found = "" if field in SECRETS or not problem.found else f" (found {problem.found})"
+            raise SettingsError(PREFIX + field.upper(), within + problem.reason + found) from None
+
     @classmethod
     def load(cls) -> Self:
         """Read the environment.
@@ -229,16 +243,11 @@ class Settings(BaseSettings):
         that variable where the environment has none: so are secrets given to containers.
 
         Raises:
-            SettingsError: a value is bad; the error names the variable.
+            SettingsError: a value is bad, or a name is unknown; the error names the variable.
         """
+        check_variables(os.environ, cls.model_fields)
         secrets = os.environ.get(SECRETS_DIR) or None
-        if secrets is not None and not Path(secrets).is_dir():
-            raise SettingsError(SECRETS_DIR, f"no such directory: {secrets}")
+        if secrets is not None:
+            check_files(Path(secrets), cls.model_fields)
         options: dict[str, Any] = {"_secrets_dir": secrets}
-        try:
-            return cls(**options)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            field = str(first["loc"][0])
-            found = "" if field in SECRETS else f" (found {first['input']!r})"
-            raise SettingsError(PREFIX + field.upper(), first["msg"] + found) from None
+        return cls(**options)

@@ -15,7 +15,9 @@ import redis
 
 from shared import keys
 from shared.directory_store import MARKER, DirectoryStore, Used
+from shared.errors import SettingsError
 from shared.packs import Blob, pack, parse
+from shared.urls import scrubbed
 
 PIPELINE_BYTES = 4 * 2**20
 """Bytes in one pipeline: large enough to hide the round trip, small beside any memory limit."""
@@ -165,10 +167,17 @@ def _any_error() -> Iterator[None]:
 
 
 def open_store(url: str, client: redis.Redis, ttl_s: int) -> Store:
-    """The store that a setting names."""
+    """The store that a setting names.
+
+    Raises:
+        SettingsError: no store is known for such a URL, or the package that has it is missing.
+    """
     if url == "redis":
         return RedisStore(client, ttl_s)
     for scheme in ("file://", "local://"):
         if url.startswith(scheme):
             return DirectoryStore(Path(url.removeprefix(scheme)), ttl_s, Used(client, url))
-    return FsspecStore(url)
+    try:
+        return FsspecStore(url)
+    except (ValueError, ImportError) as error:  # no such kind of URL, or its package is missing
+        raise SettingsError("AGEWELL_BLOB_URL", scrubbed(str(error), url)) from None

@@ -14,6 +14,7 @@ from shared import envelope
 from shared.ledger import publishing
 from shared.names import OP_OF_TASK
 from shared.stamp import StampingAMQP
+from shared.urls import without_password
 
 
 class Channel(kombu_redis.Channel):  # type: ignore[misc]
@@ -71,6 +72,13 @@ class Connection(kombu.Connection):  # type: ignore[misc]
         plain: Any = super().get_transport_cls()
         ours: Any = self.channel_class
         return _with_channel(plain, ours)
+
+    def info(self) -> dict[str, Any]:
+        """What `celery inspect stats` and Flower show of it; kombu leaves passwords in URLs."""
+        found: dict[str, Any] = super().info()
+        found["hostname"] = found["hostname"] and without_password(found["hostname"])
+        found["alternates"] = [without_password(each) for each in found["alternates"]]
+        return found
 
     def __eqhash__(self) -> HashedSeq:
         # kombu's pools are the process's: plain connections to the same Redis are not ours.

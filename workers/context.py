@@ -3,16 +3,21 @@
 Built lazily because a connection must never be carried from a parent process into its children.
 """
 
+import sys
 from dataclasses import dataclass
 from functools import cache
+from typing import NoReturn
 
 import redis
 
 from shared.blobs import Blobs
+from shared.errors import AgewellError, BrokerUnreachableError, SettingsError
 from shared.ledger import Ledger
 from shared.redis_client import connect
 from shared.settings import Settings
 from shared.state_dir import locate
+
+_STATUSES = {SettingsError: 2, BrokerUnreachableError: 3}
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,17 @@ class Context:
 
 @cache
 def settings() -> Settings:
-    """The settings of this process, read once."""
-    return locate(Settings.load())
+    """The settings of this process, read once. Bad ones end it with one line on stderr."""
+    try:
+        return locate(Settings.load())
+    except AgewellError as error:
+        leave(error)
+
+
+def leave(error: AgewellError) -> NoReturn:
+    """End the process with one line on stderr, and the exit status that `agewell` has for it."""
+    sys.stderr.write(f"error: {error}\n")
+    sys.exit(next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), 1))
 
 
 @cache

@@ -29,7 +29,7 @@ from shared.queues import QueueStatus, queue_status
 from shared.redis_client import REDIS_ERRORS
 from shared.settings import Settings
 from shared.stamp import redis_now
-from workers.context import context, settings
+from workers.context import context, leave, settings
 
 log = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ def main() -> None:
         found = settings()
         collector = Collector(context().client, found)
     except AgewellError as error:
-        sys.exit(f"error: {error}")
+        leave(error)
     logging.basicConfig(level=found.log_level)
     registry = CollectorRegistry()
     registry.register(collector)

@@ -21,7 +21,7 @@ from shared.queues import queue_status
 from shared.redis_client import connect
 from shared.settings import Settings
 from shared.stamp import redis_now
-from shared.state_dir import locate
+from workers.context import settings
 
 SWEPT_WITHIN_S = 15.0
 
@@ -70,13 +70,13 @@ def metrics_answer(settings: Settings) -> str | None:
 
 def main(part: str) -> int:
     """Check one part: cv, infer, upkeep, beat, flower or metrics."""
-    settings = locate(Settings.load())
-    client = connect(settings)
+    found = settings()
+    client = connect(found)
     checks: dict[str, Callable[[], str | None]] = {
         **{queue.value: partial(worker_beats, client, queue) for queue in Queue},
-        "beat": partial(sweeps_run, client, settings),
-        "flower": partial(flower_answers, settings),
-        "metrics": partial(metrics_answer, settings),
+        "beat": partial(sweeps_run, client, found),
+        "flower": partial(flower_answers, found),
+        "metrics": partial(metrics_answer, found),
     }
     reason = checks[part]()
     sys.stdout.write(f"{time.strftime('%H:%M:%S')} {part}: {reason or 'healthy'}\n")

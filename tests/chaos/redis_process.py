@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import redis
 
@@ -67,7 +68,7 @@ class RedisProcess:
 
     @property
     def url(self) -> str:
-        secret = f"{self.user}:{self.password}@" if self.password else ""
+        secret = f"{self.user}:{quote(self.password, safe='')}@" if self.password else ""
         if self._tls is not None:
             return f"rediss://{secret}localhost:{self.port}/0?ssl_ca_certs={self._tls}/ca.pem"
         return f"redis://{secret}127.0.0.1:{self.port}/0"

@@ -23,7 +23,8 @@ from shared import errors
 from shared.embedded_redis import embedded_redis
 from shared.messages import ErrorInfo, ImageRef, JobResult, parse_job
 from shared.names import LEVEL_OF_NAME, QUEUE_OF_OP, TASK_OF_OP
-from shared.settings import PREFIX, Settings
+from shared.setting_names import PREFIX
+from shared.settings import Settings
 from tests.e2e.stack import Stack, started, state_directory
 
 ROOT = Path(__file__).parents[2]

@@ -1,22 +1,30 @@
 """A password in a URL shows nowhere: not in what is said, not in logs, not in a process list."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.redis_process import RedisProcess
-from tests.e2e.stack import Stack, agewell, started
+from tests.e2e.stack import Stack, started
+from tests.e2e.watched import basic, get
 from tests.image_files import file_of
 
 
 @pytest.mark.slow
 def test_no_password_shows(short_path: Path):
-    server = RedisProcess(short_path / "redis", "appendonly no", password="hunter2-redis")
+    server = RedisProcess(short_path / "redis", "appendonly no", password="hunter2-re/d@i#s%")
     try:
         settings = {"REDIS_URL": server.url, "CONCURRENCY": 1, "LOG_LEVEL": "DEBUG"}
-        secrets = ["hunter2-redis", "hunter2-flower"]
+        secrets = ["hunter2", "re/d@", "re%2Fd"]
         with started(short_path / "state", **settings, FLOWER_PASSWORD="hunter2-flower") as stack:
             said = use(stack, short_path)
+            said += [
+                celery_shows(stack, "conf"),
+                celery_shows(stack, "stats"),
+                *flower_shows(stack),
+            ]
             lines = [" ".join(each.cmdline()) for each in stack.family]
             assert len(lines) >= 5
             server.kill()
@@ -49,6 +57,33 @@ def use(stack: Stack, folder: Path) -> list[str]:
         ["up"],
     ]
     done = [stack.run(*command) for command in commands]
-    wrong = stack.run("queues", REDIS_URL=stack.env["AGEWELL_REDIS_URL"] + "/not-a-number")
-    other = agewell("queues", env=stack.env | {"AGEWELL_REDIS_URL": "http://:hunter2-redis@x"})
-    return [each.stdout + each.stderr for each in (*done, wrong, other)]
+    done += [stack.run("queues", **setting) for setting in wrong(stack)]
+    return [each.stdout + each.stderr for each in done]
+
+
+def wrong(stack: Stack) -> list[dict[str, str]]:
+    """Settings with passwords in them that cannot be used."""
+    return [
+        {"REDIS_URL": stack.env["AGEWELL_REDIS_URL"] + "/not-a-number"},
+        {"REDIS_URL": "redis://hunter2/A=@x"},
+        {"REDIS_URL": "redis://:hunter2@127.0.0.1:1/0"},
+        {"BLOB_URL": "s3://KEY:hunter2/x@bucket"},
+    ]
+
+
+def celery_shows(stack: Stack, what: str) -> str:
+    """What workers tell of themselves: `celery inspect`."""
+    command = [sys.executable, "-m", "celery", "-A", "workers.upkeep", "inspect", what]
+    done = subprocess.run(command, env=stack.env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "redis" in done.stdout
+    return done.stdout + done.stderr
+
+
+def flower_shows(stack: Stack) -> list[str]:
+    """Flower's pages of brokers and workers."""
+    login = basic("agewell:hunter2-flower")
+    url = stack.running["flower_url"]
+    pages = [get(f"{url}/{page}", login) for page in ("broker", "workers")]
+    assert [page.status for page in pages] == [200, 200]
+    return [page.text for page in pages]

@@ -9,9 +9,9 @@ import redis
 
 from shared.embedded_redis import EmbeddedRedis, embedded_redis
 from shared.errors import BrokerUnreachableError, SettingsError
-from shared.redis_client import without_password
 from shared.settings import Settings
 from shared.state_dir import Running, StateDir, locate
+from shared.urls import without_password
 
 
 def test_data_survives_kill_9_of_the_server(short_path):

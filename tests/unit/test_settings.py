@@ -1,7 +1,8 @@
 import pytest
 
 from shared.errors import SettingsError
-from shared.settings import Settings, usable_cores
+from shared.setting_types import usable_cores
+from shared.settings import Settings
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import hmac
 from tornado.httputil import HTTPServerRequest, split_host_and_port
 from tornado.web import RequestHandler
 
-from shared.settings import is_loopback
+from shared.setting_types import is_loopback
 
 OPEN = "/healthcheck"
 """Says OK and no more, to whoever asks."""

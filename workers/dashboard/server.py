@@ -17,7 +17,7 @@ from shared.celery_app import make_app
 from shared.errors import AgewellError
 from shared.settings import Settings
 from workers import runtime
-from workers.context import context, settings
+from workers.context import context, leave, settings
 from workers.dashboard.events import make_events
 from workers.dashboard.gate import OPEN, Gate, Refused
 from workers.dashboard.history import SAMPLE_EVERY_S, History
@@ -98,7 +98,7 @@ def main() -> None:
         found = settings()
         _set_options(found)
     except AgewellError as error:
-        sys.exit(f"error: {error}")
+        leave(error)
     logging.basicConfig(
         level=found.log_level, format="[%(asctime)s: %(levelname)s/%(name)s] %(message)s"
     )

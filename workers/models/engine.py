@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from shared.settings import Settings, usable_cores
+from shared.setting_types import usable_cores
+from shared.settings import Settings
 from workers import device
 from workers.models.arrays import DeviceLostError
 from workers.models.batch_queue import Request

@@ -10,7 +10,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
 
-from shared.settings import usable_cores
+from shared.setting_types import usable_cores
 from workers.models.arrays import Array, Arrays, DeviceLostError, OutOfMemoryError
 from workers.models.kinds.network import Network
 

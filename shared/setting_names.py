@@ -1,0 +1,98 @@
+"""Misspelt settings: variables, and files of the secrets directory, that name no setting."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from shared.errors import SettingsError
+
+PREFIX = "AGEWELL_"
+SECRETS_DIR = f"{PREFIX}SECRETS_DIR"
+
+_ALIKE = 0.75
+"""How alike two names are, from 0 to 1, for one to be taken for the other, misspelt."""
+
+_OF_KUBERNETES = re.compile(
+    r"AGEWELL_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?=.*|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?=.*|=\w+://.*))"
+)
+"""Kubernetes sets these for each Service in the namespace; the Service may be named agewell-..."""
+
+
+def check_variables(environment: Mapping[str, str], fields: Iterable[str]) -> None:
+    """See that every variable with our prefix is a setting.
+
+    Args:
+        environment: the variables of this process.
+        fields: the names of the settings, in lower case and without the prefix.
+
+    Raises:
+        SettingsError: one is not. It names the variable and the setting with the nearest name, and
+            says nothing of the value, which may be a password.
+    """
+    known = {f"{PREFIX}{field.upper()}" for field in fields} | {SECRETS_DIR}
+    ours = [name for name in environment if name.upper().startswith(PREFIX)]
+    unknown = [
+        name
+        for name in sorted(ours)
+        if name.upper() not in known and not _OF_KUBERNETES.match(f"{name}={environment[name]}")
+    ]
+    if unknown:
+        more = f" ({len(unknown) - 1} more are unknown)" if len(unknown) > 1 else ""
+        raise SettingsError(_shown(unknown[0]), _no_setting(unknown[0].upper(), known) + more)
+
+
+def check_files(directory: Path, fields: Iterable[str]) -> None:
+    """See that the files of a secrets directory can be read, and that no name is misspelt.
+
+    Files that resemble no setting are left alone: other programs may keep theirs there.
+
+    Raises:
+        SettingsError: one cannot be read as text, or has almost the name of a setting whose own
+            file is not there.
+    """
+    if not directory.is_dir():
+        raise SettingsError(SECRETS_DIR, f"no such directory: {directory}")
+    prefix = PREFIX.lower()
+    known = {f"{prefix}{field}" for field in fields}
+    try:
+        names = sorted(path.name for path in directory.iterdir())
+    except OSError as error:
+        raise SettingsError(SECRETS_DIR, f"{directory}: {error.strerror}") from None
+    there = {name.lower() for name in names}
+    for name in names:
+        if name.lower() in known:
+            _check_readable(directory / name)
+            continue
+        near = _nearest(name.lower(), known) if name.lower().startswith(prefix) else None
+        if near is not None and near not in there:
+            reason = f"the file {_shown(name)} in {directory} names no setting"
+            raise SettingsError(SECRETS_DIR, f"{reason}; did you mean {near}?")
+
+
+def _check_readable(path: Path) -> None:
+    setting = path.name.upper()
+    try:
+        path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(setting, f"its file {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(setting, f"its file {path} is not text in UTF-8") from None
+
+
+def _no_setting(name: str, known: set[str]) -> str:
+    near = _nearest(name, known)
+    if near is not None:
+        return f"no such setting; did you mean {near}?"
+    return "no such setting; the documentation lists them all"
+
+
+def _nearest(name: str, known: set[str]) -> str | None:
+    """The known name that is most alike; the prefix, which all have, does not count."""
+    bare = {each[len(PREFIX) :]: each for each in sorted(known)}
+    found = difflib.get_close_matches(name[len(PREFIX) :], bare, n=1, cutoff=_ALIKE)
+    return bare[found[0]] if found else None
+
+
+def _shown(name: str) -> str:
+    return name if name.isprintable() else repr(name)
