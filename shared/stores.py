@@ -178,6 +178,8 @@ def open_store(url: str, client: redis.Redis, ttl_s: int) -> Store:
         if url.startswith(scheme):
             return DirectoryStore(Path(url.removeprefix(scheme)), ttl_s, Used(client, url))
     try:
-        return FsspecStore(url)
+        for part in url.split("::"):  # fsspec's way to name a cache in front of a store
+            fsspec.get_filesystem_class(part.partition("://")[0])
     except (ValueError, ImportError) as error:  # no such kind of URL, or its package is missing
         raise SettingsError("AGEWELL_BLOB_URL", scrubbed(str(error), url)) from None
+    return FsspecStore(url)

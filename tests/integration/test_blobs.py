@@ -7,7 +7,13 @@ import pytest
 
 from shared import keys
 from shared.blobs import Blobs
-from shared.errors import BlobDamagedError, BlobMissingError, BlobStoreError, BrokerUnreachableError
+from shared.errors import (
+    BlobDamagedError,
+    BlobMissingError,
+    BlobStoreError,
+    BrokerUnreachableError,
+    SettingsError,
+)
 from shared.messages import ImageRef
 from shared.redis_client import connect
 from shared.settings import Settings
@@ -136,3 +142,18 @@ def test_a_redis_that_is_gone_is_an_error_of_ours_in_seconds(tmp_path):
     with pytest.raises(BrokerUnreachableError):
         put(Blobs(gone, connect(gone)))
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("s3://KEY:hunter2@bucket", "Install s3fs"),
+        ("nosuch://KEY:hunter2@bucket", "Protocol not known: nosuch"),
+        ("simplecache::nosuch://bucket", "Protocol not known: nosuch"),
+    ],
+)
+def test_a_store_that_cannot_be_had_is_a_bad_setting(url, reason):
+    settings = Settings(redis_url="redis://localhost:1/0", blob_url=url)
+    with pytest.raises(SettingsError, match=f"^AGEWELL_BLOB_URL: {reason}") as caught:
+        Blobs(settings, connect(settings))
+    assert "hunter2" not in str(caught.value)
