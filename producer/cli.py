@@ -9,13 +9,14 @@ import typer
 from producer import show
 from producer.cancel import cancel_job
 from producer.collect import Collector, ResultWriter, write_file
+from producer.dead_cli import dead_app
 from producer.doctor import doctor
 from producer.enqueue import Json, enqueue_app
 from producer.enqueue_infer import infer
 from producer.exits import ExitCode, exit_codes
 from producer.front import FrontPage, print_version
 from producer.infer_workers import gpus_from
-from producer.jobs_cli import dead_app, jobs
+from producer.jobs_cli import jobs
 from producer.models_cli import models_app
 from producer.models_make import export, train_app
 from producer.outcome import Outcome

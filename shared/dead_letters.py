@@ -3,13 +3,16 @@
 They are kept until somebody sends them again or drops them.
 """
 
+import itertools
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import redis
+from kombu.utils.json import dumps
 
 from shared import keys
+from shared.letter import Letter, letter_of, names_in
 from shared.scripts import counting_script
 from shared.stamp import redis_now
 
@@ -17,27 +20,18 @@ KEPT_MESSAGES = 10_000
 """Messages that are no jobs are kept up to so many letters in all, then only counted."""
 
 MESSAGE_MAX_BYTES = 64 * 2**10
+JOB_MAX_BYTES = 8 * 2**20
+"""A job whose message is longer is kept without it, and cannot be sent again."""
 
+REASON_CHARACTERS = 1000
+LETTERS_A_PAGE = 100
+CLAIMED_S = 60
+"""Two who send the same letter again at once do not both succeed."""
 
 _Fields = dict[
     str | int | float | bytes | bytearray | memoryview,
     str | int | float | bytes | bytearray | memoryview,
 ]
-
-
-@dataclass(frozen=True)
-class Letter:
-    """One dead letter; a refused message has no task, and a job no raw message."""
-
-    letter_id: str
-    at: float
-    reason: str
-    queue: str
-    task: str | None = None
-    args: list[Any] | None = None
-    level: int | None = None
-    raw: bytes | None = None
-    history: str = ""
 
 
 class DeadLetters:
@@ -47,43 +41,80 @@ class DeadLetters:
         self._client = client
 
     def keep_job(
-        self, job_id: str, queue: str, task: str, args: Any, level: int, reason: str, history: str
+        self, job_id: str, queue: str, job: Mapping[str, Any], level: int, reason: str, history: str
     ) -> None:
-        """Keep a job that is given up."""
+        """Keep a job that is given up, with all that its message says.
+
+        Args:
+            job_id: its id.
+            queue: where it waited.
+            job: its message, as a Celery signature.
+            level: its priority.
+            reason: why it is given up.
+            history: a line for each run that ended with its worker.
+        """
         record: _Fields = {
             "queue": queue,
-            "task": task,
-            "args": json.dumps(args),
+            "task": job["task"],
             "level": level,
             "history": history,
         }
+        encoded = dumps(job)
+        if len(encoded) <= JOB_MAX_BYTES:
+            record["job"] = encoded
         self._keep(job_id, reason, record, "dead")
 
     def keep_message(self, tag: str, queue: str, raw: bytes, reason: str) -> None:
         """Keep a message of which no task can be made."""
-        record: _Fields = {"queue": queue, "raw": raw[:MESSAGE_MAX_BYTES]}
+        record: _Fields = {
+            "queue": queue,
+            "raw": raw[:MESSAGE_MAX_BYTES],
+            "size": len(raw),
+            "named": json.dumps(names_in(raw)),
+        }
         self._keep(tag, reason, record, "refused", KEPT_MESSAGES)
 
-    def list(self, limit: int = 1000) -> list[Letter]:
+    def latest(self, limit: int = 1000) -> list[Letter]:
         """The latest letters, the last first."""
         ids = cast("list[bytes]", self._client.zrange(keys.DEAD_LETTERS, 0, limit - 1, desc=True))
-        pipe = self._client.pipeline(transaction=False)
-        for each in ids:
-            pipe.hgetall(keys.dead_letter(each.decode()))
-        found = zip(ids, pipe.execute(), strict=True)
-        return [_letter(each.decode(), raw) for each, raw in found if raw]
+        return self.get_all([each.decode() for each in ids])
 
     def get(self, letter_id: str) -> Letter | None:
         """One letter, None for an unknown id."""
-        raw = cast("dict[bytes, bytes]", self._client.hgetall(keys.dead_letter(letter_id)))
-        return _letter(letter_id, raw) if raw else None
+        return next(iter(self.get_all([letter_id])), None)
 
-    def drop(self, letter_id: str) -> bool:
-        """Forget a letter; False for an unknown id."""
+    def get_all(self, letter_ids: Sequence[str]) -> list[Letter]:
+        """Those of some letters that there are."""
+        pipe = self._client.pipeline(transaction=False)
+        for each in letter_ids:
+            pipe.hgetall(keys.dead_letter(each))
+        found = zip(letter_ids, pipe.execute(), strict=True)
+        return [letter_of(each, raw) for each, raw in found if raw]
+
+    def pages(self) -> Iterator[Sequence[Letter]]:
+        """All letters, some at a time and in no order; some may come twice."""
+        found = self._client.zscan_iter(keys.DEAD_LETTERS, count=LETTERS_A_PAGE)
+        ids = (cast(bytes, letter_id).decode() for letter_id, _ in found)
+        while page := list(itertools.islice(ids, LETTERS_A_PAGE)):
+            yield self.get_all(page)
+
+    def claim(self, letter_ids: Sequence[str]) -> list[str]:
+        """Those of some letters that are still there, and that nobody else is about to send."""
+        pipe = self._client.pipeline(transaction=False)
+        for each in letter_ids:
+            pipe.set(keys.dead_letter_claim(each), 1, nx=True, ex=CLAIMED_S)
+        claimed = [each for each, got in zip(letter_ids, pipe.execute(), strict=True) if got]
+        for each in claimed:
+            pipe.exists(keys.dead_letter(each))
+        return [each for each, there in zip(claimed, pipe.execute(), strict=True) if there]
+
+    def drop(self, *letter_ids: str) -> int:
+        """Forget letters; how many of them there were."""
         pipe = self._client.pipeline()
-        pipe.zrem(keys.DEAD_LETTERS, letter_id)
-        pipe.delete(keys.dead_letter(letter_id))
-        return bool(pipe.execute()[1])
+        for each in letter_ids:
+            pipe.zrem(keys.DEAD_LETTERS, each)
+            pipe.delete(keys.dead_letter(each), keys.dead_letter_claim(each))
+        return sum(pipe.execute()[::2])
 
     def count(self) -> int:
         """How many letters there are."""
@@ -93,7 +124,7 @@ class DeadLetters:
         self, letter_id: str, reason: str, record: _Fields, count: str, most: int | str = ""
     ) -> None:
         now = redis_now(self._client)
-        fields = record | {"at": now, "reason": reason}
+        fields = record | {"at": now, "reason": reason[:REASON_CHARACTERS]}
         self._client.eval(
             counting_script("keep_letter"),
             3,
@@ -106,18 +137,3 @@ class DeadLetters:
             most,
             *(part for pair in fields.items() for part in pair),
         )
-
-
-def _letter(letter_id: str, raw: dict[bytes, bytes]) -> Letter:
-    text = {key.decode(): value.decode(errors="replace") for key, value in raw.items()}
-    return Letter(
-        letter_id=letter_id,
-        at=float(text["at"]),
-        reason=text["reason"],
-        queue=text["queue"],
-        task=text.get("task"),
-        args=json.loads(text["args"]) if "args" in text else None,
-        level=int(text["level"]) if "level" in text else None,
-        raw=raw.get(b"raw"),
-        history=text.get("history", ""),
-    )

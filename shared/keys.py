@@ -120,6 +120,11 @@ def dead_letter(letter_id: str) -> str:
     return f"{PREFIX}dead:{letter_id}"
 
 
+def dead_letter_claim(letter_id: str) -> str:
+    """Exists while somebody sends a dead letter again."""
+    return f"{PREFIX}dead-claim:{letter_id}"
+
+
 def result(job_id: str) -> str:
     """Celery's record of one task's result: JSON."""
     return f"{RESULT_PREFIX}{job_id}"

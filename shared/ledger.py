@@ -136,18 +136,27 @@ class Ledger:
         """Whether a job's end was asked for."""
         return bool(self._client.hexists(keys.job(job_id), "cancelled_at"))
 
-    def forget(self, job_id: str) -> None:
-        """Drop an ended job's record and Celery's result, so that the job may be sent again."""
+    def forget(self, *job_ids: str) -> None:
+        """Drop ended jobs' records and Celery's results, so that the jobs may be sent again."""
+        if not job_ids:
+            return
         pipe = self._client.pipeline()
         for state in ENDED:
-            pipe.zrem(keys.jobs(state), job_id)
-        pipe.delete(keys.job(job_id), keys.result(job_id))
+            pipe.zrem(keys.jobs(state), *job_ids)
+        pipe.delete(*map(keys.job, job_ids), *map(keys.result, job_ids))
         pipe.execute()
 
     def state(self, job_id: str) -> State | None:
         """The state in a job's record, None for an unknown job; no matter what else is in there."""
         found = cast("bytes | None", self._client.hget(keys.job(job_id), "state"))
         return None if found is None else State(found.decode())
+
+    def states(self, job_ids: Iterable[str]) -> list[State | None]:
+        """The states of jobs, in their order, None for each unknown one."""
+        pipe = self._client.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipe.hget(keys.job(job_id), "state")
+        return [None if found is None else State(found.decode()) for found in pipe.execute()]
 
     def get(self, job_id: str) -> Entry | None:
         """A job's record, None for an unknown job."""

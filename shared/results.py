@@ -6,11 +6,13 @@ pool process that died. So this is where the ledger learns of the end, too.
 
 import contextlib
 import logging
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 import redis
 from celery import states
+from celery.app.task import Context
 from celery.backends.redis import RedisBackend, SentinelBackend
 from celery.exceptions import Reject, TaskRevokedError
 
@@ -125,13 +127,36 @@ class _Ledgered:
         super().mark_as_revoked(task_id, reason, request, store_result, state)  # type: ignore[misc]
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **options: Any) -> None:
-        """Count a part of a chord; one that can never be counted must not bring its job back."""
+        """Count a part of a chord; one that can never be counted must not bring its job back.
+
+        Nor is a dead letter counted: the chord waits until it is sent again and done, or dropped.
+        """
+        if isinstance(result, DeadJobError):
+            return
         try:
             super().on_chord_part_return(request, state, result, **options)  # type: ignore[misc]
         except (redis.ResponseError, redis.DataError) as error:
             if is_passing(error):
                 raise
             log.exception("job %s: no part of a chord can be made of it", request.id)
+
+    def fail_chords(self, job: Mapping[str, Any], error: Exception) -> None:
+        """Fail the chords that wait for a dead letter, which is dropped.
+
+        Args:
+            job: its message, as a Celery signature.
+            error: what they fail with.
+        """
+        options = job["options"]
+        for each in (options, *(step["options"] for step in options.get("chain") or ())):
+            if each.get("chord"):
+                part = Context(
+                    id=each["task_id"],
+                    group=each["group_id"],
+                    group_index=each.get("group_index"),
+                    chord=each["chord"],
+                )
+                self.on_chord_part_return(part, states.FAILURE, error)
 
     def _is_done(self, task_id: str, request: Any) -> bool:
         if _op(request) is None:

@@ -27,6 +27,7 @@ from kombu.transport import virtual
 from kombu.utils.json import loads
 
 from shared import envelope, keys, transport
+from shared.letter import excerpt_of, names_in, printable
 from shared.redis_client import REDIS_ERRORS
 from shared.scripts import script
 from workers.reserved import QoS, give_back, refuse
@@ -80,7 +81,7 @@ class Channel(transport.Channel):
             except REDIS_ERRORS:  # not kombu's own list: that counts a missing key among them
                 raise
             except Exception as error:
-                log.exception("refused, no task of Celery's: %.200r", message.body)
+                log.exception("refused, no task of Celery's: %s", _named(message.headers))
                 self._refuse(message.delivery_tag, error)
                 virtual.QoS.ack(self.qos, message.delivery_tag)
 
@@ -228,7 +229,7 @@ class Channel(transport.Channel):
         except REDIS_ERRORS:
             raise
         except Exception as error:
-            log.exception("refused, no message at all: %.200r", raw)
+            log.exception("refused, no message at all: %s: %s", names_in(raw), excerpt_of(raw))
             self._refuse(tag, error)
             raise Empty from None
         if queue in self._no_ack:
@@ -256,3 +257,9 @@ class Channel(transport.Channel):
             with self.conn_or_acquire() as client:
                 give_back(client, self.unacked_key, self._unanswered[-1])
             self._unanswered.pop()
+
+
+def _named(headers: Any) -> str:
+    """What a message says it is, for the log: never its body, which may hold an image."""
+    found = headers if isinstance(headers, dict) else {}
+    return printable(f"task {found.get('task')}, id {found.get('id')}")

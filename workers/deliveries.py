@@ -216,8 +216,7 @@ def _give_up(task: Task, reason: str) -> NoReturn:
         DeadLetters(context().client).keep_job(
             request.id,
             queue=(request.delivery_info or {}).get("routing_key") or "",
-            task=task.name,
-            args=list(request.args),
+            job=task.signature_from_request(request, retries=0),
             level=_level(task),
             reason=reason,
             history="\n".join(entry.history) if entry is not None else "",

@@ -158,10 +158,8 @@ def letters(watched: Stack) -> Iterator[DeadLetters]:
 
 def test_a_dead_letter_shows_why_its_images_and_what_to_do(watched: Stack, letters: DeadLetters):
     image = stored(watched, file_of("PNG"), "dead.png")
-    args = [hsv_job(image)]
-    letters.keep_job(
-        "dead-1", "cv", "cv.hsv", args, 5, "its worker ended 3 times", "1700000000 cv@x"
-    )
+    job = {"task": "cv.hsv", "args": [hsv_job(image)], "kwargs": {}, "options": {}}
+    letters.keep_job("dead-1", "cv", job, 5, "its worker ended 3 times", "1700000000 cv@x")
     page = page_of(watched, "dead-1")
     assert facts(page)["Error"] == "its worker ended 3 times"
     assert "agewell dead show dead-1" in page

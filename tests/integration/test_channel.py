@@ -133,7 +133,7 @@ def test_what_is_no_message_goes_to_the_dead_letters(app, client, raw):
     with consuming(app, at_most=0) as (got, connection):
         look(connection, until=lambda: got)
         assert ids(got) == [behind]
-        [letter] = DeadLetters(client).list()
+        [letter] = DeadLetters(client).latest()
         assert letter.raw == (raw if isinstance(raw, bytes) else raw.encode())
         assert letter.queue == "cv"
         assert client.hlen(keys.unacked(RUN)) == 1

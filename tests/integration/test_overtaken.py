@@ -80,7 +80,7 @@ def test_a_job_that_ends_its_workers_is_dead_on_a_full_redis_too(app, tools, cli
     with full(client):
         deliver(app)
     assert tools.ledger.get(job_id).state is State.DEAD
-    assert [each.letter_id for each in DeadLetters(client).list()] == [job_id]
+    assert [each.letter_id for each in DeadLetters(client).latest()] == [job_id]
     assert client.llen(LIST) == 0
 
 
@@ -92,7 +92,7 @@ def test_a_job_that_is_given_up_is_a_dead_letter_on_a_full_redis_too(app, tools,
     with full(client):
         deliver(app)
     assert tools.ledger.get(job_id).state is State.DEAD
-    assert [each.letter_id for each in DeadLetters(client).list()] == [job_id]
+    assert [each.letter_id for each in DeadLetters(client).latest()] == [job_id]
 
 
 def test_a_step_is_done_and_the_next_one_sent_on_a_full_redis_too(
@@ -116,7 +116,7 @@ def test_what_is_no_task_ends_no_worker_on_a_full_redis(app, client):
         request = Bunch(name="no.such", chord=None, errbacks=None)
         app.backend.mark_as_failure("foreign", NotRegistered("no.such"), request=request)
         DeadLetters(client).keep_message("tag", "cv", b"raw", "no task")
-    assert [each.raw for each in DeadLetters(client).list()] == [b"raw"]
+    assert [each.raw for each in DeadLetters(client).latest()] == [b"raw"]
 
 
 def test_a_job_fails_whatever_its_message_says_its_level_is(app, client, tools, trouble):

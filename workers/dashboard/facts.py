@@ -5,8 +5,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared.dead_letters import Letter
 from shared.entry import Entry, State, entry_of
+from shared.letter import Letter
 from shared.names import NAME_OF_LEVEL, OP_OF_TASK
 from workers.dashboard.message import Waiting
 

@@ -11,9 +11,10 @@ from celery.states import READY_STATES, SUCCESS
 from pydantic import ValidationError
 
 from shared import keys
-from shared.dead_letters import DeadLetters, Letter
+from shared.dead_letters import DeadLetters
 from shared.entry import Entry, State
 from shared.errors import AgewellError, AllItemsFailedError
+from shared.letter import Letter
 from shared.messages import ImageRef, ItemResult, JobResult
 from shared.stamp import redis_now
 from workers.context import Context

@@ -1,0 +1,105 @@
+"""How dead letters look: as a table, as facts, as JSON."""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from producer import show
+from shared.letter import Letter, excerpt_of, printable
+
+SHOWN_CHARACTERS = 60
+REASON_CHARACTERS = 300
+
+
+def document(letter: Letter) -> dict[str, Any]:
+    """All of a letter as JSON values."""
+    job = letter.job or {}
+    return {
+        "id": letter.letter_id,
+        "at": letter.at,
+        "reason": letter.reason,
+        "queue": letter.queue,
+        "task": letter.task,
+        "level": letter.level,
+        "args": letter.args,
+        "kwargs": job.get("kwargs"),
+        "options": job.get("options"),
+        "message": letter.raw.decode(errors="replace") if letter.raw is not None else None,
+        "size_bytes": letter.size_bytes,
+        "named": letter.named,
+        "history": [_run(line) for line in letter.history.splitlines()],
+    }
+
+
+def _run(line: str) -> dict[str, Any]:
+    started_at, _, worker = line.partition(" ")
+    return {"started_at": float(started_at) if started_at else None, "worker": worker}
+
+
+def facts(letter: Letter) -> Table:
+    """What people want to know of a letter; none of its images' bytes."""
+    shown = Table(box=None, pad_edge=False, show_header=False)
+    shown.add_column(no_wrap=True)
+    shown.add_column(overflow="fold")
+    ago = show.duration(max(0.0, time.time() - letter.at))
+    lines = [
+        ("id", letter.letter_id),
+        ("given up", f"{ago} ago"),
+        ("why", printable(letter.reason, REASON_CHARACTERS)),
+    ]
+    lines += [("queue", letter.queue), ("task", letter.task or letter.named.get("task", "-"))]
+    lines += _job_facts(letter) if letter.is_job else _message_facts(letter)
+    for line in letter.history.splitlines():
+        run = _run(line)
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run["started_at"] or 0))
+        lines.append(("ended with", f"{run['worker']}, started {at}"))
+    for name, value in lines:
+        shown.add_row(name, escape(value))
+    return shown
+
+
+def _job_facts(letter: Letter) -> list[tuple[str, str]]:
+    options = (letter.job or {}).get("options") or {}
+    then = [str(step.get("task")) for step in reversed(options.get("chain") or ())]
+    then += [f"chord of {options['group_id']}"] if options.get("chord") else []
+    return [
+        ("level", show.level_name(letter.level)),
+        ("arguments", ", ".join(printable(str(each)) for each in letter.args or ())),
+        ("then", ", ".join(then) or "-"),
+    ]
+
+
+def _message_facts(letter: Letter) -> list[tuple[str, str]]:
+    named = [
+        (f"its {name.replace('_', ' ')}", letter.named[name])
+        for name in ("id", "reply_to")
+        if name in letter.named
+    ]
+    begin = excerpt_of(letter.raw or b"")
+    return [*named, ("size", f"{letter.size_bytes:,} bytes"), ("begins with", begin)]
+
+
+def table(letters: Iterable[Letter]) -> Table:
+    """One row a letter."""
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column("id", no_wrap=True, min_width=36)  # whole, to be copied
+    for heading in ("given up", "queue", "task", "why"):
+        shown.add_column(heading)
+    for letter in letters:
+        shown.add_row(
+            letter.letter_id,
+            f"{show.duration(max(0.0, time.time() - letter.at))} ago",
+            letter.queue,
+            escape(letter.task or _no_task(letter)),
+            escape(printable(letter.reason, SHOWN_CHARACTERS)),
+        )
+    return shown
+
+
+def _no_task(letter: Letter) -> str:
+    """What a message that is no job says it is."""
+    task, job_id = (letter.named.get(name) for name in ("task", "id"))
+    return f"no job: {task or 'no task'}, {job_id or 'no id'}"

@@ -1,0 +1,121 @@
+"""One dead letter: a job that was given up, or a message that is no job."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kombu.utils.json import loads
+
+EXCERPT_CHARACTERS = 120
+PARSED_MAX_BYTES = 8 * 2**20
+"""A longer message is not parsed to find out what it is called."""
+
+NAMES = ("task", "id", "reply_to")
+"""What a letter says of a message that is no job, if it can be read."""
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One dead letter; times are Unix times in seconds."""
+
+    letter_id: str
+    at: float
+    reason: str
+    queue: str
+    task: str | None = None
+    level: int | None = None
+    job: dict[str, Any] | None = None
+    """The job's message as a Celery signature: its task, its arguments, its chain and so on."""
+    raw: bytes | None = None
+    """A message that is no job: its first bytes."""
+    size_bytes: int | None = None
+    named: dict[str, str] = field(default_factory=dict)
+    """The task, the id and the address for replies that such a message names."""
+    history: str = ""
+
+    @property
+    def is_job(self) -> bool:
+        """False for a message that is no job."""
+        return self.task is not None
+
+    @property
+    def args(self) -> list[Any] | None:
+        """The arguments of a job's task."""
+        return None if self.job is None else list(self.job["args"])
+
+
+def names_in(raw: bytes) -> dict[str, str]:
+    """The task, the id and the address for replies in a message's headers, if it has any."""
+    message = _parsed(raw)
+    headers = message.get("headers")
+    properties = message.get("properties")
+    found: dict[str, Any] = {**(properties if isinstance(properties, dict) else {})}
+    found |= headers if isinstance(headers, dict) else {}
+    return {name: printable(str(found[name])) for name in NAMES if found.get(name) is not None}
+
+
+def excerpt_of(raw: bytes) -> str:
+    """The first characters of a message's body, or of the whole if it has none that can be read."""
+    body = _parsed(raw).get("body")
+    if isinstance(body, str) and body:
+        try:
+            raw = base64.b64decode(body, validate=True)
+        except (binascii.Error, ValueError):
+            raw = body.encode(errors="replace")
+    return printable(raw[: 4 * EXCERPT_CHARACTERS].decode(errors="replace"))
+
+
+def printable(text: str, most: int = EXCERPT_CHARACTERS) -> str:
+    """The first characters of a text, less what a terminal would obey."""
+    text, more = text[:most], len(text) > most
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return f"{shown}..." if more else shown
+
+
+def letter_of(letter_id: str, raw: Mapping[bytes, bytes]) -> Letter:
+    """Read a letter as Redis has it, also one of an earlier version."""
+    text = {key.decode(): value.decode(errors="replace") for key, value in raw.items()}
+    message = raw.get(b"raw")
+    size = text.get("size", len(message) if message is not None else None)
+    return Letter(
+        letter_id=letter_id,
+        at=float(text["at"]),
+        reason=text["reason"],
+        queue=text["queue"],
+        task=text.get("task"),
+        level=int(text["level"]) if "level" in text else None,
+        job=_job(letter_id, text),
+        raw=message,
+        size_bytes=None if size is None else int(size),
+        named=json.loads(text["named"]) if "named" in text else names_in(message or b""),
+        history=text.get("history", ""),
+    )
+
+
+def _job(letter_id: str, text: Mapping[str, str]) -> dict[str, Any] | None:
+    if "job" in text:
+        found: dict[str, Any] = loads(text["job"])
+        return found
+    if "args" not in text:
+        return None
+    # Of an earlier version, which kept the arguments alone.
+    options = {"task_id": letter_id, "queue": text["queue"], "priority": int(text["level"])}
+    return {
+        "task": text["task"],
+        "args": json.loads(text["args"]),
+        "kwargs": {},
+        "options": options,
+    }
+
+
+def _parsed(raw: bytes) -> dict[str, Any]:
+    if len(raw) > PARSED_MAX_BYTES:
+        return {}
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
