@@ -152,7 +152,7 @@ def test_a_task_of_somebody_else_is_said_to_be_celerys(watched: Stack):
 def letters(watched: Stack) -> Iterator[DeadLetters]:
     kept = DeadLetters(watched.redis)
     yield kept
-    for each in kept.list():
+    for each in kept.latest():
         kept.drop(each.letter_id)
 
 
