@@ -36,6 +36,7 @@ Masks = tuple[int, int, int, int]
 
 MASKS_555: Masks = (0x7C00, 0x3E0, 0x1F, 0)
 MASKS_888: Masks = (0xFF0000, 0xFF00, 0xFF, 0)
+MASKS_8888: Masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
 
 
 @dataclass(frozen=True, slots=True)

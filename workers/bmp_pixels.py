@@ -28,10 +28,10 @@ def decode(data: bytes) -> Image:
     layout = bmp.read_layout(data)
     if layout.bits <= 8:
         image = _coloured(_indices(data, layout), _palette(data, layout))
-    elif layout.masks == bmp.MASKS_888:
-        image = _bytes_of(data, layout).reshape(layout.height, -1)
-        image = image[:, : layout.width * layout.bits // 8]
-        image = image.reshape(layout.height, layout.width, -1)[..., :3]
+    elif layout.masks in (bmp.MASKS_888, bmp.MASKS_8888):
+        image = _bytes_of(data, layout)[:, : layout.width * layout.bits // 8]
+        image = image.reshape(layout.height, layout.width, -1)
+        image = image[..., : 3 if layout.masks == bmp.MASKS_888 else 4]
     else:
         image = _masked(data, layout)
     return np.ascontiguousarray(image if layout.from_the_top else image[::-1])

@@ -12,6 +12,7 @@ from PIL import Image as Pillow
 from tests.e2e.messages import answer_to, hsv_job, inline, send, stored
 from tests.e2e.stack import Stack
 from tests.fuzz.mutate import mutate_bytes
+from tests.oracles import bmp_rows
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "images"
 ITEMS = 32
@@ -52,7 +53,7 @@ def originals() -> list[bytes]:
             buffer = io.BytesIO()
             image.save(buffer, kind, **options)
             found.append(buffer.getvalue())
-    return found
+    return found + [row.data for row in bmp_rows.rows()][::20]
 
 
 def mutants(count: int, seed: int) -> Iterator[bytes]:
