@@ -1,5 +1,6 @@
 """`agewell up`: the whole stack on one machine, in the foreground."""
 
+import importlib.util
 import os
 import socket
 import tempfile
@@ -14,12 +15,16 @@ from producer import web
 from producer.infer_workers import infer_programs
 from producer.supervisor import Program, Report, Supervisor, celery
 from shared.embedded_redis import EmbeddedRedis, embedded_redis
+from shared.errors import BackendError
 from shared.names import Queue
 from shared.redis_client import connect, require_redis, url_of
 from shared.setting_names import PREFIX
 from shared.settings import Settings
 from shared.state_dir import Running, StateDir
 from shared.urls import without_password
+
+_IMPORTED = ("cv2", "flower", "fpie", "numpy", "prometheus_client")
+"""What the workers, Flower and the exporter cannot start without."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +74,10 @@ def run_stack(
     Raises:
         SettingsError: the state directory or a port is in use, or Flower needs a password.
         BrokerUnreachableError: the Redis that is set does not answer.
-        BackendError: the embedded Redis does not start.
+        BackendError: a package is missing, or the embedded Redis does not start.
     """
     settings.flower_login()
+    _require_packages()
     with _stack(settings, report) as stack, tempfile.TemporaryDirectory() as sockets:
         addresses = web.addresses(settings)
         running = Running(
@@ -93,6 +99,14 @@ def run_stack(
             )
             report("agewell", "draining: running jobs may end, the rest stays queued")
             supervisor.drain(settings.drain_s)
+
+
+def _require_packages() -> None:
+    """See that what the children import is installed: without it they would restart for ever."""
+    missing = [name for name in _IMPORTED if importlib.util.find_spec(name) is None]
+    if missing:
+        reason = f"needs {', '.join(missing)}; pip install 'agewell[stack]'"
+        raise BackendError("agewell up", reason)
 
 
 def _tend_redis(server: EmbeddedRedis | None, report: Report) -> None:
