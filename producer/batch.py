@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.table import Table
 
 from producer import show
 from producer.collect import Collector, ResultWriter
@@ -17,10 +16,20 @@ from producer.publish import Sent
 from producer.room import FullError, refuse
 from producer.session import Session, open_session
 from producer.submit import Sources, Submitter
+from producer.tables import Column, print_table
 from shared.errors import BadFileError, PassingError
 from shared.messages import ImageRef, Job, Output
 
 WAIT_NOTE_INTERVAL_S = 10.0
+
+SUMMARY_COLUMNS = (
+    Column("images", right=True),
+    Column("jobs", right=True),
+    Column("failed", right=True),
+    Column("seconds", right=True),
+    Column("images/s", right=True, drop=1),
+    Column("output", flexible=True),
+)
 
 Refs = list[dict[str, ImageRef]]
 
@@ -139,19 +148,14 @@ def _wait(session: Session, sent: list[Sent], options: Options) -> int:
                 document["files"] = [str(path) for path in writer.write(outcome.items)]
             if options.as_json:
                 show.json_line(document)
-            elif predictions := show.predictions_table(outcome.items, header=not predicted):
-                show.out.print(predictions)
+            elif show.print_predictions(outcome.items, header=not predicted):
                 predicted = True
             progress.advance(bar, items_of[outcome.job_id])
     return failed
 
 
 def _summarise(items: int, jobs: int, failed: int, seconds: float, options: Options) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("images", "jobs", "failed", "seconds", "images/s"):
-        table.add_column(heading, justify="right")
-    table.add_column("output")
     rate = f"{items / seconds:.1f}"
     where = str(options.out) if options.out is not None else "-"
-    table.add_row(f"{items:,}", f"{jobs:,}", f"{failed:,}", f"{seconds:.1f}", rate, where)
-    show.err.print(table)
+    row = [f"{items:,}", f"{jobs:,}", f"{failed:,}", f"{seconds:.1f}", rate, where]
+    print_table(show.err, SUMMARY_COLUMNS, [row])

@@ -20,6 +20,7 @@ from producer.jobs_cli import jobs
 from producer.models_cli import models_app
 from producer.models_make import export, train_app
 from producer.outcome import Outcome
+from producer.queue_rows import print_queues
 from producer.session import Session, open_session
 from producer.simulate_cli import simulate
 from producer.times import METAVAR, time_between
@@ -122,7 +123,7 @@ def status(ids: JobIds, as_json: Json = False) -> None:
             for entry in entries:
                 show.json_line(show.entry_document(entry))
         elif entries:
-            show.out.print(show.status_table(entries))
+            show.print_jobs(entries)
         unknown = [job_id for job_id, entry in found.items() if entry is None]
         for job_id in unknown:
             _say_unknown(job_id)
@@ -152,9 +153,8 @@ def result(
             show.json_line(document | {"files": [str(path) for path in paths]})
         else:
             for path in paths:
-                show.out.print(str(path))
-            if predictions := show.predictions_table(outcome.items, header=True):
-                show.out.print(predictions)
+                show.out.print(str(path), markup=False)
+            show.print_predictions(outcome.items, header=True)
         failed = show.failures(outcome)
         raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
 
@@ -215,7 +215,7 @@ def queues(as_json: Json = False) -> None:
         if as_json:
             print_json(found)
         else:
-            show.out.print(show.queues_table(found))
+            print_queues(found)
 
 
 @app.command()

@@ -8,7 +8,7 @@ import typer
 
 from producer import show
 from producer.dead_retry import Resender
-from producer.dead_show import document, facts, table
+from producer.dead_show import document, facts, print_letters
 from producer.enqueue import Json
 from producer.exits import ExitCode, exit_codes
 from producer.session import Session, open_session
@@ -41,7 +41,7 @@ def list_letters(
             for letter in letters:
                 show.json_line(document(letter))
         else:
-            show.out.print(table(letters))
+            print_letters(letters)
 
 
 @dead_app.command(name="show")

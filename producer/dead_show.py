@@ -8,10 +8,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from producer import show
+from producer.tables import Column, print_table
 from shared.letter import Letter, excerpt_of, printable
 
-SHOWN_CHARACTERS = 60
 REASON_CHARACTERS = 300
+COLUMNS = (
+    Column("id"),  # whole, as people copy it
+    Column("given up", drop=1),
+    Column("queue", drop=3),
+    Column("task", drop=2),
+    Column("why", flexible=True),
+)
 
 
 def document(letter: Letter) -> dict[str, Any]:
@@ -82,21 +89,19 @@ def _message_facts(letter: Letter) -> list[tuple[str, str]]:
     return [*named, ("size", f"{letter.size_bytes:,} bytes"), ("begins with", begin)]
 
 
-def table(letters: Iterable[Letter]) -> Table:
-    """One row a letter."""
-    shown = Table(box=None, pad_edge=False)
-    shown.add_column("id", no_wrap=True, min_width=36)  # whole, to be copied
-    for heading in ("given up", "queue", "task", "why"):
-        shown.add_column(heading)
-    for letter in letters:
-        shown.add_row(
-            letter.letter_id,
-            f"{show.duration(max(0.0, time.time() - letter.at))} ago",
-            letter.queue,
-            escape(letter.task or _no_task(letter)),
-            escape(printable(letter.reason, SHOWN_CHARACTERS)),
-        )
-    return shown
+def print_letters(letters: Iterable[Letter]) -> None:
+    """One line a letter."""
+    print_table(show.out, COLUMNS, [_cells(letter) for letter in letters])
+
+
+def _cells(letter: Letter) -> list[str]:
+    return [
+        letter.letter_id,
+        f"{show.duration(max(0.0, time.time() - letter.at))} ago",
+        letter.queue,
+        letter.task or _no_task(letter),
+        letter.reason,
+    ]
 
 
 def _no_task(letter: Letter) -> str:

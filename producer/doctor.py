@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from producer import show
 from producer.doctor_redis import Clock, answers, check_redis
@@ -21,6 +21,7 @@ from producer.doctor_stack import (
 from producer.exits import ExitCode, exit_codes
 from producer.finding import Finding, Verdict, problem
 from producer.session import make_session
+from producer.tables import printable
 from shared.errors import BrokerUnreachableError
 from shared.settings import Settings
 from shared.state_dir import locate
@@ -63,7 +64,7 @@ def doctor(
             if as_json:
                 show.json_line(asdict(finding))
         if not as_json:
-            show.out.print(_table(found))
+            _print(found)
         problems = [each for each in found if each.verdict is Verdict.PROBLEM]
         if not problems:
             raise typer.Exit(ExitCode.DONE)
@@ -72,14 +73,24 @@ def doctor(
         raise typer.Exit(ExitCode.UNREACHABLE if unreachable else ExitCode.SOME_FAILED)
 
 
-def _table(findings: list[Finding]) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+def _print(findings: list[Finding]) -> None:
+    """Whole lines in a pipe; on a terminal, long texts go on below their own beginning."""
+    checks = max(len(each.check) for each in findings)
     for each in findings:
-        style = _STYLES[each.verdict]
-        table.add_row(f"[{style}]{each.verdict}[/]", each.check, escape(each.found))
+        head = Text.assemble(
+            (f"{each.verdict:<7}", _STYLES[each.verdict]), f"  {each.check:<{checks}}  "
+        )
+        _print_line(head, each.found)
         if each.do:
-            table.add_row("", "", escape(f"→ {each.do}"))
-    return table
+            _print_line(Text(" " * head.cell_len), f"→ {each.do}")
+
+
+def _print_line(head: Text, text: str) -> None:
+    if not show.out.is_terminal:
+        show.out.file.write(f"{head.plain}{printable(text)}\n")
+        return
+    grid = Table.grid()
+    grid.add_column(width=head.cell_len)
+    grid.add_column(overflow="fold")
+    grid.add_row(head, Text(printable(text)))
+    show.out.print(grid)

@@ -40,6 +40,6 @@ def jobs(
                 show.json_line(show.entry_document(entry))
             return
         if entries:
-            show.out.print(show.status_table(entries))
+            show.print_jobs(entries)
         counts = session.ledger.counts()
         show.note(", ".join(f"{count:,} {each.value}" for each, count in counts.items() if count))

@@ -11,6 +11,7 @@ from producer.enqueue import Json
 from producer.exits import ExitCode, exit_codes
 from producer.models import Models, VersionOnWorkers
 from producer.session import open_session
+from producer.tables import Column, print_table
 from producer.times import METAVAR, time_between
 from shared.model_control import Command, Reply
 
@@ -31,6 +32,17 @@ Timeout = Annotated[
 ]
 LONG_S = 600.0
 
+COLUMNS = (
+    Column("model"),
+    Column("version"),
+    Column("task", drop=3),
+    Column("kind", drop=2),
+    Column("active"),
+    Column("loaded", drop=1),
+    Column("MB", right=True, drop=4),
+    Column("about", flexible=True),
+)
+
 
 @models_app.command(name="list")
 def list_models(as_json: Json = False) -> None:
@@ -44,7 +56,7 @@ def list_models(as_json: Json = False) -> None:
             for each in found:
                 show.json_line(_document(each))
         else:
-            show.out.print(_table(found))
+            print_table(show.out, COLUMNS, [_cells(each) for each in found])
 
 
 def _document(found: VersionOnWorkers) -> dict[str, Any]:
@@ -52,25 +64,18 @@ def _document(found: VersionOnWorkers) -> dict[str, Any]:
     return found.status.model_dump(mode="json") | counts
 
 
-def _table(found: list[VersionOnWorkers]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("model", "version", "task", "kind", "active", "loaded"):
-        table.add_column(heading)
-    table.add_column("MB", justify="right")
-    table.add_column("")
-    for each in found:
-        status = each.status
-        table.add_row(
-            status.name,
-            status.version,
-            status.task,
-            status.kind,
-            _on(each.active_on, each.workers),
-            _on(each.loaded_on, each.workers),
-            f"{status.size_bytes / 1e6:.1f}" if status.size_bytes else "-",
-            escape(status.problem or status.description),
-        )
-    return table
+def _cells(found: VersionOnWorkers) -> list[str]:
+    status = found.status
+    return [
+        status.name,
+        status.version,
+        status.task,
+        status.kind,
+        _on(found.active_on, found.workers),
+        _on(found.loaded_on, found.workers),
+        f"{status.size_bytes / 1e6:.1f}" if status.size_bytes else "-",
+        f"broken: {status.problem}" if status.problem else status.description,
+    ]
 
 
 def _on(count: int, workers: int) -> str:

@@ -4,7 +4,6 @@ Results go to stdout, all else to stderr.
 """
 
 import json
-import math
 import sys
 import time
 from collections.abc import Iterable
@@ -14,13 +13,12 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from producer.outcome import Outcome
+from producer.tables import Column, print_table
 from shared.entry import Entry
 from shared.messages import ItemResult
 from shared.names import NAME_OF_LEVEL
-from shared.queues import LevelStatus, QueueStatus
 
 IDS_SHOWN = 10
 
@@ -111,75 +109,37 @@ def job_ids(ids: Iterable[str]) -> None:
         out.print(f"... and {rest:,} more (--json prints them all)")
 
 
-def queue_columns() -> Table:
-    """A table for levels of queues."""
-    table = Table("queue", "level", box=None, pad_edge=False)
-    for heading in ("waiting", "oldest wait", "head's weight", "climbs/min", "reserved"):
-        table.add_column(heading, justify="right")
-    return table
+JOB_COLUMNS = (
+    Column("job"),  # whole, as people copy it
+    Column("operation", drop=1),
+    Column("level", drop=4),
+    Column("state"),
+    Column("images", right=True, drop=5),
+    Column("failed", right=True, drop=6),
+    Column("waited", right=True, drop=3),
+    Column("ran", right=True, drop=2),
+    Column("error", flexible=True),
+)
 
 
-def queue_cells(queue: QueueStatus, level: LevelStatus, *, first: bool) -> list[str]:
-    """One level's row; what the queue's levels share stands in its first."""
-    return [
-        queue.queue if first else "",
-        level_name(level.level),
-        f"{level.waiting:,}",
-        duration(level.oldest_wait_s),
-        weight(level.head_log_weight),
-        f"{level.climbs_per_minute:,.0f}",
-        f"{queue.reserved:,}" if first else "",
-    ]
-
-
-def idle_cells(queue: QueueStatus) -> list[str]:
-    """The row of a queue in which nothing waits."""
-    name, _, *rest = queue_cells(queue, queue.levels[0], first=True)
-    return [name, "-", *rest]
-
-
-def queues_table(queues: Iterable[QueueStatus]) -> Table:
-    """Waiting jobs per queue and level; levels where nothing is to be seen are left out."""
-    table = queue_columns()
-    for queue in queues:
-        levels = [each for each in queue.levels if each.waiting or each.climbs_per_minute >= 0.5]
-        for number, each in enumerate(levels):
-            table.add_row(*queue_cells(queue, each, first=number == 0))
-        if not levels:
-            table.add_row(*idle_cells(queue))
-    return table
-
-
-def weight(log_weight: float | None) -> str:
-    """`1.65`, or `e^12.3` where the plain number would be long."""
-    if log_weight is None:
-        return "-"
-    return f"{math.exp(log_weight):.3g}" if abs(log_weight) < 7 else f"e^{log_weight:.1f}"
-
-
-def status_table(entries: Iterable[Entry]) -> Table:
-    """One row a job."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("job", no_wrap=True, min_width=36)  # whole, to be copied
-    for heading in ("operation", "level", "state"):
-        table.add_column(heading)
-    for heading in ("images", "failed", "waited", "ran"):
-        table.add_column(heading, justify="right")
-    table.add_column("error")
+def print_jobs(entries: Iterable[Entry]) -> None:
+    """One line a job."""
     now = time.time()
-    for entry in entries:
-        table.add_row(
-            entry.job_id,
-            entry.op,
-            level_name(entry.level),
-            _state(entry),
-            str(entry.items),
-            str(entry.items_failed),
-            duration(_between(entry.enqueued_at, entry.started_at or entry.ended_at, now)),
-            duration(_between(entry.started_at, entry.ended_at, now)),
-            escape(entry.error),
-        )
-    return table
+    print_table(out, JOB_COLUMNS, [_job_cells(entry, now) for entry in entries])
+
+
+def _job_cells(entry: Entry, now: float) -> list[str]:
+    return [
+        entry.job_id,
+        entry.op,
+        level_name(entry.level),
+        _state(entry),
+        str(entry.items),
+        str(entry.items_failed),
+        duration(_between(entry.enqueued_at, entry.started_at or entry.ended_at, now)),
+        duration(_between(entry.started_at, entry.ended_at, now)),
+        entry.error,
+    ]
 
 
 def _state(entry: Entry) -> str:
@@ -208,23 +168,28 @@ def outcome_document(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def predictions_table(items: Iterable[ItemResult], *, header: bool) -> Table | None:
-    """What models say of images: one row a class, the likeliest first; None where none said any."""
-    found = [item for item in items if item.prediction]
-    if not found:
-        return None
-    table = Table("image", "label", box=None, pad_edge=False, show_header=header)
-    table.add_column("probability", justify="right")
-    table.add_column("model")
-    for item in found:
+PREDICTION_COLUMNS = (
+    Column("image", flexible=True),
+    Column("label"),
+    Column("probability", right=True),
+    Column("model", drop=1),
+)
+
+
+def print_predictions(items: Iterable[ItemResult], *, header: bool) -> bool:
+    """What models say of images: one line a class, the likeliest first. False if none said any."""
+    rows: list[list[str]] = []
+    for item in (each for each in items if each.prediction):
         name, model = (
             str(item.info.get("image", "")),
             f"{item.info['model']}/{item.info['version']}",
         )
         for label, probability in _predictions(item.prediction or {}):
-            table.add_row(escape(name), escape(label), probability, model)
+            rows.append([name, label, probability, model])
             name = model = ""
-    return table
+    if rows:
+        print_table(out, PREDICTION_COLUMNS, rows, header=header)
+    return bool(rows)
 
 
 def _predictions(values: dict[str, Any]) -> list[tuple[str, str]]:

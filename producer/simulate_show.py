@@ -4,16 +4,26 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.table import Table
-
 from producer import show
 from producer.simulate_jobs import ServiceTime
 from producer.simulate_measured import Load
 from producer.simulate_report import Measure, Summary
+from producer.tables import Column, print_table
 from shared.aging import AgingPolicy
 from shared.names import NAME_OF_LEVEL
 
 BAR_WIDTH = 16
+COLUMNS = (
+    Column("order"),
+    Column("level"),
+    Column("jobs", right=True, drop=3),
+    Column("mean", right=True),
+    Column("p50", right=True, drop=2),
+    Column("p95", right=True),
+    Column("p99", right=True, drop=1),
+    Column("longest", right=True),
+    Column("█ mean ░ p95 (s)", drop=4),
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,7 @@ def print_summaries(found: list[Summary], scenario: Scenario, as_json: bool) -> 
         for summary in found:
             show.json_line(_document(summary, scenario))
     elif found:
-        show.out.print(_table(found))
+        print_table(show.out, COLUMNS, _rows(found))
         for summary in found:
             show.out.print(_line(summary, scenario))
 
@@ -78,23 +88,18 @@ def _document(summary: Summary, scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def _table(found: list[Summary]) -> Table:
-    table = Table("order", "level", box=None, pad_edge=False)
-    for heading in ("jobs", "mean", "p50", "p95", "p99", "longest"):
-        table.add_column(heading, justify="right")
-    table.add_column("█ mean ░ p95 (s)", no_wrap=True)
+def _rows(found: list[Summary]) -> list[list[str]]:
+    rows = []
     top = max(waits.p95 for summary in found for waits in summary.waits.values())
     for summary in found:
         for number, (level, waits) in enumerate(summary.waits.items()):
             times = (waits.mean, waits.p50, waits.p95, waits.p99, waits.longest)
-            table.add_row(
-                summary.order if number == 0 else "",
-                show.level_name(level),
-                f"{waits.jobs:,}",
-                *map(_seconds, times),
-                _bar(waits.mean, waits.p95, top),
+            order = summary.order if number == 0 else ""
+            bar = _bar(waits.mean, waits.p95, top)
+            rows.append(
+                [order, show.level_name(level), f"{waits.jobs:,}", *map(_seconds, times), bar]
             )
-    return table
+    return rows
 
 
 def _seconds(seconds: float) -> str:

@@ -10,12 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from producer import show
+from producer.queue_rows import QUEUE_COLUMNS, idle_cells, queue_cells
 from producer.session import Session
+from producer.tables import Column, fitted
 from shared.names import LEVELS
 from shared.queues import LevelStatus, QueueStatus, Started, queue_status, started
 
 BARS = " ▁▂▃▄▅▆▇█"
 HISTORY = 40
+LOOKS_NARROW, WIDE = 16, 110
+"""How many looks are drawn on a terminal with fewer columns than WIDE."""
 
 
 @dataclass
@@ -42,7 +46,7 @@ def run(session: Session, interval_s: float) -> None:
         while True:
             queues = queue_status(session.client, session.settings, session.now())
             history.add(queues, started(session.client))
-            live.update(screen(queues, history), refresh=True)
+            live.update(screen(queues, history, show.out.width), refresh=True)
             time.sleep(interval_s)
 
 
@@ -59,32 +63,34 @@ def print_json(queues: list[QueueStatus]) -> None:
         show.json_line(asdict(queue))
 
 
-def screen(queues: list[QueueStatus], history: History) -> Group:
+def screen(queues: list[QueueStatus], history: History, width: int) -> Group:
     """Everything that one look shows."""
     return Group(
         Text(f"agewell top  {time.strftime('%H:%M:%S')}  Ctrl-C leaves", style="bold"),
         Text(),
-        _waiting_table(queues, history),
+        _waiting_table(queues, history, width),
         Text(),
         _started_table(history),
     )
 
 
-def _waiting_table(queues: list[QueueStatus], history: History) -> Table:
-    table = show.queue_columns()
-    table.add_column(f"waiting, last {HISTORY} looks")
+def _waiting_table(queues: list[QueueStatus], history: History, width: int) -> Table:
+    looks = HISTORY if width >= WIDE else LOOKS_NARROW
+    rows: list[list[str]] = []
     for queue in queues:
         seen = [each for each in queue.levels if any(history.waiting[queue.queue, each.level])]
-        for number, each in enumerate(seen):
-            table.add_row(*show.queue_cells(queue, each, first=number == 0), _bars(history, each))
+        rows += [
+            [*queue_cells(queue, each, first=number == 0), _bars(history, each, looks)]
+            for number, each in enumerate(seen)
+        ]
         if not seen:
-            table.add_row(*show.idle_cells(queue), "")
-    return table
+            rows.append([*idle_cells(queue), ""])
+    return fitted([*QUEUE_COLUMNS, Column(f"last {looks} looks")], rows, width)
 
 
-def _bars(history: History, level: LevelStatus) -> str:
+def _bars(history: History, level: LevelStatus, looks: int) -> str:
     """The lengths of a level's list, each look a bar, the highest of them full height."""
-    lengths = history.waiting[level.queue, level.level]
+    lengths = list(history.waiting[level.queue, level.level])[-looks:]
     top = max(1, *lengths)
     return "".join(BARS[-(-length * (len(BARS) - 1) // top)] for length in lengths)
 

@@ -71,7 +71,10 @@ _PATTERNS = {
 }
 """The patterns of our fields, in words."""
 
-_MEMBER = re.compile(r"str|int|float|bool|bytes|none|(literal|tuple|list|dict)\[.*\]", re.DOTALL)
+_MEMBER = re.compile(
+    r"(constrained-)?(str|int|float|bool|bytes|none)|(literal|tuple|list|dict|function-\w+)\[.*\]",
+    re.DOTALL,
+)
 """What pydantic puts into a place to name one of the types that a value may have."""
 
 

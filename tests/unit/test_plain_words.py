@@ -12,9 +12,9 @@ import yaml
 from producer.collect import read_outcome
 from shared import messages, problems
 from shared.celery_app import make_app
-from shared.errors import BadJobError, ModelError
+from shared.errors import BadJobError, ModelError, SettingsError
 from shared.messages import MAX_ITEMS, ErrorInfo, HsvItem, HsvJob, ImageRef, Output, parse_job
-from shared.settings import Settings
+from shared.settings import PREFIX, Settings
 from workers.models.spec import InputSpec, ModelSpec, read_spec
 
 PYDANTICS = re.compile(
@@ -184,6 +184,17 @@ def test_a_bad_model_yaml_is_refused_in_plain_words(tmp_path):
             assert PYDANTICS.search(error.reason) is None, error.reason
             assert problems._UNKNOWN_KIND not in error.reason, error.reason
     assert refused > 150
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_a_bad_setting_is_refused_in_plain_words(monkeypatch, name: str):
+    for text in ("", "x", "-1", "nan", "1e999", "{", "[]", "9" * 5000, "ü", "{}", '{"cv": "x"}'):
+        monkeypatch.setenv(PREFIX + name.upper(), text)
+        try:
+            Settings.load()
+        except SettingsError as error:
+            assert PYDANTICS.search(str(error)) is None, str(error)
+            assert error.setting == PREFIX + name.upper()
 
 
 def test_a_result_that_is_none_of_ours_is_said_to_be_so():

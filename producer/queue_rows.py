@@ -1,0 +1,56 @@
+"""The rows of `agewell queues` and `agewell top`: one for each level of a queue."""
+
+import math
+from collections.abc import Iterable
+
+from producer import show
+from producer.tables import Column, print_table
+from shared.queues import LevelStatus, QueueStatus
+
+QUEUE_COLUMNS = (
+    Column("queue"),
+    Column("level"),
+    Column("waiting", right=True),
+    Column("oldest wait", right=True),
+    Column("head's weight", right=True, drop=3),
+    Column("climbs/min", right=True, drop=2),
+    Column("reserved", right=True, drop=1),
+)
+"""For `agewell queues` and `agewell top`."""
+
+
+def queue_cells(queue: QueueStatus, level: LevelStatus, *, first: bool) -> list[str]:
+    """One level's row; what the queue's levels share stands in its first."""
+    return [
+        queue.queue if first else "",
+        show.level_name(level.level),
+        f"{level.waiting:,}",
+        show.duration(level.oldest_wait_s),
+        weight(level.head_log_weight),
+        f"{level.climbs_per_minute:,.0f}",
+        f"{queue.reserved:,}" if first else "",
+    ]
+
+
+def idle_cells(queue: QueueStatus) -> list[str]:
+    """The row of a queue in which nothing waits."""
+    name, _, *rest = queue_cells(queue, queue.levels[0], first=True)
+    return [name, "-", *rest]
+
+
+def print_queues(queues: Iterable[QueueStatus]) -> None:
+    """Waiting jobs per queue and level; levels where nothing is to be seen are left out."""
+    rows: list[list[str]] = []
+    for queue in queues:
+        levels = [each for each in queue.levels if each.waiting or each.climbs_per_minute >= 0.5]
+        rows += [queue_cells(queue, each, first=number == 0) for number, each in enumerate(levels)]
+        if not levels:
+            rows.append(idle_cells(queue))
+    print_table(show.out, QUEUE_COLUMNS, rows)
+
+
+def weight(log_weight: float | None) -> str:
+    """`1.65`, or `e^12.3` where the plain number would be long."""
+    if log_weight is None:
+        return "-"
+    return f"{math.exp(log_weight):.3g}" if abs(log_weight) < 7 else f"e^{log_weight:.1f}"

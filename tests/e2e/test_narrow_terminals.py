@@ -1,0 +1,44 @@
+"""What operators look at fits a terminal of 80 or 60 columns, and ids can be copied from it."""
+
+from collections.abc import Iterator
+
+import pytest
+from wcwidth import wcswidth
+
+from shared.dead_letters import DeadLetters
+from tests.e2e.messages import hsv_job, inline, send
+from tests.e2e.stack import Stack
+from tests.e2e.terminal import on_terminal
+
+LONG = "写真の夏休み" * 20 + ".jpg"
+
+
+@pytest.fixture(scope="module")
+def failed(stack: Stack) -> Iterator[list[str]]:
+    """Jobs that failed with long errors, one of them among the dead letters as well."""
+    ids = [send(stack, "cv.hsv", hsv_job(inline(b"no image", LONG))) for _ in range(3)]
+    stack.wait_ended(ids)
+    letters = DeadLetters(stack.redis)
+    job = {"task": "cv.poisson_blend", "args": [{}], "kwargs": {}, "options": {}}
+    letters.keep_job(ids[0], "cv", job, 5, f"{LONG}: still failing", "")
+    yield ids
+    letters.drop(ids[0])
+
+
+@pytest.mark.parametrize("columns", [80, 60])
+def test_every_list_fits_the_terminal(stack: Stack, failed: list[str], columns: int):
+    for command in (["jobs"], ["status", *failed], ["queues"], ["dead", "list"], ["models", "list"],
+                    ["doctor"], ["--help"]):  # fmt: skip
+        lines = on_terminal(*command, columns=columns, env=stack.env)
+        assert max(map(wcswidth, lines)) <= columns, "\n".join(lines)
+        shown = {"jobs": failed, "status": failed, "dead": failed[:1]}.get(command[0], [])
+        for job_id in shown:
+            [line] = [line for line in lines if line.startswith(job_id)]
+            assert "写真" in line
+
+
+def test_a_pipe_has_the_whole_error_on_the_jobs_line(stack: Stack, failed: list[str]):
+    lines = stack.ok("jobs").stdout.splitlines()
+    [line] = [line for line in lines if failed[0] in line]
+    assert LONG in line
+    assert "not JPEG" in line or "JPEG" in line

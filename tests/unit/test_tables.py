@@ -1,0 +1,124 @@
+"""Tables fit the terminal: one line a row, ids whole, long texts shortened; a pipe gets it all."""
+
+import io
+import re
+from collections import deque
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from wcwidth import wcswidth
+
+from producer import show
+from producer.queue_rows import QUEUE_COLUMNS
+from producer.show import JOB_COLUMNS
+from producer.tables import Column, fitted, print_table, printable
+from producer.top import History, screen
+from shared.names import LEVELS
+from shared.queues import LevelStatus, QueueStatus, Started
+
+ID = "f0918630-e7c0-4e93-8316-00b9d3a3c76e"
+ERROR = (
+    "写真/日本の夏の写真.jpg: not JPEG, PNG, WebP, TIFF, BMP: it begins with b'hello'\nand goes on"
+)
+FAILED = [ID, "poisson_blend", "9 bulk", "failed", "64", "12", "12 min 30 s", "3 h 4 min", ERROR]
+DONE = [ID, "hsv", "5 normal", "done", "4", "0", "0.1 s", "0.5 s", ""]
+
+
+def printed(columns, rows, width: int | None, **options) -> list[str]:
+    file = io.StringIO()
+    console = Console(file=file, width=width, force_terminal=width is not None, color_system=None)
+    print_table(console, columns, rows, **options)
+    return re.sub(r"\x1b\[[0-9;]*m", "", file.getvalue()).splitlines()
+
+
+@pytest.mark.parametrize("width", range(60, 201, 5))
+def test_a_list_of_jobs_has_one_line_a_job_and_no_line_too_long(width: int):
+    lines = printed(JOB_COLUMNS, [FAILED, DONE], width)
+    assert len(lines) == 3
+    assert max(map(wcswidth, lines)) <= width
+    for line in lines[1:]:
+        assert line.startswith(ID + " ")
+    assert " failed " in lines[1]
+    assert "写真" in lines[1]
+
+
+def test_at_80_columns_a_failed_job_shows_what_it_was_and_why_it_failed():
+    [_, failed] = printed(JOB_COLUMNS, [FAILED], 80)
+    assert "poisson_blend  failed  写真/日本" in failed
+    assert failed.endswith("…")
+
+
+def test_at_80_columns_jobs_without_errors_show_their_times():
+    [_, done] = printed(JOB_COLUMNS, [DONE], 80)
+    assert done.split("  ")[-2:] == ["0.1 s", "0.5 s"]
+
+
+def test_a_pipe_gets_every_column_whole_and_no_blanks_at_the_ends():
+    long = [*FAILED[:-1], "x" * 5000 + " end"]
+    lines = printed(JOB_COLUMNS, [long, DONE], None)
+    assert lines[1].endswith("x end")
+    assert all(line == line.rstrip() for line in lines)
+    for cell in FAILED[:-1]:
+        assert cell in lines[1]
+
+
+def test_an_id_is_never_cut_however_long_and_however_narrow():
+    own = "orders/2026-11-26/" + "a" * 80
+    assert printed(JOB_COLUMNS, [[own, *DONE[1:]]], 80)[1].startswith(own)
+
+
+@pytest.mark.parametrize("hostile", ["\x1b[2J", "a\nb", "a\r\nb", "\x07", "\x9b31m", "[bold]x", "‮"])
+def test_nothing_in_a_cell_is_obeyed_by_a_terminal(hostile: str):
+    lines = printed(JOB_COLUMNS, [[*FAILED[:-1], hostile]], 200)
+    assert len(lines) == 2
+    assert all(each.isprintable() for each in lines)
+    assert hostile.replace("\r\n", " ").replace("\n", " ") in lines[1] or "\\" in lines[1]
+
+
+@given(st.text(max_size=40), st.integers(20, 200))
+def test_any_text_takes_one_line_within_the_width(text: str, width: int):
+    columns = (Column("a"), Column("b", drop=1), Column("c", flexible=True))
+    table = fitted(columns, [["x", text[:5], text]], width)
+    console = Console(width=300, color_system=None)
+    lines = [line for line in console.render_lines(table) if "".join(s.text for s in line).strip()]
+    assert 1 <= len(lines) <= 2
+    assert printable(text).isprintable()
+
+
+@pytest.mark.parametrize(("width", "left_out"), [(80, []), (70, ["head's weight"])])
+def test_the_queues_fit(width: int, left_out: list[str]):
+    row = ["upkeep", "5 normal", "1,234,567", "12 min 30 s", "e^12.3", "12,345", "64"]
+    head, line = printed(QUEUE_COLUMNS, [row], width)
+    assert max(map(wcswidth, (head, line))) <= width
+    assert [each.heading for each in QUEUE_COLUMNS if each.heading not in head] == left_out
+
+
+def _queue(name: str) -> QueueStatus:
+    levels = tuple(LevelStatus(name, lv, 10_000 * lv, 750.0, 1.5, 12.0) for lv in LEVELS)
+    return QueueStatus(name, levels, 2, 12.0, 0.5)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+def test_top_fits_and_draws_the_latest_looks(width: int):
+    history = History()
+    for _ in range(50):
+        history.add(
+            [_queue("cv"), _queue("infer")],
+            Started(dict.fromkeys(LEVELS, 1), dict.fromkeys(LEVELS, 2.0)),
+        )
+    history.waiting["cv", 9] = deque([0] * 39 + [8], maxlen=40)
+    file = io.StringIO()
+    console = Console(file=file, width=width, color_system=None)
+    console.print(screen([_queue("cv"), _queue("infer")], history, width))
+    lines = [line.rstrip() for line in file.getvalue().splitlines()]
+    assert max(map(wcswidth, lines)) <= width
+    rows = [line for line in lines if "9 bulk" in line]
+    assert rows[0].endswith("█")
+    assert all(each in rows[0] for each in ("90,000", "12 min 30 s"))
+
+
+def test_the_columns_of_a_table_are_those_of_its_rows():
+    assert len(JOB_COLUMNS) == len(FAILED)
+    assert show.level_name(5) == "5 normal"
