@@ -1,4 +1,4 @@
-"""What an encoded image says of itself, read without decoding a pixel.
+"""The header of an encoded image, read without decoding a pixel.
 
 Only the bytes that stand in front of the pixels and between them are looked at, so that a
 hostile file is refused before anything is allocated for it. An image library would do here

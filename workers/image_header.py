@@ -11,7 +11,7 @@ SAVE_8_BITS = "save it with 8 bits a channel"
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What an image says of itself before it is decoded."""
+    """The facts that an image gives before it is decoded."""
 
     image_format: ImageFormat
     width: int  # px, as stored: before the orientation is applied

@@ -10,7 +10,7 @@ from shared.errors import BadImageError, MultiFrameError, UndecodableError, Unsu
 from tests.image_files import animation, file_of, jpeg_saying, picture
 from tests.oracles.format_table import Row
 from tests.oracles.orientations import exif, exif_without_orientation, upright, xmp
-from tests.oracles.picture_readers import by_imagemagick, by_pillow
+from tests.oracles.picture_readers import by_pillow
 
 ROUNDING = 2  # two decoders may round an inverse cosine transform differently
 BIG = picture().resize((203, 131), Pillow.Resampling.BICUBIC)
@@ -69,7 +69,6 @@ def _jpeg_parts() -> Iterator[Row]:
     mpo = file_of("MPO", BIG, save_all=True, append_images=[BIG.rotate(180)])
     yield Row("jpeg/two_pictures.mpo", mpo, by_pillow(mpo), ROUNDING)
     yield Row("jpeg/16bit_tables.jpg", _wide_tables(data), truth, ROUNDING)
-    yield Row("jpeg/by_imagemagick.jpg", data, by_imagemagick(data, "jpeg"), ROUNDING)
 
 
 def _wide_tables(data: bytes) -> bytes:
@@ -148,7 +147,6 @@ def webp_rows() -> Iterator[Row]:
             yield Row(f"webp/{mode}_{name}.webp", data, by_pillow(data), ROUNDING)
     data = file_of("WEBP", lossless=True)
     yield Row("webp/bytes_behind.webp", data + bytes(99), by_pillow(data))
-    yield Row("webp/by_imagemagick.webp", data, by_imagemagick(data, "webp"))
     yield from _turned_webps()
     refused: dict[str, tuple[bytes, type[BadImageError]]] = {
         "animation": (animation("WEBP"), MultiFrameError),

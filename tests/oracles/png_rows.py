@@ -10,7 +10,7 @@ from shared.errors import MultiFrameError, UndecodableError, UnsupportedPixelsEr
 from tests.image_files import animation, file_of, flipped, picture, png_chunk
 from tests.oracles.format_table import Row
 from tests.oracles.orientations import png_disagreements, png_sources, upright
-from tests.oracles.picture_readers import by_imagemagick, by_pillow
+from tests.oracles.picture_readers import by_pillow
 from tests.oracles.png_writer import SIGNATURE, Chunk, Png, palette, samples
 
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
@@ -37,7 +37,6 @@ def plain() -> Iterator[Row]:
                 yield Row(name, made.data, None, 0, SIXTEEN, UnsupportedPixelsError)
             else:
                 yield Row(name, made.data, by_pillow(made.data))
-                yield Row(f"{name} by ImageMagick", made.data, by_imagemagick(made.data, "png"))
 
 
 def transparent() -> Iterator[Row]:

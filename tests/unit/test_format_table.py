@@ -1,6 +1,7 @@
 """Formats by variants: several hundred files, each read right or refused by the true reason."""
 
 import contextlib
+import re
 import sys
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from shared.errors import BadImageError
 from tests.oracles import bmp_rows, photo_rows, png_rows
 from tests.oracles.format_table import judge_all
+from tests.oracles.picture_readers import by_imagemagick, by_pillow
 from workers.images import Limits, decode
 
 MAKERS = {
@@ -25,6 +27,47 @@ def test_every_variant_is_exact_or_refused_by_name(image_format, capsys):
     with capsys.disabled():
         sys.stdout.write(f"\n{image_format}: {tally.report().splitlines()[0]}\n")
     assert not tally.wrong, tally.report()
+
+
+def test_pillow_reads_the_same_bmp_pixels_in_every_file_that_it_takes():
+    ignores = ("_5551_", "large_palette")  # a mask for alpha, and a palette before 24-bit pixels
+    taken = 0
+    for row in bmp_rows.rows():
+        if row.truth is None or any(word in row.name for word in ignores):
+            continue
+        try:
+            read = by_pillow(row.data)
+        except (OSError, ValueError):
+            continue  # it refuses many masks, 2 bits and short headers
+        # It cuts off the remainder where 5 bits are scaled to 8.
+        np.testing.assert_allclose(read.astype(int), row.truth, atol=1, err_msg=row.name)
+        taken += 1
+    assert taken > 250
+
+
+@pytest.mark.parametrize(
+    ("image_format", "pattern"),
+    [
+        (
+            "bmp",
+            r"(12|40|56|108|124)_([148]|24)bit_(colour_)?\w+|(40|124)_rle\d_(runs|literal)_end_\w+",
+        ),
+        ("png", r"type\d_\dbit\w*|palette4_transparent_all_\w+|pillow_\w+"),
+        ("jpeg", r"RGB_95_|L_95_|4:4:4_\w+|turned_[36]_by_exif"),
+        ("webp", r"\w+_(lossless|best|lossy)"),
+    ],
+)
+def test_imagemagick_reads_the_same_pixels(image_format, pattern):
+    chosen = [
+        row for row in MAKERS[image_format]()
+        if row.truth is not None and re.fullmatch(rf"\w+/({pattern})\.\w+", row.name)
+    ]  # fmt: skip
+    assert len(chosen) > 3
+    for row in chosen[:: max(1, len(chosen) // 30)]:
+        read = by_imagemagick(row.data, image_format)
+        np.testing.assert_allclose(
+            read.astype(int), row.truth, atol=row.tolerance, err_msg=row.name
+        )
 
 
 @pytest.mark.parametrize("image_format", MAKERS)
