@@ -10,7 +10,7 @@ import kombu.exceptions
 from producer.session import Session
 from shared.durations import LONGEST_S
 from shared.envelope import DEADLINE_AT, ENQUEUED_AT, ITEMS
-from shared.errors import ParameterError
+from shared.errors import MessageTooLargeError, ParameterError
 from shared.messages import Job
 from shared.names import QUEUE_OF_OP, TASK_OF_OP
 from shared.redis_client import REDIS_ERRORS, unreachable
@@ -36,11 +36,15 @@ def publish(
         deadline_s: a job that has not started within so many seconds expires.
 
     Raises:
+        MessageTooLargeError: one of the jobs has more bytes than may be; none is sent.
         ParameterError: the deadline is no time that a job can be given.
         BrokerUnreachableError: Redis does not answer.
     """
     if deadline_s is not None and not 0 <= deadline_s <= LONGEST_S:
         raise ParameterError("deadline_s", repr(deadline_s), "seconds, up to a hundred years")
+    limit = session.settings.max_message_bytes
+    for job in jobs:
+        check_size(job, limit)  # before any of them is sent
     sent = [Sent(str(uuid.uuid4()), len(job.items)) for job in jobs]
     try:
         headers: dict[str, Any] = {ENQUEUED_AT: session.now()}
@@ -52,6 +56,18 @@ def publish(
     except (*REDIS_ERRORS, kombu.exceptions.KombuError) as error:
         raise unreachable(session.settings, error) from error
     return sent
+
+
+def check_size(job: Job, limit_bytes: int) -> None:
+    """See that a job fits into a message; what rides in its references alone can be too large.
+
+    Raises:
+        MessageTooLargeError: it does not.
+    """
+    document = job.model_dump_json(exclude_none=True)
+    size_bytes = len(document) * 4 // 3  # in base64
+    if size_bytes > limit_bytes:
+        raise MessageTooLargeError(size_bytes, limit_bytes)
 
 
 def _send(

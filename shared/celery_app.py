@@ -133,6 +133,7 @@ def _tcp_options(settings: Settings) -> dict[str, Any]:
 def _transport_options(settings: Settings) -> dict[str, Any]:
     return {
         "priority_steps": list(LEVELS),
+        "max_message_bytes": settings.max_message_bytes,
         "queue_order_strategy": "priority",
         "socket_keepalive": True,
         "socket_keepalive_options": KEEPALIVE_OPTIONS,

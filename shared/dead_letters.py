@@ -64,6 +64,13 @@ class DeadLetters:
             record["job"] = encoded
         self._keep(job_id, reason, record, "dead")
 
+    def keep_unread(
+        self, job_id: str, queue: str, task: str, level: int, head: bytes, size: int, reason: str
+    ) -> None:
+        """Keep what is known of a job whose message is too large: its size and its first bytes."""
+        record: _Fields = {"queue": queue, "task": task, "level": level, "raw": head, "size": size}
+        self._keep(job_id, reason, record, "dead", KEPT_MESSAGES)
+
     def keep_message(self, tag: str, queue: str, raw: bytes, reason: str) -> None:
         """Keep a message of which no task can be made."""
         record: _Fields = {

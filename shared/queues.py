@@ -10,6 +10,7 @@ from shared import envelope, keys
 from shared.aging import AgingPolicy
 from shared.entry import State
 from shared.names import LEVELS, WORK_QUEUES, Queue
+from shared.oversize import shrinking_script
 from shared.settings import Settings
 
 
@@ -50,15 +51,15 @@ def queue_status(client: redis.Redis, settings: Settings, now: float) -> list[Qu
     """
     lists = [(queue.value, level) for queue in Queue for level in LEVELS]
     pipe = client.pipeline(transaction=False)
-    for queue, level in lists:
-        pipe.llen(keys.waiting_list(queue, level))
-        pipe.lindex(keys.waiting_list(queue, level), -1)
+    names = [keys.waiting_list(queue, level) for queue, level in lists]
+    heads = shrinking_script("shared", "heads")
+    pipe.eval(heads, len(names), *names, str(settings.max_message_bytes))
     for each in Queue:
         pipe.hgetall(keys.aging(each.value))
     pipe.smembers(keys.WORKER_RUNS)
-    answers = pipe.execute()
-    sweeps = dict(zip(Queue, answers[2 * len(lists) : -1], strict=True))
-    reserved = _reserved(client, answers[-1])
+    answers, *found_sweeps, runs = pipe.execute()
+    sweeps = dict(zip(Queue, found_sweeps, strict=True))
+    reserved = _reserved(client, runs)
     found = []
     for number, (queue, sweep) in enumerate(sweeps.items()):
         policy = AgingPolicy.of(settings, queue.value)

@@ -37,6 +37,8 @@ from shared.urls import check_redis_url
 
 SECRETS = ("redis_url", "flower_password", "blob_url")
 """Settings whose values are never shown, not even wrong ones."""
+MAX_MESSAGE_BYTES = 4 * 2**20
+"""A job of 64 images of 32 KiB inside its message takes 3.7 MB."""
 
 
 class Settings(BaseSettings):
@@ -72,6 +74,11 @@ class Settings(BaseSettings):
     )
     max_file_bytes: PositiveInt = Field(
         default=64 * 2**20, description="The largest image file, in bytes."
+    )
+    max_message_bytes: PositiveInt = Field(
+        default=MAX_MESSAGE_BYTES,
+        description="The largest message of a job, in bytes: producers are refused larger ones, "
+        "and workers put those of other programs among the dead letters.",
     )
     max_pixels: PositiveInt = Field(
         default=50_000_000, description="The most pixels in one image, read before any decoding."

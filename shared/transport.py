@@ -11,14 +11,18 @@ from kombu.utils.collections import HashedSeq
 from kombu.utils.json import dumps
 
 from shared import envelope
+from shared.errors import MessageTooLargeError
 from shared.ledger import publishing
 from shared.names import OP_OF_TASK
+from shared.settings import MAX_MESSAGE_BYTES
 from shared.stamp import StampingAMQP
 from shared.urls import without_password
 
 
 class Channel(kombu_redis.Channel):  # type: ignore[misc]
     """kombu's channel; a message of ours is written with its job's record, or not at all."""
+
+    max_message_bytes = MAX_MESSAGE_BYTES
 
     def _size(self, queue: str) -> int:
         # kombu's is a transaction, of which a Redis that is full takes nothing.
@@ -43,7 +47,10 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             super()._put(queue, message, **options)
             return
         priority = self._get_message_priority(message, reverse=False)
-        command = publishing(self._q_for_pri(queue, priority), message, op, dumps(message))
+        raw = dumps(message)
+        if len(raw) > self.max_message_bytes:
+            raise MessageTooLargeError(len(raw), self.max_message_bytes)
+        command = publishing(self._q_for_pri(queue, priority), message, op, raw)
         batch = options.get("_publish_batch")
         if batch is not None:
             batch.add("eval", *command)
@@ -105,5 +112,6 @@ class AMQP(StampingAMQP):
 def _with_channel(
     transport: type[kombu_redis.Transport], channel: type[Channel]
 ) -> type[kombu_redis.Transport]:
-    ours = type("Channel", (channel, transport.Channel), {})
+    ours: Any = type("Channel", (channel, transport.Channel), {})
+    ours.from_transport_options = (*transport.Channel.from_transport_options, "max_message_bytes")
     return type(transport.__name__, (transport,), {"Channel": ours})

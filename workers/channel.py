@@ -28,8 +28,8 @@ from kombu.utils.json import loads
 
 from shared import envelope, keys, transport
 from shared.letter import excerpt_of, names_in, printable
+from shared.oversize import as_message, shrinking_script, size_of
 from shared.redis_client import REDIS_ERRORS
-from shared.scripts import script
 from workers.reserved import QoS, give_back, refuse
 
 log = logging.getLogger(__name__)
@@ -150,8 +150,8 @@ class Channel(transport.Channel):
         self._tag = f"{next(self._count):012x}-{self._name}"
         self._ended = self.qos.pop_ended()
         named = (self.unacked_key, keys.WORKER_RUNS, *self._lists)
-        said = (keys.run_of(self.unacked_key), self._tag, *self._ended)
-        commands.append(("EVAL", script("workers", "take"), len(named), *named, *said))
+        said = (keys.run_of(self.unacked_key), self._tag, self.max_message_bytes, *self._ended)
+        commands.append(("EVAL", shrinking_script("workers", "take"), len(named), *named, *said))
         self._send(_Phase.ASKED, commands)
 
     def _arm(self) -> None:
@@ -223,6 +223,8 @@ class Channel(transport.Channel):
         self._queue_cycle.rotate(queue)
         try:
             message = loads(raw.decode())
+            if size_of(message["headers"]):
+                message = as_message(message)
             envelope.bound(message)
             message["properties"]["delivery_tag"] = tag
             self.connection._deliver(message, queue)

@@ -15,6 +15,7 @@ from celery import Task, shared_task
 from celery.exceptions import Ignore, Reject
 from celery.states import SUCCESS
 
+from shared import oversize
 from shared.dead_letters import DeadLetters
 from shared.entry import State
 from shared.envelope import FULL_RETRIES, count_of, level_of
@@ -25,6 +26,7 @@ from shared.errors import (
     BrokerFullError,
     CancelledError,
     DeadJobError,
+    MessageTooLargeError,
     PassingError,
 )
 from shared.ledger import Ledger, Start
@@ -73,6 +75,9 @@ def deliver(
     Returns:
         A `JobResult` document.
     """
+    size_bytes = oversize.size_of(task.request.headers)
+    if size_bytes:
+        _give_up_unread(task, size_bytes)
     job, earlier = _parse(task, op, document, following)
     try:
         state = _start(task, job)
@@ -186,6 +191,8 @@ def _try_again(task: Task, error: Exception) -> NoReturn:
             exc=error, countdown=countdown_s, max_retries=request.retries + 1, headers=headers
         )
     except Reject as unsent:
+        if isinstance(unsent.reason, MessageTooLargeError):
+            raise unsent.reason from error
         # Redis is away still. Celery would end the job; its message goes back instead, a little
         # later: a start whose run does not end counts towards the job's death.
         time.sleep(countdown_s)
@@ -206,6 +213,17 @@ def _store_is_away(error: Exception) -> bool:
 def _full_retries(request: Any) -> int:
     """How many of a job's retries were not counted: all of them at the most."""
     return min(count_of((request.headers or {}).get(FULL_RETRIES)), count_of(request.retries))
+
+
+def _give_up_unread(task: Task, size_bytes: int) -> NoReturn:
+    """Put a job whose message is too large among the dead letters; most of it is not kept."""
+    request, limit = task.request, context().settings.max_message_bytes
+    reason = f"its message has {size_bytes:,} bytes, {limit:,} may be (AGEWELL_MAX_MESSAGE_BYTES)"
+    queue = (request.delivery_info or {}).get("routing_key") or ""
+    head = str((request.headers or {}).get(oversize.HEAD)).encode()
+    letters = DeadLetters(context().client)
+    letters.keep_unread(request.id, queue, task.name, _level(task), head, size_bytes, reason)
+    raise DeadJobError(reason)
 
 
 def _give_up(task: Task, reason: str) -> NoReturn:

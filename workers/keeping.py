@@ -8,7 +8,6 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
-from typing import cast
 
 import redis
 
@@ -16,6 +15,8 @@ from shared import envelope, keys
 from shared.blobs import Blobs
 from shared.errors import PassingError
 from shared.names import LEVELS, WORK_QUEUES
+from shared.oversize import read_waiting
+from shared.settings import MAX_MESSAGE_BYTES
 
 MESSAGES_A_READ = 500
 ROUNDS_A_TTL = 4
@@ -24,7 +25,13 @@ ROUNDS_A_TTL = 4
 _URI = re.compile(r'"uri"\s*:\s*"([a-z]+:[0-9a-f]{64}(?:\+[0-9]{1,12})?)"')
 
 
-def keep_blobs_of_waiting_jobs(client: redis.Redis, blobs: Blobs, ttl_s: int, now: float) -> int:
+def keep_blobs_of_waiting_jobs(
+    client: redis.Redis,
+    blobs: Blobs,
+    ttl_s: int,
+    now: float,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+) -> int:
     """Begin the time to live anew for the images of jobs that have waited a part of it; how many.
 
     Args:
@@ -32,6 +39,7 @@ def keep_blobs_of_waiting_jobs(client: redis.Redis, blobs: Blobs, ttl_s: int, no
         blobs: where the images lie.
         ttl_s: how long a blob is kept after its last use, in seconds.
         now: Unix time in seconds, of the clock that stamps the jobs.
+        max_message_bytes: larger messages are not read.
 
     Raises:
         BlobStoreError: the store is away; the next call tries again.
@@ -41,7 +49,7 @@ def keep_blobs_of_waiting_jobs(client: redis.Redis, blobs: Blobs, ttl_s: int, no
         return 0
     kept = 0
     try:
-        for uris in _uris_of_old_jobs(client, now - round_s):
+        for uris in _uris_of_old_jobs(client, now - round_s, max_message_bytes):
             blobs.keep(uris)
             kept += len(uris)
     except PassingError:
@@ -50,13 +58,17 @@ def keep_blobs_of_waiting_jobs(client: redis.Redis, blobs: Blobs, ttl_s: int, no
     return kept
 
 
-def _uris_of_old_jobs(client: redis.Redis, before: float) -> Iterator[set[str]]:
+def _uris_of_old_jobs(
+    client: redis.Redis, before: float, max_message_bytes: int
+) -> Iterator[set[str]]:
     """The references of waiting jobs from before a time, some hundred jobs at a time."""
     for name in (keys.waiting_list(queue.value, lv) for queue in WORK_QUEUES for lv in LEVELS):
         last = -1
         # The oldest are at the head, the right end. A list is in the order of virtual time, so a
         # stretch of it without an old job has none behind it but by a few levels' head start.
-        while part := cast("list[bytes]", client.lrange(name, last - MESSAGES_A_READ + 1, last)):
+        while part := read_waiting(
+            client, name, last - MESSAGES_A_READ + 1, last, max_message_bytes
+        ):
             old = [body for raw in part if (body := _body_if_old(raw, before)) is not None]
             if not old:
                 break

@@ -14,6 +14,7 @@ from shared.entry import State
 from shared.errors import LostJobError
 from shared.ledger import Ledger
 from shared.names import LEVELS, WORK_QUEUES
+from shared.oversize import read_waiting
 from shared.results import EXPIRED
 from shared.stamp import redis_now
 
@@ -24,6 +25,8 @@ WALK_EVERY_S = 600
 MESSAGES_A_READ = 500
 READ_TWICE = 100
 _ID = re.compile(rb'"id"\s*:\s*"([^"]+)"')
+_ID_WITHIN = re.compile(rb'\\"id\\"\s*:\s*\\"([^"\\]+)\\"')
+"""In the end of a large message, quoted by what stands in for it."""
 
 
 def expire_jobs(app: Celery, client: redis.Redis) -> int:
@@ -53,7 +56,8 @@ def end_lost_jobs(app: Celery, client: redis.Redis, ledger: Ledger) -> int:
     """
     if not _walk_is_due(client, ledger):
         return 0
-    missing = _missing(client, _open_jobs(client))
+    max_bytes = app.conf.broker_transport_options["max_message_bytes"]
+    missing = _missing(client, _open_jobs(client), max_bytes)
     if missing:
         missing &= _open_jobs(client)  # others have ended meanwhile, and need no message
     again = missing & cast("set[bytes]", client.smembers(keys.SUSPECTS))
@@ -63,7 +67,7 @@ def end_lost_jobs(app: Celery, client: redis.Redis, ledger: Ledger) -> int:
         pipe.sadd(keys.SUSPECTS, *missing - again)
     pipe.execute()
     # A message that was taken and came back behind the walk was missed: not three times running.
-    sure = _missing(client, again) if again else again
+    sure = _missing(client, again, max_bytes) if again else again
     ended = sum(_end(app, job_id.decode()) for job_id in sure)
     if ended:
         add_counts(client, keys.COUNTS, [("lost", ended)])
@@ -102,7 +106,7 @@ def _lists() -> list[str]:
     return [keys.waiting_list(queue.value, lv) for queue in WORK_QUEUES for lv in LEVELS[::-1]]
 
 
-def _missing(client: redis.Redis, jobs: set[bytes]) -> set[bytes]:
+def _missing(client: redis.Redis, jobs: set[bytes], max_bytes: int) -> set[bytes]:
     """Those of some open jobs whose messages are seen nowhere.
 
     A message climbs from level 9 to 0, a worker takes it, and may give it back to any level. So
@@ -111,15 +115,15 @@ def _missing(client: redis.Redis, jobs: set[bytes]) -> set[bytes]:
     """
     missing = jobs - set(_reserved_jobs(client))
     for name in _lists():
-        for raws in _read(client, name):
-            missing.difference_update(match[1] for raw in raws if (match := _ID.search(raw)))
+        for raws in _read(client, name, max_bytes):
+            missing.difference_update(match[1] for raw in raws if (match := _find_id(raw)))
     return missing.difference(_reserved_jobs(client))
 
 
-def _read(client: redis.Redis, name: str) -> Iterator[list[bytes]]:
+def _read(client: redis.Redis, name: str, max_bytes: int) -> Iterator[list[bytes]]:
     """The messages of a list, some at a time, from its tail on."""
     start = 0
-    while part := cast("list[bytes]", client.lrange(name, start, start + MESSAGES_A_READ - 1)):
+    while part := read_waiting(client, name, start, start + MESSAGES_A_READ - 1, max_bytes):
         yield part
         if len(part) < MESSAGES_A_READ:
             return
@@ -138,5 +142,9 @@ def _reserved_jobs(client: redis.Redis) -> list[bytes]:
         for entry in entries
         # Its first line names its list. Upkeep's workers have messages too, this look's for one.
         if keys.queue_of(entry.partition(b"\n")[0].decode()) in WORK_QUEUES
-        and (match := _ID.search(entry))
+        and (match := _find_id(entry))
     ]
+
+
+def _find_id(raw: bytes) -> re.Match[bytes] | None:
+    return _ID.search(raw) or _ID_WITHIN.search(raw)

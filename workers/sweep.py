@@ -13,8 +13,9 @@ from shared.aging import AgingPolicy
 from shared.counters import add_counts
 from shared.metrics import Metric, tally
 from shared.names import LEVELS, WORK_QUEUES
+from shared.oversize import shrinking_script
 from shared.scripts import script
-from shared.settings import Settings
+from shared.settings import MAX_MESSAGE_BYTES, Settings
 from shared.stamp import redis_now
 
 CALL_S = 0.001
@@ -31,7 +32,7 @@ RATE_OVER_S = 60.0
 """The rate of climbs is a mean that forgets exponentially, over so many seconds."""
 
 
-_ORDER = script("workers", "sweep_order")
+_ORDER = shrinking_script("workers", "sweep_order")
 """What both commands begin with."""
 
 _SETTLE = _ORDER + script("workers", "sweep_settle")
@@ -59,7 +60,8 @@ def sweep_queues(client: redis.Redis, settings: Settings) -> None:
         now = redis_now(client)
         policy = AgingPolicy.of(settings, queue.value)
         with tally.timed(Metric.SWEEP, queue.value):
-            swept = sweep(client, queue.value, policy, now, _last_run_at(client, queue.value))
+            since = _last_run_at(client, queue.value)
+            swept = sweep(client, queue.value, policy, now, since, settings.max_message_bytes)
         _note(client, queue.value, swept, now)
 
 
@@ -87,7 +89,12 @@ def _note(client: redis.Redis, queue: str, swept: Swept, now: float) -> None:
 
 
 def sweep(
-    client: redis.Redis, queue: str, policy: AgingPolicy, now: float, since: float = 0.0
+    client: redis.Redis,
+    queue: str,
+    policy: AgingPolicy,
+    now: float,
+    since: float = 0.0,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
 ) -> Swept:
     """Move every job of a queue that has climbed, in calls of bounded work.
 
@@ -97,11 +104,12 @@ def sweep(
         policy: how fast its jobs gain weight.
         now: Unix time in seconds, of the clock that stamps the jobs.
         since: the time of the last sweep; jobs that came after it may be out of order.
+        max_message_bytes: a small message takes the place of each that is larger.
     """
     climbed = [0 for _ in LEVELS]
     if policy.k_per_s == 0:
         return Swept(tuple(climbed), 0, 0.0)
-    calls = _Calls(queue, policy, now)
+    calls = _Calls(queue, policy, now, max_message_bytes)
     settle, climb = client.register_script(_SETTLE), client.register_script(_CLIMB)
     level, place, more = LEVELS[0], 0, 0
     for _ in range(SETTLING_CALLS):
@@ -120,18 +128,19 @@ def sweep(
 class _Calls:
     """The calls of one sweep of one queue."""
 
-    def __init__(self, queue: str, policy: AgingPolicy, now: float) -> None:
+    def __init__(self, queue: str, policy: AgingPolicy, now: float, max_bytes: int) -> None:
         self._lists = [keys.waiting_list(queue, level) for level in LEVELS]
         # repr keeps every digit of a float; Unix times need sixteen.
         starts = (repr(policy.head_start_s(level)) for level in LEVELS)
         self._args = [repr(now), repr(CALL_S), *starts]
+        self._max_bytes = max_bytes
         self.count = 0
         self.longest_s = 0.0
 
     def make(self, script: Script, *args: str | int) -> Any:
         """Run a script over the queue's lists; what it returns."""
         started = time.perf_counter()
-        answer = script(keys=self._lists, args=[*self._args, *args])
+        answer = script(keys=self._lists, args=[*self._args, *args, self._max_bytes])
         self.longest_s = max(self.longest_s, time.perf_counter() - started)
         self.count += 1
         return answer

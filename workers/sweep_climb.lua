@@ -24,7 +24,7 @@ end
 local function lend_time(list, head, ahead_v)
   local v
   for index = -2, -NEAR_HEAD, -1 do
-    local behind = call('LINDEX', list, index)
+    local behind = look(list, index)
     v = behind and virtual_time(behind)
     if v or not behind then
       break
@@ -65,7 +65,7 @@ end
 local function climb_from(level)
   local from = KEYS[level + 1]
   local ahead_v
-  local head = call('LINDEX', from, -1)
+  local head = look(from, -1)
   local v = head and virtual_time(head)
   while head do
     if not v then
@@ -80,7 +80,7 @@ local function climb_from(level)
     end
     local to = KEYS[target + 1]
     if not tail_v[target] then
-      local tail = call('LINDEX', to, 0)
+      local tail = look(to, 0)
       tail_v[target] = tail and virtual_time(tail) or -math.huge
     end
     if tail_v[target] <= v then
@@ -95,7 +95,7 @@ local function climb_from(level)
       head = nil
     end
     if not head then
-      head = call('LINDEX', from, -1)
+      head = look(from, -1)
       v = head and virtual_time(head)
     end
   end

@@ -4,12 +4,24 @@
 -- ARGV[1]      now, Unix time in seconds
 -- ARGV[2]      seconds of Redis that a call may take; what it has begun is done
 -- ARGV[3..12]  each level's head start in seconds: level / k
+-- ARGV[#ARGV]  the most bytes of a message: a larger one is replaced, where it lies, by a stand-in
 --
 -- Each list is kept in the order of virtual time (enqueued_at + head start), so where its head has
 -- not climbed, nothing behind it has. Idempotent; two sweeps at once do no harm.
 
 local call = redis.call
 local find, match = string.find, string.match
+
+local most_bytes = tonumber(ARGV[#ARGV])
+-- After shrink.lua.
+local function look(list, index)
+  local message = call('LINDEX', list, index)
+  if message and #message > most_bytes then
+    message = shrunk(message, most_bytes)
+    call('LSET', list, index, message)
+  end
+  return message
+end
 
 local now = tonumber(ARGV[1])
 local head_start = {}
@@ -147,7 +159,7 @@ local function search_tail(list, v, from)
   local place
   local function is_before(index)
     for each = index, index + STEPS do
-      local message = call('LINDEX', list, each)
+      local message = look(list, each)
       if not message then
         place = each
         return true
@@ -165,7 +177,7 @@ local function search_tail(list, v, from)
     return nil
   end
   while place > from do
-    local behind = call('LINDEX', list, place - 1)
+    local behind = look(list, place - 1)
     local other = virtual_time(behind)
     if not inherits(behind) or not other or other > v then
       break
@@ -205,7 +217,7 @@ end
 -- far from both ends, what has waited before goes near the head, and what only climbs to the tail.
 -- It is known not to belong among the first `from` jobs at the tail, if that is given.
 local function place(list, message, v, from)
-  local head = call('LINDEX', list, -1)
+  local head = look(list, -1)
   local first = head and virtual_time(head)
   if first and first > v then
     call('RPUSH', list, message)
@@ -216,7 +228,7 @@ local function place(list, message, v, from)
     insert_near_head(list, message, v)
     return
   end
-  local pivot = index and index > 0 and call('LINDEX', list, index)
+  local pivot = index and index > 0 and look(list, index)
   if pivot then
     call('LINSERT', list, 'BEFORE', pivot, message)
   else

@@ -22,7 +22,7 @@ local climbs = 0
 local function returned_to(list, level)
   local returned, in_order, last_v = {}, true, -math.huge
   for index = -1, -NEAR_HEAD, -1 do
-    local message = call('LINDEX', list, index)
+    local message = look(list, index)
     local v = message and virtual_time(message)
     if message and level > 0 and not (v and v > now + head_start[level - 1]) then
       climbs = 1
@@ -50,7 +50,7 @@ local function settle_head(list, level)
     return a.v < b.v or (a.v == b.v and a.index > b.index)
   end)
   call('LTRIM', list, 0, -1 - #returned)
-  local head = call('LINDEX', list, -1)
+  local head = look(list, -1)
   local head_v = head and virtual_time(head) or math.huge
   local placed, done = false, true
   for i = #returned, 1, -1 do
@@ -75,7 +75,7 @@ local function look_at_tail(list, level)
   local messages, all = {}, false
   repeat
     local index = from + #messages
-    local message = call('LINDEX', list, index)
+    local message = look(list, index)
     if not message then
       return messages, true
     end

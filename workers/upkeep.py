@@ -49,7 +49,9 @@ def sweep_blobs() -> None:
     tools.ledger.trim()
     now, ttl_s = redis_now(tools.client), tools.settings.blob_ttl_s
     try:
-        kept = keep_blobs_of_waiting_jobs(tools.client, tools.blobs, ttl_s, now)
+        kept = keep_blobs_of_waiting_jobs(
+            tools.client, tools.blobs, ttl_s, now, tools.settings.max_message_bytes
+        )
         log.info("blobs kept for waiting jobs: %d, swept: %d", kept, tools.blobs.sweep())
     except BlobStoreError as error:
         log.warning("neither kept nor swept: %s", error)

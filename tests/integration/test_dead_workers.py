@@ -10,7 +10,7 @@ from shared import keys
 from shared.aging import AgingPolicy
 from shared.entry import State
 from shared.ledger import Ledger, Start
-from shared.scripts import script
+from shared.oversize import shrinking_script
 from tests.integration.consuming import RUN, consuming, look, send, worker_app
 from workers import liveness
 from workers.liveness import beat, return_jobs_of_dead_workers
@@ -62,7 +62,9 @@ def take(app, client, count, run=RUN):
     lists = [keys.waiting_list("cv", level) for level in range(10)]
     held = (keys.unacked(run), keys.WORKER_RUNS, *lists)
     for number in range(count):
-        client.eval(script("workers", "take"), len(held), *held, "", f"{number:012x}-tag")
+        client.eval(
+            shrinking_script("workers", "take"), len(held), *held, "", f"{number:012x}-tag", 2**22
+        )
 
 
 def test_giving_back_twice_gives_back_once(app, client):

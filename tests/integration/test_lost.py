@@ -8,7 +8,7 @@ from shared.celery_app import make_app
 from shared.entry import State
 from shared.errors import LostJobError
 from shared.ledger import Ledger, Start
-from shared.scripts import script
+from shared.oversize import shrinking_script
 from shared.stamp import redis_now
 from shared.waiting import take_out
 from workers.lost import MESSAGES_A_READ, WALK_EVERY_S, end_lost_jobs, expire_jobs
@@ -134,9 +134,10 @@ class Busy:
     def __init__(self, client, happen):
         self._client, self._happen = client, happen
 
-    def lrange(self, name, start, end):
-        self._happen(name, start)
-        return self._client.lrange(name, start, end)
+    def eval(self, text, keys_count, name, start, *rest):
+        if text == shrinking_script("shared", "read_waiting"):
+            self._happen(name, start)
+        return self._client.eval(text, keys_count, name, start, *rest)
 
     def __getattr__(self, name):
         return getattr(self._client, name)
@@ -168,7 +169,7 @@ def reserve(client, level, run="cv@here:1"):
     client.sadd(keys.WORKER_RUNS, run)
     waiting = keys.waiting_list("cv", level)
     held = (keys.unacked(run), keys.WORKER_RUNS, waiting)
-    client.eval(script("workers", "take"), len(held), *held, "", "tag")
+    client.eval(shrinking_script("workers", "take"), len(held), *held, "", "tag", 2**22)
 
 
 def test_a_job_that_is_taken_before_its_list_is_read_is_not_lost(app, ledger, client, lost):

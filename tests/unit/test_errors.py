@@ -15,7 +15,7 @@ LEAVES = [
 
 
 def example(cls):
-    kinds = {str: "value", "str": "value"}
+    kinds = {str: "value", "str": "value", int: 5, "int": 5, float: 0.5, "float": 0.5}
     values = [kinds.get(field.type, [{"message": "first"}]) for field in dataclasses.fields(cls)]
     return cls(*values)
 

@@ -14,7 +14,8 @@ from shared import envelope, keys
 from shared.errors import BadJobError
 from shared.messages import Job, parse_job
 from shared.names import LEVELS, OP_OF_TASK, WORK_QUEUES
-from shared.scripts import script
+from shared.oversize import shrinking_script
+from shared.settings import MAX_MESSAGE_BYTES
 from workers.chaining import follow
 
 SEARCH_S = 1.5
@@ -105,7 +106,13 @@ def _search(client: redis.Redis, needle: str) -> bytes:
             asked = count
             begun = time.monotonic()
             raw, read = client.eval(
-                script("workers", "find_message"), 1, name, first, first + count - 1, needle
+                shrinking_script("workers", "find_message"),
+                1,
+                name,
+                first,
+                first + count - 1,
+                needle,
+                MAX_MESSAGE_BYTES,
             )
             if raw:
                 return cast(bytes, raw)
