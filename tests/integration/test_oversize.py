@@ -119,7 +119,7 @@ def test_one_that_names_no_job_becomes_a_dead_letter(settings, client):
     client.lpush("cv", b"A" * LARGE)
     with consuming(worker_app(settings)) as (_, connection):
         look(connection, until=lambda: DeadLetters(client).count())
-    [letter] = DeadLetters(client).list()
+    [letter] = DeadLetters(client).latest()
     assert f"{LARGE:,} bytes" in letter.reason
     assert b"AAAA" in letter.raw
 
