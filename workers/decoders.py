@@ -45,7 +45,7 @@ def decode_pixels(image_format: ImageFormat, data: bytes, name: str) -> Image:
         raise UnsupportedPixelsError(name, f"not taken: {error}") from None
 
 
-def _by_opencv(data: bytes, name: str) -> Image:
+def _by_opencv(data: bytes | bytearray, name: str) -> Image:
     """What OpenCV makes of the bytes, the orientation untouched."""
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

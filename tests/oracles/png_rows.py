@@ -157,15 +157,15 @@ def damaged_pixels() -> dict[str, tuple[bytes, tuple[str, ...]]]:
     short = replace(RGB, samples=RGB.samples[:-1]).data
     flood = replace(RGB, extra=bytes(10_000_000)).data
     return {
-        "no_pixels": (data[: at - 4] + data[end:], ()),
+        "no_pixels": (data[: at - 4] + data[end:], ("truncated",)),
         "no_end": (data[:end], ("end mark",)),
-        "checksum_of_pixels": (flipped(data, end - 1), ()),
-        "row_missing": (data[:33] + short[33:], ()),
+        "checksum_of_pixels": (flipped(data, end - 1), ("checksum",)),
+        "row_missing": (data[:33] + short[33:], ("696 of 754 bytes",)),
         "no_palette": (Png(samples(3, 8), 3).data, ()),
         "bad_filter": (_stream(data, b"\5" + bytes(57)), ()),
         "no_deflate": (_packed(data, b"no deflate at all"), ("do not unpack",)),
-        "stream_cut": (_packed(data, _packed_of(data)[:-30]), ()),
-        "checksum_of_stream": (_packed(data, flipped(_packed_of(data), -1)), ()),
+        "stream_cut": (_packed(data, _packed_of(data)[:-30]), ("truncated",)),
+        "checksum_of_stream": (_packed(data, flipped(_packed_of(data), -1)), ("do not unpack",)),
         "flood": (flood, ("unpack to more than",)),
     }
 

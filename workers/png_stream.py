@@ -1,0 +1,65 @@
+"""The compressed pixels of a PNG, unpacked here and measured before a decoder gets them.
+
+libpng unpacks a stream to its end, also behind the last row: a file of 64 MiB may take it
+minutes. So the decoder gets exactly the bytes of the rows, in a stream that is not compressed.
+Both steps together take no longer than libpng alone, as ISA-L unpacks faster than zlib.
+
+Sources: RFC 1950 and 1951; W3C, "Portable Network Graphics, third edition", section 10.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+
+from isal import isal_zlib
+
+_INPUT_BYTES = 2**16  # given to the decompressor at a time; it copies the part that it leaves
+_LONGEST_BLOCK = 2**16 - 1  # of bytes that are not compressed
+_SPARE_BYTES = 2**16  # some encoders pack a few bytes too many, which decoders ignore
+_LAST_BLOCK = b"\1\0\0\xff\xff"  # of no bytes
+
+
+def append_idat(image: bytearray, parts: Iterable[memoryview], size_bytes: int) -> None:
+    """Append one IDAT chunk that holds the bytes of the rows and is not compressed.
+
+    Args:
+        image: the file so far.
+        parts: the contents of the file's IDAT chunks.
+        size_bytes: of the rows, as the header says.
+
+    Raises:
+        ValueError: the stream is damaged, or unpacks to fewer or to far more bytes.
+    """
+    start, unpacked, checksum = len(image), 0, 1
+    image += b"\0\0\0\0IDAT\x78\x01"
+    for block in _unpacked(parts):
+        rows = block[: max(0, size_bytes - unpacked)]
+        unpacked += len(block)
+        if unpacked > size_bytes + _SPARE_BYTES:
+            found = f"more than the {size_bytes:,} bytes that its header says"
+            raise ValueError(f"damaged: its pixels unpack to {found}")
+        image += struct.pack("<BHH", 0, len(rows), len(rows) ^ 0xFFFF)
+        image += rows
+        checksum = isal_zlib.adler32(rows, checksum)
+    if unpacked < size_bytes:
+        raise ValueError(f"truncated: its pixels unpack to {unpacked:,} of {size_bytes:,} bytes")
+    image += _LAST_BLOCK + struct.pack(">I", checksum)
+    struct.pack_into(">I", image, start, len(image) - start - 8)
+    with memoryview(image) as whole:
+        checksum = isal_zlib.crc32(whole[start + 4 :])
+    image += struct.pack(">I", checksum)
+
+
+def _unpacked(parts: Iterable[memoryview]) -> Iterator[bytes]:
+    """The bytes of a stream, at most _LONGEST_BLOCK at a time."""
+    stream = isal_zlib.decompressobj()
+    try:
+        for part in parts:
+            for start in range(0, len(part), _INPUT_BYTES):
+                rest: bytes | memoryview = part[start : start + _INPUT_BYTES]
+                while rest and not stream.eof:
+                    yield stream.decompress(rest, _LONGEST_BLOCK)
+                    rest = stream.unconsumed_tail
+    except isal_zlib.error as error:  # type: ignore[misc]  # its stub names an instance
+        raise ValueError(f"damaged: its pixels do not unpack: {error}") from None
+    if not stream.eof:
+        raise ValueError("truncated: its compressed pixels have no end")
