@@ -10,12 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from producer import show
+from producer.doctor_models import check_models, check_served_models
 from producer.doctor_redis import Clock, answers, check_redis
 from producer.doctor_stack import (
     check_blobs,
+    check_dead_letters,
     check_gpu,
     check_messages,
-    check_models,
     check_workers,
 )
 from producer.exits import ExitCode, exit_codes
@@ -47,6 +48,8 @@ def examine(settings: Settings, clock: Clock = time.time) -> Iterator[Finding]:
     if answers(session.client):
         yield check_blobs(session)
         yield check_messages(session)
+        yield check_dead_letters(session)
+        yield check_served_models(session)
         yield from check_workers(session)
 
 

@@ -5,13 +5,15 @@ import os
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
 
+from producer import show
 from producer.finding import Finding, note, ok, problem
 from producer.session import Session
 from shared import keys
+from shared.dead_letters import DeadLetters
 from shared.errors import AgewellError
 from shared.names import LEVELS, WORK_QUEUES, Queue, Task
 from shared.paused import paused_workers
@@ -25,6 +27,8 @@ SWEEP_LATE_MIN_S = 10.0
 
 MESSAGES_READ = 200
 """At each end of each list."""
+
+LETTERS_READ, REASONS_SHOWN, REASON_CHARACTERS = 1000, 3, 80
 
 PROBE_BYTES = 64 * 1024
 DISK_LOW = 0.05
@@ -170,26 +174,26 @@ def _space(url: str) -> Finding | None:
     )
 
 
-_WEIGHTS = re.compile(r"^weights:\s*[\"']?([^\"'#\n]+?)[\"']?\s*(?:#.*)?$", re.MULTILINE)
+def check_dead_letters(session: Session) -> Finding:
+    """What was given up and is still there."""
+    letters = DeadLetters(session.client)
+    count = letters.count()
+    if not count:
+        return ok("dead letters", "none")
+    oldest_s = max(0.0, session.now() - letters.oldest_at())
+    reasons = Counter(_kind(each.reason) for each in letters.latest(LETTERS_READ))
+    top = "; ".join(f"{number:,} x {kind}" for kind, number in reasons.most_common(REASONS_SHOWN))
+    return note(
+        "dead letters",
+        f"{count:,}, the oldest given up {show.duration(oldest_s)} ago: {top}",
+        "`agewell dead list` names them, `agewell dead show ID` says more; once the cause is gone, "
+        "`agewell dead retry` sends them again and `agewell dead drop` forgets them",
+    )
 
 
-def check_models(models_dir: Path) -> Finding:
-    """Whether every model's weights lie beside its model.yaml."""
-    files = sorted(models_dir.glob("*/*/model.yaml"))
-    missing = [
-        str(file.with_name(found[1]))
-        for file in files
-        if (found := _WEIGHTS.search(file.read_text())) and not file.with_name(found[1]).is_file()
-    ]
-    if missing:
-        return problem(
-            "models",
-            f"weights are missing: {', '.join(missing)}",
-            "put the file there (git lfs pull, if it is kept so), or remove the model's folder",
-        )
-    if not files:
-        return note("models", f"none in {models_dir}", "set AGEWELL_MODELS_DIR, to run inference")
-    return ok("models", f"{len(files)} in {models_dir}, weights and all")
+def _kind(reason: str) -> str:
+    """The beginning of a reason, with its numbers left out: the same for the same cause."""
+    return re.sub(r"[0-9]+", "N", reason)[:REASON_CHARACTERS]
 
 
 def check_gpu() -> Finding:

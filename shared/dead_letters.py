@@ -86,6 +86,14 @@ class DeadLetters:
         ids = cast("list[bytes]", self._client.zrange(keys.DEAD_LETTERS, 0, limit - 1, desc=True))
         return self.get_all([each.decode() for each in ids])
 
+    def oldest_at(self) -> float:
+        """When the oldest letter was given up, in Unix seconds; 0 if there is none."""
+        first = cast(
+            "list[tuple[bytes, float]]",
+            self._client.zrange(keys.DEAD_LETTERS, 0, 0, withscores=True),
+        )
+        return float(first[0][1]) if first else 0.0
+
     def get(self, letter_id: str) -> Letter | None:
         """One letter, None for an unknown id."""
         return next(iter(self.get_all([letter_id])), None)

@@ -156,6 +156,7 @@ class Agent:
     def _version(self, found: Found, engine: "Engine | None") -> VersionStatus:
         held = engine.registry.held().get((found.name, found.version)) if engine else None
         actives = engine.registry.actives() if engine else {}
+        failed = engine.registry.failure(found.name, found.version) if engine and not held else ""
         return VersionStatus(
             name=found.name,
             version=found.version,
@@ -166,5 +167,5 @@ class Agent:
             loaded=held is not None,
             size_bytes=held.size_bytes if held else 0,
             jobs=held.leases if held else 0,
-            problem=found.problem,
+            problem=found.problem or failed,
         )

@@ -17,8 +17,9 @@ import pytest
 import redis
 
 from producer.doctor import examine
-from producer.doctor_stack import check_models
+from producer.doctor_models import check_models
 from producer.finding import Finding, Verdict
+from shared.dead_letters import DeadLetters
 from shared.embedded_redis import EmbeddedRedis, embedded_redis
 from shared.settings import Settings
 from tests.e2e.messages import good_job
@@ -216,6 +217,25 @@ def test_full_disk_for_blobs(settings: Settings, client: redis.Redis, full_disk:
     assert found.verdict is Verdict.PROBLEM
     assert "No space left on device" in found.found
     assert "AGEWELL_BLOB_URL" in found.do
+
+
+def test_dead_letters_are_counted_with_their_age_and_reasons(
+    settings: Settings, client: redis.Redis
+):
+    assert finding(settings, "dead letters").verdict is Verdict.OK
+    letters = DeadLetters(client)
+    job: dict[str, Any] = {"task": "cv.hsv", "args": [{}], "kwargs": {}, "options": {}}
+    for number in range(3):
+        reason = f"its worker ended {number + 3} times while it ran"
+        letters.keep_job(f"lost-{number}", "cv", job, 5, reason, "")
+    letters.keep_message("junk", "cv", b"{", "no message of Celery's")
+    client.zadd("agewell:dead", {"lost-0": time.time() - 7200})
+    found = finding(settings, "dead letters")
+    assert found.verdict is Verdict.NOTE
+    assert found.found.startswith("4, the oldest given up 2 h 0 min ago: 3 x its worker ended")
+    assert "1 x no message of Celery's" in found.found
+    for command in ("dead list", "dead show", "dead retry", "dead drop"):
+        assert f"`agewell {command}" in found.do
 
 
 FOREIGN = {

@@ -22,6 +22,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     onnx_classifier(root)
     version_directory(root, "mark", "broken", task="image", kind="torch", entry="./no.py:make")
     poisonable(root)
+    marking(root, "wrecked", "1", mark=33)
+    (root / "wrecked" / "1" / "model.yaml").write_text("task: image\nkind: dance\n")
     return root
 
 
@@ -166,13 +168,19 @@ def test_a_version_that_does_not_load_is_refused_and_the_old_one_goes_on(infer_s
 @pytest.mark.parametrize(
     ("arguments", "status", "reason"),
     [
-        (["nosuch"], 1, "no model nosuch; there are: light, mark, poison"),
-        (["mark", "--version", "7"], 1, "no model mark/7; there are: mark/broken, mark/1, mark/2"),
+        (["nosuch"], 1, "no model nosuch; there are: light, mark, poison, wrecked"),
+        (
+            ["mark", "--version", "7"],
+            1,
+            "no model mark/7; there are: mark/broken (broken), mark/1, mark/2",
+        ),
         (["mark", "--tap", "nosuch"], 1, "tap is nosuch; allowed: by mark/"),
         (["light", "--set", "top=0"], 1, "top is 0; allowed: 1 to 1000"),
         (["light", "--palette", "#ff0000"], 1, "palette is given; allowed: by light: top"),
         (["light", "--palette", "red"], 2, "--palette is 'red'"),
-        (["a/b"], 2, "model: String should match pattern"),
+        (["a/b"], 2, "model: must be 1 to 64 letters"),
+        (["wrecked"], 1, "model wrecked/1: "),
+        (["wrecked", "--version", "1"], 1, "kind: must be 'torch', 'exported', 'onnx' or"),
     ],
 )
 def test_what_no_model_can_do_is_a_clear_error(infer_stack, tmp_path, arguments, status, reason):
@@ -181,6 +189,30 @@ def test_what_no_model_can_do_is_a_clear_error(infer_stack, tmp_path, arguments,
     done = infer_stack.run("enqueue", "infer", model, folder, *options, "--wait")
     assert done.returncode == status
     assert reason in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["load"], ["load", "1"], ["activate", "1"], ["info"], ["info", "1"]],
+    ids=" ".join,
+)
+def test_a_command_that_names_a_broken_model_says_why(infer_stack, command):
+    done = infer_stack.run("models", command[0], "wrecked", *command[1:])
+    assert done.returncode == 1
+    assert "model wrecked/1: " in done.stderr
+    assert "kind: must be 'torch', 'exported', 'onnx' or 'huggingface'" in done.stderr
+
+
+def test_the_doctor_names_the_models_that_do_not_load(infer_stack):
+    found = {each["check"]: each for each in infer_stack.documents("doctor")}["served models"]
+    assert found["verdict"] == "problem"
+    assert found["found"].startswith("2 cannot be loaded: mark/broken: ")
+    assert "wrecked/1: " in found["found"]
+    assert "kind: must be" in found["found"]
+    listed = {
+        (each["name"], each["version"]): each for each in infer_stack.documents("models", "list")
+    }
+    assert "no file" in listed["mark", "broken"]["problem"]
 
 
 def test_poisoned_items_fail_alone_in_a_full_batch(infer_stack, tmp_path):

@@ -6,12 +6,16 @@ from functools import lru_cache
 from pathlib import Path
 
 from shared.errors import ModelError, UnknownModelError
+from workers.models.intact import fault_of
 from workers.models.spec import FILE_NAME, NAME_PATTERN, ModelSpec, read_spec
 
 
 @dataclass(frozen=True)
 class Found:
-    """One version on disk; `spec` is None where its model.yaml is bad, and `problem` says why."""
+    """One version on disk; `spec` is None if its model.yaml is bad.
+
+    `problem` says why the version cannot be loaded, as far as that is seen without loading it.
+    """
 
     name: str
     version: str
@@ -37,41 +41,62 @@ class Catalogue:
 
         Raises:
             UnknownModelError: there is none.
+            ModelError: there is its directory, without a model.yaml.
         """
         path = self.root / name / version
-        if not (_is_name(name) and _is_name(version) and (path / FILE_NAME).is_file()):
-            raise UnknownModelError(f"{name}/{version}", self._known(name))
-        return path
+        if _is_name(name) and _is_name(version):
+            if (path / FILE_NAME).is_file():
+                return path
+            if path.is_dir():
+                raise ModelError(name, version, f"there is no {FILE_NAME} in {path}")
+        raise UnknownModelError(f"{name}/{version}", self._known(name))
 
     def latest(self, name: str) -> str:
         """The highest version of a name whose model.yaml is good: 10 is above 9.
 
         Raises:
             UnknownModelError: there is none of this name.
+            ModelError: there are some, all of them broken; the error is that of the highest.
         """
-        good = [each for each in self.versions() if each.name == name and each.spec is not None]
-        if not good:
-            raise UnknownModelError(name, self._known(name))
-        return good[-1].version
+        found = [each for each in self.versions() if each.name == name]
+        good = [each for each in found if each.spec is not None]
+        if good:
+            return good[-1].version
+        if found:
+            raise ModelError(name, found[-1].version, found[-1].problem)
+        raise UnknownModelError(name, self._known(name))
 
     def _known(self, name: str) -> str:
         """The versions of a name, or else the names."""
         found = self.versions()
-        versions = [f"{each.name}/{each.version}" for each in found if each.name == name]
+        versions = [_told(each) for each in found if each.name == name]
         return ", ".join(versions or sorted({each.name for each in found}))
 
 
+def _told(found: Found) -> str:
+    return f"{found.name}/{found.version}{' (broken)' if found.problem else ''}"
+
+
 def _read(directory: Path) -> Found:
-    """Read a version's model.yaml, or recall it: it is asked for again and again."""
-    stat = (directory / FILE_NAME).stat()
-    return _read_once(directory, stat.st_mtime_ns, stat.st_size)
+    """Read a version's files, or recall them: they are asked for again and again."""
+    return _read_once(directory, tuple(map(_stamp, sorted(directory.iterdir()))))
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    """What differs once a file has changed."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return path.name, 0, 0
+    return path.name, stat.st_mtime_ns, stat.st_size
 
 
 @lru_cache(maxsize=1024)
-def _read_once(directory: Path, *_: int) -> Found:
+def _read_once(directory: Path, _: tuple[tuple[str, int, int], ...]) -> Found:
     name, version = directory.parent.name, directory.name
     try:
-        return Found(name, version, directory, read_spec(directory))
+        spec = read_spec(directory)
+        return Found(name, version, directory, spec, fault_of(spec, directory))
     except ModelError as error:
         return Found(name, version, directory, None, error.reason)
 

@@ -36,6 +36,11 @@ class _Failures:
     clock: Callable[[], float]
     known: dict[Id, tuple[float, ModelError]] = field(default_factory=dict)
 
+    def reason(self, model_id: Id) -> str:
+        """Say why a version failed last; empty if it has not failed."""
+        error = self.known.get(model_id, (0.0, None))[1]
+        return error.reason if error is not None else ""
+
     def raise_if_recent(self, model_id: Id) -> None:
         failed_at, error = self.known.get(model_id, (float("-inf"), None))
         if error is not None and self.clock() - failed_at < FORGET_FAILURE_S:
@@ -157,6 +162,10 @@ class Registry:
         with self._lock:
             return dict(self._held)
 
+    def failure(self, name: str, version: str) -> str:
+        """Say why a version was refused when it was loaded last; empty if it was not."""
+        return self._failures.reason((name, version))
+
     def actives(self) -> dict[str, str]:
         """The names that were used or activated, each with its active version."""
         with self._lock:
@@ -194,6 +203,7 @@ class Registry:
             self._failures.known[model_id] = (self._clock(), refusal)
             self._free()
             raise refusal from error
+        self._failures.known.pop(model_id, None)
         held = Held(model, size_bytes, self._clock(), leases=1)
         with self._lock:
             self._held[model_id] = held

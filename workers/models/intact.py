@@ -1,0 +1,59 @@
+"""Faults of a version's files that can be seen without loading it."""
+
+import hashlib
+from pathlib import Path
+
+import safetensors
+
+from workers.models.arrays import CHECK_FILE
+from workers.models.spec import ModelSpec
+
+HASHED_MAX_BYTES = 2**30
+"""Larger weights are hashed only when they are loaded: that takes seconds."""
+
+_POINTER = b"version https://git-lfs"
+_CHUNK_BYTES = 2**20
+
+
+def fault_of(spec: ModelSpec, directory: Path) -> str:
+    """Say why the files of a version cannot be loaded; empty if none of them is seen to be bad."""
+    for code in (spec.entry, spec.model_class):
+        file = code.partition(":")[0] if code else ""
+        if file.startswith("./") and not (directory / file).is_file():
+            return f"no file {directory / file}, which model.yaml names"
+    graph = spec.onnx if (directory / CHECK_FILE).is_file() else None  # else it is not used
+    for name in (spec.weights, graph):
+        if name is not None and (found := _weights_fault(directory / name)):
+            return found
+    if spec.weights is not None and spec.sha256 is not None:
+        return _hash_fault(directory / spec.weights, spec.sha256)
+    return ""
+
+
+def _weights_fault(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            begin = file.read(len(_POINTER))
+    except FileNotFoundError:
+        return f"no file {path}"
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    if begin == _POINTER:
+        return f"{path} is a Git LFS pointer: run `git lfs pull`"
+    if path.suffix == ".safetensors":
+        try:
+            safetensors.safe_open(path, "np")
+        except (safetensors.SafetensorError, OSError) as error:
+            return f"{path} is damaged: {error}"
+    return ""
+
+
+def _hash_fault(path: Path, expected: str) -> str:
+    if path.stat().st_size > HASHED_MAX_BYTES:
+        return ""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    found = digest.hexdigest()
+    return "" if found == expected else f"the SHA-256 of {path} is {found}, not as in model.yaml"
