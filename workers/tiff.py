@@ -20,13 +20,11 @@ MAGICS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")  # the last two: BigTI
 
 _SUBFILE_TYPE, _ORIENTATION = 254, 274
 _INTEGERS = {
-    1: "B",
-    3: "H",
-    4: "I",
-    13: "I",
-    16: "Q",
-    18: "Q",
-}  # a type's number to struct's letter
+    1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q",
+    6: "B", 8: "H", 9: "I", 17: "Q",  # signed: read as unsigned, negative numbers become too large
+}  # fmt: skip
+"""The types of whole numbers, and the letter that struct has for each."""
+
 _BYTES = (1, 7)  # types: bytes, undefined
 _MOST_PAGES = 10_000  # counting stops there: a hostile chain must not hold the worker
 _MOST_ENTRIES = 65_535  # of one directory: what classic TIFF can hold
@@ -95,7 +93,7 @@ class Directory:
         return cls(data, order, entries, following)
 
     def integers(self, tag: int, most: int) -> tuple[int, ...]:
-        """A tag's first values; empty if it is missing or holds no unsigned integers."""
+        """A tag's first values; empty if it is missing or holds no whole numbers."""
         entry = self.entries.get(tag)
         if entry is None or entry.kind not in _INTEGERS:
             return ()
@@ -126,9 +124,12 @@ class Directory:
 
     @property
     def orientation(self) -> int | None:
-        """The orientation, 1..8; None if the tag is missing or is not one number from 1 to 8."""
-        values = self.integers(_ORIENTATION, 2)
-        return values[0] if len(values) == 1 and 1 <= values[0] <= 8 else None
+        """The orientation, 1..8; None if the tag is missing or gives something else.
+
+        Any type of whole number will do, and the first of several counts, as in Pillow.
+        """
+        value = self.integer(_ORIENTATION, 0)
+        return value if 1 <= value <= 8 else None
 
     @property
     def is_reduced(self) -> bool:

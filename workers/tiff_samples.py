@@ -93,10 +93,15 @@ def _bytes(data: bytes, layout: Layout, most: int) -> bytes:
         layouts.PACKBITS: imagecodecs.packbits_decode,
         layouts.ZSTD: imagecodecs.zstd_decode,
     }[layout.compression]
+    if (
+        layout.compression == layouts.LZW
+        and data[:1] == b"\0"
+        and data[1:2] > b"\0"
+        and data[1] & 1
+    ):
+        raise NotImplementedError("its compression is old-style LZW; save it with LZW as of 1992")
     try:
         return bytes(decode(data, out=most))
-    except NotImplementedError:
-        raise NotImplementedError("its compression is old-style LZW; save it anew") from None
     except RuntimeError as error:
         raise ValueError(f"its compressed data is damaged ({error})") from None
 
