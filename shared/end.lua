@@ -4,7 +4,8 @@
 -- KEYS: the job's record, waiting jobs, running jobs, jobs ended so, Celery's result, counters,
 --       metrics
 -- ARGV: the job's id, now, state, items that failed, error, seconds the record is kept,
---       operation, items, Celery's result ('' for none), the state to end it from ('' for any),
+--       operation, items, Celery's result ('' for none), the state to end it from ('' for any,
+--       'unstarted' for any but running),
 --       the metric of such ends; then metrics and by how much each has grown
 -- Returns 1, or 0 where the job has ended before, is in another state, or shall expire while it waits
 --       but has started in time: nothing is changed then.
@@ -22,7 +23,12 @@ if record[1] and record[1] ~= 'waiting' and record[1] ~= 'running' then
 end
 -- One that has started in time does not expire while it waits to be tried again.
 local in_time = ARGV[3] == 'expired' and record[3]
-if ARGV[10] ~= '' and (record[1] ~= ARGV[10] or in_time) then
+if ARGV[10] == 'unstarted' then
+  if record[1] == 'running' then
+    add_counts()
+    return 0
+  end
+elseif ARGV[10] ~= '' and (record[1] ~= ARGV[10] or in_time) then
   add_counts()
   return 0
 end

@@ -7,7 +7,7 @@ import os
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import redis
 
@@ -44,7 +44,8 @@ class End:
     items: int = 0
     items_failed: int = 0
     error: str = ""
-    only_from: State | None = None
+    only_from: State | Literal["unstarted"] | None = None
+    """The state it must be in; unstarted: any but running, or unknown as a plain client sent it."""
 
 
 class Ledger:

@@ -7,6 +7,7 @@ pool process that died. So this is where the ledger learns of the end, too.
 import contextlib
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -45,7 +46,6 @@ class _Ledgered:
         request: Any = None,
         **options: Any,
     ) -> Any:
-        # Without a request it is a waiting job that somebody revokes, by its id alone.
         op = "" if request is None else _op(request)
         ended = _STATE_OF.get(state)
         if op is None:
@@ -62,6 +62,10 @@ class _Ledgered:
         if state in states.EXCEPTION_STATES:
             error = self.exception_to_python(result)  # type: ignore[attr-defined]
         end = _end_of(task_id, op, ended, result, error, request)
+        if request is None and state == states.REVOKED:
+            # A worker is told to revoke a job that it does not have. Another may run it: that job
+            # ends with its result, as in Celery.
+            end = replace(end, only_from="unstarted")
         self._end(end, self.result_of(task_id, result, state, traceback, request))
         return result
 

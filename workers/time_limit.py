@@ -46,6 +46,13 @@ class LimitedRequest(Request):  # type: ignore[misc]
         # A message cannot set aside the worker's limit, nor bring what is no number.
         self.time_limits = (None, None)
 
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """Stop a job that is revoked. A thread cannot be killed: its job ends at its next step."""
+        if self.time_start and not isinstance(pool, PreforkPool):
+            self.task.backend.ledger.ask_to_cancel(self.id)
+        else:
+            super().terminate(pool, signal)
+
     def on_failure(self, exc_info: Any, *args: Any, **options: Any) -> Any:
         """Leave it to `on_timeout`, which the pool calls right after: a job ends once."""
         error = exc_info.exception
