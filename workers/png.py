@@ -14,12 +14,14 @@ from workers.orientation import find_orientation
 from workers.png_stream import append_idat
 from workers.png_text import Text, exif_in, xmp_in
 
+_Chunk = tuple[bytes, int, int]  # type, start and end of its content
+
 _PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
 _END = b"\0\0\0\0IEND\xae\x42\x60\x82"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-_GRAY = 0
-_CHANNELS = {_GRAY: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
-_DEPTHS = {_GRAY: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_GRAY, _RGB, _PALETTE = 0, 2, 3
+_CHANNELS = {_GRAY: 1, _RGB: 3, _PALETTE: 1, 4: 2, 6: 4}  # by colour type
+_DEPTHS = {_GRAY: (1, 2, 4, 8, 16), _RGB: (8, 16), _PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 # Adam7: first column and row of each pass, and the steps between its columns and rows.
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
            (0, 1, 1, 2))  # fmt: skip
@@ -82,16 +84,34 @@ def pixels_only(data: bytes) -> bytearray:
         ValueError: the pixels do not unpack, or to another size than the header says.
     """
     chunks = [each for each in _chunks(data) if each[0] in _PIXELS]
+    size = _size(data)
     image = bytearray(data[:8])
-    for kind, start, end in chunks:
-        if kind != b"IDAT":
-            image += data[start - 8 : end + 4]
-    append_idat(image, _checked_parts(data, chunks), _size(data).packed_bytes)
+    for _, start, end in _colours(chunks, size.colour_type):
+        image += data[start - 8 : end + 4]
+    append_idat(image, _checked_parts(data, chunks), size.packed_bytes)
     image += _END
     return image
 
 
-def _checked_parts(data: bytes, chunks: list[tuple[bytes, int, int]]) -> Iterator[memoryview]:
+def _colours(chunks: list[_Chunk], colour_type: int) -> list[_Chunk]:
+    """The header, the palette and the transparent colours, in the order that libpng needs.
+
+    Raises:
+        ValueError: there are two of a kind, or libpng would ignore the transparent colours.
+    """
+    found = sorted((each for each in chunks if each[0] != b"IDAT"), key=lambda each: each[0])
+    lengths = {kind: end - start for kind, start, end in found}
+    if len(lengths) < len(found):
+        raise ValueError("damaged: two headers, palettes or chunks of transparent colours")
+    clear = lengths.get(b"tRNS", 0)
+    if (colour_type == _RGB and clear not in (0, 6)) or (
+        colour_type == _PALETTE and clear > lengths.get(b"PLTE", 0) // 3
+    ):
+        raise ValueError(f"damaged: {clear} bytes of transparent colours do not fit its colours")
+    return found
+
+
+def _checked_parts(data: bytes, chunks: list[_Chunk]) -> Iterator[memoryview]:
     """The contents of the IDAT chunks."""
     whole = memoryview(data)
     for kind, start, end in chunks:
@@ -120,7 +140,7 @@ def _size(data: bytes) -> _Size:
     return _Size(width, height, bits, colour_type, interlacing == 1)
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(data: bytes) -> Iterator[_Chunk]:
     """Type, start and end of the content of each chunk, up to the end mark, which is the last."""
     position = 8
     for _ in range(MOST_PARTS):

@@ -19,7 +19,16 @@ SIXTEEN = ("16 bits", "save it with 8 bits")
 
 
 def rows() -> Iterator[Row]:
-    for part in (plain(), transparent(), sizes(), chunks(), streams(), turned(), refused()):
+    for part in (
+        plain(),
+        transparent(),
+        palettes_out_of_order(),
+        sizes(),
+        chunks(),
+        streams(),
+        turned(),
+        refused(),
+    ):
         yield from part
 
 
@@ -52,6 +61,29 @@ def transparent() -> Iterator[Row]:
                            before=[palette(1 << bits), (b"tRNS", alphas)])  # fmt: skip
                 name = f"png/palette{bits}_transparent_{name}_{interlaced}.png"
                 yield Row(name, made.data, by_pillow(made.data))
+
+
+def palettes_out_of_order() -> Iterator[Row]:
+    """Palettes and transparent colours where they should not be, read as Pillow reads them."""
+    made = Png(samples(3, 4), 3, 4)
+    clear, colours = (b"tRNS", bytes(range(16))), palette(16)
+    in_order = replace(made, before=[colours, clear]).data
+    variants = {
+        "colours_first": replace(made, before=[clear, colours]).data,
+        "late": replace(made, before=[colours], behind=[clear]).data,
+    }
+    for name, data in variants.items():
+        yield Row(f"png/transparent_{name}.png", data, by_pillow(in_order))
+    beyond = replace(made, before=[palette(10)]).data
+    yield Row("png/colour_beyond_palette_is_black.png", beyond, by_pillow(beyond))
+    doubled = {
+        "two_transparent": replace(made, before=[colours, clear, (b"tRNS", b"\1")]).data,
+        "two_palettes": replace(made, before=[colours, palette(9)]).data,
+        "long_transparent": replace(made, before=[colours, (b"tRNS", bytes(17))]).data,
+        "short_transparent": replace(RGB, before=[(b"tRNS", b"\0\1")]).data,
+    }
+    for name, data in doubled.items():
+        yield Row(f"png/{name}.png", data, None, 0, ("transparent colours",), UndecodableError)
 
 
 def sizes() -> Iterator[Row]:
