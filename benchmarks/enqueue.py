@@ -15,6 +15,7 @@ import redis
 
 from benchmarks.report import Spread, report
 from producer.listing import expand
+from producer.plan import Planned
 from producer.session import Session, make_session
 from producer.submit import Submitter
 from shared.embedded_redis import embedded_redis
@@ -60,7 +61,7 @@ def time_ours(session: Session, folder: Path) -> tuple[float, int]:
         make_job=lambda refs: HsvJob(items=tuple(HsvItem(**each) for each in refs)),
         level=5,
     )
-    sources = ({"image": file} for file in expand([str(folder)]))
+    sources = (Planned({"image": file}) for file in expand([str(folder)]))
     sent = list(submitter.submit(sources, None))
     assert sum(job.items for job in sent) == FILES
     return FILES / (time.perf_counter() - started), len(sent)

@@ -17,6 +17,7 @@ from benchmarks.stack import running_stack
 from benchmarks.system import make_images
 from producer.collect import Collector
 from producer.listing import expand
+from producer.plan import Planned
 from producer.session import Session
 from producer.submit import Submitter
 from shared.messages import HsvItem, HsvJob
@@ -47,7 +48,7 @@ def sample(session: Session, folder: Path) -> list[float]:
         level=5,
     )
     files = islice(cycle(list(expand([str(folder)]))), JOBS)
-    sent = list(submitter.submit(({"image": file} for file in files), images_per_job=1))
+    sent = list(submitter.submit((Planned({"image": file}) for file in files), images_per_job=1))
     worker = cv_worker()
     outcomes = Collector(session.app, session.client, session.settings)
     return [resident_mib(worker) for _ in outcomes.outcomes(job.job_id for job in sent)]

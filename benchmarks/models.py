@@ -29,6 +29,7 @@ from benchmarks.system import make_images
 from producer.collect import Collector
 from producer.listing import expand
 from producer.models import Models
+from producer.plan import Planned
 from producer.publish import publish
 from producer.session import Session
 from producer.submit import Submitter
@@ -146,7 +147,7 @@ def through_the_queue(session: Session, folder: Path, count: int) -> float:
         ),
         level=5,
     )
-    sent = list(submitter.submit(({"image": file} for file in expand([str(folder)])), 8))
+    sent = list(submitter.submit((Planned({"image": file}) for file in expand([str(folder)])), 8))
     collector = Collector(session.app, session.client, session.settings)
     outcomes = collector.outcomes(each.job_id for each in sent)
     items = [item for outcome in outcomes for item in outcome.items]

@@ -21,6 +21,7 @@ from benchmarks.report import Spread, report
 from benchmarks.stack import running_stack
 from producer.collect import Collector
 from producer.listing import expand
+from producer.plan import Planned
 from producer.session import Session
 from producer.submit import Submitter
 from shared.messages import HsvItem, HsvJob
@@ -71,7 +72,7 @@ def time_system(session: Session, blobs: Path, folder: Path, count: int) -> floa
         level=5,
     )
     files = islice(expand([str(folder)]), count)
-    sent = list(submitter.submit(({"image": file} for file in files), None))
+    sent = list(submitter.submit((Planned({"image": file}) for file in files), None))
     collector = Collector(session.app, session.client, session.settings)
     done = sum(len(each.items) for each in collector.outcomes(job.job_id for job in sent))
     assert done == count

@@ -140,7 +140,11 @@ def run_operation(
     """
     started = time.monotonic()
     for arguments in operation.commands:
-        then = ["--wait"] if operation.folder is None else ["--out", str(operation.folder)]
+        then = (
+            ["--wait"]
+            if operation.folder is None
+            else ["--out", str(operation.folder), "--overwrite"]
+        )
         command = ["agewell", "enqueue", *arguments, *then]
         progress.console.print(f"[dim]$ {escape(shlex.join(command))}[/]")
         for made in _run_command(command, env):

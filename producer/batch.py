@@ -1,24 +1,28 @@
-"""Sending many jobs, waiting for them where asked to, and saying how it went."""
+"""Sending many jobs, waiting for them if asked to, and saying how it went."""
 
+import contextlib
+import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import typer
 
-from producer import show
-from producer.collect import Collector, ResultWriter
+from producer import job_ids, show
+from producer.collect import Collector
 from producer.exits import ExitCode
 from producer.listing import OnBad
-from producer.publish import Sent
+from producer.outcome import Outcome
+from producer.plan import Plan, Planned, Sources, check
+from producer.preview import paths_of, preview
 from producer.room import FullError, refuse
+from producer.send_options import Options
 from producer.session import Session, open_session
-from producer.submit import Sources, Submitter
+from producer.submit import Fields, Submitter
 from producer.tables import Column, print_table
-from shared.errors import BadFileError, PassingError
-from shared.messages import ImageRef, Job, Output
+from producer.write import ResultWriter, prepare_folder
+from shared.messages import Job
+from shared.settings import Settings
 
 WAIT_NOTE_INTERVAL_S = 10.0
 
@@ -31,92 +35,179 @@ SUMMARY_COLUMNS = (
     Column("output", flexible=True),
 )
 
-Refs = list[dict[str, ImageRef]]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the three operations' command lines have in common."""
-
-    level: int
-    images_per_job: int | None
-    wait: bool
-    out: Path | None
-    output: Output
-    as_json: bool
-    block: bool = False
-    deadline_s: float | None = None
-
 
 def send_and_report(
+    made_by: str,
     sources: Callable[[OnBad], Iterator[Sources]],
-    make_job: Callable[[Refs], Job],
+    make_job: Callable[[list[Fields]], Job],
     options: Options,
+    extras: tuple[str, ...] = (),
 ) -> None:
-    """Send, wait if asked to, report, and exit."""
+    """Send, wait if asked to, report, and exit.
+
+    Args:
+        made_by: the operation or the model.
+        sources: finds the files of each item.
+        make_job: makes a job of items.
+        options: what the command line says.
+        extras: the endings of each item's further files.
+    """
+    plan = Plan(sources, made_by, options.output.format, extras, options.out, options.skip_existing)
+    if options.dry_run:
+        limit = Settings.load().max_file_bytes
+        good = preview(plan, limit, overwrite=options.overwrite, as_json=options.as_json)
+        raise typer.Exit(ExitCode.DONE if good else ExitCode.SOME_FAILED)
     session = open_session()
-    started = time.monotonic()
-    submitter, sent = _send(session, sources, make_job, options)
-    for bad in submitter.bad_files:
-        show.error(bad)
-    items = sum(each.items for each in sent)
-    if options.wait:
-        failed = _wait(session, sent, options)
-        _summarise(items, len(sent), failed, time.monotonic() - started, options)
-    else:
-        failed = 0
-        images, jobs = show.count(items, "image"), show.count(len(sent), "job")
-        show.note(f"{images} sent as {jobs}, {show.level_name(options.level)}")
-        if not options.as_json:
-            show.job_ids(each.job_id for each in sent)
-    code = ExitCode.SOME_FAILED if failed or submitter.bad_files else ExitCode.DONE
-    raise typer.Exit(code)
+    total = check(plan, overwrite=options.overwrite)
+    if options.out is not None:
+        prepare_folder(options.out)
+    failed = Batch(session, plan, make_job, options).run(total)
+    raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
 
 
-def _send(
-    session: Session,
-    sources: Callable[[OnBad], Iterator[Sources]],
-    make_job: Callable[[Refs], Job],
-    options: Options,
-) -> tuple[Submitter, list[Sent]]:
-    sent: list[Sent] = []
-    with show.progress() as progress:
-        bar = progress.add_task("sent", total=sum(1 for _ in sources(_ignore)))
+class Batch:
+    """The jobs of one command, from files to results."""
 
-        on_full = _SayWhyWeWait() if options.block else refuse
-        submitter = Submitter(
+    def __init__(
+        self,
+        session: Session,
+        plan: Plan,
+        make_job: Callable[[list[Fields]], Job],
+        options: Options,
+    ) -> None:
+        self._session = session
+        self._plan = plan
+        self._options = options
+        self._submitter = Submitter(
             session,
             make_job=make_job,
             level=options.level,
             deadline_s=options.deadline_s,
-            on_full=on_full,
+            on_full=_SayWhyWeWait() if options.block else refuse,
         )
-        jobs = submitter.submit(
-            sources(submitter.add_bad),
-            options.images_per_job,
-            lambda n: progress.advance(bar, n),
-        )
-        try:
-            for each in jobs:
-                sent.append(each)
-                if options.as_json and not options.wait:
-                    show.json_line({"id": each.job_id, "state": "waiting", "images": each.items})
-        except PassingError:
-            _say_what_was_sent(sent, options)
-            raise
-    return submitter, sent
+        self._inputs: dict[str, list[dict[str, str]]] = {}
+        self._said: set[str] = set()
+        """The jobs whose ids, or results, have been printed."""
+        self._predicted = False
+        self._unwritten = 0
+
+    def run(self, total: int) -> int:
+        """Send, wait if asked to, and report; how many files or items failed."""
+        started = time.monotonic()
+        with self._losing_no_id():
+            self._send(total)
+            for bad in self._submitter.bad_files:
+                show.error(bad)
+            sent = self._submitter.sent
+            items = sum(each.items for each in sent)
+            if self._options.wait:
+                failed = self._wait()
+                _summarise(items, len(sent), failed, time.monotonic() - started, self._options)
+                job_ids.keep_if_unsaid(self._ids(), self._session.settings.state_dir)
+            else:
+                failed = 0
+                images, jobs = show.count(items, "image"), show.count(len(sent), "job")
+                show.note(f"{images} sent as {jobs}, {show.level_name(self._options.level)}")
+                self._say_ids(self._ids())
+        return failed + len(self._submitter.bad_files)
+
+    def _ids(self) -> list[str]:
+        return [each.job_id for each in self._submitter.sent]
+
+    @contextlib.contextmanager
+    def _losing_no_id(self) -> Iterator[None]:
+        """Whatever ends this, name the jobs that go on: their ids are known nowhere else."""
+        with _signals(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP):
+            try:
+                yield
+            except BaseException:
+                with _signals(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                    self._say_open()
+                raise
+
+    def _say_open(self) -> None:
+        open_ids = [job_id for job_id in self._ids() if job_id not in self._said]
+        if open_ids:
+            unsure = self._submitter.unsure
+            doubt = f" (the last {unsure:,} of them perhaps not)" if unsure else ""
+            show.note(f"{show.count(len(open_ids), 'job')} sent before this{doubt}:")
+        self._say_ids(open_ids)
+
+    def _say_ids(self, ids: list[str]) -> None:
+        unsaid = [job_id for job_id in ids if job_id not in self._said]
+        state_dir = self._session.settings.state_dir
+        job_ids.say(unsaid, state_dir, as_json=self._options.as_json)
+        job_ids.keep_if_unsaid(ids, state_dir)
+
+    def _send(self, total: int) -> None:
+        """Send every item; with --json and without --wait, each job is printed as it is sent."""
+        add_bad = self._submitter.add_bad
+        with show.progress() as progress:
+            bar = progress.add_task("sent", total=total)
+            jobs = self._submitter.submit(
+                self._plan.items(add_bad),
+                self._options.images_per_job,
+                lambda n: progress.advance(bar, n),
+            )
+            for sent in jobs:
+                if self._options.as_json:
+                    self._note_inputs(sent.job_id, sent.items, sent.planned)
+
+    def _note_inputs(self, job_id: str, items: int, planned: tuple[Planned, ...]) -> None:
+        inputs = [paths_of(item) for item in planned]
+        if self._options.wait:
+            self._inputs[job_id] = inputs
+        else:
+            self._said.add(job_id)
+            show.json_line({"id": job_id, "state": "waiting", "images": items, "inputs": inputs})
+
+    def _wait(self) -> int:
+        """Collect every job's result; how many items failed."""
+        collector = Collector(self._session.app, self._session.client, self._session.settings)
+        items_of = {each.job_id: each.items for each in self._submitter.sent}
+        collector.known.add(items_of)
+        failed = 0
+        with show.progress() as progress:
+            bar = progress.add_task("done", total=sum(items_of.values()))
+            for outcome in collector.outcomes(items_of):
+                failed += self._report(outcome)
+                progress.advance(bar, items_of[outcome.job_id])
+        if self._unwritten:
+            show.note(f"To write a result again: agewell result ID --out {self._options.out}")
+        return failed
+
+    def _report(self, outcome: Outcome) -> int:
+        """Write and print what one job made; how many of its items failed."""
+        document: dict[str, Any] = show.outcome_document(outcome)
+        failed = show.failures(outcome)
+        if self._options.as_json:
+            document["inputs"] = self._inputs.pop(outcome.job_id, [])
+        if self._options.out is not None:
+            writer = ResultWriter(
+                self._session.blobs, self._options.out, overwrite=self._options.overwrite
+            )
+            written = writer.write(outcome.items)
+            self._unwritten += show.unwritten(outcome.job_id, written.failures)
+            failed += len(written.failures)
+            document |= written.document()
+        if self._options.as_json:
+            show.json_line(document)
+        elif show.print_predictions(outcome.items, header=not self._predicted):
+            self._predicted = True
+        self._said.add(outcome.job_id)
+        return failed
 
 
-def _ignore(_: BadFileError) -> None:
-    """Said when the files are read to be sent."""
-
-
-def _say_what_was_sent(sent: list[Sent], options: Options) -> None:
-    """Before the error: those jobs run, and their ids are known nowhere else."""
-    if sent:
-        show.note(f"{show.count(len(sent), 'job')} sent before this:")
-    if options.wait or not options.as_json:
-        show.job_ids(each.job_id for each in sent)
+@contextlib.contextmanager
+def _signals(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
+    """Handle signals otherwise for a while."""
+    ignored = [number for number in numbers if signal.getsignal(number) is signal.SIG_IGN]  # nohup
+    before = {n: signal.signal(n, handler) for n in numbers if n not in ignored}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 class _SayWhyWeWait:
@@ -129,29 +220,6 @@ class _SayWhyWeWait:
         if time.monotonic() >= self._due_at:
             show.note(f"waiting for room: {error}")
             self._due_at = time.monotonic() + WAIT_NOTE_INTERVAL_S
-
-
-def _wait(session: Session, sent: list[Sent], options: Options) -> int:
-    """Collect every job's result; how many items failed."""
-    collector = Collector(session.app, session.client, session.settings)
-    items_of = {each.job_id: each.items for each in sent}
-    collector.known.add(items_of)
-    writer = ResultWriter(session.blobs, options.out) if options.out is not None else None
-    failed = 0
-    predicted = False
-    with show.progress() as progress:
-        bar = progress.add_task("done", total=sum(items_of.values()))
-        for outcome in collector.outcomes(items_of):
-            document: dict[str, Any] = show.outcome_document(outcome)
-            failed += show.failures(outcome)
-            if writer is not None:
-                document["files"] = [str(path) for path in writer.write(outcome.items)]
-            if options.as_json:
-                show.json_line(document)
-            elif show.print_predictions(outcome.items, header=not predicted):
-                predicted = True
-            progress.advance(bar, items_of[outcome.job_id])
-    return failed
 
 
 def _summarise(items: int, jobs: int, failed: int, seconds: float, options: Options) -> None:

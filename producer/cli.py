@@ -1,17 +1,16 @@
 """The command `agewell`."""
 
 import contextlib
-from pathlib import Path
-from typing import Annotated, Any
+import sys
+from typing import Annotated
 
 import typer
 
-from producer import show
+from producer import show, streams
 from producer.cancel import cancel_job
-from producer.collect import Collector, ResultWriter, write_file
 from producer.dead_cli import dead_app
 from producer.doctor import doctor
-from producer.enqueue import Json, enqueue_app
+from producer.enqueue import enqueue_app
 from producer.enqueue_infer import infer
 from producer.exits import ExitCode, exit_codes
 from producer.front import FrontPage, print_version
@@ -19,16 +18,16 @@ from producer.infer_workers import gpus_from
 from producer.jobs_cli import jobs
 from producer.models_cli import models_app
 from producer.models_make import export, train_app
-from producer.outcome import Outcome
 from producer.queue_rows import print_queues
-from producer.session import Session, open_session
+from producer.result_cli import result
+from producer.send_options import Json
+from producer.session import open_session
 from producer.simulate_cli import simulate
 from producer.times import METAVAR, time_between
 from producer.top import follow, print_json
 from producer.top import run as run_top
 from producer.up import run_stack
 from shared.entry import State
-from shared.errors import ParameterError
 from shared.queues import queue_status
 from shared.settings import Settings
 from shared.state_dir import Running
@@ -46,6 +45,7 @@ app.add_typer(enqueue_app, name="enqueue")
 models_app.add_typer(train_app, name="train")
 models_app.command()(export)
 app.add_typer(models_app, name="models")
+app.command()(result)
 app.command()(simulate)
 app.command()(doctor)
 app.command()(jobs)
@@ -74,8 +74,12 @@ def _front_page(
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line; a stdout or stderr that cannot be written to ends nothing."""
+    streams.guard()
+    try:
+        app()
+    except SystemExit as end:
+        sys.exit(streams.settle(end.code))
 
 
 @app.command()
@@ -126,54 +130,9 @@ def status(ids: JobIds, as_json: Json = False) -> None:
             show.print_jobs(entries)
         unknown = [job_id for job_id, entry in found.items() if entry is None]
         for job_id in unknown:
-            _say_unknown(job_id)
+            show.unknown_job(job_id)
         bad = unknown or any(entry.state in BAD for entry in entries)
         raise typer.Exit(ExitCode.SOME_FAILED if bad else ExitCode.DONE)
-
-
-@app.command()
-def result(
-    job_id: Annotated[str, typer.Argument(metavar="ID", help="A job's id.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="A file; for several images, a folder.")],
-    as_json: Json = False,
-) -> None:
-    """Write what a job made.
-
-    Example: agewell result f0918630-e7c0-4e93-8316-00b9d3a3c76e --out results/
-    """
-    with exit_codes():
-        session = open_session()
-        outcome = Collector(session.app, session.client, session.settings).get(job_id)
-        if outcome is None:
-            _explain_missing(session, job_id)
-            raise typer.Exit(ExitCode.SOME_FAILED)
-        paths = _write(session, outcome, out) if outcome.error is None else []
-        document: dict[str, Any] = show.outcome_document(outcome)
-        if as_json:
-            show.json_line(document | {"files": [str(path) for path in paths]})
-        else:
-            for path in paths:
-                show.out.print(str(path), markup=False)
-            show.print_predictions(outcome.items, header=True)
-        failed = show.failures(outcome)
-        raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
-
-
-def _write(session: Session, outcome: Outcome, out: Path) -> list[Path]:
-    images = [item.image for item in outcome.items if item.image is not None]
-    if len(images) == 1 and len(outcome.items) == 1 and not out.is_dir():
-        return [write_file(out, session.blobs.get(images[0]))]
-    if out.is_file():
-        raise ParameterError("--out", f"the file {out}", f"a folder, for {len(images)} images")
-    return ResultWriter(session.blobs, out).write(outcome.items)
-
-
-def _explain_missing(session: Session, job_id: str) -> None:
-    entry = session.ledger.get(job_id)
-    if entry is None:
-        _say_unknown(job_id)
-    else:
-        show.error(f"job {job_id} has no result yet: {entry.state.value}")
 
 
 @app.command()
@@ -190,15 +149,15 @@ def cancel(ids: JobIds, as_json: Json = False) -> None:
                 state = None if before is None else before.state.value
                 show.json_line({"id": job_id, "state_before": state})
             if before is None:
-                _say_unknown(job_id)
+                show.unknown_job(job_id)
             elif before.state.ended:
                 show.error(f"job {job_id} has ended already: {before.state.value}")
             elif as_json:
                 continue
             elif before.state is State.RUNNING:
-                show.out.print(f"{job_id} runs; it ends at its next step")
+                show.line(f"{job_id} runs; it ends at its next step")
             else:
-                show.out.print(f"{job_id} cancelled")
+                show.line(f"{job_id} cancelled")
         bad = any(before is None or before.state.ended for _, before in befores)
         raise typer.Exit(ExitCode.SOME_FAILED if bad else ExitCode.DONE)
 
@@ -236,7 +195,3 @@ def top(
     """
     with exit_codes(), contextlib.suppress(KeyboardInterrupt):
         (follow if as_json else run_top)(open_session(), interval)
-
-
-def _say_unknown(job_id: str) -> None:
-    show.error(f"job {job_id} is unknown: never sent here, or its record has expired")

@@ -1,21 +1,17 @@
-"""Waiting for jobs to end, and writing what they made."""
+"""Waiting for jobs to end."""
 
-import contextlib
 import itertools
 import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
 
 import redis
 from celery import Celery
 
 from producer.forgotten import Forgotten, Known, ask
 from producer.outcome import Outcome, read_outcome
-from shared.blobs import Blobs
-from shared.errors import BadFileError, BrokerUnreachableError
-from shared.messages import ImageRef, ItemResult
+from shared.errors import BrokerUnreachableError
 from shared.redis_client import REDIS_ERRORS, is_loading, unreachable
 from shared.settings import Settings
 
@@ -108,54 +104,3 @@ class Collector:
             else:
                 ended.append(outcome)
         return ended + forgotten.judge(forgotten.due(open_states))
-
-
-class ResultWriter:
-    """Writes results below a folder; two of the same name get a file each."""
-
-    def __init__(self, blobs: Blobs, out: Path) -> None:
-        self._blobs = blobs
-        self._out = out
-        self._written: set[Path] = set()
-
-    def write(self, items: Iterable[ItemResult]) -> list[Path]:
-        """Write the files of each item that has some; the paths written.
-
-        Raises:
-            BlobMissingError: a result has expired.
-            BadFileError: a file cannot be written.
-        """
-        files = [file for item in items for file in (item.image, *(item.extras or ())) if file]
-        return [self._write(file) for file in files]
-
-    def _write(self, image: ImageRef) -> Path:
-        plain = confined(self._out, image.name)
-        numbered = (plain.with_stem(f"{plain.stem}-{number}") for number in itertools.count(2))
-        names = itertools.chain([plain], numbered)
-        path = next(path for path in names if path not in self._written)
-        self._written.add(path)
-        return write_file(path, self._blobs.get(image))
-
-
-def write_file(path: Path, data: bytes) -> Path:
-    """Write a file whole or not at all, and its folder first; a device or a pipe is written to."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            path.write_bytes(data)
-            return path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise BadFileError(str(path), error.strerror or str(error)) from error
-    return path
-
-
-def confined(folder: Path, name: str) -> Path:
-    """Where a result of this name goes: below the folder, whatever the name says."""
-    # POSIX keeps two leading slashes apart from one: a root "//" is a root as well.
-    parts = [part for part in PurePosixPath(name).parts if part.strip("/") not in ("", "..", ".")]
-    return folder.joinpath(*parts or ["image"])

@@ -9,8 +9,8 @@ import typer
 from producer import show
 from producer.dead_retry import Resender
 from producer.dead_show import document, facts, print_letters
-from producer.enqueue import Json
 from producer.exits import ExitCode, exit_codes
+from producer.send_options import Json
 from producer.session import Session, open_session
 from shared.dead_letters import DeadLetters
 from shared.errors import LostJobError, ParameterError
@@ -179,7 +179,7 @@ def _say(letter_id: str, what: str, *, as_json: bool) -> None:
     if as_json:
         show.json_line({"id": letter_id, "done": what})
     else:
-        show.out.print(f"{letter_id} {what}")
+        show.line(f"{letter_id} {what}")
 
 
 def _say_unknown(letter_id: str) -> None:

@@ -8,29 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from producer.batch import Refs, send_and_report
-from producer.enqueue import (
-    Block,
-    Deadline,
-    ImagesPerJob,
-    Json,
-    Out,
-    OutputFormat,
-    Priority,
-    Quality,
-    Wait,
-    make_options,
-)
-from producer.exits import exit_codes
+from producer.batch import send_and_report
 from producer.files import LocalFile
 from producer.listing import OnBad, expand, expand_one
-from producer.submit import Sources
+from producer.plan import Sources
+from producer.send_options import Options, with_send_options
+from producer.submit import Fields
 from shared.errors import BadJobError, ParameterError
 from shared.messages import MAX_ITEMS, InferItem, InferJob, Job, parse_job
 
 _COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
 
 
+@with_send_options
 def infer(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="As `agewell models list` has it.")],
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, folders, globs.")],
@@ -49,43 +39,33 @@ def infer(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="What else the model takes: top=3."),
     ] = None,
-    priority: Priority = "normal",
-    images_per_job: ImagesPerJob = None,
-    wait: Wait = False,
-    out: Out = None,
-    image_format: OutputFormat = "png",
-    quality: Quality = None,
-    block: Block = False,
-    deadline: Deadline = None,
-    as_json: Json = False,
+    *,
+    options: Options,
 ) -> None:
     """Have a model make something of images: a picture of each, or what it shows.
 
     Example: agewell enqueue infer digits scans/ --wait
     """
-    with exit_codes():
-        options = make_options(
-            priority, images_per_job, wait, out, image_format, quality, as_json, block, deadline
+    given: dict[str, Any] = {"model": model, "version": version, "tap": tap}
+    given |= {"palette": _palette(palette), "parameters": _parameters(parameters or [])}
+    _check(given)
+    photo = _one_file(reference)
+
+    def sources(on_bad: OnBad) -> Iterator[Sources]:
+        for file in expand(paths, on_bad):
+            yield {"image": file} if photo is None else {"image": file, "reference": photo}
+
+    def make_job(items: list[Fields]) -> Job:
+        references = [each.pop("reference", None) for each in items]
+        return InferJob(
+            items=tuple(InferItem(**each) for each in items),
+            reference=references[0],
+            output=options.output,
+            **given,
         )
-        given: dict[str, Any] = {"model": model, "version": version, "tap": tap}
-        given |= {"palette": _palette(palette), "parameters": _parameters(parameters or [])}
-        _check(given)
-        photo = _one_file(reference)
 
-        def sources(on_bad: OnBad) -> Iterator[Sources]:
-            for file in expand(paths, on_bad):
-                yield {"image": file} if photo is None else {"image": file, "reference": photo}
-
-        def make_job(refs: Refs) -> Job:
-            items = tuple(InferItem(image=each["image"]) for each in refs)
-            return InferJob(
-                items=items,
-                reference=refs[0].get("reference"),
-                output=options.output,
-                **given,
-            )
-
-        send_and_report(sources, make_job, options)
+    extras = (f".{tap}.npz", f".{tap}.png") if tap else ()
+    send_and_report(model, sources, make_job, options, extras)
 
 
 def _palette(text: str | None) -> tuple[str, ...]:

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import BadFileError
-from shared.messages import NAME_MAX_CHARACTERS, MediaType
+from shared.messages import MediaType
+from shared.output_names import NAME_MAX_CHARACTERS
+
+HEAD_BYTES = 64
+"""Enough to tell the format."""
 
 FORMATS = "JPEG, PNG, WebP, TIFF, BMP"
 
@@ -56,6 +60,20 @@ def read_image(file: LocalFile, max_file_bytes: int) -> tuple[MediaType, bytes]:
     except OSError as error:
         raise BadFileError(str(file.path), reason_of(error)) from None
     return checked_image(str(file.path), data, max_file_bytes), data
+
+
+def check_image(file: LocalFile, max_file_bytes: int) -> None:
+    """See that a file can be sent, by its first bytes.
+
+    Raises:
+        BadFileError: as `read_image` does.
+    """
+    _check_size(str(file.path), file.size_bytes(), max_file_bytes)
+    try:
+        head = _read_at_most(file.path, HEAD_BYTES)
+    except OSError as error:
+        raise BadFileError(str(file.path), reason_of(error)) from None
+    checked_image(str(file.path), head, max(max_file_bytes, HEAD_BYTES))
 
 
 def _read_at_most(path: Path, limit_bytes: int) -> bytes:

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from producer import show
-from producer.enqueue import Json
 from producer.exits import exit_codes
+from producer.send_options import Json
 from producer.session import open_session
 from producer.times import METAVAR, time_between
 from shared.entry import State

@@ -7,9 +7,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from producer import show
-from producer.enqueue import Json
 from producer.exits import ExitCode, exit_codes
 from producer.models import Models, VersionOnWorkers
+from producer.send_options import Json
 from producer.session import open_session
 from producer.tables import Column, print_table
 from producer.times import METAVAR, time_between
@@ -172,7 +172,7 @@ def _report(done: str, name: str, replies: Any, as_json: bool) -> None:
         else:
             unloaded = reply.details.get("unloaded")
             what = f"{name}/{reply.version}" if unloaded is None else _unloaded(name, unloaded)
-            show.out.print(f"{reply.worker}: {what} {done}")
+            show.line(f"{reply.worker}: {what} {done}")
     raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
 
 

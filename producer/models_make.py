@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from producer.enqueue import Json
 from producer.exits import ExitCode, exit_codes, leave
+from producer.send_options import Json
 from shared.settings import Settings
 
 train_app = typer.Typer(help="Train the models that come with agewell.", no_args_is_help=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from producer.files import LocalFile
 from producer.listing import expand_one
-from producer.submit import Sources
+from producer.plan import Sources
 from shared.errors import BadFileError
 
 

@@ -1,37 +1,57 @@
 """Jobs onto the queue, many in one pipeline."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import kombu.exceptions
 
+from producer.plan import Planned
 from producer.session import Session
 from shared.durations import LONGEST_S
 from shared.envelope import DEADLINE_AT, ENQUEUED_AT, ITEMS
 from shared.errors import MessageTooLargeError, ParameterError
-from shared.messages import Job
+from shared.messages import Job, primary_image
 from shared.names import QUEUE_OF_OP, TASK_OF_OP
 from shared.redis_client import REDIS_ERRORS, unreachable
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A job that has been published."""
+    """A job that has been published, or is about to be."""
 
     job_id: str
     items: int
+    planned: tuple[Planned, ...] = ()
+    """The files that the items were made of, if it was made of files."""
+
+    @classmethod
+    def of(cls, job: Job, planned: Sequence[Planned] = ()) -> Self:
+        """Give a job its id."""
+        return cls(str(uuid.uuid4()), len(job.items), tuple(planned))
 
 
 def publish(
-    session: Session, jobs: Sequence[Job], level: int, deadline_s: float | None = None
+    session: Session, jobs: Iterable[Job], level: int, deadline_s: float | None = None
 ) -> list[Sent]:
-    """Send jobs with a priority level; their ids, in order.
+    """Send jobs with a priority level, as `publish_as` does; their ids, in order."""
+    sent = [(Sent.of(job), job) for job in jobs]
+    publish_as(session, sent, level, deadline_s)
+    return [each for each, _ in sent]
+
+
+def publish_as(
+    session: Session,
+    jobs: Sequence[tuple[Sent, Job]],
+    level: int,
+    deadline_s: float | None = None,
+) -> None:
+    """Send jobs with a priority level.
 
     Args:
         session: whom to send them to.
-        jobs: what to send.
+        jobs: what to send, with their ids.
         level: 0, the most urgent, to 9.
         deadline_s: a job that has not started within so many seconds expires.
 
@@ -43,19 +63,17 @@ def publish(
     if deadline_s is not None and not 0 <= deadline_s <= LONGEST_S:
         raise ParameterError("deadline_s", repr(deadline_s), "seconds, up to a hundred years")
     limit = session.settings.max_message_bytes
-    for job in jobs:
+    for _, job in jobs:
         check_size(job, limit)  # before any of them is sent
-    sent = [Sent(str(uuid.uuid4()), len(job.items)) for job in jobs]
     try:
         headers: dict[str, Any] = {ENQUEUED_AT: session.now()}
         if deadline_s is not None:
             headers[DEADLINE_AT] = headers[ENQUEUED_AT] + deadline_s
         with session.app.producer_pool.acquire(block=True) as producer, producer.batch():
-            for s, job in zip(sent, jobs, strict=True):
-                _send(session, producer, s.job_id, job, level, headers)
+            for sent, job in jobs:
+                _send(session, producer, sent.job_id, job, level, headers)
     except (*REDIS_ERRORS, kombu.exceptions.KombuError) as error:
         raise unreachable(session.settings, error) from error
-    return sent
 
 
 def check_size(job: Job, limit_bytes: int) -> None:
@@ -90,6 +108,6 @@ def _send(
 
 def summary(job: Job, level: int) -> str:
     """A job in a few words, for Flower and the logs in place of its whole document."""
-    first = next(iter(job.items[0].model_dump().values()))["name"]
+    first = primary_image(job.items[0]).name
     more = f" and {len(job.items) - 1} more" if len(job.items) > 1 else ""
     return f"{job.op}: {first}{more}, level {level}"

@@ -6,50 +6,80 @@ Results go to stdout, all else to stderr.
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 
 from producer.outcome import Outcome
 from producer.tables import Column, print_table
 from shared.entry import Entry
+from shared.errors import AgewellError, BadFileError
 from shared.messages import ItemResult
 from shared.names import NAME_OF_LEVEL
-
-IDS_SHOWN = 10
+from shared.printable import printable
 
 WIDTH_OF_FILES = 400
 """A pipe has no width of its own; this one cuts no table."""
 
 
-def _console(stream: TextIO) -> Console:
-    width = None if stream.isatty() else WIDTH_OF_FILES
-    return Console(
-        stderr=stream is sys.stderr, width=width, highlight=False, soft_wrap=stream.isatty()
-    )
+class _Printable:
+    """What is printed, less the control characters in it: much of it comes from elsewhere."""
+
+    def __init__(self, renderable: ConsoleRenderable) -> None:
+        self._renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for text, style, control in console.render(self._renderable, options):
+            lines = "\n".join(map(printable, text.split("\n")))
+            yield Segment(text if control else lines, style, control)
+
+
+class _AllPrintable(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Printable(each) for each in renderables]
+
+
+def _console(stream: TextIO | None, *, stderr: bool = False) -> Console:
+    terminal = stream is not None and stream.isatty()
+    width = None if terminal else WIDTH_OF_FILES
+    console = Console(stderr=stderr, width=width, highlight=False, soft_wrap=terminal)
+    console.push_render_hook(_AllPrintable())
+    return console
 
 
 out = _console(sys.stdout)
-err = _console(sys.stderr)
+err = _console(sys.stderr, stderr=True)
+
+
+def _plain(text: str) -> str:
+    """Text from elsewhere as part of one line: without markup, and without line feeds."""
+    return escape(printable(text))
+
+
+def line(text: str) -> None:
+    """One line on stdout."""
+    out.file.write(printable(text) + "\n")
 
 
 def error(message: str) -> None:
     """One line that something is wrong."""
-    err.print(f"[bold red]error:[/] {escape(message)}")
+    err.print(f"[bold red]error:[/] {_plain(message)}")
 
 
 def note(message: str) -> None:
     """One line about how things go."""
-    err.print(escape(message))
+    err.print(_plain(message))
 
 
 def status(name: str, message: str) -> None:
     """One line about one part of the stack."""
-    err.print(f"[bold]{escape(name):>14}[/]  {escape(message)}")
+    err.print(f"[bold]{_plain(name):>14}[/]  {_plain(message)}")
 
 
 def json_line(document: dict[str, Any]) -> None:
@@ -93,20 +123,6 @@ def duration(seconds: float | None) -> str:
 def count(number: int, noun: str) -> str:
     """`1 job`, `1,000 jobs`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def job_ids(ids: Iterable[str]) -> None:
-    """Print ids, one a line: all of them to a pipe, the first few to a terminal."""
-    shown = 0
-    rest = 0
-    for job_id in ids:
-        if shown < IDS_SHOWN or not out.is_terminal:
-            out.print(job_id)
-            shown += 1
-        else:
-            rest += 1
-    if rest:
-        out.print(f"... and {rest:,} more (--json prints them all)")
 
 
 JOB_COLUMNS = (
@@ -209,3 +225,16 @@ def failures(outcome: Outcome) -> int:
         if item.error is not None:
             error(f"job {outcome.job_id}: {item.error.message}")
     return len(failed)
+
+
+def unwritten(job_id: str, failed: Sequence[tuple[Path, AgewellError]]) -> int:
+    """Name the results of a job that could not be written on stderr; how many."""
+    for path, problem in failed:
+        reason = problem.reason if isinstance(problem, BadFileError) else str(problem)
+        error(f"job {job_id}: {path} not written: {reason}")
+    return len(failed)
+
+
+def unknown_job(job_id: str) -> None:
+    """Say on stderr that there is no such job."""
+    error(f"job {job_id} is unknown: never sent here, or its record has expired")

@@ -12,6 +12,7 @@ from rich.text import Text
 from producer import show
 from producer.queue_rows import QUEUE_COLUMNS, idle_cells, queue_cells
 from producer.session import Session
+from producer.streams import stdout_error
 from producer.tables import Column, fitted
 from shared.names import LEVELS
 from shared.queues import LevelStatus, QueueStatus, Started, queue_status, started
@@ -40,10 +41,13 @@ class History:
 
 
 def run(session: Session, interval_s: float) -> None:
-    """Look and draw until interrupted; a look is three round trips, however many jobs wait."""
+    """Look and draw until interrupted, or until stdout is closed.
+
+    A look is three round trips, however many jobs wait.
+    """
     history = History()
     with Live(console=show.out, screen=True, auto_refresh=False) as live:
-        while True:
+        while stdout_error() is None:
             queues = queue_status(session.client, session.settings, session.now())
             history.add(queues, started(session.client))
             live.update(screen(queues, history, show.out.width), refresh=True)
@@ -51,8 +55,8 @@ def run(session: Session, interval_s: float) -> None:
 
 
 def follow(session: Session, interval_s: float) -> None:
-    """Look and print JSON until interrupted."""
-    while True:
+    """Look and print JSON until interrupted, or until stdout is closed."""
+    while stdout_error() is None:
         print_json(queue_status(session.client, session.settings, session.now()))
         time.sleep(interval_s)
 

@@ -7,6 +7,7 @@ the blob store, or, small ones, ride in the reference itself as a `data:` URI.
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,12 +18,13 @@ from pydantic import (
 )
 
 from shared.errors import AgewellError, BadJobError
+from shared.output_names import NAME_MAX_CHARACTERS
+from shared.printable import printable
 from shared.problems import first_problem, shortened
 
 SCHEMA_VERSION: Final = 1
 MAX_ITEMS: Final = 64
 INLINE_MAX_BYTES: Final = 32 * 1024
-NAME_MAX_CHARACTERS: Final = 1024
 
 Format = Literal["png", "jpeg", "webp", "tiff", "bmp"]
 ImageMediaType = Literal["image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp"]
@@ -39,6 +41,11 @@ MEDIA_TYPE_OF_FORMAT: Final[dict[Format, ImageMediaType]] = {
 
 Pixels = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
 Offset = tuple[Pixels, Pixels]
+
+
+FileName = Annotated[
+    str, Field(min_length=1, max_length=NAME_MAX_CHARACTERS), AfterValidator(printable)
+]
 
 
 class Message(BaseModel):
@@ -74,11 +81,10 @@ class ImageRef(Message):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the encoded bytes")
     size_bytes: int = Field(ge=0, le=2**53, description="of the encoded bytes")
     media_type: MediaType
-    name: str = Field(
+    name: FileName = Field(
         default="image",
-        min_length=1,
-        max_length=NAME_MAX_CHARACTERS,
-        description="the caller's name for it, for messages and output files; never opened",
+        description="the caller's name for it, for messages and output files; never opened; "
+        "control characters in it are written as escapes",
     )
 
 
@@ -97,10 +103,16 @@ class Output(Message):
         return self
 
 
+OutputName = Annotated[
+    FileName | None, Field(description="the result's name; unset: made from the first image's name")
+]
+
+
 class HsvItem(Message):
     """One image to convert."""
 
     image: ImageRef
+    output_name: OutputName = None
 
 
 class AlphaBlendItem(Message):
@@ -109,6 +121,7 @@ class AlphaBlendItem(Message):
     foreground: ImageRef
     background: ImageRef
     mask: ImageRef | None = None
+    output_name: OutputName = None
 
 
 class PoissonBlendItem(Message):
@@ -117,6 +130,7 @@ class PoissonBlendItem(Message):
     source: ImageRef
     mask: ImageRef
     destination: ImageRef
+    output_name: OutputName = None
 
 
 class _Job(Message):
@@ -169,6 +183,7 @@ class InferItem(Message):
     """One image for a model."""
 
     image: ImageRef
+    output_name: OutputName = None
 
 
 class InferJob(_Job):
@@ -192,6 +207,19 @@ class InferJob(_Job):
 
 Item = HsvItem | AlphaBlendItem | PoissonBlendItem | InferItem
 Job = Annotated[HsvJob | AlphaBlendJob | PoissonBlendJob | InferJob, Field(discriminator="op")]
+
+
+def primary_image(item: Item) -> ImageRef:
+    """The image that an item's result is named after."""
+    match item:
+        case HsvItem() | InferItem():
+            return item.image
+        case AlphaBlendItem():
+            return item.foreground
+        case PoissonBlendItem():
+            return item.source
+
+
 _JOB: TypeAdapter[Job] = TypeAdapter(Job)
 
 

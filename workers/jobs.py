@@ -27,13 +27,14 @@ from shared.messages import (
     JobResult,
     PoissonBlendItem,
     PoissonBlendJob,
+    primary_image,
 )
 from shared.settings import Settings
 from workers.images import Image, Limits, as_bgr, as_mask, decode, encode
 from workers.ops.alpha_blend import alpha_blend
 from workers.ops.hsv import hsv
 from workers.ops.poisson import poisson_blend
-from workers.results import Info, Results, primary_image
+from workers.results import Info, Results
 
 Checkpoint = Callable[[], None]
 

@@ -2,25 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from shared.blobs import Blobs
 from shared.errors import AgewellError, AllItemsFailedError
 from shared.messages import (
     MEDIA_TYPE_OF_FORMAT,
-    AlphaBlendItem,
     ErrorInfo,
-    HsvItem,
-    ImageRef,
-    InferItem,
     InferJob,
     Item,
     ItemResult,
     Job,
     JobResult,
     MediaType,
-    PoissonBlendItem,
+    primary_image,
 )
+from shared.output_names import extra_name, output_name
 
 Info = dict[str, str | int | float | bool]
 Extra = tuple[str, MediaType, bytes]
@@ -59,14 +55,13 @@ class Results:
         self, item: Item, result: ItemResult, image: bytes | None, extras: Sequence[Extra] = ()
     ) -> None:
         """Take the next item's result, and the bytes of its image and of its further files."""
-        index, name = len(self._items), _output_name(primary_image(item).name, self._job)
+        index, name = len(self._items), _output_name(item, self._job)
         self._items.append(result)
         if image is not None:
             image_type = MEDIA_TYPE_OF_FORMAT[self._job.output.format]
             self._keep(_Pending(index, name, image_type, image, is_extra=False))
         for suffix, kind, data in extras:
-            extra = str(PurePosixPath(name).with_suffix(suffix))
-            self._keep(_Pending(index, extra, kind, data, is_extra=True))
+            self._keep(_Pending(index, extra_name(name, suffix), kind, data, is_extra=True))
 
     def _keep(self, pending: _Pending) -> None:
         self._pending.append(pending)
@@ -99,19 +94,6 @@ class Results:
         self._pending, self._pending_bytes = [], 0
 
 
-def primary_image(item: Item) -> ImageRef:
-    """The image that an item's result is named after."""
-    match item:
-        case HsvItem() | InferItem():
-            return item.image
-        case AlphaBlendItem():
-            return item.foreground
-        case PoissonBlendItem():
-            return item.source
-
-
-def _output_name(name: str, job: Job) -> str:
-    """`trip/cat.jpg` becomes `trip/cat.hsv.png`."""
-    path = PurePosixPath(name)
+def _output_name(item: Item, job: Job) -> str:
     made_by = job.model if isinstance(job, InferJob) else job.op
-    return str(path.with_name(f"{path.stem or 'image'}.{made_by}.{job.output.format}"))
+    return item.output_name or output_name(primary_image(item).name, made_by, job.output.format)

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from producer.collect import confined, write_file
 from producer.files import LocalFile, read_image, sniff
 from shared.errors import BadFileError
 
@@ -99,33 +98,3 @@ def test_a_name_that_cannot_be_sent_is_refused(tmp_path, name, words):
 def test_formats_are_told_by_their_first_bytes(suffix, media_type):
     _, data = cv2.imencode(suffix, np.zeros((4, 4, 3), np.uint8))
     assert sniff(data.tobytes()) == media_type
-
-
-def test_a_file_is_written_over_and_a_pipe_is_written_to(tmp_path):
-    file, pipe = tmp_path / "new" / "file", tmp_path / "pipe"
-    for data in (b"first", b"second"):
-        write_file(file, data)
-        assert file.read_bytes() == data
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        write_file(pipe, b"down the pipe")
-        assert os.read(reader, 100) == b"down the pipe"
-    finally:
-        os.close(reader)
-    assert pipe.is_fifo()
-
-
-def test_a_file_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(BadFileError, match="folder"):
-        write_file(tmp_path / "folder", b"data")
-    assert [each.name for each in tmp_path.iterdir()] == ["folder"]
-
-
-@pytest.mark.parametrize(
-    "name", ["/x.png", "//x.png", "///x.png", "../x.png", "a/../../x.png", "//"]
-)
-def test_a_result_is_written_below_its_folder_whatever_its_name(tmp_path, name):
-    folder = tmp_path / "out"
-    assert confined(folder, name).resolve().is_relative_to(folder)

@@ -1,0 +1,128 @@
+"""Writing results to files, one by one: what cannot be written stops nothing else."""
+
+import contextlib
+import errno
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from producer.result_names import UniqueNames, confined
+from shared.blobs import Blobs
+from shared.errors import AgewellError, BadFileError, ParameterError
+from shared.messages import ItemResult
+
+NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
+"""The errors of file systems that have no hard links."""
+
+
+@dataclass
+class Written:
+    """The files that were written for one job, and those that could not be."""
+
+    paths: list[Path] = field(default_factory=list)
+    failures: list[tuple[Path, AgewellError]] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON values."""
+        failures = [{"file": str(path), "error": str(error)} for path, error in self.failures]
+        return {"files": [str(path) for path in self.paths], "not_written": failures}
+
+
+class ResultWriter:
+    """Writes the results of jobs below a folder."""
+
+    def __init__(self, blobs: Blobs, out: Path, *, overwrite: bool = False) -> None:
+        self._blobs = blobs
+        self._out = out
+        self._overwrite = overwrite
+
+    def write(self, items: Iterable[ItemResult]) -> Written:
+        """Write the files of each item that has some; two of the same name get a file each."""
+        written, names = Written(), UniqueNames()
+        for image in (each for item in items for each in (item.image, *(item.extras or ()))):
+            if image is None:
+                continue
+            path = confined(self._out, names.claim(image.name)[0])
+            try:
+                data = self._blobs.get(image)
+                written.paths.append(write_file(path, data, overwrite=self._overwrite))
+            except AgewellError as error:
+                written.failures.append((path, error))
+        return written
+
+
+def write_file(path: Path, data: bytes, *, overwrite: bool = False) -> Path:
+    """Write a file whole or not at all, and its folder first; a device or a pipe is written to.
+
+    Raises:
+        BadFileError: it cannot be written, or exists with other bytes and may not be overwritten.
+    """
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            path.write_bytes(data)
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _part_of(path) as part:
+            part.write_bytes(data)
+            if overwrite:
+                part.replace(path)
+            else:
+                _put_if_new(part, path)
+    except FileExistsError:
+        if not _holds(path, data):
+            raise BadFileError(str(path), "exists already, with other contents") from None
+    except (OSError, ValueError) as error:
+        raise BadFileError(str(path), getattr(error, "strerror", "") or str(error)) from error
+    return path
+
+
+@contextlib.contextmanager
+def _part_of(path: Path) -> Iterator[Path]:
+    """Where a file is written before it gets its name. It is gone afterwards, and its name short.
+
+    Processes that write the same file have one each.
+    """
+    digest = hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
+    part = path.with_name(f".{digest}-{os.getpid()}.part")
+    try:
+        yield part
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def _put_if_new(part: Path, path: Path) -> None:
+    """Give a file its name, in one step, if nothing has that name."""
+    try:
+        path.hardlink_to(part)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if path.exists():
+            raise FileExistsError from None
+        part.replace(path)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
+    except OSError:
+        return False
+
+
+def prepare_folder(out: Path) -> None:
+    """See that a folder exists, or make it, and that files can be written into it.
+
+    Raises:
+        ParameterError: it cannot be.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with _part_of(out / "agewell-check") as part:
+            part.write_bytes(bytes(4096))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", "") or str(error)
+        raise ParameterError("--out", str(out), f"a folder to write into ({reason})") from None

@@ -1,0 +1,27 @@
+"""Text from elsewhere, made safe to print: in terminals, logs and names."""
+
+import re
+
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # control characters, escape sequences among them
+    "\u2028\u2029"  # line separators
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what reverses the text that follows
+    "\ufeff\ud800-\udfff]"  # byte order marks, and bytes that are no UTF-8
+)
+
+
+def printable(text: str) -> str:
+    r"""Write control characters as escapes: a line feed becomes the two characters `\n`.
+
+    Text in any script stays as it is. A byte of a file name that is not UTF-8 becomes `\xe9`.
+    """
+    return _UNSAFE.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that it cannot decode (PEP 383)
+        return f"\\x{code - 0xDC00:02x}"
+    return {9: "\\t", 10: "\\n", 13: "\\r"}.get(code) or (
+        f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    )
