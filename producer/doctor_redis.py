@@ -8,6 +8,7 @@ from typing import Any
 import redis
 
 from producer.finding import Finding, Verdict, note, ok, problem
+from shared.loading import loading_of
 from shared.redis_client import CONNECT_TIMEOUT_S, REDIS_ERRORS, url_of
 from shared.settings import Settings
 from shared.stamp import redis_now
@@ -29,6 +30,10 @@ def check_redis(settings: Settings, client: redis.Redis, clock: Clock) -> Iterat
         info = _info(settings, client)
     except REDIS_ERRORS as error:
         yield _unanswered(url, error)
+        return
+    trouble = _takes_no_jobs(url, info)
+    if trouble is not None:
+        yield trouble
         return
     yield ok("redis", f"answers at {url}")
     version = _version(info)
@@ -84,6 +89,31 @@ def _unanswered(url: str, error: Exception) -> Finding:
         f"does not answer at {url}: {_why(error)}",
         "start it (`agewell up` starts one of its own), or set AGEWELL_REDIS_URL to where it is",
     )
+
+
+def _takes_no_jobs(url: str, info: dict[str, Any]) -> Finding | None:
+    """A Redis that answers, but is none to send jobs to, or not yet; None if it is one."""
+    if info.get("loading"):
+        return problem(
+            "redis",
+            f"{loading_of(info)} (at {url})",
+            "wait: every command waits as long as it loads",
+        )
+    if info.get("role") == "slave":
+        master = f"{info.get('master_host')}:{info.get('master_port')}"
+        link = "" if info.get("master_link_status") == "up" else ", to which its link is down"
+        return problem(
+            "redis",
+            f"the one at {url} is a replica of {master}{link}, and takes no jobs",
+            "set AGEWELL_REDIS_URL to the master, or to the sentinels that know which one it is",
+        )
+    if info.get("redis_mode") == "cluster":
+        return problem(
+            "redis",
+            f"the one at {url} is part of a Redis Cluster, which agewell does not support",
+            "use one Redis, with replicas behind Sentinel if you need them",
+        )
+    return None
 
 
 def _why(error: Exception) -> str:

@@ -155,6 +155,11 @@ class Supervisor:
     def _on_signal(self, *_: object) -> None:
         self._stops += 1
 
+    @property
+    def stopping(self) -> bool:
+        """Whether SIGINT or SIGTERM has come."""
+        return self._stops > 0
+
     def run(self, each_turn: Callable[[], None], on_ready: Callable[[], None]) -> None:
         """Tend the children until the first SIGINT or SIGTERM; `on_ready` once, when all are."""
         announced = False

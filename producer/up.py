@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -43,11 +44,11 @@ def _stack(settings: Settings, report: Report) -> Iterator[Stack]:
     with state.locked():
         if settings.redis_url is not None:
             completed = settings.model_copy(update={"blob_url": settings.blob_url or "redis"})
-            require_redis(completed, connect(completed))
+            require_redis(completed, connect(completed), partial(report, "redis"))
             report("redis", f"ready (at {without_password(url_of(completed))})")
             yield Stack(completed, state, None)
             return
-        with embedded_redis(state.redis) as server:
+        with embedded_redis(state.redis, tell=partial(report, "redis")) as server:
             report("redis", f"ready (process {server.process.pid}, data in {state.redis})")
             found = {
                 "redis_url": SecretStr(server.url),
@@ -94,7 +95,7 @@ def run_stack(
         supervisor = Supervisor(programs, stack.state.logs, Path(sockets), report)
         with stack.state.announced(running), supervisor:
             supervisor.run(
-                each_turn=lambda: _tend_redis(stack.redis, report),
+                each_turn=lambda: _tend_redis(stack.redis, report, supervisor),
                 on_ready=lambda: on_ready(running),
             )
             report("agewell", "draining: running jobs may end, the rest stays queued")
@@ -109,8 +110,8 @@ def _require_packages() -> None:
         raise BackendError("agewell up", reason)
 
 
-def _tend_redis(server: EmbeddedRedis | None, report: Report) -> None:
-    if server is not None and server.restart_if_dead():
+def _tend_redis(server: EmbeddedRedis | None, report: Report, supervisor: Supervisor) -> None:
+    if server is not None and server.restart_if_dead(stopping=lambda: supervisor.stopping):
         report("redis", f"had ended; started again (process {server.process.pid}), data kept")
 
 

