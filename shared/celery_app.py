@@ -7,6 +7,7 @@ from celery import Celery
 from kombu import Exchange
 from kombu import Queue as KombuQueue
 
+from shared.hooks import PRODUCER, WORKER, check_hooks
 from shared.names import DEFAULT_LEVEL, LEVELS, Queue, Task
 from shared.redis_client import (
     ANSWER_TIMEOUT_S,
@@ -50,7 +51,11 @@ def make_app(settings: Settings, include: Sequence[str] = (), amqp: type[AMQP] =
         settings: completed by `locate`.
         include: modules of tasks; each worker process imports them, a producer has none.
         amqp: how it publishes and consumes.
+
+    Raises:
+        IncompatibleError: the installed Celery, kombu or redis-py lacks what agewell overrides.
     """
+    check_hooks(PRODUCER if amqp is AMQP else (*PRODUCER, *WORKER))
     url = broker_url(url_of(settings))
     app = Celery("agewell", broker=url, backend=results_url(url), include=list(include), amqp=amqp)
     app.conf.update(_config(settings))

@@ -29,6 +29,7 @@ AgewellError
 │       └── BlobStoreFullError     it has no room left
 ├── AllItemsFailedError        every item of a job failed, each with an error of its own
 └── InternalError              ours to mend
+    ├── IncompatibleError      a part of Celery, kombu or redis-py is not what agewell needs
     ├── DeadJobError           the job is given up, and kept among the dead letters
     ├── LostJobError           the job is in no queue and with no worker
     ├── BackendError           a solver's backend failed, or none is usable
@@ -293,6 +294,22 @@ class BlobStoreError(PassingError):
 
 class BlobStoreFullError(BlobStoreError):
     """The blob store has no room left: a full disk, or a quota."""
+
+
+@dataclass(eq=False)
+class IncompatibleError(InternalError):
+    """A part of another package that agewell overrides or calls is missing in this version."""
+
+    package: str
+    version: str
+    hook: str
+    tested: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.package} {self.version} has no {self.hook}, which agewell builds on. "
+            f"Install a version that it is tested with: pip install '{self.package}{self.tested}'"
+        )
 
 
 @dataclass(eq=False)
