@@ -9,6 +9,7 @@ Sources: RFC 1950 and 1951; W3C, "Portable Network Graphics, third edition", sec
 
 import struct
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from isal import isal_zlib
 
@@ -55,11 +56,18 @@ def _unpacked(parts: Iterable[memoryview]) -> Iterator[bytes]:
     try:
         for part in parts:
             for start in range(0, len(part), _INPUT_BYTES):
-                rest: bytes | memoryview = part[start : start + _INPUT_BYTES]
-                while rest and not stream.eof:
-                    yield stream.decompress(rest, _LONGEST_BLOCK)
-                    rest = stream.unconsumed_tail
+                yield from _blocks(stream, part[start : start + _INPUT_BYTES])
     except isal_zlib.error as error:  # type: ignore[misc]  # its stub names an instance
         raise ValueError(f"damaged: its pixels do not unpack: {error}") from None
     if not stream.eof:
         raise ValueError("truncated: its compressed pixels have no end")
+
+
+def _blocks(stream: Any, packed: memoryview) -> Iterator[bytes]:
+    """All that a piece of the stream unpacks to."""
+    rest: bytes | memoryview = packed
+    full = True  # a full block may leave more in the decompressor, all input taken
+    while (rest or full) and not stream.eof:
+        block = stream.decompress(rest, _LONGEST_BLOCK)
+        full, rest = len(block) == _LONGEST_BLOCK, stream.unconsumed_tail
+        yield block

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
+from PIL import Image as Pillow
+
 from shared.errors import MultiFrameError, UndecodableError, UnsupportedPixelsError
 from tests.image_files import animation, file_of, flipped, picture, png_chunk
 from tests.oracles.format_table import Row
@@ -14,6 +17,8 @@ from tests.oracles.picture_readers import by_pillow
 from tests.oracles.png_writer import SIGNATURE, Chunk, Png, palette, samples
 
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+# With a byte for its filter each row has 256 bytes: these end around blocks of 64 KiB.
+BLOCKS = [(255, height) for height in (255, 256, 257, 280, 400, 511, 512, 513, 700, 1024)]
 RGB = Png(samples(2, 8), 2)
 SIXTEEN = ("16 bits", "save it with 8 bits")
 
@@ -127,6 +132,11 @@ def streams() -> Iterator[Row]:
     }
     for name, options in variants.items():
         yield Row(f"png/{name}.png", replace(RGB, **options).data, truth)
+    for colours, (width, height) in product((1, 2, 256), BLOCKS):
+        flat = np.random.default_rng(1).integers(0, colours, (height, width), np.uint8)
+        for level in (1, 9):
+            data = file_of("PNG", Pillow.fromarray(flat), compress_level=level)
+            yield Row(f"png/{width}x{height}_{colours}_colours_{level}.png", data, by_pillow(data))
     for mode in ("1", "L", "LA", "P", "RGB", "RGBA"):
         data = file_of("PNG", picture(mode), optimize=True)
         yield Row(f"png/pillow_{mode}.png", data, by_pillow(data))
