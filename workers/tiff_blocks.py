@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from workers.tiff import Directory
-from workers.tiff_layout import NONE, Layout
+from workers.tiff_layout import NONE, PICTURES, Layout
 
 _STRIP_TAGS, _TILE_TAGS = (273, 279), (324, 325)  # offsets, sizes
-_MOST_BLOCKS = 200_000  # 50 megapixels in tiles of 16 x 16 px
+_MOST_BLOCKS = 65_536  # a row each of 4 samples of the tallest picture
+_MOST_PICTURES = 16_384  # blocks that are JPEG or WebP files, which take longer
 
 _USUAL_PIXELS = 4096 * 4096  # of a tile, however small the picture
 
@@ -37,7 +38,8 @@ def blocks(data: bytes, page: Directory, layout: Layout) -> Iterator[Block]:
     """The blocks of a page, in the order of its tags.
 
     Raises:
-        ValueError: a block is missing or outside of the file, or they are too many or too large.
+        ValueError: a block is missing or outside of the file.
+        NotImplementedError: they are too many.
     """
     _check_sizes(layout)
     places = list(_places(layout))
@@ -70,8 +72,11 @@ def _check_sizes(layout: Layout) -> None:
     usual = max(layout.width * layout.height, _USUAL_PIXELS)
     if width * height > usual or across * width * down * height > 4 * usual:
         raise ValueError(f"damaged: tiles of {width} x {height} px are far too large")
-    if across * down * (layout.samples if layout.separate else 1) > _MOST_BLOCKS:
-        raise ValueError(f"more than {_MOST_BLOCKS:,} strips or tiles; save it with larger ones")
+    most = _MOST_PICTURES if layout.compression in PICTURES else _MOST_BLOCKS
+    count = across * down * (layout.samples if layout.separate else 1)
+    if count > most:
+        found = f"{count:,} strips or tiles; the limit is {most:,}"
+        raise NotImplementedError(f"{found}; save it with larger ones")
 
 
 def _places(layout: Layout) -> Iterator[_Place]:

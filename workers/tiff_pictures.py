@@ -16,7 +16,7 @@ from workers.tiff_layout import Layout
 from workers.tiff_samples import Samples
 
 _TABLES = (0xDB, 0xC4)  # markers: quantisation, Huffman
-_START = b"\xff\xd8"
+_START, _SCAN = b"\xff\xd8", b"\xff\xda"
 
 
 def jpeg_samples(data: bytes, tables: bytes, layout: Layout, rows: int) -> Samples:
@@ -36,6 +36,8 @@ def jpeg_samples(data: bytes, tables: bytes, layout: Layout, rows: int) -> Sampl
         NotImplementedError: it is of a kind that is not read; the text names the kind.
     """
     whole = _whole_jpeg(data, tables, layout.photometric == layouts.YCBCR)
+    if whole.count(_SCAN) * layout.width * layout.height > jpeg.MOST_SCANNED_PIXELS:
+        raise NotImplementedError("its JPEG has too many scans; save it as baseline JPEG")
     _check(jpeg.read_header(whole), layout, rows)
     samples = _samples(whole, rows)
     if samples.shape[2] != layout.block_samples:

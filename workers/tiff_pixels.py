@@ -4,6 +4,7 @@ OpenCV's own reader is not used: it scrambles tiles that are turned, loses palet
 and shows black pixels in place of a damaged strip.
 """
 
+import struct
 from typing import cast
 
 import cv2
@@ -52,7 +53,9 @@ def _block_samples(block: Block, layout: Layout, tables: bytes) -> Samples:
         if layout.compression == layouts.WEBP:
             return webp_samples(block.data, layout, block.rows)
         return unpack(block.data, layout, block.rows)
-    except ValueError as error:
+    except (struct.error, IndexError):
+        raise ValueError(f"truncated or damaged: {block.name}: its header is cut") from None
+    except (ValueError, cv2.error) as error:
         raise ValueError(f"truncated or damaged: {block.name}: {error}") from None
 
 
@@ -68,8 +71,10 @@ def _image(samples: Samples, page: Directory, layout: Layout) -> Samples:
         samples[..., 0] = ~samples[..., 0]
     if layout.samples == 1:
         return samples[..., 0]
-    order = {2: [0, 0, 0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[layout.samples]
-    return cast(Samples, cv2.merge([samples[..., channel] for channel in order]))
+    if layout.samples == 2:
+        return samples[..., [0, 0, 0, 1]]
+    swapped = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[layout.samples]
+    return cast(Samples, cv2.cvtColor(samples, swapped, samples))
 
 
 def _spread(samples: Samples, bits: int) -> Samples:
