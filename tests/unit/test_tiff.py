@@ -28,9 +28,7 @@ def read(data: bytes) -> np.ndarray:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_turned_tiles_are_shown_upright(orientation):
-    tiff = replace(
-        picture(MODELS["rgb8"]), tile=(16, 16), orientation=orientation, compression=LZW
-    )
+    tiff = replace(picture(MODELS["rgb8"]), tile=(16, 16), orientation=orientation, compression=LZW)
     np.testing.assert_array_equal(read(tiff.file()), by_pillow(tiff.file()))
 
 
