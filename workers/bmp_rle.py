@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-_MOST_STEPS = 4_000_000  # 2 s; a screenshot of a 4K display takes a tenth of that
+_MOST_STEPS = 4_000_000  # 2 to 4 s; a screenshot of a 4K display takes a tenth of that
 _END_OF_ROW, _END, _JUMP = 0, 1, 2
 _NIBBLES = [bytes([byte >> 4, byte & 15]) for byte in range(256)]
 

@@ -73,7 +73,8 @@ def scaled(number: int, mask: int) -> int:
 
 
 def rows() -> Iterator[Row]:
-    for part in (indexed(), run_lengths(), true_colour(), bit_fields(), oddities(), refused()):
+    taken = (indexed(), run_lengths(), true_colour(), bit_fields(), oddities())
+    for part in (*taken, not_taken(), damaged(), truncated()):
         yield from part
 
 
@@ -94,9 +95,7 @@ def indexed() -> Iterator[Row]:
 
 
 def run_lengths() -> Iterator[Row]:
-    ways = {
-        "runs": (rle8_runs, rle4_runs), "literal": (rle8_literal, rle4_literal),
-    }  # fmt: skip
+    ways = {"runs": (rle8_runs, rle4_runs), "literal": (rle8_literal, rle4_literal)}
     for header, way, (place, bits), down in product(
         (40, 52, 56, 64, 108, 124), ways, enumerate((8, 4)), DIRECTIONS
     ):
@@ -190,10 +189,10 @@ def oddities() -> Iterator[Row]:
         yield Row(f"bmp/{name}.bmp", made.data, masked(deep, (0xFF0000, 0xFF00, 0xFF)))
 
 
-def refused() -> Iterator[Row]:
+def not_taken() -> Iterator[Row]:
+    """Kinds of pixels that are refused by name."""
     few, deep = numbers(9), numbers(2**32 - 1)
-    rle8 = {"bits": 8, "compression": RLE8, "palette": COLOURS[:16]}
-    not_taken = {
+    kinds = {
         "jpeg": (Bmp(few, 0, compression=4, pixels=b"\xff\xd8\xff"), ("JPEG", "save it")),
         "png": (Bmp(few, 0, compression=5, pixels=b"\x89PNG"), ("PNG", "save it")),
         "cmyk": (Bmp(deep, 32, compression=11), ("CMYK",)),
@@ -214,9 +213,15 @@ def refused() -> Iterator[Row]:
         "17_of_16": (Bmp(few, 16, compression=3, masks=(0x1F000, 0xF0, 0xF)), ("exceed",)),
         "no_masks": (Bmp(deep, 32, compression=3, masks=(0, 0, 0)), ("no colour",)),
     }
-    for name, (made, words) in not_taken.items():
+    for name, (made, words) in kinds.items():
         yield Row(f"bmp/{name}.bmp", made.data, None, 0, words, UnsupportedPixelsError)
-    damaged = {
+
+
+def damaged() -> Iterator[Row]:
+    """Headers and pixels that contradict themselves."""
+    few = numbers(9)
+    rle8 = {"bits": 8, "compression": RLE8, "palette": COLOURS[:16]}
+    faults = {
         "header_66": (Bmp(few, 24, 66), ("header of 66 bytes",)),
         "colour_beyond": (Bmp(few, 8, palette=COLOURS[:5]), ("colour 9", "5 colours")),
         "3_byte_palette": (Bmp(few, 8, palette=COLOURS, colour_bytes=3), ("768 bytes",)),
@@ -227,8 +232,11 @@ def refused() -> Iterator[Row]:
         "jump_out": (Bmp(few, **rle8, pixels=b"\0\2\x0e\0\1\1"), ("jump",)),
         "rle_cut": (Bmp(few, **rle8, pixels=b"\x0d\1\0\0\x0d\2"), ("truncated", "row 1 of 6")),
     }  # fmt: skip
-    for name, (made, words) in damaged.items():
+    for name, (made, words) in faults.items():
         yield Row(f"bmp/{name}.bmp", made.data, None, 0, words, UndecodableError)
+
+
+def truncated() -> Iterator[Row]:
     for bits in (1, 2, 4, 8, 16, 24, 32):
         whole = Bmp(numbers(1), bits, palette=COLOURS[:2] if bits <= 8 else ()).data
         for name, missing in {
