@@ -5,6 +5,7 @@ import hashlib
 import json
 
 import pytest
+from celery import chain
 
 from producer.client import Client
 from producer.session import make_session
@@ -16,9 +17,10 @@ from shared.errors import MessageTooLargeError
 from shared.messages import HsvItem, HsvJob, ImageRef, PoissonBlendItem, PoissonBlendJob
 from shared.queues import queue_status
 from shared.stamp import redis_now
+from tests.e2e.messages import good_job
 from tests.fuzz.messages import envelope
 from tests.integration.consuming import consuming, look, worker_app
-from tests.integration.delivering import deliver
+from tests.integration.delivering import AWAY, deliver, hsv
 from workers.dashboard.message import find_waiting
 from workers.keeping import keep_blobs_of_waiting_jobs
 from workers.lost import end_lost_jobs
@@ -164,3 +166,31 @@ def test_a_sweep_leaves_small_messages_in_the_place_of_large_ones(client, unhurr
     assert client.memory_usage(waiting) < SMALL
     found = [json.loads(raw)["headers"].get("id") for raw in client.lrange(waiting, 0, -1)]
     assert found == ["after", None, "before"]
+
+
+def within(app, max_bytes):
+    """From now on the app publishes over new connections, with a limit."""
+    options = app.conf.broker_transport_options
+    app.conf.broker_transport_options = options | {"max_message_bytes": max_bytes}
+    app._pool = app.amqp._producer_pool = None
+
+
+def test_a_chain_whose_next_step_would_be_too_large_fails_in_words(app, tools, client):
+    last = chain(hsv(app, good_job()), hsv(app, {"op": "hsv"})).apply_async()
+    within(app, 900)
+    deliver(app)
+    for step in (last.parent, last):
+        entry = tools.ledger.get(step.id)
+        assert entry.state is State.FAILED
+        assert "bytes, 900 may be (AGEWELL_MAX_MESSAGE_BYTES)" in entry.error
+    assert client.keys("cv*") == []
+
+
+def test_a_retry_that_would_be_too_large_fails_in_words(app, tools, client, trouble):
+    trouble.append(AWAY)
+    job_id = hsv(app, good_job()).apply_async().id
+    within(app, 900)
+    deliver(app)
+    assert tools.ledger.get(job_id).state is State.FAILED
+    assert "900 may be" in tools.ledger.get(job_id).error
+    assert client.keys("cv*") == []
