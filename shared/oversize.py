@@ -54,14 +54,21 @@ def as_message(message: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(
             f"a message of {size:,} bytes, which is too large, and of no job by its ends"
         )
-    found = {name: value for name, value in found.items() if name not in ("eta", "expires")}
-    properties = _object(tail, "properties") or {}
+    properties = {"delivery_info": {}} | (_object(tail, "properties") or {})
+    return without_body({"properties": properties}, found | {HEAD: head}, size)
+
+
+def without_body(
+    message: Mapping[str, Any], headers: Mapping[str, Any], size: int
+) -> dict[str, Any]:
+    """A message for the same job that has no arguments, and says how large the whole is."""
+    kept = {name: value for name, value in headers.items() if name not in ("eta", "expires")}
     return {
         "body": _NO_BODY,
         "content-encoding": "utf-8",
         "content-type": "application/json",
-        "headers": found | {SIZE: size, HEAD: head},
-        "properties": {"delivery_info": {}} | properties | {"body_encoding": "base64"},
+        "headers": kept | {SIZE: size},
+        "properties": message["properties"] | {"body_encoding": "base64"},
     }
 
 

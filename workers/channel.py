@@ -31,6 +31,7 @@ from shared.letter import excerpt_of, names_in, printable
 from shared.oversize import as_message, shrinking_script, size_of
 from shared.redis_client import REDIS_ERRORS
 from workers.reserved import QoS, give_back, refuse
+from workers.unpack import unpack
 
 log = logging.getLogger(__name__)
 
@@ -225,6 +226,7 @@ class Channel(transport.Channel):
             message = loads(raw.decode())
             if size_of(message["headers"]):
                 message = as_message(message)
+            message = unpack(message, self.max_message_bytes)
             envelope.bound(message)
             message["properties"]["delivery_tag"] = tag
             self.connection._deliver(message, queue)

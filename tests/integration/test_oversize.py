@@ -3,7 +3,10 @@
 import base64
 import hashlib
 import json
+import tracemalloc
+import zlib
 
+import kombu.compression
 import pytest
 from celery import chain
 
@@ -194,3 +197,49 @@ def test_a_retry_that_would_be_too_large_fails_in_words(app, tools, client, trou
     assert tools.ledger.get(job_id).state is State.FAILED
     assert "900 may be" in tools.ledger.get(job_id).error
     assert client.keys("cv*") == []
+
+
+BOMB = json.dumps([["A" * 64 * 2**20], {}, {}]).encode()
+SMALL_BODY = json.dumps([[good_job()], {}, {}]).encode()
+
+
+@pytest.mark.parametrize("kind", ["zlib", "bzip2", "lzma"])
+def test_a_compressed_message_is_unpacked_no_further_than_one_may_be(settings, client, kind):
+    app = worker_app(settings)
+    for job_id, body in (("bomb", BOMB), ("small", SMALL_BODY)):
+        message = envelope({}, job_id)
+        packed, message["headers"]["compression"] = kombu.compression.compress(body, kind)
+        message["body"] = base64.b64encode(packed).decode()
+        client.lpush("cv", json.dumps(message))
+    with consuming(app, at_most=2) as (got, connection):
+        tracemalloc.start()
+        look(connection, until=lambda: len(got) == 2)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        bodies = {each.headers["id"]: json.loads(each.body) for each in got}
+    assert bodies == {"bomb": [[None], {}, {}], "small": json.loads(SMALL_BODY)}
+    assert peak < 32 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("rar", b"x"), ("zlib", b"x"), ("zlib", zlib.compress(b"x" * 99)[:-3]), (5, b"")],
+)
+def test_what_cannot_be_unpacked_becomes_a_dead_letter(settings, client, kind, body):
+    message = envelope({}, "broken")
+    message["headers"]["compression"] = kind
+    message["body"] = base64.b64encode(body).decode()
+    client.lpush("cv", json.dumps(message))
+    with consuming(worker_app(settings)) as (got, connection):
+        look(connection, until=lambda: DeadLetters(client).count())
+    [letter] = DeadLetters(client).latest()
+    assert "compressed" in letter.reason
+    assert not got
+
+
+def test_the_job_of_a_message_that_unpacks_to_too_much_says_so(app, tools, client):
+    message = envelope({}, "bomb")
+    message["headers"]["too_large_bytes"] = 4 * 2**20 + 1
+    client.lpush("cv", json.dumps(message))
+    deliver(app)
+    assert "unpacks to more than 4,194,304 bytes" in tools.ledger.get("bomb").error
