@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from producer.child_log import DEFAULT_ROTATION, ChildLog, Pump, Rotation
 from shared.child_process import start_child
 
 POLL_S = 0.1
@@ -40,9 +41,13 @@ class Program:
 class Child:
     """One program's present life."""
 
-    def __init__(self, program: Program, logs: Path, sockets: Path) -> None:
+    def __init__(
+        self, program: Program, logs: Path, sockets: Path, rotation: Rotation = DEFAULT_ROTATION
+    ) -> None:
         self.program = program
         self.log = logs / f"{program.name.replace(' ', '-')}.log"
+        self._log = ChildLog(self.log, rotation)
+        self._pump: Pump | None = None
         self._socket = sockets / f"{program.name}.sock"
         self._notify: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -52,14 +57,18 @@ class Child:
         self.ready = False
 
     def start(self) -> None:
-        """Begin a life; the log of the last one is kept beside the new one."""
+        """Begin a life; its output is appended to that of the earlier ones."""
         self.ready = False
         self._listen()
-        if self.log.exists():
-            self.log.replace(self.log.with_suffix(".log.1"))
         env = {**os.environ, **self.program.env, "NOTIFY_SOCKET": str(self._socket)}
-        with self.log.open("wb") as log:
-            self._process = start_child(self.program.command, log=log, env=env)
+        self._pump = Pump(self._log)
+        self._process = start_child(
+            self.program.command,
+            log=self._pump.write_end,
+            env=env,
+            also_open=(self._pump.read_end,),
+        )
+        self._pump.begin()
 
     def tend(self, report: Report) -> None:
         """Notice readiness and death; start again when that is due."""
@@ -97,6 +106,8 @@ class Child:
     def _plan_restart(self, status: int, report: Report) -> None:
         self.kill_group()  # a dead parent's pool processes must not take jobs beside the new ones
         self._process = None
+        if self._pump is not None:
+            self._pump.finish()
         if self.ready and time.monotonic() - self._ready_at > STEADY_S:
             self._backoff_s = BACKOFF_MIN_S
         self._due_at = time.monotonic() + self._backoff_s
@@ -123,7 +134,10 @@ class Child:
             return False
 
     def close(self) -> None:
-        """Let go of the notification socket."""
+        """Write the rest of the log, and let go of the notification socket."""
+        if self._pump is not None:
+            self._pump.finish()
+        self._log.close()
         if self._notify is not None:
             self._notify.close()
             self._socket.unlink(missing_ok=True)
@@ -133,10 +147,15 @@ class Supervisor:
     """Runs programs until it is asked to stop."""
 
     def __init__(
-        self, programs: Sequence[Program], logs: Path, sockets: Path, report: Report
+        self,
+        programs: Sequence[Program],
+        logs: Path,
+        sockets: Path,
+        report: Report,
+        rotation: Rotation = DEFAULT_ROTATION,
     ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
-        self._children = [Child(program, logs, sockets) for program in programs]
+        self._children = [Child(program, logs, sockets, rotation) for program in programs]
         self._report = report
         self._stops = 0
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from producer import web
+from producer.child_log import Rotation, rotate_if_large
 from producer.infer_workers import infer_programs
 from producer.supervisor import Program, Report, Supervisor, celery
 from shared.embedded_redis import EmbeddedRedis, embedded_redis
@@ -93,10 +94,11 @@ def run_stack(
         programs = _programs(stack.settings, stack.state, env)
         programs += web.programs(addresses, env)
         programs += infer_programs(stack.settings, gpus, env, report)
-        supervisor = Supervisor(programs, stack.state.logs, Path(sockets), report)
+        rotation = Rotation(settings.log_max_bytes, settings.log_files)
+        supervisor = Supervisor(programs, stack.state.logs, Path(sockets), report, rotation)
         with stack.state.announced(running), supervisor:
             supervisor.run(
-                each_turn=lambda: _tend_redis(stack.redis, report, supervisor),
+                each_turn=lambda: _tend_redis(stack.redis, report, supervisor, rotation),
                 on_ready=lambda: on_ready(running),
             )
             report("agewell", "draining: running jobs may end, the rest stays queued")
@@ -117,8 +119,14 @@ def _require_packages() -> None:
     check_hooks((*PRODUCER, *WORKER))
 
 
-def _tend_redis(server: EmbeddedRedis | None, report: Report, supervisor: Supervisor) -> None:
-    if server is not None and server.restart_if_dead(stopping=lambda: supervisor.stopping):
+def _tend_redis(
+    server: EmbeddedRedis | None, report: Report, supervisor: Supervisor, rotation: Rotation
+) -> None:
+    if server is None:
+        return
+    # Redis opens its log for each line, so the file may be renamed at any time.
+    rotate_if_large(server.log, rotation)
+    if server.restart_if_dead(stopping=lambda: supervisor.stopping):
         report("redis", f"had ended; started again (process {server.process.pid}), data kept")
 
 

@@ -23,8 +23,16 @@ def start_child(
     log: IO[bytes] | int,
     env: Mapping[str, str] | None = None,
     stdin: IO[bytes] | int = subprocess.DEVNULL,
+    also_open: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a command in a session of its own: a Ctrl-C in the terminal reaches the parent only.
+
+    Args:
+        command: the program and its arguments.
+        log: takes what it writes to stdout and stderr.
+        env: its whole environment; None is that of this process.
+        stdin: what it reads.
+        also_open: further file descriptors that it inherits.
 
     Raises:
         OSError: the program cannot be started.
@@ -36,6 +44,7 @@ def start_child(
         stderr=subprocess.STDOUT,
         env=dict(env) if env is not None else None,
         start_new_session=True,
+        pass_fds=tuple(also_open),
         # Runs between fork and exec in the child; it only makes one system call.
         preexec_fn=_die_with_parent,
     )

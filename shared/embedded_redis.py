@@ -146,6 +146,7 @@ class EmbeddedRedis:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         _end_orphan(directory)
         self.directory = directory
+        self.log = directory / "redis.log"
         self.url, listen = _endpoint(directory)
         self._config = _CONFIG.format(directory=_quoted(directory)) + listen
         self._binary = binary or find_server()

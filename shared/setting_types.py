@@ -13,6 +13,7 @@ from shared.durations import read_seconds
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 PositiveInt = Annotated[int, Field(gt=0)]
+NotNegativeInt = Annotated[int, Field(ge=0)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveTime = Annotated[float, BeforeValidator(read_seconds), Field(gt=0, allow_inf_nan=False)]
 NotNegativeTime = Annotated[float, BeforeValidator(read_seconds), Field(ge=0, allow_inf_nan=False)]

@@ -24,6 +24,7 @@ from shared.setting_names import PREFIX, SECRETS_DIR, check_files, check_variabl
 from shared.setting_types import (
     KByQueue,
     NotNegative,
+    NotNegativeInt,
     NotNegativeTime,
     Port,
     PositiveInt,
@@ -170,6 +171,15 @@ class Settings(BaseSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="How much the workers log."
+    )
+    log_max_bytes: PositiveInt = Field(
+        default=10 * 2**20,
+        description="The size, in bytes, at which `agewell up` rotates a log.",
+    )
+    log_files: NotNegativeInt = Field(
+        default=5,
+        description="How many rotated logs of each program `agewell up` keeps beside the current "
+        "one.",
     )
 
     @field_validator("redis_url")

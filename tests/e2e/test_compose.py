@@ -56,6 +56,7 @@ def test_every_service_is_bounded_and_watched(name: str):
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
+    assert set(service["logging"]["options"]) == {"max-size", "max-file"}
     if name in RUN_ONCE:
         return
     assert service["restart"] == "unless-stopped"

@@ -243,7 +243,7 @@ def test_jobs_of_a_process_whose_device_failed_are_run_by_the_next(infer_stack, 
     items = items_of(infer_stack, "poison", grays(tmp_path / "in", 1, 205, 3))
     assert sorted(item["prediction"]["value"] for item in items) == [1, 3, 205]
     infer_stack.wait_said("infer worker  ready", times=started + 1)
-    log = (infer_stack.state_dir / "logs" / "infer-worker.log.1").read_text()
+    log = (infer_stack.state_dir / "logs" / "infer-worker.log").read_text()
     assert "the device has failed, and this process ends" in log
 
 

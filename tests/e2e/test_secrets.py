@@ -16,7 +16,12 @@ from tests.image_files import file_of
 def test_no_password_shows(short_path: Path):
     server = RedisProcess(short_path / "redis", "appendonly no", password="hunter2-re/d@i#s%")
     try:
-        settings = {"REDIS_URL": server.url, "CONCURRENCY": 1, "LOG_LEVEL": "DEBUG"}
+        settings = {
+            "REDIS_URL": server.url,
+            "CONCURRENCY": 1,
+            "LOG_LEVEL": "DEBUG",
+            "LOG_MAX_BYTES": 4000,
+        }
         secrets = ["hunter2", "re/d@", "re%2Fd"]
         with started(short_path / "state", **settings, FLOWER_PASSWORD="hunter2-flower") as stack:
             said = use(stack, short_path)
@@ -34,7 +39,7 @@ def test_no_password_shows(short_path: Path):
             stack.stop()
             said += [stack.said, *lines]
             logs = list((short_path / "state" / "logs").iterdir())
-            assert len(logs) >= 4
+            assert {"cv-worker.log", "cv-worker.log.1"} <= {path.name for path in logs}
             said += [path.read_text(errors="replace") for path in logs]
         for secret in secrets:
             for text in said:
