@@ -33,6 +33,8 @@ AgewellError
     ├── DeadJobError           the job is given up, and kept among the dead letters
     ├── LostJobError           the job is in no queue and with no worker
     ├── BackendError           a solver's backend failed, or none is usable
+    ├── JobMemoryError         an item needs more memory than a worker process may take
+    ├── ThumbnailError         the dashboard cannot make a small picture
     ├── InferenceError         a model failed on one image: it raised, or gave no numbers
     └── OperationError         an operation failed in a way that nobody foresaw
 
@@ -341,6 +343,31 @@ class BackendError(InternalError):
 
     def __str__(self) -> str:
         return f"backend {self.backend}: {self.reason}"
+
+
+@dataclass(eq=False)
+class JobMemoryError(InternalError):
+    """An item needs more memory than a worker process may take; ``name`` is its image."""
+
+    name: str
+    limit_bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: not enough memory: a worker process may take {self.limit_bytes} "
+            "bytes; raise AGEWELL_JOB_MEMORY_BYTES there, or send a smaller image"
+        )
+
+
+@dataclass(eq=False)
+class ThumbnailError(InternalError):
+    """The dashboard cannot make a small picture of an image; ``name`` is the image's."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: no thumbnail: {self.reason}"
 
 
 @dataclass(eq=False)

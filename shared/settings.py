@@ -114,6 +114,11 @@ class Settings(BaseSettings):
         default=8_000_000,
         description="Pixels of the box around a Poisson blend's mask; a million take 0.3 GB.",
     )
+    job_memory_bytes: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="Memory that one process of a cv worker may take. Unset: as much as the "
+        "largest images and blends within the other limits need, 4.4 GB by default. 0: no limit.",
+    )
     flower_host: str = Field(default="127.0.0.1", description="Where Flower listens.")
     flower_port: Port = Field(default=5555, description="Flower's port; 0: any free one.")
     flower_user: str = Field(

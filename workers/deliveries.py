@@ -34,6 +34,7 @@ from shared.messages import Job, JobResult, parse_job
 from shared.names import Task as TaskName
 from shared.results import EXPIRED
 from shared.stamp import enqueued_at
+from workers import memory
 from workers.chaining import Earlier, follow, weave
 from workers.context import context
 from workers.counting import counted, refused
@@ -88,6 +89,9 @@ def deliver(
             count(made)
     except CancelledError:
         _revoke(task, "cancelled")
+    except MemoryError as error:
+        # Celery takes one for the end of the whole worker.
+        raise memory.error_for(job.op, context().settings) from error
     except PASSING as error:
         _try_again(task, error)
     result = weave(made, earlier) if earlier else made

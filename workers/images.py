@@ -23,6 +23,7 @@ from shared.errors import (
     UnsupportedPixelsError,
 )
 from shared.metrics import Metric, tally
+from workers import memory
 from workers.decoders import decode_pixels
 from workers.headers import Header, ImageFormat, read_header
 
@@ -89,6 +90,13 @@ def _check_size(header: Header, name: str, limits: Limits) -> None:
         raise ImageTooLargeError(name, found)
 
 
+DECODING_BYTES_A_PIXEL = 12
+"""The pixels, with alpha, twice; and what a decoder keeps beside them."""
+
+ENCODING_BYTES_A_PIXEL = 16
+"""Lossless WebP keeps the pixels as 32 bits each, several times."""
+
+
 def decode(data: bytes, name: str, limits: Limits) -> Image:
     """Decode an image, upright: its EXIF orientation is applied, in every format alike.
 
@@ -104,10 +112,16 @@ def decode(data: bytes, name: str, limits: Limits) -> Image:
     Raises:
         BadImageError: one of its kinds, as ``probe`` raises them; UndecodableError also when
             the pixels are truncated or damaged.
+        MemoryError: this process may not allocate what it takes.
     """
     header = probe(data, name, limits)
-    with tally.timed(Metric.DECODE, header.image_format):
-        image = decode_pixels(header.image_format, data, name)
+    try:
+        with tally.timed(Metric.DECODE, header.image_format):
+            image = decode_pixels(header.image_format, data, name)
+    except UndecodableError:
+        if memory.lacks(DECODING_BYTES_A_PIXEL * header.width * header.height):
+            raise MemoryError("OpenCV calls a file damaged if it cannot allocate") from None
+        raise
     upright = _UPRIGHT.get(header.orientation)
     if upright:
         image = cast(Image, upright(image))
@@ -138,8 +152,12 @@ def encode(image: Image, image_format: ImageFormat, quality: int | None, name: s
         with tally.timed(Metric.ENCODE, image_format):
             done, encoded = cv2.imencode(f".{image_format}", np.ascontiguousarray(image), options)
     except cv2.error as error:
+        if memory.is_exhausted(error):
+            raise
         raise OperationError(name, f"cv2.imencode: {error.err}") from error
     if not done:
+        if memory.lacks(ENCODING_BYTES_A_PIXEL * image.shape[0] * image.shape[1]):
+            raise MemoryError("OpenCV makes nothing if it cannot allocate")
         raise OperationError(name, f"cv2.imencode: no {image_format} can be made of it")
     return encoded.tobytes()
 

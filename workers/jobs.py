@@ -30,6 +30,7 @@ from shared.messages import (
     primary_image,
 )
 from shared.settings import Settings
+from workers import memory
 from workers.images import Image, Limits, as_bgr, as_mask, decode, encode
 from workers.ops.alpha_blend import alpha_blend
 from workers.ops.hsv import hsv
@@ -118,6 +119,8 @@ def _run_item(
     except AgewellError as error:
         raise _naming(error, item) from None
     except Exception as error:  # what OpenCV or fpie raise, or no memory: this item's end alone
+        if memory.is_exhausted(error):
+            raise memory.error_for(name, settings) from error
         log.exception("operation %s failed on %s", job.op, name)
         raise OperationError(name, f"{type(error).__name__}: {error}") from error
 

@@ -11,6 +11,7 @@ from typing import Any
 from celery import signals
 
 from shared.settings import Settings
+from workers.memory import job_limit, limit_this_process
 
 _THREAD_COUNTS = (
     "OMP_NUM_THREADS",
@@ -37,6 +38,15 @@ def limit_threads(settings: Settings) -> None:
     import cv2
 
     cv2.setNumThreads(settings.threads_per_job)
+
+
+def limit_memory(settings: Settings) -> None:
+    """Limit each process of a prefork pool when it starts; not the worker, which runs no job."""
+
+    def limit(**_: Any) -> None:
+        limit_this_process(job_limit(settings))
+
+    signals.worker_process_init.connect(limit, weak=False)
 
 
 def collect_garbage_in_time() -> None:

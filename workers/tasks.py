@@ -13,6 +13,7 @@ from workers.jobs import Checkpoint, run_job
 
 runtime.limit_threads(settings())
 runtime.collect_garbage_in_time()
+runtime.limit_memory(settings())
 
 
 @operation(TaskName.HSV)

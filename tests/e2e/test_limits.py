@@ -1,4 +1,4 @@
-"""Limits that push back: a full queue, a full Redis, and a job that runs for too long."""
+"""Limits: a full queue, a full Redis, a job that runs for too long or takes too much memory."""
 
 import contextlib
 import time
@@ -7,12 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 import redis
 
+from shared.settings import Settings
 from tests.chaos.redis_process import RedisProcess
-from tests.e2e.stack import agewell, environment
+from tests.e2e.messages import hsv_job, send, stored
+from tests.e2e.stack import Stack, agewell, environment, until
 from tests.image_files import file_of, picture
+from workers import memory
 
 JOBS = 12
 
@@ -118,3 +122,34 @@ def test_a_full_redis_is_an_error_of_its_own_and_loses_nothing(
         assert waiting(server) == JOBS
     assert enqueue(server, short_path, many).returncode == 0
     assert waiting(server) == 2 * JOBS
+
+
+@pytest.mark.usefixtures("unharmed")
+def test_a_job_that_takes_too_much_memory_fails_and_its_process_goes_on(
+    stack: Stack, first_process: psutil.Process, large_photo: Path
+):
+    limit = memory.job_limit(Settings(concurrency=1))
+    # Its process may still be importing.
+    until(
+        lambda: first_process.rlimit(psutil.RLIMIT_DATA) == (limit, limit),
+        60,
+        lambda: first_process.rlimit(psutil.RLIMIT_DATA),
+    )
+    assert first_process.rlimit(psutil.RLIMIT_AS)[0] > limit
+    assert stack.worker.rlimit(psutil.RLIMIT_DATA)[0] == psutil.RLIM_INFINITY
+    image = stored(stack, large_photo.read_bytes(), "large.jpg")
+    first_process.rlimit(psutil.RLIMIT_DATA, (data_bytes(first_process) + 2**24, limit))
+    try:
+        job_id = send(stack, "cv.hsv", hsv_job(image))
+        [job] = stack.wait_ended([job_id])
+    finally:
+        first_process.rlimit(psutil.RLIMIT_DATA, (limit, limit))
+    assert job["state"] == "failed"
+    assert "large.jpg: not enough memory" in job["error"]
+    assert "AGEWELL_JOB_MEMORY_BYTES" in job["error"]
+
+
+def data_bytes(process: psutil.Process) -> int:
+    """What RLIMIT_DATA counts of a process: proc(5)."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return 1024 * int(status.partition("VmData:")[2].split()[0])

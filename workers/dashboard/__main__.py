@@ -1,5 +1,6 @@
 """`python -m workers.dashboard`."""
 
-from workers.dashboard.server import main
+if __name__ == "__main__":  # the process for thumbnails imports this file, too, by another name
+    from workers.dashboard.server import main
 
-main()
+    main()

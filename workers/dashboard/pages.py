@@ -11,13 +11,13 @@ from flower.views.broker import BrokerView
 from tornado.routing import URLSpec
 from tornado.web import HTTPError, StaticFileHandler
 
-from shared.errors import AgewellError
+from shared.errors import AgewellError, PassingError, ThumbnailError
 from shared.redis_client import REDIS_ERRORS
 from workers.context import context
 from workers.dashboard.history import History
 from workers.dashboard.job import Job, celery_state, find_job
 from workers.dashboard.lengths import Lengths
-from workers.dashboard.thumbnails import MEDIA_TYPE, thumbnail
+from workers.dashboard.thumbnails import MEDIA_TYPE
 
 STATIC = Path(__file__).parent / "static"
 JOB_ID = r"([^/]{1,1000})"
@@ -134,13 +134,15 @@ class Thumbnail(Page):
         self.set_header("Content-Security-Policy", _IMAGE_POLICY)
 
     async def get(self, job_id: str, side: str, number: str) -> None:
-        """A PNG or a JPEG of our own making; the bytes that were sent never leave here."""
+        """A WebP of our own making; the bytes that were sent never leave here."""
         job: Job | None = await self.in_thread(find_job, context(), self.capp, job_id)
         pictures = [] if job is None else job.inputs if side == "in" else job.outputs
         if int(number) >= len(pictures) or (ref := pictures[int(number)].ref) is None:
             raise HTTPError(404, "No such image")
         try:
-            data = await self.in_thread(thumbnail, context(), ref)
+            data = await self.application.thumbnails.make(ref)
+        except (ThumbnailError, PassingError) as error:
+            raise HTTPError(503, "%s", error) from error
         except AgewellError as error:
             raise HTTPError(404, "%s", error) from error
         self.set_header("Content-Type", MEDIA_TYPE)

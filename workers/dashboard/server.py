@@ -23,6 +23,7 @@ from workers.dashboard.gate import OPEN, Gate, Refused
 from workers.dashboard.history import SAMPLE_EVERY_S, History
 from workers.dashboard.layout import Layout
 from workers.dashboard.pages import HANDLERS
+from workers.dashboard.thumbnails import Thumbnails
 
 MAX_TASKS = 10_000
 """Tasks that Flower remembers; to write them all down holds it up for a fraction of a second."""
@@ -37,6 +38,7 @@ class Dashboard(Flower):  # type: ignore[misc]
 
     def __init__(self, app: Celery, settings: Settings) -> None:
         self.agewell = settings
+        self.thumbnails = Thumbnails(settings)
         self.history = History(context().client, settings)
         self._gate = Gate(settings.flower_login())
         prefix = settings.flower_url_prefix.strip("/")
@@ -116,3 +118,4 @@ def main() -> None:
         pass
     finally:
         dashboard.stop()
+        dashboard.thumbnails.stop()
