@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import UndecodableError, UnsupportedPixelsError
-from workers import bmp_pixels, jpeg, png, tiff_pixels, webp
+from workers import bmp_pixels, jpeg, jpeg_pixels, png, tiff_pixels, webp
 from workers.image_header import ImageFormat
 
 Image = npt.NDArray[np.uint8]
@@ -59,9 +59,15 @@ def _by_opencv(data: bytes | bytearray, name: str) -> Image:
     return cast(Image, image)
 
 
+def _jpeg(data: bytes, name: str) -> Image:
+    pixels = jpeg.pixels_only(data)
+    image = jpeg_pixels.decode(pixels)
+    return _by_opencv(pixels, name) if image is None else image
+
+
 _DECODERS: dict[ImageFormat, Callable[[bytes, str], Image]] = {
     "png": lambda data, name: _by_opencv(png.pixels_only(data), name),
-    "jpeg": lambda data, name: _by_opencv(jpeg.pixels_only(data), name),
+    "jpeg": _jpeg,
     "webp": lambda data, name: _by_opencv(webp.pixels_only(data), name),
     "tiff": lambda data, _name: tiff_pixels.decode(data),
     "bmp": lambda data, _name: bmp_pixels.decode(data),

@@ -2,8 +2,8 @@
 
 An image is a uint8 array with its origin at the top left: (H, W) gray, (H, W, 3) BGR or
 (H, W, 4) BGR and straight alpha. Whatever breaks a limit is refused by its header, before
-OpenCV sees it. Truncation is found in every format; damage within the pixels is found where
-the format has a checksum for them (PNG), not in the others, which have none.
+a decoder sees it. Truncation is found in every format. Damage within the pixels is found by a
+checksum in PNG; in the others only if it makes them undecodable.
 """
 
 from collections.abc import Callable

@@ -66,6 +66,9 @@ def _jpeg_parts() -> Iterator[Row]:
         "markers": b"\xff\xda\xff",
     }.items():
         yield Row(f"jpeg/{name}_behind.jpg", data + behind, truth, ROUNDING)
+    stuffed = data[:-2] + b"\0\0" + data[-2:]
+    yield Row("jpeg/zeros_before_end.jpg", stuffed, truth, ROUNDING)
+    yield Row("jpeg/bytes_between_segments.jpg", data[:20] + b"\1\2" + data[20:], truth, ROUNDING)
     mpo = file_of("MPO", BIG, save_all=True, append_images=[BIG.rotate(180)])
     yield Row("jpeg/two_pictures.mpo", mpo, by_pillow(mpo), ROUNDING)
     yield Row("jpeg/16bit_tables.jpg", _wide_tables(data), truth, ROUNDING)
@@ -122,8 +125,25 @@ def _refused_jpegs() -> Iterator[Row]:
         ),
         "late_height": (jpeg_saying(48, 0), ("48 x 0", "DNL")),
     }
-    for name, (made, words) in damaged.items():
+    for name, (made, words) in {**damaged, **_gaps()}.items():
         yield Row(f"jpeg/{name}.jpg", made, None, 0, words, UndecodableError)
+
+
+def _gaps() -> dict[str, tuple[bytes, tuple[str, ...]]]:
+    """Files with an end mark that lack pixels, which libjpeg fills with gray."""
+    kinds = {
+        "plain": {"quality": 90}, "progressive": {"progressive": True},
+        "restarts": {"restart_marker_rows": 1}, "gray": {},
+    }  # fmt: skip
+    found = {}
+    for name, options in kinds.items():
+        data = file_of("JPEG", BIG.convert("L" if name == "gray" else "RGB"), **options)
+        for missing in (3, 100, 400):
+            found[f"{name}_lacks_{missing}"] = data[: -2 - missing] + data[-2:]
+    whole = file_of("JPEG", BIG, restart_marker_rows=1)
+    first, third = whole.index(b"\xff\xd0"), whole.index(b"\xff\xd2")
+    found["lacks_two_rows"] = whole[:first] + whole[third:]
+    return {name: (data, ("truncated or damaged",)) for name, data in found.items()}
 
 
 def with_scans(more: int, image: Pillow.Image = BIG) -> bytes:
