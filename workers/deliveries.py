@@ -13,7 +13,7 @@ from typing import Any, NoReturn, cast
 import redis
 from celery import Task, shared_task
 from celery.exceptions import Ignore, Reject
-from celery.states import SUCCESS
+from celery.states import FAILURE, SUCCESS
 
 from shared import oversize
 from shared.dead_letters import DeadLetters
@@ -29,12 +29,13 @@ from shared.errors import (
     MessageTooLargeError,
     PassingError,
 )
-from shared.ledger import Ledger, Start
+from shared.ledger import Start
 from shared.messages import Job, JobResult, parse_job
 from shared.names import Task as TaskName
 from shared.results import EXPIRED
 from shared.stamp import enqueued_at
 from workers import memory
+from workers.cancel_poll import CancelPoll
 from workers.chaining import Earlier, follow, weave
 from workers.context import context
 from workers.counting import counted, refused
@@ -43,7 +44,6 @@ from workers.jobs import Checkpoint
 
 log = logging.getLogger(__name__)
 
-CANCEL_POLL_S = 0.5
 FULL = (BrokerFullError, redis.exceptions.OutOfMemoryError, BlobStoreFullError)
 PASSING = (PassingError, redis.ConnectionError, redis.TimeoutError, *FULL)
 RETRIES_MAX = 5
@@ -98,24 +98,6 @@ def deliver(
     return result.model_dump(mode="json", exclude_none=True)
 
 
-class CancelPoll:
-    """A checkpoint that asks the ledger, at most every so often, whether the job shall end."""
-
-    def __init__(self, ledger: Ledger, job_id: str) -> None:
-        self._ledger = ledger
-        self._job_id = job_id
-        self._next_at = time.monotonic() + CANCEL_POLL_S
-
-    def __call__(self) -> None:
-        """Raise CancelledError if the job was cancelled."""
-        now = time.monotonic()
-        if now < self._next_at:
-            return
-        self._next_at = now + CANCEL_POLL_S
-        if self._ledger.cancel_asked(self._job_id):
-            raise CancelledError
-
-
 def _parse(task: Task, op: str, document: Any, following: Any) -> tuple[Job, Earlier]:
     earlier: Earlier = ()
     try:
@@ -163,6 +145,12 @@ def _turn_away(task: Task, state: State) -> dict[str, Any]:
                 raise Ignore
             task.request.callbacks = task.request.chain = None
             return cast("dict[str, Any]", meta["result"])
+        case State.FAILED if task.request.chord:
+            # Its worker may not have counted it: Celery does that last, and counts each part once.
+            task.request.errbacks = None
+            meta = task.backend.get_task_meta(job_id)
+            if meta["status"] == FAILURE and isinstance(meta["result"], Exception):
+                raise meta["result"]
         case State.CANCELLED:
             _revoke(task, "cancelled")
         case State.EXPIRED:

@@ -1,11 +1,13 @@
 """Deliveries that come back, are tried again, or die."""
 
 import json
+from functools import partial
 
 import pytest
 from celery import chain
 
 from shared.entry import State
+from shared.errors import MaskError
 from tests.e2e.messages import good_job
 from tests.integration.delivering import AWAY, FULL, LIST, come_back, deliver, hsv
 
@@ -91,3 +93,26 @@ def test_a_chord_whose_part_came_back_calls_back_once(app, client, monkeypatch):
     assert client.llen(LIST) == 1
     deliver(app)
     assert len(app.backend.get_result("callback")["items"]) == 2
+
+
+def test_a_chord_whose_failed_part_came_back_fails_once(app, client, tools, monkeypatch, trouble):
+    callback = hsv(app, {"op": "hsv"}, task_id="callback")
+    app.backend.set_chord_size("parts", 1)
+    options = {"group_id": "parts", "group_index": 0, "chord": callback}
+    hsv(app, good_job(), task_id="part").apply_async(**options)
+    raw = client.lindex(LIST, -1)
+    trouble.append(partial(MaskError, "mask.png", "empty"))
+
+    def die(*_args, **_options):
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(type(app.backend), "on_chord_part_return", die)
+        deliver(app)
+    assert tools.ledger.get("part").state is State.FAILED
+    assert app.backend.get_state("callback") == "PENDING"
+    come_back(app, client, raw)
+    assert app.backend.get_state("callback") == "FAILURE"
+    come_back(app, client, raw)
+    assert client.llen(LIST) == 0
+    assert tools.ledger.get("part").state is State.FAILED
