@@ -26,7 +26,10 @@ from shared.settings import Settings
 from shared.state_dir import Running, StateDir
 from shared.urls import without_password
 
-_IMPORTED = ("cv2", "flower", "fpie", "numpy", "prometheus_client")
+_IMPORTED = (
+    *("cv2", "flower", "fpie", "imagecodecs", "isal", "numba", "numpy", "pebble"),
+    *("prometheus_client", "simplejpeg", "tifffile", "torch", "yaml"),
+)
 """What the workers, Flower and the exporter cannot start without."""
 
 

@@ -6,10 +6,14 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from shared.durations import read_seconds
+from shared.errors import SettingsError
+from shared.names import WORK_QUEUES
+from shared.setting_names import PREFIX
+from shared.urls import check_redis_url
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -23,7 +27,12 @@ WholeSeconds = Annotated[int, BeforeValidator(read_seconds), Field(gt=0)]
 
 def xdg_state_home() -> Path:
     """Where programs keep state by the XDG base directory specification."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    try:
+        return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    except RuntimeError:
+        raise SettingsError(
+            f"{PREFIX}STATE_DIR", "must be set: this user has no home directory"
+        ) from None
 
 
 def usable_cores() -> int:
@@ -43,7 +52,57 @@ def read_json(value: Any) -> Any:
         raise ValueError(f'must be JSON, such as {{"infer": 0.1}}: {error}') from None
 
 
-KByQueue = Annotated[dict[str, NotNegative], NoDecode, BeforeValidator(read_json)]
+def _of_known_queues(by_queue: dict[str, float]) -> dict[str, float]:
+    known = [queue.value for queue in WORK_QUEUES]
+    for queue in by_queue:
+        if queue not in known:
+            raise ValueError(f"{queue!r} is no queue whose jobs age: {', '.join(known)}")
+    return by_queue
+
+
+KByQueue = Annotated[
+    dict[str, NotNegative],
+    NoDecode,
+    BeforeValidator(read_json),
+    AfterValidator(_of_known_queues),
+]
+
+
+def _read_alike_by_all(url: SecretStr) -> SecretStr:
+    check_redis_url(url.get_secret_value())
+    return url
+
+
+RedisUrl = Annotated[SecretStr, AfterValidator(_read_alike_by_all)]
+
+
+def _typed_on_any_keyboard(password: SecretStr) -> SecretStr:
+    text = password.get_secret_value()
+    if not text or not text.isascii():
+        raise ValueError("must be of ASCII characters, and not empty")
+    return password
+
+
+Password = Annotated[SecretStr, AfterValidator(_typed_on_any_keyboard)]
+
+
+def _known_store(url: str) -> str:
+    if url != "redis" and "://" not in url:
+        raise ValueError("must be `redis` or a URL such as file:///srv/blobs")
+    return url
+
+
+BlobUrl = Annotated[str, AfterValidator(_known_store)]
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("must be a path; there is no home directory for its ~") from None
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
 def is_loopback(host: str) -> bool:

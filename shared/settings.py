@@ -10,31 +10,31 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     Field,
     ModelWrapValidatorHandler,
-    SecretStr,
     ValidationError,
-    field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import SettingsError
-from shared.names import WORK_QUEUES
 from shared.problems import first_problem
 from shared.setting_names import PREFIX, SECRETS_DIR, check_files, check_variables
 from shared.setting_types import (
+    AbsolutePath,
+    BlobUrl,
     KByQueue,
     NotNegative,
     NotNegativeInt,
     NotNegativeTime,
+    Password,
     Port,
     PositiveInt,
     PositiveTime,
+    RedisUrl,
     WholeSeconds,
     is_loopback,
     usable_cores,
     xdg_state_home,
 )
-from shared.urls import check_redis_url
 
 SECRETS = ("redis_url", "flower_password", "blob_url")
 """Settings whose values are never shown, not even wrong ones."""
@@ -47,7 +47,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
-    redis_url: SecretStr | None = Field(
+    redis_url: RedisUrl | None = Field(
         default=None,
         description="Redis, as redis://, rediss://, unix:// or sentinel://host:port;sentinel://... "
         "Unset: the embedded one of the `agewell up` that runs with the same state directory.",
@@ -57,11 +57,11 @@ class Settings(BaseSettings):
         min_length=1,
         description="The name by which the sentinels know the Redis, for a sentinel:// URL.",
     )
-    state_dir: Path = Field(
+    state_dir: AbsolutePath = Field(
         default_factory=lambda: xdg_state_home() / "agewell",
         description="Where `agewell up` keeps its Redis data, its blobs, its logs and its lock.",
     )
-    blob_url: str | None = Field(
+    blob_url: BlobUrl | None = Field(
         default=None,
         repr=False,
         description="Where image bytes lie: `redis`, or an fsspec URL such as file:///srv/blobs "
@@ -95,7 +95,7 @@ class Settings(BaseSettings):
         default="prefork",
         description="How a cv worker runs jobs side by side: in processes or in threads.",
     )
-    models_dir: Path = Field(
+    models_dir: AbsolutePath = Field(
         default_factory=lambda: Path(__file__).parents[1] / "models",
         description="Models, as name/version/model.yaml. Unset: those that come with agewell.",
     )
@@ -126,7 +126,7 @@ class Settings(BaseSettings):
         pattern=r"^[!-9;-~]+$",
         description="The user name that Flower asks for, where it has a password.",
     )
-    flower_password: SecretStr | None = Field(
+    flower_password: Password | None = Field(
         default=None,
         description="The password that Flower asks for, in ASCII. Unset: none, and it listens on "
         "loopback addresses only.",
@@ -186,43 +186,6 @@ class Settings(BaseSettings):
         description="How many rotated logs of each program `agewell up` keeps beside the current "
         "one.",
     )
-
-    @field_validator("redis_url")
-    @classmethod
-    def _read_alike_by_all(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None:
-            check_redis_url(url.get_secret_value())
-        return url
-
-    @field_validator("aging_k_by_queue")
-    @classmethod
-    def _of_known_queues(cls, by_queue: dict[str, float]) -> dict[str, float]:
-        known = [queue.value for queue in WORK_QUEUES]
-        for queue in by_queue:
-            if queue not in known:
-                raise ValueError(f"{queue!r} is no queue whose jobs age: {', '.join(known)}")
-        return by_queue
-
-    @field_validator("flower_password")
-    @classmethod
-    def _typed_on_any_keyboard(cls, password: SecretStr | None) -> SecretStr | None:
-        if password is not None:
-            text = password.get_secret_value()
-            if not text or not text.isascii():
-                raise ValueError("must be of ASCII characters, and not empty")
-        return password
-
-    @field_validator("blob_url")
-    @classmethod
-    def _known_store(cls, url: str | None) -> str | None:
-        if url is not None and url != "redis" and "://" not in url:
-            raise ValueError("must be `redis` or a URL such as file:///srv/blobs")
-        return url
-
-    @field_validator("state_dir", "models_dir")
-    @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        return path.expanduser().absolute()
 
     @property
     def threads_per_job(self) -> int:

@@ -1,5 +1,8 @@
 """Misspelt settings are named, with the nearest name that there is; values are not shown."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,6 +101,12 @@ def test_a_bad_setting_in_json_is_named(monkeypatch, value, reason):
         ("AGEWELL_FLOWER_PORT", "70000", "must be at most 65535 (found '70000')"),
         ("AGEWELL_CONCURRENCY", "many", "must be a whole number (found 'many')"),
         ("AGEWELL_POOL", "eventlet", "must be 'prefork' or 'threads' (found 'eventlet')"),
+        (
+            "AGEWELL_MODELS_DIR",
+            "~nobody-of-this-name/models",
+            "must be a path; there is no home directory for its ~ "
+            "(found '~nobody-of-this-name/models')",
+        ),
         ("AGEWELL_SENTINEL_MASTER", "", "must have a length of at least 1 (found '')"),
     ],
 )
@@ -155,3 +164,20 @@ def test_a_bad_value_in_a_file_is_not_shown(secrets):
     with pytest.raises(SettingsError, match=r"^AGEWELL_REDIS_URL: ") as caught:
         Settings.load()
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_user_without_a_home_is_told_what_to_set():
+    """As in a container that runs under a number that is no user's."""
+    program = "import os; from shared.settings import Settings; os.setuid(54321); Settings.load()"
+    if os.geteuid() != 0:
+        pytest.skip("setuid: only root may become another user")
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "AGEWELL_STATE_DIR: must be set: this user has no home directory" in done.stderr
