@@ -1,13 +1,14 @@
 """The Celery app of the workers that run operations: `celery -A workers.app worker -Q cv`."""
 
 from shared.celery_app import make_app
-from workers import liveness, pause, readiness, runtime, slots, time_limit
+from workers import liveness, logs, pause, readiness, runtime, slots, time_limit
 from workers.amqp import WorkerAMQP
 from workers.context import settings
 
 # Here, before the pool's processes inherit the environment and import OpenCV, numba and fpie.
 runtime.prepare(settings())
 readiness.announce()
+logs.install()
 
 app = make_app(settings(), include=["workers.tasks"], amqp=WorkerAMQP)
 liveness.install(app)

@@ -5,12 +5,13 @@ model is asked for, in this process, and in no parent of it.
 """
 
 from shared.celery_app import make_app
-from workers import liveness, model_agent, pause, readiness, runtime, slots, time_limit
+from workers import liveness, logs, model_agent, pause, readiness, runtime, slots, time_limit
 from workers.amqp import WorkerAMQP
 from workers.context import settings
 
 runtime.prepare(settings())
 readiness.announce()
+logs.install()
 
 app = make_app(settings(), include=["workers.infer_tasks"], amqp=WorkerAMQP)
 app.conf.worker_concurrency = settings().infer_concurrency

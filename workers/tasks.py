@@ -6,11 +6,12 @@ from celery import Task
 
 from shared.messages import Job, JobResult
 from shared.names import Task as TaskName
-from workers import runtime
+from workers import logs, runtime
 from workers.context import context, settings
 from workers.deliveries import deliver, operation
 from workers.jobs import Checkpoint, run_job
 
+logs.install()
 runtime.limit_threads(settings())
 runtime.collect_garbage_in_time()
 runtime.limit_memory(settings())

@@ -13,7 +13,7 @@ from shared.celery_app import make_app
 from shared.errors import BlobStoreError
 from shared.names import Task
 from shared.stamp import redis_now
-from workers import liveness, lost, readiness
+from workers import liveness, logs, lost, readiness
 from workers.amqp import WorkerAMQP
 from workers.context import context, settings
 from workers.keeping import keep_blobs_of_waiting_jobs
@@ -22,6 +22,7 @@ from workers.sweep import sweep_queues
 log = logging.getLogger(__name__)
 
 readiness.announce()
+logs.install()
 
 app = make_app(settings(), amqp=WorkerAMQP)
 liveness.install(app)

@@ -16,7 +16,7 @@ from tornado.ioloop import IOLoop, PeriodicCallback
 from shared.celery_app import make_app
 from shared.errors import AgewellError
 from shared.settings import Settings
-from workers import runtime
+from workers import logs, runtime
 from workers.context import context, leave, settings
 from workers.dashboard.events import make_events
 from workers.dashboard.gate import OPEN, Gate, Refused
@@ -101,6 +101,7 @@ def main() -> None:
         _set_options(found)
     except AgewellError as error:
         leave(error)
+    logs.install()
     logging.basicConfig(
         level=found.log_level, format="[%(asctime)s: %(levelname)s/%(name)s] %(message)s"
     )
