@@ -1,5 +1,6 @@
 """The plan of one command: its items in input order, and where each result goes."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ class Plan:
 
     def existing(self, item: Planned) -> list[Path]:
         """The files of an item that exist already."""
-        return [path for path in self.paths(item) if path.exists() or path.is_symlink()]
+        return [path for path in self.paths(item) if os.path.lexists(path)]
 
     def paths(self, item: Planned) -> list[Path]:
         """The files of an item: its image, and its further ones."""
@@ -83,9 +84,10 @@ def check(plan: Plan, *, overwrite: bool) -> int:
     """
     items = existing = 0
     first = ""
+    look = not overwrite and plan.out is not None and _holds_something(plan.out)
     for item in plan.items(lambda _: None):
         items += 1
-        for path in [] if overwrite else plan.existing(item):
+        for path in plan.existing(item) if look else []:
             existing += 1
             first = first or str(path)
     if existing:
@@ -93,3 +95,13 @@ def check(plan: Plan, *, overwrite: bool) -> int:
         allowed = "other names, or --overwrite, or --skip-existing to send the others"
         raise ParameterError("--out", f"{plan.out}, but {first}{more} already", allowed)
     return items
+
+
+def _holds_something(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(True for _ in entries)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # a look at each result will say

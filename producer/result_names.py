@@ -25,6 +25,9 @@ class UniqueNames:
         The second `cat.hsv.png` becomes `cat.hsv-2.png`.
         """
         first = _hash(name)
+        if not endings and first not in self._last_numbers:
+            self._last_numbers[first] = 1
+            return (name,)
         for number in itertools.count(self._last_numbers.get(first, 0) + 1):
             image = _numbered(name, number)
             names = (image, *(extra_name(image, ending) for ending in endings))

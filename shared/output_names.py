@@ -32,6 +32,8 @@ def fit(name: str) -> str:
     Returns:
         The name, each part of it at most 255 bytes of UTF-8, and all of it 1,024 characters.
     """
+    if len(name) <= PART_MAX_BYTES // 4:
+        return name  # most are: no character takes more than four bytes
     parts = [_fit_part(part) for part in PurePosixPath(name).parts]
     fitted = str(PurePosixPath(*parts))
     if len(fitted) <= NAME_MAX_CHARACTERS:

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from shared.errors import SettingsError
 PREFIX = "AGEWELL_"
 SECRETS_DIR = f"{PREFIX}SECRETS_DIR"
 
+_FILE_MAX_BYTES = 64 * 1024
 _ALIKE = 0.75
 """How alike two names are, from 0 to 1, for one to be taken for the other, misspelt."""
 
@@ -73,6 +75,11 @@ def check_files(directory: Path, fields: Iterable[str]) -> None:
 def _check_readable(path: Path) -> None:
     setting = path.name.upper()
     try:
+        found = path.stat()
+        endless = not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode))
+        if endless or found.st_size > _FILE_MAX_BYTES:
+            reason = f"no regular file of at most {_FILE_MAX_BYTES // 1024} KiB"
+            raise SettingsError(setting, f"its file {path} is {reason}")
         path.read_text(encoding="utf-8")
     except OSError as error:
         raise SettingsError(setting, f"its file {path}: {error.strerror}") from None

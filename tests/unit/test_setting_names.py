@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from shared.errors import SettingsError
+from shared.setting_names import check_files
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -181,3 +182,14 @@ def test_a_user_without_a_home_is_told_what_to_set():
         check=False,
     )
     assert "AGEWELL_STATE_DIR: must be set: this user has no home directory" in done.stderr
+
+
+def test_a_secret_that_is_no_regular_file_is_refused_without_a_wait(tmp_path):
+    secret = tmp_path / "agewell_redis_url"
+    os.mkfifo(secret)
+    with pytest.raises(SettingsError, match=r"agewell_redis_url is no regular file"):
+        check_files(tmp_path, ["redis_url"])
+    secret.unlink()
+    secret.symlink_to("/dev/zero")
+    with pytest.raises(SettingsError, match=r"agewell_redis_url is no regular file"):
+        check_files(tmp_path, ["redis_url"])
