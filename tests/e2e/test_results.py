@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.e2e.stack import COMMAND, Stack, until
+from tests.e2e.stack import COMMAND, WAITING_LISTS, Stack, until
 
 
 @pytest.fixture
@@ -215,17 +215,17 @@ def test_no_id_is_lost_with_the_output(stack: Stack, grays: Path, to: str, flags
 def interrupted(stack: Stack, long_job: str, grays: Path) -> Iterator[subprocess.Popen[str]]:
     """A command that waits for its results, behind a long job."""
     command = [COMMAND, "enqueue", "hsv", grays / "photos", "--images-per-job", "1", "--wait"]
-    waiting = stack.redis.llen("cv")
+
+    def waiting() -> int:
+        return sum(stack.redis.llen(name) for name in WAITING_LISTS)
+
+    before = waiting()
     process = subprocess.Popen(
         list(map(str, command)), env=stack.env, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
-    def all_sent() -> bool:
-        lists = ["cv", *(f"cv\x06\x16{level}" for level in range(1, 10))]
-        return sum(stack.redis.llen(name) for name in lists) >= waiting + IDS_PER_RUN
-
-    until(all_sent, 30, lambda: process.poll())
+    until(lambda: waiting() >= before + IDS_PER_RUN, 30, process.poll)
     yield process
     process.kill()
     process.wait()
