@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -66,6 +67,14 @@ def message(**changes: Any) -> bytes:
     for name, value in changes.items():
         whole["properties" if name in PROPERTIES else "headers"][name] = value
     return json.dumps(whole).encode()
+
+
+@pytest.fixture(autouse=True)
+def no_letters_left(stack: Stack) -> Iterator[None]:
+    """What was refused here is not there for the tests after this one."""
+    yield
+    letters = stack.redis.zrange("agewell:dead", 0, -1)
+    stack.redis.delete("agewell:dead", *(b"agewell:dead:" + each for each in letters))
 
 
 def wait_drained(stack: Stack) -> None:
