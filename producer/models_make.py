@@ -58,7 +58,7 @@ def digits(
 
 def export(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The model.")],
-    version: Annotated[str | None, typer.Option(help="Of the original; unset: highest.")] = None,
+    version: Annotated[str | None, typer.Option(help="Of the original.")] = None,
     to: Annotated[str, typer.Option(help="What to: onnx.")] = "onnx",
     int8: Annotated[bool, typer.Option("--int8", help="8-bit weights in linear layers.")] = False,
     export_as: Annotated[

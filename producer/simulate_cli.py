@@ -19,6 +19,7 @@ from producer.simulate_show import (
     Scenario,
     print_summaries,
     say_measured,
+    say_no_difference,
     say_target,
     warn_of_overload,
 )
@@ -126,10 +127,12 @@ def simulate(
                 write_plot(plot, others[0], aging, others[1], scenario.load)
         found = [] if chosen is None else [chosen]
         if compare:
-            found = [others[0], *found, others[1]]
+            found = [others[0], *(each for each in found if each.order != "strict"), others[1]]
         print_summaries(found, scenario, as_json)
-        if target is not None:
-            say_target(chosen, target, measure)
+        if compare and chosen is not None:
+            say_no_difference(others[0], chosen)
+        if target is not None and wanted is not None:
+            say_target(chosen, target, wanted[0], measure)
         raise typer.Exit(ExitCode.SOME_FAILED if chosen is None else ExitCode.DONE)
 
 

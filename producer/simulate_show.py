@@ -125,7 +125,20 @@ def _line(summary: Summary, scenario: Scenario) -> str:
     )
 
 
-def say_target(chosen: Summary | None, target: str, measure: Measure) -> None:
+def say_no_difference(strict: Summary, aging: Summary) -> None:
+    """One line on stderr if aging changed nothing, and why."""
+    if aging.policy is None or not aging.policy.k_per_s or strict.waits != aging.waits:
+        return
+    longest_s = max(waits.longest for waits in strict.waits.values())
+    level_s = 1 / aging.policy.k_per_s
+    show.note(
+        f"Aging changes nothing here: no job waited long enough to overtake one of another level "
+        f"(the longest {longest_s:.3g} s, and a level is worth {level_s:.3g} s). "
+        "Try a higher load or a larger k."
+    )
+
+
+def say_target(chosen: Summary | None, target: str, level: int, measure: Measure) -> None:
     """Which k keeps a target, on stderr; or that none does."""
     if chosen is None:
         show.error(
@@ -134,5 +147,13 @@ def say_target(chosen: Summary | None, target: str, measure: Measure) -> None:
         )
     elif chosen.policy is not None:
         k = chosen.policy.k_per_s
-        meaning = f"a level is {1 / k:.3g} s" if k else "strict levels keep it already"
-        show.note(f"k = {k:g} is the smallest that keeps {target} ({measure}): {meaning}")
+        if k:
+            worth = f"a level is {1 / k:.3g} s"
+            show.note(f"k = {k:g} is the smallest that keeps {target} ({measure}): {worth}")
+            return
+        wait_s = getattr(chosen.waits[level], measure)
+        show.note(
+            f"k = 0 is the smallest that keeps {target} ({measure}): strict levels keep it "
+            f"already, at {wait_s:.3g} s. Only a shorter target, more jobs or fewer workers "
+            "would need aging."
+        )

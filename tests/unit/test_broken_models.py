@@ -1,6 +1,7 @@
 """A version that cannot be loaded says why wherever it is named, and is never called unknown."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,21 @@ def test_an_unknown_version_is_told_which_ones_are_broken(version: Path):
     (version / "model.yaml").write_text("[]")
     with pytest.raises(UnknownModelError, match=r"no model pets/7; there are: pets/1 \(broken\)"):
         Catalogue(version.parents[1]).directory("pets", "7")
+
+
+def test_what_is_exported_is_the_highest_version_of_torch(version: Path):
+    root = version.parents[1]
+    for name, text in {
+        "1-onnx": "task: image\nkind: onnx\nweights: m.onnx\n",
+        "1-int8": "task: image\nkind: onnx\nweights: m.onnx\n",
+        "9": "[]",
+    }.items():
+        (root / "pets" / name).mkdir()
+        (root / "pets" / name / "model.yaml").write_text(text)
+    assert Catalogue(root).latest("pets") != "1"
+    assert Catalogue(root).latest_of_torch("pets") == "1"
+    shutil.rmtree(version)
+    with pytest.raises(ModelError, match="is of kind onnx, not torch"):
+        Catalogue(root).latest_of_torch("pets")
+    with pytest.raises(UnknownModelError):
+        Catalogue(root).latest_of_torch("nosuch")

@@ -92,6 +92,35 @@ def test_a_target_that_strict_levels_keep_needs_no_aging():
     result = run(*QUICK, "--target", "bulk=100000")
     assert result.exit_code == 0
     assert "k = 0 is the smallest" in result.stderr
+    assert "strict levels keep it already, at " in result.stderr
+
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+[COMPARED] = re.findall(r"^\$ agewell simulate (.* --compare)$", README, re.MULTILINE)
+[TARGETED] = re.findall(r"^\$ agewell simulate (.* --target \S+)$", README, re.MULTILINE)
+
+
+def test_the_readmes_comparison_shows_what_aging_does():
+    result = run(*COMPARED.split(), "--jobs", "40000", "--json")
+    strict, aging, fifo = map(json.loads, result.stdout.splitlines())
+    high, bulk = 0, 1
+    longest = [[each["waits_s"][lv]["longest"] for each in (strict, aging, fifo)] for lv in (0, 1)]
+    assert longest[bulk][0] > 1.05 * longest[bulk][1]  # aging shortens what bulk waits at worst
+    assert longest[high][0] < longest[high][1] < longest[high][2]
+    assert "Aging changes nothing" not in result.stderr
+
+
+def test_the_readmes_target_needs_aging():
+    result = run(*TARGETED.split(), "--json")
+    assert result.exit_code == 0
+    assert 0 < json.loads(result.stdout)["k_per_s"] < 1
+
+
+def test_a_comparison_in_which_aging_does_nothing_says_why():
+    result = run("--rate", "urgent=2", "--rate", "bulk=8", "--service", "0.08", "--jobs", "3000",
+                 "--compare")  # fmt: skip
+    assert "Aging changes nothing here: no job waited long enough" in result.stderr
+    assert "a level is worth 20 s" in result.stderr
 
 
 def test_overload_is_simulated_with_a_warning_that_names_it():

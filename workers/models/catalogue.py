@@ -66,6 +66,24 @@ class Catalogue:
             raise ModelError(name, found[-1].version, found[-1].problem)
         raise UnknownModelError(name, self._known(name))
 
+    def latest_of_torch(self, name: str) -> str:
+        """The highest version of a name that is a module of torch's, and so can be exported.
+
+        Raises:
+            UnknownModelError: there is no model of this name.
+            ModelError: none of its versions is of torch's.
+        """
+        kinds = {
+            each.version: each.spec.kind
+            for each in self.versions()
+            if each.name == name and each.spec is not None
+        }
+        found = [version for version, kind in kinds.items() if kind == "torch"]
+        if not found:
+            latest = self.latest(name)
+            raise ModelError(name, latest, f"is of kind {kinds[latest]}, not torch")
+        return found[-1]
+
     def _known(self, name: str) -> str:
         """The versions of a name, or else the names."""
         found = self.versions()

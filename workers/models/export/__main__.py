@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     try:
-        version = options.version or Catalogue(options.models).latest(options.name)
+        version = options.version or Catalogue(options.models).latest_of_torch(options.name)
         source = Catalogue(options.models).directory(options.name, version)
         named = options.export_as or f"{version}-{'int8' if options.int8 else 'onnx'}"
         target = source if options.beside else options.models / options.name / named
@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="agewell models export")
     parser.add_argument("name")
     parser.add_argument("--models", type=Path, required=True, help="the models' directory")
-    parser.add_argument("--version", help="of the original; unset: the highest")
+    parser.add_argument("--version", help="of the original; unset: the highest that is of torch's")
     parser.add_argument("--to", choices=["onnx"], default="onnx")
     parser.add_argument("--int8", action="store_true", help="8-bit weights in linear layers")
     parser.add_argument("--as", dest="export_as", help="the new version; unset: VERSION-onnx")

@@ -87,11 +87,9 @@ def export(
 
 
 def _open(source: Path) -> tuple[Model, TorchModule]:
-    model = open_model(source)
+    model = open_model(source, plain=True)
     if model.spec.kind == "onnx":
         raise ModelError(model.spec.name, model.spec.version, "is an ONNX graph already")
-    plain = model.spec.model_copy(update={"onnx": None, "compile": False, "dtype": "float32"})
-    model = type(model)(plain, source)
     model.load(torch.device("cpu"))
     if not isinstance(model.network, TorchModule):
         raise ModelError(model.spec.name, model.spec.version, "is no torch module")

@@ -38,6 +38,11 @@ class TorchModule(Network):
         if self.spec.cuda_graphs and on.type == "cuda":
             self._run = device.CudaGraphs(self._run, on)
 
+    @property
+    def module(self) -> torch.nn.Module:
+        """The module that `load` has made: for hooks, and for looking at its parts."""
+        return self._module
+
     def make_module(self) -> torch.nn.Module:
         """The module with its weights, on the CPU."""
         entry = self.spec.entry
