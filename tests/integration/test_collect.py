@@ -23,6 +23,9 @@ from tests.e2e.stack import COMMAND, environment, until
 
 RESULT = {"op": "hsv", "items": [{"error": {"code": "MaskError", "message": "made up"}}]}
 SOON_S = 30.0
+
+pytestmark = pytest.mark.parametrize("redis_server", ["embedded"], indirect=True)
+"""What is tested here is how a client waits; one server is enough for that."""
 JOB = HsvJob(
     items=(
         HsvItem(

@@ -199,7 +199,7 @@ def test_a_retry_that_would_be_too_large_fails_in_words(app, tools, client, trou
     assert client.keys("cv*") == []
 
 
-BOMB = json.dumps([["A" * 64 * 2**20], {}, {}]).encode()
+BOMB = json.dumps([["A" * 24 * 2**20], {}, {}]).encode()
 SMALL_BODY = json.dumps([[good_job()], {}, {}]).encode()
 
 
@@ -218,7 +218,7 @@ def test_a_compressed_message_is_unpacked_no_further_than_one_may_be(settings, c
         tracemalloc.stop()
         bodies = {each.headers["id"]: json.loads(each.body) for each in got}
     assert bodies == {"bomb": [[None], {}, {}], "small": json.loads(SMALL_BODY)}
-    assert peak < 32 * 2**20
+    assert peak < 16 * 2**20
 
 
 @pytest.mark.parametrize(
