@@ -23,6 +23,9 @@ from shared.names import LEVELS
 from workers import sweep as sweep_module
 from workers.sweep import sweep
 
+# Hundreds of examples each: on the oldest server and on the newest.
+pytestmark = pytest.mark.parametrize("redis_server", ["embedded", "valkey"], indirect=True)
+
 QUEUE = "cv"
 START = 1_700_000_000.0
 LISTS = [keys.waiting_list(QUEUE, level) for level in LEVELS]
