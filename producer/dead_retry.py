@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import kombu.exceptions
-from celery import signature
+from celery import Celery
 
 from producer.room import Room
 from producer.session import Session
@@ -17,6 +17,13 @@ from shared.redis_client import REDIS_ERRORS, unreachable
 
 FORGOTTEN_HEADERS = (ENQUEUED_AT, FULL_RETRIES, "redelivered")
 """A job that is sent again waits from now on, and all of its retries are before it."""
+
+MESSAGE_OPTIONS = {
+    *("root_id", "parent_id", "group_id", "group_index", "chord", "chain", "retries"),
+    *("shadow", "soft_time_limit", "time_limit", "reply_to", "replaced_task_nesting"),
+    *("origin", "ignore_result", "stamped_headers"),
+}
+"""What a message says beside its task and arguments; links go by other names there."""
 
 OUTBOX_LETTERS = 100
 UNSENT = (None, State.DEAD)
@@ -73,8 +80,30 @@ class Resender:
         app = self._session.app
         with app.producer_pool.acquire(block=True) as producer, producer.batch():
             for job in jobs:
-                fresh = signature(_fresh(job, now), app=app)
-                fresh.apply_async(producer=producer, add_to_parent=False)
+                _send(app, producer, _fresh(job, now))
+
+
+def _send(app: Celery, producer: Any, job: dict[str, Any]) -> None:
+    """Publish as `send_task` does, less its subscription to each result: nobody waits here."""
+    options = {name: value for name, value in job["options"].items() if value is not None}
+    names = {*MESSAGE_OPTIONS, *options.get("stamped_headers", ())}
+    message = app.amqp.as_task_v2(
+        options["task_id"],
+        job["task"],
+        job["args"],
+        job["kwargs"],
+        callbacks=options.get("link"),
+        errbacks=options.get("link_error"),
+        **{name: value for name, value in options.items() if name in names},
+    )
+    app.amqp.send_task_message(
+        producer,
+        job["task"],
+        message,
+        queue=options.get("queue") or QUEUE_OF_OP[OP_OF_TASK[job["task"]]].value,
+        priority=options.get("priority"),
+        headers=options["headers"],
+    )
 
 
 def _fresh(job: dict[str, Any], now: float) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def facts(letter: Letter) -> Table:
         ("why", printable(letter.reason, REASON_CHARACTERS)),
     ]
     lines += [("queue", letter.queue), ("task", letter.task or letter.named.get("task", "-"))]
-    lines += _job_facts(letter) if letter.is_job else _message_facts(letter)
+    lines += _message_facts(letter) if letter.job is None else _job_facts(letter)
     for line in letter.history.splitlines():
         run = _run(line)
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run["started_at"] or 0))
@@ -86,7 +86,8 @@ def _message_facts(letter: Letter) -> list[tuple[str, str]]:
         if name in letter.named
     ]
     begin = excerpt_of(letter.raw or b"")
-    return [*named, ("size", f"{letter.size_bytes:,} bytes"), ("begins with", begin)]
+    size = "not known" if letter.size_bytes is None else f"{letter.size_bytes:,} bytes"
+    return [*named, ("size", size), ("begins with", begin)]
 
 
 def print_letters(letters: Iterable[Letter]) -> None:
@@ -100,7 +101,7 @@ def _cells(letter: Letter) -> list[str]:
         f"{show.duration(max(0.0, time.time() - letter.at))} ago",
         letter.queue,
         letter.task or _no_task(letter),
-        letter.reason,
+        printable(letter.reason, REASON_CHARACTERS),
     ]
 
 

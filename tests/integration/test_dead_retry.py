@@ -308,3 +308,15 @@ def test_a_job_with_images_inside_is_shown_without_their_bytes(app, trouble, age
     assert "cv.hsv" in output
     assert "still failing after 5 retries" in output
     assert json.loads(agewell("show", job_id, "--json").output)["args"] == [job]
+
+
+def test_a_job_whose_message_was_not_kept_is_shown_and_not_sent_again(client, agewell):
+    letters = DeadLetters(client)
+    letters.keep_unread("large", "cv", "cv.hsv", 5, b'{"body": "W1', 200_000_000, "too large")
+    shown = " ".join(agewell("show", "large").output.split())
+    assert "cv.hsv" in shown
+    assert "200,000,000 bytes" in shown
+    done = agewell("retry", "large")
+    assert done.exit_code == 1
+    assert "its message was too large to be kept" in " ".join(done.output.split())
+    assert letters.count() == 1
