@@ -3,6 +3,8 @@
 import json
 import os
 import pty
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -75,3 +77,16 @@ def test_a_terminal_sees_progress_and_a_summary(stack: Stack, photos: Path, tmp_
     for word in ("sent", "done", "images", "images/s"):
         assert word in seen
     assert len(list((tmp_path / "out").iterdir())) == 20
+
+
+def test_a_terminal_gets_a_few_ids_and_the_name_of_a_file_with_all(
+    stack: Stack, small_folder: Path
+):
+    for number in range(8, 12):
+        shutil.copy(small_folder / "0.png", small_folder / f"{number}.png")
+    seen = on_a_terminal(stack, "enqueue", "hsv", small_folder, "--images-per-job", 1)
+    [(more, kept)] = re.findall(r"\.\.\. and (\d+) more \(all in (.*?)\)", seen.replace("\r\n", ""))
+    ids = Path(kept).read_text().split()
+    assert (more, len(set(ids))) == ("2", 12)
+    assert set(stack.states(ids)) <= {"waiting", "running", "done"}
+    assert all(job_id in seen for job_id in ids[:10])

@@ -1,0 +1,56 @@
+"""Results of one job are written one by one: an expired or damaged one costs itself only."""
+
+import errno
+import os
+
+from producer.write import ResultWriter
+from shared import keys
+from shared.blobs import Blobs
+from shared.errors import BlobDamagedError, BlobMissingError
+from shared.messages import ItemResult
+
+
+def items_of(blobs, *names):
+    refs = blobs.put([(name, "image/png", name.encode()) for name in names])
+    return [ItemResult(image=ref) for ref in refs]
+
+
+def test_an_expired_or_damaged_result_stops_no_other(settings, client, tmp_path):
+    blobs = Blobs(settings, client)
+    items = items_of(blobs, "a.png", "expired.png", "damaged.png", "z.png")
+    client.delete(keys.blob(items[1].image.sha256))
+    client.set(keys.blob(items[2].image.sha256), b"damaged.PNG")
+    written = ResultWriter(blobs, tmp_path).write(items)
+    assert written.paths == [tmp_path / "a.png", tmp_path / "z.png"]
+    assert [(path.name, type(error)) for path, error in written.failures] == [
+        ("expired.png", BlobMissingError),
+        ("damaged.png", BlobDamagedError),
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "z.png"]
+
+
+def test_results_of_one_name_get_a_file_each(settings, client, tmp_path):
+    blobs = Blobs(settings, client)
+    [first], [second] = items_of(blobs, "x.png"), items_of(blobs, "y.png")
+    twin = ItemResult(image=second.image.model_copy(update={"name": "X.png"}))
+    extra = ItemResult(extras=(second.image,))
+    written = ResultWriter(blobs, tmp_path).write([first, twin, ItemResult(), extra])
+    assert [path.name for path in written.paths] == ["x.png", "X-2.png", "y.png"]
+    assert (tmp_path / "X-2.png").read_bytes() == b"y.png"
+
+
+def test_a_disk_that_fills_up_costs_what_does_not_fit(settings, client, tmp_path, monkeypatch):
+    blobs = Blobs(settings, client)
+    items = items_of(blobs, "a.png", "a-name-of-many-bytes.png", "z.png")
+    write = type(tmp_path).write_bytes
+
+    def full_disk(path, data):
+        if len(data) > 10:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, data)
+
+    monkeypatch.setattr(type(tmp_path), "write_bytes", full_disk)
+    written = ResultWriter(blobs, tmp_path).write(items)
+    assert [path.name for path in written.paths] == ["a.png", "z.png"]
+    [(path, error)] = written.failures
+    assert (path.name, error.reason) == ("a-name-of-many-bytes.png", "No space left on device")
