@@ -112,7 +112,7 @@ def test_flower_does_not_start_without_a_password_where_others_reach_it(short_pa
     else:
         command = [sys.executable, "-m", "workers.dashboard"]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 1
+        assert done.returncode == 2
     assert "AGEWELL_FLOWER_PASSWORD: must be set" in done.stderr
 
 
