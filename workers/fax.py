@@ -68,7 +68,7 @@ def decode(data: bytes, width: int, rows: int, scheme: int, row_alignment: int) 
     return picture
 
 
-@njit(nogil=True)
+@njit(nogil=True, boundscheck=True)
 def _decode(
     data: _Bits,
     end: int,
@@ -99,7 +99,7 @@ def _decode(
     return 0, rows
 
 
-@njit(nogil=True)
+@njit(nogil=True, boundscheck=True)
 def _row_start(data: _Bits, end: int, position: int, scheme: int, row_alignment: int) -> Any:
     """Position of a row's first code word, or a problem; and if the row is coded by difference."""
     if scheme == RLE:
@@ -120,7 +120,7 @@ def _row_start(data: _Bits, end: int, position: int, scheme: int, row_alignment:
     return position + 1, _next(data, position, 1) == 0
 
 
-@njit(nogil=True)
+@njit(nogil=True, boundscheck=True)
 def _runs(
     data: _Bits, end: int, position: int, width: int, runs: _Numbers, changes: _Numbers
 ) -> Any:
@@ -138,7 +138,7 @@ def _runs(
     return count, position
 
 
-@njit(nogil=True)
+@njit(nogil=True, boundscheck=True)
 def _differences(
     data: _Bits,
     end: int,
@@ -184,7 +184,7 @@ def _differences(
     return count, position
 
 
-@njit(nogil=True)
+@njit(nogil=True, boundscheck=True)
 def _b1(above: _Numbers, b: int, a0: int, width: int, colour: int) -> int:
     """The first change of the row above right of a0 that ends the colour of a0."""
     while b > 0 and above[b - 1] > a0:
@@ -194,7 +194,7 @@ def _b1(above: _Numbers, b: int, a0: int, width: int, colour: int) -> int:
     return b + ((b ^ colour) & 1)
 
 
-@njit(nogil=True)
+@njit(nogil=True, boundscheck=True)
 def _run(data: _Bits, end: int, position: int, table: _Numbers) -> Any:
     """Read a run of one or more code words: its length, or a problem; and the position behind."""
     length = 0
@@ -208,13 +208,13 @@ def _run(data: _Bits, end: int, position: int, table: _Numbers) -> Any:
             return length, position
 
 
-@njit(nogil=True)
+@njit(nogil=True, boundscheck=True)
 def _problem(end: int, position: int, bits: int) -> int:
     """Of a code word that is not in its table, or ends behind the data."""
     return _ENDS_EARLY if position + bits > end else _BAD_CODE
 
 
-@njit(nogil=True)
+@njit(nogil=True, boundscheck=True)
 def _add(changes: _Numbers, count: int, column: int) -> int:
     """Add a change; one at the same column as the last takes it back. The new number of changes."""
     if count > 0 and changes[count - 1] == column:
@@ -223,7 +223,7 @@ def _add(changes: _Numbers, count: int, column: int) -> int:
     return count + 1
 
 
-@njit(nogil=True)
+@njit(nogil=True, boundscheck=True)
 def _next(data: _Bits, position: int, count: int) -> int:
     """The next bits as a number."""
     at, number = position >> 3, 0

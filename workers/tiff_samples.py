@@ -7,16 +7,20 @@ Sources: TIFF 6.0, sections 9 to 14; TIFF Technical Note 2 (JPEG).
 """
 
 import lzma
+import sys
 import zlib
-from collections.abc import Callable
 from typing import Protocol
 
-import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
 from workers import tiff_layout as layouts
 from workers.tiff_layout import Layout
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 Samples = npt.NDArray[np.uint8]
 
@@ -27,7 +31,7 @@ _TWO_DIMENSIONAL = 1  # the lowest bit of the options of Group 3
 
 
 class _Unpacker(Protocol):
-    """zlib's and lzma's decompressors."""
+    """The decompressors of zlib, lzma and zstd."""
 
     @property
     def eof(self) -> bool: ...
@@ -55,12 +59,9 @@ def unpack(data: bytes, layout: Layout, rows: int) -> Samples:
     if layout.compression in layouts.FAX:
         return _fax(data, layout, rows)
     needed = layout.row_bytes * rows
-    most = layout.row_bytes * layout.block_height + _SPARE_BYTES
-    unpacked = data if layout.compression == layouts.NONE else _bytes(data, layout, most)
+    unpacked = data if layout.compression == layouts.NONE else _bytes(data, layout, needed)
     if len(unpacked) < needed:
         raise ValueError(f"it holds {len(unpacked):,} of {needed:,} bytes")
-    if layout.compression != layouts.NONE and len(unpacked) >= most:
-        raise ValueError(f"it unpacks to more than its {needed:,} bytes")
     packed = np.frombuffer(unpacked, np.uint8, needed).reshape(rows, layout.row_bytes)
     samples = _values(packed, layout.bits[0])[:, : layout.block_width * layout.block_samples]
     pixels = samples.reshape(rows, layout.block_width, layout.block_samples)
@@ -82,35 +83,41 @@ def _fax(data: bytes, layout: Layout, rows: int) -> Samples:
     return fax.decode(data, layout.block_width, rows, scheme, row_alignment)[..., None]
 
 
-def _bytes(data: bytes, layout: Layout, most: int) -> bytes:
-    """The unpacked bytes of a block, up to a bound."""
+def _bytes(data: bytes, layout: Layout, needed: int) -> bytes:
+    """The unpacked bytes of a block; some writers fill the last strip up to the size of the others.
+
+    LZW has no checksum, but most damage changes the number of bytes.
+    """
+    whole = layout.row_bytes * layout.block_height
+    unpacked = _unpacked(data, layout, whole + _SPARE_BYTES)
+    wrong = layout.compression == layouts.LZW and len(unpacked) not in (needed, whole)
+    if len(unpacked) >= whole + _SPARE_BYTES or (wrong and len(unpacked) > needed):
+        raise ValueError(f"it unpacks to more than its {needed:,} bytes")
+    return unpacked
+
+
+def _unpacked(data: bytes, layout: Layout, most: int) -> bytes:
+    """Unpack a block, up to a bound."""
     if layout.compression == layouts.LZMA:
         return _stream(_lzma(), data, most)
-    if layout.compression in (layouts.DEFLATE, layouts.OLD_DEFLATE):
+    if layout.compression == layouts.ZSTD:
+        return _stream(zstd.ZstdDecompressor(), data, most)
+    if layout.compression != layouts.LZW and layout.compression != layouts.PACKBITS:
         return _stream(zlib.decompressobj(), data, most)
-    decode: Callable[..., bytes | bytearray] = {
-        layouts.LZW: imagecodecs.lzw_decode,
-        layouts.PACKBITS: imagecodecs.packbits_decode,
-        layouts.ZSTD: imagecodecs.zstd_decode,
-    }[layout.compression]
-    if (
-        layout.compression == layouts.LZW
-        and data[:1] == b"\0"
-        and data[1:2] > b"\0"
-        and data[1] & 1
-    ):
+    from workers import lzw  # here, as it compiles
+
+    if layout.compression == layouts.PACKBITS:
+        return lzw.packbits(data, most)
+    if data[:1] == b"\0" and data[1:2] > b"\0" and data[1] & 1:
         raise NotImplementedError("its compression is old-style LZW; save it with LZW as of 1992")
-    try:
-        return bytes(decode(data, out=most))
-    except RuntimeError as error:
-        raise ValueError(f"its compressed data is damaged ({error})") from None
+    return lzw.lzw(data, most)
 
 
 def _stream(unpacker: _Unpacker, data: bytes, most: int) -> bytes:
     """Unpack a stream that ends with a checksum."""
     try:
         unpacked = unpacker.decompress(data, most)
-    except (zlib.error, lzma.LZMAError) as error:
+    except (zlib.error, lzma.LZMAError, zstd.ZstdError) as error:
         raise ValueError(f"its compressed data is damaged ({error})") from None
     if not unpacker.eof and len(unpacked) < most:
         raise ValueError("its compressed data ends early")
