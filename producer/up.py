@@ -27,8 +27,8 @@ from shared.state_dir import Running, StateDir
 from shared.urls import without_password
 
 _IMPORTED = (
-    *("cv2", "flower", "fpie", "imagecodecs", "isal", "numba", "numpy", "pebble"),
-    *("prometheus_client", "simplejpeg", "tifffile", "torch", "yaml"),
+    *("cv2", "flower", "fpie", "isal", "numba", "numpy", "pebble"),
+    *("prometheus_client", "simplejpeg", "torch", "yaml"),
 )
 """What the workers, Flower and the exporter cannot start without."""
 
