@@ -9,7 +9,7 @@ from rich.table import Table
 
 from producer import show
 from producer.tables import Column, print_table
-from shared.letter import Letter, excerpt_of, printable
+from shared.letter import Letter, beginning, excerpt_of
 
 REASON_CHARACTERS = 300
 COLUMNS = (
@@ -55,7 +55,7 @@ def facts(letter: Letter) -> Table:
     lines = [
         ("id", letter.letter_id),
         ("given up", f"{ago} ago"),
-        ("why", printable(letter.reason, REASON_CHARACTERS)),
+        ("why", beginning(letter.reason, REASON_CHARACTERS)),
     ]
     lines += [("queue", letter.queue), ("task", letter.task or letter.named.get("task", "-"))]
     lines += _message_facts(letter) if letter.job is None else _job_facts(letter)
@@ -74,7 +74,7 @@ def _job_facts(letter: Letter) -> list[tuple[str, str]]:
     then += [f"chord of {options['group_id']}"] if options.get("chord") else []
     return [
         ("level", show.level_name(letter.level)),
-        ("arguments", ", ".join(printable(str(each)) for each in letter.args or ())),
+        ("arguments", ", ".join(beginning(str(each)) for each in letter.args or ())),
         ("then", ", ".join(then) or "-"),
     ]
 
@@ -101,7 +101,7 @@ def _cells(letter: Letter) -> list[str]:
         f"{show.duration(max(0.0, time.time() - letter.at))} ago",
         letter.queue,
         letter.task or _no_task(letter),
-        printable(letter.reason, REASON_CHARACTERS),
+        beginning(letter.reason, REASON_CHARACTERS),
     ]
 
 

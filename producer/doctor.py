@@ -22,7 +22,7 @@ from producer.doctor_stack import (
 from producer.exits import ExitCode, exit_codes
 from producer.finding import Finding, Verdict, problem
 from producer.session import make_session
-from producer.tables import printable
+from producer.tables import on_one_line
 from shared.errors import BrokerUnreachableError
 from shared.settings import Settings
 from shared.state_dir import locate
@@ -90,10 +90,10 @@ def _print(findings: list[Finding]) -> None:
 
 def _print_line(head: Text, text: str) -> None:
     if not show.out.is_terminal:
-        show.out.file.write(f"{head.plain}{printable(text)}\n")
+        show.out.file.write(f"{head.plain}{on_one_line(text)}\n")
         return
     grid = Table.grid()
     grid.add_column(width=head.cell_len)
     grid.add_column(overflow="fold")
-    grid.add_row(head, Text(printable(text)))
+    grid.add_row(head, Text(on_one_line(text)))
     show.out.print(grid)

@@ -69,12 +69,12 @@ def line(text: str) -> None:
 
 def error(message: str) -> None:
     """One line that something is wrong."""
-    err.print(f"[bold red]error:[/] {_plain(message)}")
+    err.print(f"[bold red]error:[/] {_plain(message)}", soft_wrap=True)
 
 
 def note(message: str) -> None:
     """One line about how things go."""
-    err.print(_plain(message))
+    err.print(_plain(message), soft_wrap=True)
 
 
 def status(name: str, message: str) -> None:

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from shared.printable import printable
+
 GAP = 2
 """Blanks between two columns."""
 
@@ -42,7 +44,7 @@ def fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int 
         A table with one line a row. It is wider than `width` only if the columns that are always
         shown are: an id is never cut, as people copy it.
     """
-    texts = [[printable(text) for text in row] for row in rows]
+    texts = [[on_one_line(text) for text in row] for row in rows]
     shown = list(range(len(columns)))
     while width is not None and _needed(columns, texts, shown) > width:
         droppable = [number for number in shown if columns[number].drop]
@@ -74,10 +76,9 @@ def print_table(
         console.file.write(line.rstrip() + "\n")
 
 
-def printable(text: str) -> str:
+def on_one_line(text: str) -> str:
     """A text on one line, with nothing in it that a terminal obeys."""
-    spaced = " ".join(text.split()) if any(each in text for each in "\n\r\t") else text
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in spaced)
+    return printable(" ".join(text.split()) if any(each in text for each in "\n\r\t") else text)
 
 
 def _natural(columns: Sequence[Column], texts: Sequence[Sequence[str]], number: int) -> int:

@@ -9,6 +9,8 @@ from typing import Any
 
 from kombu.utils.json import loads
 
+from shared.printable import printable
+
 EXCERPT_CHARACTERS = 120
 PARSED_MAX_BYTES = 8 * 2**20
 """A longer message is not parsed to find out what it is called."""
@@ -54,7 +56,7 @@ def names_in(raw: bytes) -> dict[str, str]:
     properties = message.get("properties")
     found: dict[str, Any] = {**(properties if isinstance(properties, dict) else {})}
     found |= headers if isinstance(headers, dict) else {}
-    return {name: printable(str(found[name])) for name in NAMES if found.get(name) is not None}
+    return {name: beginning(str(found[name])) for name in NAMES if found.get(name) is not None}
 
 
 def excerpt_of(raw: bytes) -> str:
@@ -65,14 +67,13 @@ def excerpt_of(raw: bytes) -> str:
             raw = base64.b64decode(body, validate=True)
         except (binascii.Error, ValueError):
             raw = body.encode(errors="replace")
-    return printable(raw[: 4 * EXCERPT_CHARACTERS].decode(errors="replace"))
+    return beginning(raw[: 4 * EXCERPT_CHARACTERS].decode(errors="replace"))
 
 
-def printable(text: str, most: int = EXCERPT_CHARACTERS) -> str:
+def beginning(text: str, most: int = EXCERPT_CHARACTERS) -> str:
     """The first characters of a text, less what a terminal would obey."""
-    text, more = text[:most], len(text) > most
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return f"{shown}..." if more else shown
+    shown = printable(text[:most])
+    return f"{shown}..." if len(text) > most else shown
 
 
 def letter_of(letter_id: str, raw: Mapping[bytes, bytes]) -> Letter:

@@ -27,7 +27,7 @@ from kombu.transport import virtual
 from kombu.utils.json import loads
 
 from shared import envelope, keys, transport
-from shared.letter import excerpt_of, names_in, printable
+from shared.letter import beginning, excerpt_of, names_in
 from shared.oversize import as_message, shrinking_script, size_of
 from shared.redis_client import REDIS_ERRORS
 from workers.reserved import QoS, give_back, refuse
@@ -266,4 +266,4 @@ class Channel(transport.Channel):
 def _named(headers: Any) -> str:
     """What a message says it is, for the log: never its body, which may hold an image."""
     found = headers if isinstance(headers, dict) else {}
-    return printable(f"task {found.get('task')}, id {found.get('id')}")
+    return beginning(f"task {found.get('task')}, id {found.get('id')}")

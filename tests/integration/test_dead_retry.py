@@ -272,7 +272,7 @@ REFUSED = {
     "depth": ("[" * 100_000, ["no task", "100,000 bytes"]),
     "a control character": (
         message(headers={"task": "evil\x1b]0;x\x07", "id": "i\nj"}),
-        ["evil\N{REPLACEMENT CHARACTER}]0;x\N{REPLACEMENT CHARACTER}"],
+        [r"evil\x1b]0;x\x07"],
     ),
 }
 

@@ -71,3 +71,8 @@ def test_what_is_printed_has_no_control_characters(capsys):
         assert r"\x1b[31m" in written or r"\x9b" in written
         assert {unicodedata.category(each) for each in written.replace("\n", "")}.isdisjoint({"Cc"})
         assert not set("\u202e\u2028\u2066") & set(written)
+
+
+def test_a_long_error_is_one_line_in_a_pipe(capsys):
+    show.error("deep/" * 300 + "x.png: not a regular file")
+    assert len(capsys.readouterr().err.splitlines()) == 1
