@@ -28,6 +28,7 @@ from producer.top import follow, print_json
 from producer.top import run as run_top
 from producer.up import run_stack
 from shared.entry import State
+from shared.errors import ParameterError
 from shared.queues import queue_status
 from shared.settings import Settings
 from shared.state_dir import Running
@@ -194,4 +195,6 @@ def top(
     Example: agewell top --interval 0.5
     """
     with exit_codes(), contextlib.suppress(KeyboardInterrupt):
+        if not (as_json or show.out.is_terminal):
+            raise ParameterError("top", "in a pipe", "a terminal, or --json")
         (follow if as_json else run_top)(open_session(), interval)

@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import termios
@@ -12,8 +13,13 @@ from collections.abc import Mapping
 from tests.e2e.stack import COMMAND
 
 
-def on_terminal(*args: object, columns: int, env: Mapping[str, str]) -> list[str]:
-    """Run a command to its end; the lines that its terminal shows, without colours."""
+def on_terminal(
+    *args: object, columns: int, env: Mapping[str, str], until: str | None = None
+) -> list[str]:
+    """Run a command; the lines that its terminal shows, without colours.
+
+    It ends by itself, or by Ctrl-C once it has written `until`.
+    """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     plain = {name: value for name, value in env.items() if name not in ("COLUMNS", "LINES")}
@@ -29,6 +35,9 @@ def on_terminal(*args: object, columns: int, env: Mapping[str, str]) -> list[str
     try:
         while part := os.read(ours, 65536):
             said += part
+            if until is not None and until.encode() in said:
+                process.send_signal(signal.SIGINT)
+                until = None
     except OSError:  # EIO: the other end is closed
         pass
     finally:

@@ -37,6 +37,12 @@ def test_every_list_fits_the_terminal(stack: Stack, failed: list[str], columns: 
             assert "写真" in line
 
 
+def test_top_asks_for_a_terminal_or_json(stack: Stack):
+    done = stack.run("top")
+    assert done.returncode == 2
+    assert "a terminal, or --json" in done.stderr
+
+
 def test_a_pipe_has_the_whole_error_on_the_jobs_line(stack: Stack, failed: list[str]):
     lines = stack.ok("jobs").stdout.splitlines()
     [line] = [line for line in lines if failed[0] in line]
