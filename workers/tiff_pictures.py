@@ -9,7 +9,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from workers import jpeg, webp
+from workers import jpeg, jpeg_pixels, webp
 from workers import tiff_layout as layouts
 from workers.image_header import Header
 from workers.tiff_layout import Layout
@@ -39,7 +39,8 @@ def jpeg_samples(data: bytes, tables: bytes, layout: Layout, rows: int) -> Sampl
     if whole.count(_SCAN) * layout.width * layout.height > jpeg.MOST_SCANNED_PIXELS:
         raise NotImplementedError("its JPEG has too many scans; save it as baseline JPEG")
     _check(jpeg.read_header(whole), layout, rows)
-    samples = _samples(whole, rows)
+    image = jpeg_pixels.decode(whole)
+    samples = _samples(_by_opencv(whole) if image is None else image, rows)
     if samples.shape[2] != layout.block_samples:
         raise ValueError(f"it has {samples.shape[2]} channels, not {layout.block_samples}")
     return samples
@@ -50,7 +51,7 @@ def webp_samples(data: bytes, layout: Layout, rows: int) -> Samples:
     if not data.startswith(b"RIFF"):
         raise ValueError("it does not begin as a WebP")
     _check(webp.read_header(data), layout, rows)
-    samples = _samples(webp.pixels_only(data), rows)
+    samples = _samples(_by_opencv(webp.pixels_only(data)), rows)
     if samples.shape[2] > layout.samples:
         raise ValueError("it has an alpha channel, which the page does not have")
     if samples.shape[2] < layout.samples:  # WebP keeps no alpha that is full everywhere
@@ -58,14 +59,18 @@ def webp_samples(data: bytes, layout: Layout, rows: int) -> Samples:
     return samples
 
 
-def _samples(data: bytes, rows: int) -> Samples:
-    """(rows, W, 1), (rows, W, 3) RGB or (rows, W, 4) RGBA of a picture file."""
+def _by_opencv(data: bytes) -> Samples:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise ValueError("its pixels cannot be decoded")
+    return cast(Samples, image)
+
+
+def _samples(image: Samples, rows: int) -> Samples:
+    """(rows, W, 1), (rows, W, 3) RGB or (rows, W, 4) RGBA of gray, BGR or BGRA."""
     image = image.reshape(*image.shape[:2], -1)
     order = [0] if image.shape[2] == 1 else [2, 1, 0, 3][: image.shape[2]]
-    return cast(Samples, image[:rows, :, order])
+    return image[:rows, :, order]
 
 
 def _check(header: Header, layout: Layout, rows: int) -> None:
