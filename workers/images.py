@@ -3,7 +3,7 @@
 An image is a uint8 array with its origin at the top left: (H, W) gray, (H, W, 3) BGR or
 (H, W, 4) BGR and straight alpha. Whatever breaks a limit is refused by its header, before
 a decoder sees it. Truncation is found in every format. Damage within the pixels is found by a
-checksum in PNG; in the others only if it makes them undecodable.
+checksum in PNG and some TIFF files; elsewhere only if it makes them undecodable.
 """
 
 from collections.abc import Callable

@@ -98,3 +98,8 @@ def test_a_name_that_cannot_be_sent_is_refused(tmp_path, name, words):
 def test_formats_are_told_by_their_first_bytes(suffix, media_type):
     _, data = cv2.imencode(suffix, np.zeros((4, 4, 3), np.uint8))
     assert sniff(data.tobytes()) == media_type
+
+
+@pytest.mark.parametrize("magic", [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"])
+def test_tiff_and_big_tiff_are_told_in_either_byte_order(magic):
+    assert sniff(magic + bytes(8)) == "image/tiff"
