@@ -14,7 +14,8 @@ from shared import messages, problems
 from shared.celery_app import make_app
 from shared.errors import BadJobError, ModelError, SettingsError
 from shared.messages import MAX_ITEMS, ErrorInfo, HsvItem, HsvJob, ImageRef, Output, parse_job
-from shared.settings import PREFIX, Settings
+from shared.setting_names import PREFIX
+from shared.settings import Settings
 from workers.models.spec import InputSpec, ModelSpec, read_spec
 
 PYDANTICS = re.compile(
