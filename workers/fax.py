@@ -164,14 +164,11 @@ def _differences(
         if mode == PASS:
             a0 = above[b + 1]
         elif mode == HORIZONTAL:
-            a0 = max(a0, 0)
             for colour in (count & 1, ~count & 1):
                 run, position = _run(data, end, position, runs[colour])
-                if run < 0:
-                    return run, position
-                a0 += run
-                if a0 > width:
-                    return _WRONG_LENGTH, position
+                a0 = max(a0, 0) + run
+                if run < 0 or a0 > width:
+                    return run if run < 0 else _WRONG_LENGTH, position
                 count = _add(changes, count, a0)
         elif mode == UNCOMPRESSED:
             return _UNCOMPRESSED, position
@@ -179,8 +176,7 @@ def _differences(
             a1 = above[b] + mode - 3
             if a1 <= a0 or a1 > width:
                 return _WRONG_LENGTH, position
-            count = _add(changes, count, a1)
-            a0 = a1
+            count, a0 = _add(changes, count, a1), a1
     return count, position
 
 

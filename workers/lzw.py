@@ -73,15 +73,13 @@ def _lzw(data: _Bytes, room: _Bytes) -> int:
                 start, length = last, last_length + 1
             else:
                 return _INVALID
-        if length > len(room) - made:
-            length = len(room) - made
+        length = min(length, len(room) - made)
         for offset in range(length):
             room[made + offset] = code if code < _CLEAR else room[start + offset]
         if last_length > 0 and codes < _MOST_CODES:
             starts[codes], lengths[codes] = last, last_length + 1
             codes += 1
-        last, last_length = made, length
-        made += length
+        last, last_length, made = made, length, made + length
         if made == len(room):
             return made
         if codes >= (1 << bits) - 1 and bits < _MOST_BITS:
