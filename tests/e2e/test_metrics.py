@@ -13,7 +13,7 @@ import psutil
 import pytest
 import yaml
 
-from tests.e2e.messages import hsv_job, inline, send
+from tests.e2e.messages import hsv_job, inline, send, stored
 from tests.e2e.stack import Stack, until
 from tests.e2e.watched import get
 from tests.image_files import file_of
@@ -51,9 +51,10 @@ def worked(watched: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     ids = [send(watched, "cv.hsv", hsv_job(good, bad)) for _ in range(4)]
     ids += [send(watched, "cv.hsv", hsv_job(bad)) for _ in range(2)]
     ids += [send(watched, "cv.hsv", {"op": "nonsense"})]
-    photo = tmp_path_factory.mktemp("worked") / "photo.png"
-    photo.write_bytes(file_of("PNG"))
-    ids += watched.enqueue("hsv", *[photo] * 3, "--images-per-job", 1, "--priority", "low")
+    folder = tmp_path_factory.mktemp("worked")
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(file_of("PNG"))
+    ids += watched.enqueue("hsv", folder, "--images-per-job", 1, "--priority", "low")
     watched.wait_ended(ids)
     series = (
         'agewell_job_wait_seconds_count{level="7",op="hsv"}',
@@ -172,7 +173,8 @@ def test_what_prometheus_knows_is_what_waits(
 
 @pytest.fixture
 def long_job_here(watched: Stack, large_photo: Path) -> Iterator[str]:
-    [job_id] = watched.enqueue("hsv", *[large_photo] * 64, "--images-per-job", 64)
+    image = stored(watched, large_photo.read_bytes(), "large.jpg")
+    job_id = send(watched, "cv.hsv", hsv_job(*[image] * 64))
     watched.wait_running(job_id)
     yield job_id
     watched.run("cancel", job_id)
@@ -184,7 +186,7 @@ def test_no_alert_of_a_stopped_sweep_while_sweeps_run(prometheus: Prometheus):
           lambda: prometheus.ask("targets"))  # fmt: skip
     alerts = prometheus.ask("rules")["groups"][0]["rules"]
     states = {rule["name"]: (rule["state"], rule["health"]) for rule in alerts}
-    assert len(states) == 8
+    assert len(states) == 9
     assert states["AgewellSweepStopped"] == ("inactive", "ok")
 
 
