@@ -13,7 +13,7 @@ from shared.durations import read_seconds
 from shared.errors import SettingsError
 from shared.names import WORK_QUEUES
 from shared.setting_names import PREFIX
-from shared.urls import check_redis_url
+from shared.urls import check_blob_url, check_redis_url
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -87,8 +87,7 @@ Password = Annotated[SecretStr, AfterValidator(_typed_on_any_keyboard)]
 
 
 def _known_store(url: str) -> str:
-    if url != "redis" and "://" not in url:
-        raise ValueError("must be `redis` or a URL such as file:///srv/blobs")
+    check_blob_url(url)
     return url
 
 

@@ -18,6 +18,9 @@ _PERCENT_ENCODED = (
 )
 _DATABASE = re.compile(r"(/[0-9]{0,9})?")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
+_BLOB_PART = re.compile(r"[a-z][a-z0-9+.-]*(://|$)")
+_RELATIVE = re.compile(r"(file|local)://(?!/)")
+_NEXT_SENTINEL = re.compile(rf"{SENTINELS_SEPARATOR}(?=sentinel://)")
 _CERT_REQS = ("none", "optional", "required")
 _SSL_PATHS = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 _SSL_NAMES = ("ssl_cert_reqs", "ssl_check_hostname", *_SSL_PATHS)
@@ -128,9 +131,31 @@ def _check_ssl(options: dict[str, str]) -> None:
         raise ValueError("must have no % in the paths of certificates")
 
 
+def check_blob_url(url: str) -> None:
+    """See that a URL names a blob store, for all processes the same.
+
+    Raises:
+        ValueError: it does not. The text repeats nothing of the URL, as above.
+    """
+    if url == "redis":
+        return
+    for part in url.split("::"):  # fsspec's way to name a cache in front of a store
+        if _RELATIVE.match(part):
+            raise ValueError("must have an absolute path, such as file:///srv/blobs")
+        if not _BLOB_PART.match(part) or "://" not in url:
+            raise ValueError(
+                f"must be `redis` or a URL such as file:///srv/blobs; {_PERCENT_ENCODED}"
+            )
+
+
 def without_password(url: str) -> str:
     """A URL, or several sentinels' URLs, that may be shown: user and passwords are left out."""
-    return SENTINELS_SEPARATOR.join(map(_without_login, url.split(SENTINELS_SEPARATOR)))
+    return SENTINELS_SEPARATOR.join(map(_without_login, _each_of(url)))
+
+
+def _each_of(url: str) -> list[str]:
+    """Several sentinels' URLs one by one; in a password of any other there may be a ';' too."""
+    return _NEXT_SENTINEL.split(url)
 
 
 def _without_login(url: str) -> str:
@@ -163,7 +188,7 @@ def scrubbed(text: str, url: str) -> str:
 def _secrets_of(url: str) -> set[str]:
     """The passwords in a URL, as they stand there and decoded, with and without the user's name."""
     found = set()
-    for each in url.split(SENTINELS_SEPARATOR):
+    for each in _each_of(url):
         scheme, _, rest = each.partition("://")
         before_path = rest.partition("/")[0] if scheme in _FILE_SCHEMES else rest
         login = before_path.rpartition("@")[0]

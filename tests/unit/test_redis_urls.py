@@ -188,6 +188,8 @@ def test_what_is_refused_is_named_and_not_shown(url: str, monkeypatch: pytest.Mo
         ("file:///srv/a@b", "file:///srv/a@b"),
         ("unix:///run/a@b.sock?db=1", "unix:///run/a@b.sock?db=1"),
         ("s3://[KEY:hunter2@bucket", "s3://bucket"),
+        ("sftp://me:hun;ter2@host/a", "sftp://host/a"),
+        ("simplecache::sftp://me:hun;ter2@host/a", "simplecache::sftp://host/a"),
         ("redis", "redis"),
     ],
 )
@@ -203,6 +205,7 @@ def test_no_password_is_shown(url, shown):
         ("s3://KEY:hun/ter2@bucket", "hun/ter2"),
         ("sentinel://:one@a:1;sentinel://:two@b:2", "two"),
         ("gs://bucket?token=hunter2", "hunter2"),
+        ("sftp://me:hun;ter2@host/a", "hun;ter2"),
     ],
 )
 def test_a_librarys_error_is_rid_of_the_passwords(url, secret):

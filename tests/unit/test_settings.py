@@ -28,6 +28,45 @@ def test_a_bad_value_is_refused_by_the_name_of_its_variable(monkeypatch, variabl
         Settings.load()
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "KEY:hunter2@s3://bucket",
+        "s3:KEY:hunter2@://bucket",
+        "sftp://me:a::hunter2@host/blobs",
+        "://hunter2@host",
+        "::s3://hunter2@bucket",
+        "file://me:hunter2@host/blobs",
+    ],
+)
+def test_a_blob_url_that_cannot_be_read_is_refused_without_showing_it(monkeypatch, url):
+    monkeypatch.setenv("AGEWELL_BLOB_URL", url)
+    with pytest.raises(SettingsError, match=r"^AGEWELL_BLOB_URL: must ") as caught:
+        Settings.load()
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["file://blobs", "file://./blobs", "local://srv/blobs", "file://"])
+def test_a_blob_directory_that_depends_on_where_a_process_starts_is_refused(url):
+    with pytest.raises(SettingsError, match="must have an absolute path"):
+        Settings(blob_url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis",
+        "file:///srv/a b",
+        "s3://bucket/a",
+        "simplecache::s3://bucket",
+        "memory://",
+        "gs://a:b@c",
+    ],
+)
+def test_a_blob_url_that_fsspec_reads_is_taken(url):
+    assert Settings(blob_url=url).blob_url == url
+
+
 def test_a_password_is_never_shown(monkeypatch):
     monkeypatch.setenv("AGEWELL_REDIS_URL", "redis://user:hunter2@localhost:1/0")
     loaded = Settings.load()
