@@ -87,7 +87,8 @@ class Reader:
             self._stopped.send_signal(signal.SIGSTOP)
         found = re.match(r"agewell dead (?:show|retry|drop) ([0-9a-f]{8}\S+)", text)
         if found:
-            job = {"task": "cv.hsv", "args": [good_job()], "kwargs": {}, "options": {}}
+            options = {"task_id": found[1], "queue": "cv", "priority": 5, "headers": {}}
+            job = {"task": "cv.hsv", "args": [good_job()], "kwargs": {}, "options": options}
             letters = DeadLetters(self._stack.redis)
             if letters.get(found[1]) is None:
                 Ledger(self._stack.redis, 3600).forget(found[1])
