@@ -28,8 +28,11 @@ lint: $(INSTALLED) ## format, lint, types, imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Tests that use the processor run beside each other. Those that watch clocks, processes or memory
+# come after them, alone.
 test: lint ## lint, then every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/integration
+	$(BIN)/python -m pytest --ignore tests/unit --ignore tests/integration
 
 bench: $(INSTALLED) ## the benchmarks, as tables and as JSON in bench-output/
 	$(BIN)/python -m benchmarks
