@@ -20,6 +20,7 @@ from producer.infer_workers import infer_programs
 from producer.supervisor import Program, Report, Supervisor, celery
 from shared.embedded_redis import EmbeddedRedis, embedded_redis
 from shared.errors import BackendError
+from shared.hooks import PRODUCER, WORKER, check_hooks
 from shared.names import Queue
 from shared.redis_client import connect, require_redis, url_of
 from shared.setting_names import PREFIX
@@ -107,11 +108,17 @@ def run_stack(
 
 
 def _require_packages() -> None:
-    """See that all that the children import is installed: without it they restart endlessly."""
+    """See that all that the children import is installed: without it they restart endlessly.
+
+    Raises:
+        BackendError: a package is missing.
+        IncompatibleError: one lacks a part that agewell overrides.
+    """
     missing = [name for name in _stack_packages() if not _installed(name)]
     if missing:
         reason = f"needs {', '.join(missing)}; pip install 'agewell[stack]'"
         raise BackendError("agewell up", reason)
+    check_hooks((*PRODUCER, *WORKER))
 
 
 def _stack_packages() -> list[str]:

@@ -33,10 +33,11 @@ PRODUCER: Final = (
     Hooks(
         "kombu.transport.redis:Channel",
         (
-            "_size", "_queue_bind", "_put", "conn_or_acquire", "_q_for_pri", "get_table",
-            "priority_steps", "from_transport_options",
+            "_size", "_queue_bind", "_delete", "_put", "conn_or_acquire", "_q_for_pri",
+            "priority_steps", "keyprefix_queue", "keyprefix_binding_permanent", "sep",
+            "from_transport_options",
         ),
-        ("client",),
+        ("client", "_expires"),
     ),
     Hooks("kombu.transport.virtual:Channel", ("_get_message_priority",)),
     Hooks("kombu.transport.redis:Transport", ("Channel",)),

@@ -118,7 +118,7 @@ def unreachable(settings: Settings, error: BaseException) -> PassingError:
     url = url_of(settings)
     shown = without_password(url)
     cause = error.__cause__ if isinstance(error.__cause__, redis.RedisError) else error
-    if isinstance(cause, redis.exceptions.OutOfMemoryError) or "OOM command" in str(cause):
+    if is_full(cause):
         return BrokerFullError(shown, "its maxmemory is reached")
     return BrokerUnreachableError(shown, scrubbed(str(cause), url))
 
@@ -138,6 +138,11 @@ def require_redis(settings: Settings, client: redis.Redis, tell: Tell = log.warn
         ping_when_loaded(client, tell)
     except REDIS_ERRORS as error:
         raise unreachable(settings, error) from error
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether Redis refuses a command because it would take memory; scripts say it in words."""
+    return isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM command" in str(error)
 
 
 def is_passing(error: redis.RedisError) -> bool:

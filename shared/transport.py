@@ -14,6 +14,8 @@ from shared import envelope
 from shared.errors import MessageTooLargeError
 from shared.ledger import publishing
 from shared.names import OP_OF_TASK
+from shared.redis_client import is_full
+from shared.scripts import script
 from shared.settings import MAX_MESSAGE_BYTES
 from shared.stamp import StampingAMQP
 from shared.urls import without_password
@@ -32,13 +34,27 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             return sum(pipe.execute())
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        # A worker that starts while Redis is full could not bind, and never make room.
         try:
             super()._queue_bind(exchange, routing_key, pattern, queue)
-        except redis.exceptions.OutOfMemoryError:
-            # Each process binds its queues anew, and nothing is missing where one has before.
-            bound = (routing_key or "", pattern or "", queue or "")
-            if bound not in self.get_table(exchange):
+        except redis.ResponseError as error:
+            if not is_full(error):
                 raise
+            names = [self.keyprefix_queue % exchange]
+            if queue not in self._expires:
+                names.append(self.keyprefix_binding_permanent % exchange)
+            bound = self.sep.join((routing_key or "", pattern or "", queue or ""))
+            with self.conn_or_acquire() as client:
+                client.eval(script("shared", "bind"), len(names), *names, bound)
+
+    def _delete(self, queue: str, *bound: Any, **options: Any) -> None:
+        try:
+            super()._delete(queue, *bound, **options)
+        except redis.ResponseError as error:
+            if not is_full(error):
+                raise
+            with self.conn_or_acquire(client=options.get("client")) as client:
+                client.delete(*(self._q_for_pri(queue, each) for each in self.priority_steps))
 
     def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
         envelope.bound(message)

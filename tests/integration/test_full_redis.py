@@ -6,6 +6,7 @@ import kombu.exceptions
 import kombu.pools
 import pytest
 import redis
+from celery.contrib.testing.worker import start_worker
 from celery.states import SUCCESS
 
 from shared import keys
@@ -14,6 +15,8 @@ from shared.entry import State
 from shared.errors import BrokerFullError
 from shared.ledger import Ledger, Start
 from shared.redis_client import unreachable
+from tests.e2e.stack import until
+from tests.integration.consuming import worker_app
 
 LIST = keys.waiting_list("cv", 5)
 
@@ -54,10 +57,33 @@ def test_a_new_job_is_refused(settings, client, running):
     assert client.llen(LIST) == 0
 
 
-def test_a_queue_that_nobody_has_bound_yet_is_not_taken_for_bound(settings, client, running):
+def test_a_job_that_runs_is_sent_again_also_if_nobody_has_bound_its_queue(
+    settings, client, running
+):
     client.delete("_kombu.binding.cv")
-    with full(client), pytest.raises(kombu.exceptions.OperationalError):
+    with full(client):
         make_app(settings).send_task("cv.hsv", args=[{}], task_id=running, retries=1)
+    assert client.llen(LIST) == 1
+    assert client.smembers("_kombu.binding.cv") == {b"cv\x06\x16\x06\x16cv"}
+
+
+def test_a_worker_that_starts_meanwhile_works_off_what_waits(settings, client):
+    with worker_app(settings) as app:
+
+        @app.task(bind=True, shared=False, name="anything.else")
+        def anything_else(task):
+            client.publish("done", task.request.id)
+
+        listener = client.pubsub(ignore_subscribe_messages=True)
+        listener.subscribe("done")
+        sent = app.send_task("anything.else", queue="cv", ignore_result=True)
+        with full(client):
+            # What Celery asks at a worker's start.
+            assert app.control.inspect(timeout=0.1).hello("cv@here", {}) is None
+            with start_worker(app, pool="solo", perform_ping_check=False, queues=["cv"]):
+                heard = until(lambda: listener.get_message(timeout=0.1), 30, lambda: "its job")
+        listener.close()
+    assert heard["data"].decode() == sent.id
 
 
 def test_a_job_ends_and_what_is_not_its_end_goes_unsaid(settings, client, running):
