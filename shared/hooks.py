@@ -33,7 +33,8 @@ PRODUCER: Final = (
     Hooks(
         "kombu.transport.redis:Channel",
         (
-            "_size", "_queue_bind", "_delete", "_put", "conn_or_acquire", "_q_for_pri",
+            "_size", "_queue_bind", "_delete", "_put", "_receive_one",
+            "conn_or_acquire", "_q_for_pri",
             "priority_steps", "keyprefix_queue", "keyprefix_binding_permanent", "sep",
             "from_transport_options",
         ),

@@ -1,6 +1,8 @@
 """kombu's Redis transport, but that publishing a job enters it into the ledger in the same step."""
 
+import logging
 from functools import cache
+from queue import Empty
 from typing import Any
 
 import kombu
@@ -14,11 +16,13 @@ from shared import envelope
 from shared.errors import MessageTooLargeError
 from shared.ledger import publishing
 from shared.names import OP_OF_TASK
-from shared.redis_client import is_full
+from shared.redis_client import REDIS_ERRORS, is_full
 from shared.scripts import script
 from shared.settings import MAX_MESSAGE_BYTES
 from shared.stamp import StampingAMQP
 from shared.urls import without_password
+
+log = logging.getLogger(__name__)
 
 
 class Channel(kombu_redis.Channel):  # type: ignore[misc]
@@ -46,6 +50,16 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             bound = self.sep.join((routing_key or "", pattern or "", queue or ""))
             with self.conn_or_acquire() as client:
                 client.eval(script("shared", "bind"), len(names), *names, bound)
+
+    def _receive_one(self, subscribed: Any) -> Any:
+        # Anybody may publish anything on the channels of events and commands.
+        try:
+            return super()._receive_one(subscribed)
+        except (Empty, *REDIS_ERRORS):
+            raise
+        except Exception:
+            log.exception("ignored, no event and no command of Celery's")
+            return None
 
     def _delete(self, queue: str, *bound: Any, **options: Any) -> None:
         try:

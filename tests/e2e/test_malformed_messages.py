@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.messages import answer_to, good_job, send
+from tests.e2e.messages import answer_to, ask, good_job, send
 from tests.e2e.stack import Stack, until
 
 JOB_BEHIND_S = 30.0
@@ -112,3 +112,13 @@ def test_a_pickle_is_refused_counted_and_kept(rough_stack: Stack):
     )
     letter = rough_stack.documents("dead", "list")[0]
     assert json.loads(letter["message"])["body"] == pickled
+
+
+@pytest.mark.parametrize("channel", ["/0.celery.pidbox", "/0.celeryev/worker.heartbeat"])
+def test_what_is_no_command_and_no_event_ends_no_program(stack: Stack, channel: str):
+    programs = [(each.pid, each.create_time()) for each in stack.family]
+    for raw in ["5", "[]", "{}", "nonsense", '{"properties": {}}', "[" * 100_000, b"\xff"]:
+        assert stack.redis.publish(channel, raw) > 0
+    assert "image" in ask(stack, "cv.hsv", good_job())["items"][0]
+    assert stack.celery.control.ping(timeout=10, limit=3)
+    assert [(each.pid, each.create_time()) for each in stack.family] == programs
