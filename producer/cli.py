@@ -55,7 +55,7 @@ app.add_typer(dead_app, name="dead")
 BAD = (State.FAILED, State.DEAD, State.EXPIRED)
 """The states in which a job has ended without its result, though nobody cancelled it."""
 
-JobIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Job ids.")]
+JobIds = Annotated[list[str], typer.Argument(metavar="ID", help="Job ids.")]
 
 
 @app.callback()

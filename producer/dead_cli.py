@@ -23,7 +23,7 @@ dead_app = typer.Typer(
     no_args_is_help=True,
 )
 
-LetterIds = Annotated[list[str], typer.Argument(metavar="ID...", help="As `dead list` has them.")]
+LetterIds = Annotated[list[str], typer.Argument(metavar="ID", help="As `dead list` has them.")]
 
 
 @dead_app.command(name="list")
@@ -67,7 +67,7 @@ def show_letter(
 @dead_app.command()
 def retry(
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID...", help="As `dead list` has them.")
+        list[str] | None, typer.Argument(metavar="ID", help="As `dead list` has them.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Send all of them, or those below.")] = False,
     reason: Annotated[

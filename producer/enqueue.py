@@ -9,6 +9,7 @@ from producer.batch import send_and_report
 from producer.listing import OnBad, expand
 from producer.pairing import broadcast
 from producer.plan import Sources
+from producer.result_names import own_results
 from producer.send_options import Options, with_send_options
 from producer.submit import Fields
 from shared.errors import ParameterError
@@ -29,7 +30,7 @@ enqueue_app = typer.Typer(name="enqueue", help="Send images to the queue.", no_a
 @enqueue_app.command()
 @with_send_options
 def hsv(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, folders, globs.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, globs.")],
     full_range: Annotated[
         bool, typer.Option("--full-range", help="H over 0..255 rather than 0..179.")
     ] = False,
@@ -46,7 +47,8 @@ def hsv(
         return HsvJob(items=made, full_range=full_range, output=options.output)
 
     def sources(on_bad: OnBad) -> Iterator[Sources]:
-        return ({"image": file} for file in expand(paths, on_bad))
+        own = own_results(options.out, "hsv")
+        return ({"image": file} for file in expand(paths, on_bad, own))
 
     send_and_report("hsv", sources, make_job, options)
 
@@ -81,7 +83,8 @@ def blend(
         return AlphaBlendJob(items=made, alpha=alpha, offset=at, output=options.output)
 
     sides = {"foreground": foreground, "background": background, "mask": mask}
-    send_and_report("alpha_blend", lambda _: broadcast(sides), make_job, options)
+    own = own_results(options.out, "alpha_blend")
+    send_and_report("alpha_blend", lambda _: broadcast(sides, own), make_job, options)
 
 
 @enqueue_app.command()
@@ -121,7 +124,8 @@ def poisson(
         )
 
     sides = {"source": source, "mask": mask, "destination": destination}
-    send_and_report("poisson_blend", lambda _: broadcast(sides), make_job, options)
+    own = own_results(options.out, "poisson_blend")
+    send_and_report("poisson_blend", lambda _: broadcast(sides, own), make_job, options)
 
 
 def _offset(option: str, text: str) -> Offset:

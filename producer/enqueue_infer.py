@@ -12,6 +12,7 @@ from producer.batch import send_and_report
 from producer.files import LocalFile
 from producer.listing import OnBad, expand, expand_one
 from producer.plan import Sources
+from producer.result_names import own_results
 from producer.send_options import Options, with_send_options
 from producer.submit import Fields
 from shared.errors import BadJobError, ParameterError
@@ -23,7 +24,7 @@ _COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
 @with_send_options
 def infer(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="As `agewell models list` has it.")],
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, folders, globs.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, globs.")],
     version: Annotated[str | None, typer.Option(help="Unset: the active one.")] = None,
     palette: Annotated[
         str | None, typer.Option(metavar="COLOURS", help="To colour with: '#8fb3d9,#3a5f3c'.")
@@ -52,7 +53,7 @@ def infer(
     photo = _one_file(reference)
 
     def sources(on_bad: OnBad) -> Iterator[Sources]:
-        for file in expand(paths, on_bad):
+        for file in expand(paths, on_bad, own_results(options.out, model)):
             yield {"image": file} if photo is None else {"image": file, "reference": photo}
 
     def make_job(items: list[Fields]) -> Job:

@@ -14,7 +14,10 @@ from shared.entry import State
 
 def jobs(
     state: Annotated[
-        list[State] | None, typer.Option("--state", "-s", help="Only these; may be repeated.")
+        list[State] | None,
+        typer.Option(
+            "--state", "-s", metavar="STATE", help=f"Only {', '.join(State)}; may be repeated."
+        ),
     ] = None,
     since: Annotated[
         float | None,

@@ -21,13 +21,24 @@ IMAGE_SUFFIXES = frozenset(
 OnBad = Callable[[BadFileError], None]
 """Told of each pattern or folder that gives no files; raises to stop."""
 
+LeftOut = Callable[[Path], bool]
+"""Tells which of the files found in folders and by globs are not to be taken."""
+
 
 def stop(error: BadFileError) -> None:
     """Stop at the first problem."""
     raise error
 
 
-def expand(patterns: Iterable[str], on_bad: OnBad = stop) -> Iterator[LocalFile]:
+def nothing(path: Path) -> bool:
+    """Leave out no file."""
+    del path
+    return False
+
+
+def expand(
+    patterns: Iterable[str], on_bad: OnBad = stop, left_out: LeftOut = nothing
+) -> Iterator[LocalFile]:
     """Find the files that paths, folders (searched whole) and globs stand for, each once.
 
     Two names of one file (a link to it, a hard link) are two files. A file that is reached twice
@@ -37,25 +48,30 @@ def expand(patterns: Iterable[str], on_bad: OnBad = stop) -> Iterator[LocalFile]
         patterns: paths, folders, globs.
         on_bad: told of each folder or glob without a file, and of each folder that cannot be read.
             A missing file is reported when it is read.
+        left_out: tells what is not taken; a file that is named is taken all the same.
     """
     seen: set[bytes] = set()
     for pattern in patterns:
-        for file in expand_one(pattern, on_bad):
+        for file in expand_one(pattern, on_bad, left_out):
             key = _identity(file.path)
             if key not in seen:
                 seen.add(key)
                 yield file
 
 
-def expand_one(pattern: str, on_bad: OnBad = stop) -> Iterator[LocalFile]:
+def expand_one(
+    pattern: str, on_bad: OnBad = stop, left_out: LeftOut = nothing
+) -> Iterator[LocalFile]:
     """Find the files that one path, folder or glob stands for.
 
     A file found in a folder is named by its path within it, any other by its last part.
     """
     if os.path.isdir(pattern):  # noqa: PTH112  Path's raises if it may not look
-        yield from _nonempty(_walk(pattern, on_bad), pattern, "no image in this folder", on_bad)
+        found = (file for file in _walk(pattern, on_bad) if not left_out(file.path))
+        yield from _nonempty(found, pattern, "no image in this folder", on_bad)
     elif glob.has_magic(pattern) and not os.path.lexists(pattern):
-        found = (LocalFile(Path(each), Path(each).name) for each in _glob(pattern, on_bad))
+        paths = (path for path in map(Path, _glob(pattern, on_bad)) if not left_out(path))
+        found = (LocalFile(path, path.name) for path in paths)
         yield from _nonempty(found, pattern, "no file matches", on_bad)
     else:
         yield LocalFile(Path(pattern), Path(pattern).name)

@@ -4,12 +4,12 @@ import itertools
 from collections.abc import Iterator, Mapping
 
 from producer.files import LocalFile
-from producer.listing import expand_one
+from producer.listing import LeftOut, expand_one, nothing
 from producer.plan import Sources
 from shared.errors import BadFileError
 
 
-def broadcast(patterns: Mapping[str, str | None]) -> Iterator[Sources]:
+def broadcast(patterns: Mapping[str, str | None], left_out: LeftOut = nothing) -> Iterator[Sources]:
     """Match the files of several patterns one to one; a single file goes with all of the others.
 
     A file that cannot be sent keeps its place, so that it costs its own item only. A folder that
@@ -22,7 +22,7 @@ def broadcast(patterns: Mapping[str, str | None]) -> Iterator[Sources]:
     sides = {field: pattern for field, pattern in patterns.items() if pattern is not None}
     streams: dict[str, Iterator[LocalFile]] = {}
     for field, pattern in sides.items():
-        files = expand_one(pattern)
+        files = expand_one(pattern, left_out=left_out)
         head = list(itertools.islice(files, 2))
         streams[field] = itertools.chain(head, files) if len(head) > 1 else itertools.cycle(head)
     single = {field for field, stream in streams.items() if isinstance(stream, itertools.cycle)}

@@ -2,10 +2,14 @@
 
 import hashlib
 import itertools
+import os
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import get_args
 
+from shared.messages import Format
 from shared.output_names import extra_name, fit
 
 
@@ -58,3 +62,22 @@ def confined(folder: Path, name: str) -> Path:
         part for part in PurePosixPath(fit(name)).parts if part.strip("/") not in ("", "..", ".")
     ]
     return folder.joinpath(*parts or ["image"])
+
+
+def own_results(out: Path | None, made_by: str) -> Callable[[Path], bool]:
+    """Tell the results of an earlier run from the files to send, if --out is searched too.
+
+    These are the files below the folder that are named like results of the same operation or model.
+    """
+    if out is None:
+        return lambda _: False
+    place = os.path.realpath(out)
+    formats = "|".join(get_args(Format))
+    name = re.compile(rf".*\.{re.escape(made_by)}(-\d+)?(\..+)?\.({formats})", re.DOTALL)
+
+    def is_result(path: Path) -> bool:
+        if name.fullmatch(path.name) is None:
+            return False
+        return Path(os.path.realpath(path.parent)).is_relative_to(place)
+
+    return is_result

@@ -97,6 +97,19 @@ def test_results_that_exist_are_neither_lost_nor_made_again(stack: Stack, grays:
     assert (out / "5.hsv.png").read_bytes() != b"mine"
 
 
+@pytest.mark.parametrize("below", ["", "out"])
+def test_a_folder_of_results_inside_the_photos_is_not_read(stack: Stack, grays: Path, below: str):
+    photos, masks = grays / "photos", grays / "masks"
+    hsv = ("enqueue", "hsv", photos, "--out", photos / below)
+    blend = ("enqueue", "blend", masks, photos, "--alpha", 0.5, "--out", photos / below / "blend")
+    stack.ok(*blend)
+    again = stack.ok(*blend, "--skip-existing", "--json")
+    assert again.stdout == ""
+    shutil.rmtree(photos / below / "blend")
+    stack.ok(*hsv)
+    assert stack.ok(*hsv, "--skip-existing", "--json").stdout == ""
+
+
 def test_results_of_two_jobs_do_not_overwrite_each_other(stack: Stack, grays: Path, tmp_path: Path):
     first, second = (
         stack.enqueue("hsv", grays / folder / name)[0]

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.files import LocalFile
+from producer.listing import expand
 from producer.plan import Plan, check
-from producer.result_names import UniqueNames
+from producer.result_names import UniqueNames, own_results
 from shared.errors import ParameterError
 from shared.output_names import extra_name, fit, output_name
 
@@ -113,3 +114,27 @@ def test_ten_thousand_files_of_one_name_are_numbered_quickly():
     names = UniqueNames()
     found = [names.claim("x.png")[0] for _ in range(10_000)]
     assert found[-1] == "x-10000.png"
+
+
+@pytest.mark.parametrize("pattern", ["", "/**", "/*/*", "/**/*.png"])
+@pytest.mark.parametrize("link", [False, True])
+def test_results_below_a_searched_folder_are_not_sent_again(tmp_path, pattern, link):
+    photos = tmp_path / "photos"
+    out = photos / "out"
+    (out / "trip").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(out)
+    for name in ("b.hsv.png", "out/mine.png", "out/c.unet.png", "out/trip/hsv.png"):
+        (photos / name).touch()
+    for name in ("a.hsv.png", "a.hsv-2.png", "trip/b.hsv.png", "a.b.hsv.up.1.png", "a.hsv.jpeg"):
+        (out / name).touch()
+    own = own_results(tmp_path / "link" if link else out, "hsv")
+    found = {
+        file.path.relative_to(photos).as_posix()
+        for file in expand([f"{photos}{pattern}"], left_out=own)
+    }
+    everything = {"b.hsv.png", "out/mine.png", "out/c.unet.png", "out/trip/hsv.png"}
+    two_below = {"out/mine.png", "out/c.unet.png"}
+    assert found == (two_below if pattern == "/*/*" else everything)
+    assert [file.path for file in expand([str(out / "a.hsv.png")], left_out=own)] == [
+        out / "a.hsv.png"
+    ]
