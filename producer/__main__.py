@@ -1,5 +1,19 @@
-"""`python -m producer` is the command `agewell`."""
+"""The command `agewell`, and `python -m producer`."""
 
-from producer.cli import main
+import signal
 
-main()
+
+def main() -> None:
+    """Run the command line; a Ctrl-C before it has been imported ends the process silently."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # The imports take up to a second. There is nothing yet that a Ctrl-C would have to end.
+    from producer import cli
+
+    signal.signal(signal.SIGINT, handler)
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

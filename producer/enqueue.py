@@ -14,6 +14,8 @@ from producer.send_options import Options, with_send_options
 from producer.submit import Fields
 from shared.errors import ParameterError
 from shared.messages import (
+    PIXELS_MAX,
+    PIXELS_MIN,
     AlphaBlendItem,
     AlphaBlendJob,
     HsvItem,
@@ -131,9 +133,12 @@ def poisson(
 def _offset(option: str, text: str) -> Offset:
     x, _, y = text.partition(",")
     try:
-        return int(x), int(y)
+        offset = int(x), int(y)
     except ValueError:
         raise ParameterError(option, repr(text), "X,Y in whole pixels, such as 20,-5") from None
+    if not all(PIXELS_MIN <= each <= PIXELS_MAX for each in offset):
+        raise ParameterError(option, repr(text), f"{PIXELS_MIN} to {PIXELS_MAX} pixels")
+    return offset
 
 
 def _check_alpha(alpha: float | None) -> None:

@@ -39,7 +39,9 @@ MEDIA_TYPE_OF_FORMAT: Final[dict[Format, ImageMediaType]] = {
     "bmp": "image/bmp",
 }
 
-Pixels = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
+PIXELS_MIN: Final = -(2**31)
+PIXELS_MAX: Final = 2**31 - 1
+Pixels = Annotated[int, Field(ge=PIXELS_MIN, le=PIXELS_MAX)]
 Offset = tuple[Pixels, Pixels]
 
 

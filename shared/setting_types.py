@@ -94,6 +94,12 @@ def _known_store(url: str) -> str:
 BlobUrl = Annotated[str, AfterValidator(_known_store)]
 
 
+def _not_empty(value: Any) -> Any:
+    if value == "":
+        raise ValueError("must be a path, and is empty; unset it for the default")
+    return value
+
+
 def _absolute(path: Path) -> Path:
     try:
         return path.expanduser().absolute()
@@ -101,7 +107,7 @@ def _absolute(path: Path) -> Path:
         raise ValueError("must be a path; there is no home directory for its ~") from None
 
 
-AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+AbsolutePath = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(_absolute)]
 
 
 def is_loopback(host: str) -> bool:

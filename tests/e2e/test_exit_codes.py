@@ -42,6 +42,14 @@ USAGE = {
     ),
     "bad_offset": (["blend", "a.png", "b.png", "--offset", "20"], ["--offset", "20", "X,Y"]),
     "fraction_in_offset": (["blend", "a.png", "b.png", "--offset", "1.5,2"], ["--offset", "1.5"]),
+    "offset_past_32_bits": (
+        ["blend", "a.png", "b.png", "--offset", "2147483648,0", "--dry-run"],
+        ["--offset", "2147483648,0", "2147483647"],
+    ),
+    "place_past_32_bits": (
+        ["poisson", "a.png", "b.png", "c.png", "--source-at", "0,-2147483649"],
+        ["--source-at", "0,-2147483649", "-2147483648"],
+    ),
     "bad_place": (["poisson", "a.png", "b.png", "c.png", "--at", "x,y"], ["--at", "x,y"]),
     "unknown_format": (["hsv", "a.png", "--format", "gif"], ["gif", "png"]),
     "quality_of_png": (["hsv", "a.png", "--quality", "80"], ["--quality", "png"]),

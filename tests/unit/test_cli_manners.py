@@ -1,6 +1,9 @@
 """What every command owes its user: an example, --json, a guess at what a typo meant."""
 
 import shlex
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
@@ -111,3 +114,24 @@ def test_what_is_half_typed_is_completed(line: str, offers: str):
     }
     done = CliRunner().invoke(app, [], env=environment, prog_name="agewell")
     assert offers in done.output.split()
+
+
+INTERRUPTED_WHILE_IT_IMPORTS = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupt())
+from producer.__main__ import main
+main()
+"""
+
+
+def test_ctrl_c_while_the_command_starts_shows_no_trace():
+    program = [sys.executable, "-c", INTERRUPTED_WHILE_IT_IMPORTS]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")

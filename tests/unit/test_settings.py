@@ -19,6 +19,11 @@ from shared.settings import Settings
         ("AGEWELL_FLOWER_URL_PREFIX", "a b"),
         ("AGEWELL_DRAIN_S", "nan"),
         ("AGEWELL_BLOB_URL", "somewhere"),
+        ("AGEWELL_BLOB_URL", "file://"),
+        ("AGEWELL_BLOB_URL", "file://blobs"),
+        ("AGEWELL_BLOB_URL", "local://~/blobs"),
+        ("AGEWELL_STATE_DIR", ""),
+        ("AGEWELL_MODELS_DIR", ""),
         ("AGEWELL_REDIS_URL", "http://localhost"),
     ],
 )
