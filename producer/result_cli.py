@@ -18,7 +18,16 @@ from shared.messages import ImageRef
 
 def result(
     job_id: Annotated[str, typer.Argument(metavar="ID", help="A job's id.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="A file; for several images, a folder.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="PATH",
+            help="A file, or a folder: one that exists, or a name that ends in /. "
+            "For several images a folder.",
+        ),
+    ],
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that exist with other contents.")
     ] = False,
@@ -48,13 +57,17 @@ def result(
         raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
 
 
-def _write(session: Session, outcome: Outcome, out: Path, *, overwrite: bool) -> Written:
+def _write(session: Session, outcome: Outcome, out: str, *, overwrite: bool) -> Written:
     images = [item.image for item in outcome.items if item.image is not None]
-    if len(images) == 1 and len(outcome.items) == 1 and not out.is_dir():
-        return _write_one(session, images[0], out, overwrite=overwrite)
-    if out.is_file():
+    if len(images) == 1 and len(outcome.items) == 1 and not _is_folder(out):
+        return _write_one(session, images[0], Path(out), overwrite=overwrite)
+    if Path(out).is_file():
         raise ParameterError("--out", f"the file {out}", f"a folder, for {len(images)} images")
-    return ResultWriter(session.blobs, out, overwrite=overwrite).write(outcome.items)
+    return ResultWriter(session.blobs, Path(out), overwrite=overwrite).write(outcome.items)
+
+
+def _is_folder(out: str) -> bool:
+    return out.endswith("/") or Path(out).is_dir()
 
 
 def _write_one(session: Session, image: ImageRef, path: Path, *, overwrite: bool) -> Written:

@@ -99,6 +99,16 @@ def test_result_writes_one_image_to_a_file_as_often_as_asked(
         np.testing.assert_array_equal(cv2.imread(str(out)), expected)
 
 
+def test_result_writes_one_image_into_a_folder_that_is_not_there_yet(
+    stack: Stack, photos: Path, tmp_path: Path
+):
+    [job_id] = stack.enqueue("hsv", photos / "bird.jpg")
+    stack.wait_ended([job_id])
+    done = stack.ok("result", job_id, "--out", f"{tmp_path}/results/")
+    assert done.stdout.splitlines() == [f"{tmp_path}/results/bird.hsv.png"]
+    assert (tmp_path / "results" / "bird.hsv.png").is_file()
+
+
 def test_result_writes_several_images_to_a_folder(stack: Stack, small_folder: Path, tmp_path: Path):
     [job_id] = stack.enqueue("hsv", small_folder)
     stack.wait_ended([job_id])
