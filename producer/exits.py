@@ -8,6 +8,7 @@ from enum import IntEnum
 
 import redis
 from kombu.exceptions import OperationalError
+from pydantic_core import PydanticSerializationError
 
 from producer import show
 from shared.errors import (
@@ -49,6 +50,9 @@ def exit_codes() -> Iterator[None]:
         leave(ExitCode.UNREACHABLE, f"Redis: {error}", hint="Is it running and not full?")
     except (SettingsError, ParameterError) as error:
         leave(ExitCode.USAGE, str(error))
+    except (UnicodeEncodeError, PydanticSerializationError):
+        # Linux hands bytes of any kind over as arguments. Files may have such names, but no id has.
+        leave(ExitCode.USAGE, "an id, a name or a text among the arguments is not UTF-8")
     except AgewellError as error:
         leave(ExitCode.SOME_FAILED, str(error))
     except KeyboardInterrupt:

@@ -55,7 +55,12 @@ class Listener:
         self._answered_at = time.monotonic()
 
     async def outcome(self, job_id: str) -> Outcome:
-        """Wait until a job has ended; how it did."""
+        """Wait until a job has ended; how it did.
+
+        Raises:
+            UnicodeEncodeError: this can be no id; the other waits go on.
+        """
+        job_id.encode()
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         waiting = self._waiting.setdefault(job_id, set())
         waiting.add(future)

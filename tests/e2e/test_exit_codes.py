@@ -96,6 +96,23 @@ def test_a_bad_setting_exits_with_2_and_is_named(
     assert "secret" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["status"],
+        ["cancel"],
+        ["result", "--out", "."],
+        ["dead", "show"],
+        ["dead", "retry"],
+        ["models", "info"],
+    ],
+)
+def test_an_id_or_a_name_that_is_not_utf_8_exits_with_2(stack: Stack, command: list[str]):
+    done = stack.run(*command, "\udcff\udcfe")  # the bytes FF FE, which are UTF-8 of nothing
+    assert done.returncode == 2
+    assert "not UTF-8" in done.stderr
+
+
 def test_failed_images_are_named_and_the_exit_status_is_1(
     stack: Stack, tmp_path: Path, photos: Path
 ):

@@ -149,3 +149,16 @@ def test_all_are_told_when_redis_stays_away_and_may_wait_again(
             client.close()
 
     run(test)
+
+
+def test_what_can_be_no_id_hinders_nobody_else(settings: Settings, client: redis.Redis):
+    async def test() -> None:
+        async with opened(settings) as agewell:
+            other = asyncio.create_task(agewell.wait("other"))
+            await until(lambda: all_heard(client, ["other"]))
+            with pytest.raises(UnicodeEncodeError):
+                await agewell.wait("\udcff")
+            store(settings, "other")
+            assert (await other).state is State.DONE
+
+    run(test)
