@@ -56,7 +56,7 @@ def publish_as(
         deadline_s: a job that has not started within so many seconds expires.
 
     Raises:
-        MessageTooLargeError: one of the jobs has more bytes than may be; none is sent.
+        MessageTooLargeError: one of the jobs is too large. None is sent.
         ParameterError: the deadline is no time that a job can be given.
         BrokerUnreachableError: Redis does not answer.
     """

@@ -4,7 +4,7 @@ AgewellError
 ├── CallerError                the caller's fault: never retried
 │   ├── SettingsError          a setting has a bad value
 │   ├── BadJobError            a message is no job of ours
-│   ├── MessageTooLargeError   a job's message has more bytes than may be
+│   ├── MessageTooLargeError   a job's message is larger than AGEWELL_MAX_MESSAGE_BYTES
 │   ├── ParameterError         a parameter is outside its range
 │   ├── BadFileError           a file cannot be enqueued
 │   ├── BadImageError          bytes are no image that we take
@@ -95,16 +95,16 @@ class BadJobError(CallerError):
 
 @dataclass(eq=False)
 class MessageTooLargeError(CallerError):
-    """A job's message has more bytes than may be; AGEWELL_MAX_MESSAGE_BYTES."""
+    """A job's message is larger than AGEWELL_MAX_MESSAGE_BYTES."""
 
     size_bytes: int
     limit_bytes: int
 
     def __str__(self) -> str:
         return (
-            f"the job's message has {self.size_bytes:,} bytes, {self.limit_bytes:,} may be "
-            "(AGEWELL_MAX_MESSAGE_BYTES): put fewer images into one job, or store them before, "
-            "rather than send them inside the message"
+            f"the job's message has {self.size_bytes:,} bytes; AGEWELL_MAX_MESSAGE_BYTES is "
+            f"{self.limit_bytes:,}. Put fewer images into one job, or store them first instead of "
+            "sending them inside the message"
         )
 
 

@@ -185,7 +185,7 @@ def test_a_chain_whose_next_step_would_be_too_large_fails_in_words(app, tools, c
     for step in (last.parent, last):
         entry = tools.ledger.get(step.id)
         assert entry.state is State.FAILED
-        assert "bytes, 900 may be (AGEWELL_MAX_MESSAGE_BYTES)" in entry.error
+        assert "bytes; AGEWELL_MAX_MESSAGE_BYTES is 900." in entry.error
     assert client.keys("cv*") == []
 
 
