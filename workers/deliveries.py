@@ -210,7 +210,7 @@ def _full_retries(request: Any) -> int:
 def _give_up_unread(task: Task, size_bytes: int) -> NoReturn:
     """Put a job whose message is too large among the dead letters; most of it is not kept."""
     request, limit = task.request, context().settings.max_message_bytes
-    reason = f"its message has {size_bytes:,} bytes, {limit:,} may be (AGEWELL_MAX_MESSAGE_BYTES)"
+    reason = f"its message has {size_bytes:,} bytes; AGEWELL_MAX_MESSAGE_BYTES is {limit:,}"
     if oversize.HEAD not in (request.headers or {}):
         reason = f"its message unpacks to more than {limit:,} bytes (AGEWELL_MAX_MESSAGE_BYTES)"
     queue = (request.delivery_info or {}).get("routing_key") or ""
