@@ -18,6 +18,9 @@ IMAGE_SUFFIXES = frozenset(
 )
 """What a folder is searched for; a file that is named is taken whatever its name."""
 
+GLOB_MAX_PARTS = 100
+"""Each part of a glob takes some of Python's stack."""
+
 OnBad = Callable[[BadFileError], None]
 """Told of each pattern or folder that gives no files; raises to stop."""
 
@@ -184,6 +187,9 @@ def _glob(pattern: str, on_bad: OnBad) -> Iterator[str]:
     root = re.match("/*", pattern)
     start = root[0] if root else ""
     parts = [part for part in pattern[len(start) :].split("/") if part]
+    if len(parts) > GLOB_MAX_PARTS:
+        on_bad(BadFileError(pattern, f"a glob of {len(parts):,} parts; at most {GLOB_MAX_PARTS}"))
+        return
     parts = [part for n, part in enumerate(parts) if part != "**" or parts[n - 1 : n] != ["**"]]
     if parts[-1:] == ["**"]:
         parts.append("*")

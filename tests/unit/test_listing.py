@@ -190,6 +190,13 @@ def test_an_unreadable_folder_stops_a_pairing(locked):
         list(broadcast(sides))
 
 
+def test_a_glob_of_too_many_parts_is_reported_and_the_others_go_on(photos):
+    bad = []
+    found = expand([f"{photos}/{'*/' * 700}*.png", str(photos / "a.png")], bad.append)
+    assert names(found) == ["a.png"]
+    assert "parts; at most 100" in str(bad[0])
+
+
 def test_hidden_files_match_only_a_pattern_with_a_dot(tmp_path):
     make(tmp_path, ".hidden.png", "a.png", ".git/b.png")
     assert names(expand_one(f"{tmp_path}/**/*.png")) == ["a.png"]
