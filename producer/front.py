@@ -1,13 +1,18 @@
 """The front page of the command line: the order of the commands in `--help`, and `--version`."""
 
+import contextlib
 import platform
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
 import typer
+from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from producer import show
+from shared.printable import printable
+from shared.problems import first_problem
 
 PANELS = {
     "Run jobs": ("up", "enqueue", "status", "result", "cancel"),
@@ -32,6 +37,22 @@ class FrontPage(TyperGroup):
         """Name the commands in the order in which `--help` lists them."""
         del ctx
         return [name for names in PANELS.values() for name in names]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named; it reads its own options here."""
+        with _plain_words():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _plain_words() -> Iterator[None]:
+    """Say in our words what pydantic, with which Typer reads options, finds wrong with one."""
+    try:
+        yield
+    except typer.BadParameter as error:
+        if isinstance(error.__cause__, ValidationError):
+            error.message = printable(first_problem(error.__cause__).line())
+        raise
 
 
 def print_version(wanted: bool) -> None:

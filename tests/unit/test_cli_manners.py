@@ -116,6 +116,28 @@ def test_what_is_half_typed_is_completed(line: str, offers: str):
     assert offers in done.output.split()
 
 
+@pytest.mark.parametrize(
+    ("typed", "reason"),
+    [
+        ("enqueue hsv a.png --images-per-job 0", "must be at least 1, found '0'"),
+        ("enqueue hsv a.png --images-per-job 65", "must be at most 64, found '65'"),
+        ("enqueue hsv a.png --quality best", "must be a whole number, found 'best'"),
+        ("enqueue hsv a.png --format jpg", "'jpg' is not one of 'png', 'jpeg', 'webp'"),
+        ("enqueue blend a.png b.png --alpha half", "must be a number, found 'half'"),
+        ("enqueue poisson a b c --gradient min", "'min' is not one of 'src', 'max', 'avg'"),
+        ("jobs --limit 1.5", "must be a whole number, found '1.5'"),
+        ("jobs --state asleep", "'asleep' is not one of 'waiting', 'running'"),
+        ("simulate --seed x", "must be a whole number, found 'x'"),
+        ("models train digits --out o --epochs 0", "must be at least 1, found '0'"),
+    ],
+)
+def test_a_bad_value_of_an_option_is_told_in_plain_words(typed: str, reason: str):
+    done = CliRunner().invoke(app, shlex.split(typed), env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert reason in done.output
+    assert "Value error" not in done.output
+
+
 INTERRUPTED_WHILE_IT_IMPORTS = """
 import os, signal, sys
 
