@@ -14,9 +14,9 @@ from shared.letter import Letter, beginning, excerpt_of
 REASON_CHARACTERS = 300
 COLUMNS = (
     Column("id"),  # whole, as people copy it
-    Column("given up", drop=1),
+    Column("given up", drop=2),
     Column("queue", drop=3),
-    Column("task", drop=2),
+    Column("task", drop=1),
     Column("why", flexible=True),
 )
 

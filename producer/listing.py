@@ -69,7 +69,9 @@ def expand_one(
 
     A file found in a folder is named by its path within it, any other by its last part.
     """
-    if os.path.isdir(pattern):  # noqa: PTH112  Path's raises if it may not look
+    if not pattern:  # Path would read it as the working directory
+        on_bad(BadFileError("''", "an empty path"))
+    elif os.path.isdir(pattern):  # noqa: PTH112  Path's raises if it may not look
         found = (file for file in _walk(pattern, on_bad) if not left_out(file.path))
         yield from _nonempty(found, pattern, "no image in this folder", on_bad)
     elif glob.has_magic(pattern) and not os.path.lexists(pattern):

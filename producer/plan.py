@@ -93,6 +93,8 @@ def check(plan: Plan, *, overwrite: bool) -> int:
     if existing:
         more = f" and {existing - 1:,} more exist" if existing > 1 else " exists"
         allowed = "other names, or --overwrite, or --skip-existing to send the others"
+        if plan.skip_existing:
+            allowed = "regular files under the names of results"
         raise ParameterError("--out", f"{plan.out}, but {first}{more} already", allowed)
     return items
 

@@ -62,7 +62,7 @@ def write_file(path: Path, data: bytes, *, overwrite: bool = False) -> Path:
     """
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
-            path.write_bytes(data)
+            _write_to_device(path, data)
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
         with _part_of(path) as part:
@@ -77,6 +77,14 @@ def write_file(path: Path, data: bytes, *, overwrite: bool = False) -> Path:
     except (OSError, ValueError) as error:
         raise BadFileError(str(path), getattr(error, "strerror", "") or str(error)) from error
     return path
+
+
+def _write_to_device(path: Path, data: bytes) -> None:
+    """Write to a device or a pipe; one that nobody reads is an error, as opening it would wait."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor, "wb") as opened:
+        opened.write(data)
 
 
 @contextlib.contextmanager

@@ -146,6 +146,12 @@ def test_a_folder_named_like_an_image_is_a_folder(tmp_path):
     assert names(expand([f"{tmp_path}/**"])) == ["b.png"]
 
 
+def test_an_empty_path_is_not_the_working_directory(photos):
+    bad = []
+    assert names(expand(["", str(photos / "a.png")], bad.append)) == ["a.png"]
+    assert [str(error) for error in bad] == ["'': an empty path"]
+
+
 def test_what_gives_no_file_is_reported_and_the_others_go_on(tmp_path):
     make(tmp_path, "a.png", "empty/notes.txt")
     bad: list[BadFileError] = []

@@ -12,6 +12,7 @@ from rich.console import Console
 from wcwidth import wcswidth
 
 from producer import show
+from producer.dead_show import COLUMNS as LETTER_COLUMNS
 from producer.queue_rows import QUEUE_COLUMNS
 from producer.show import JOB_COLUMNS
 from producer.tables import Column, fitted, on_one_line, print_table
@@ -54,6 +55,12 @@ def test_at_80_columns_a_failed_job_shows_what_it_was_and_why_it_failed():
 def test_at_80_columns_jobs_without_errors_show_their_times():
     [_, done] = printed(JOB_COLUMNS, [DONE], 80)
     assert done.split("  ")[-2:] == ["0.1 s", "0.5 s"]
+
+
+def test_at_80_columns_a_dead_letter_shows_its_task():
+    letter = [ID, "2 h 4 min ago", "cv", "cv.poisson_blend", "its worker ended 3 times"]
+    [_, shown] = printed(LETTER_COLUMNS, [letter], 80)
+    assert shown.startswith(f"{ID}  cv.poisson_blend  its worker")
 
 
 def test_a_pipe_gets_every_column_whole_and_no_blanks_at_the_ends():

@@ -28,6 +28,13 @@ def test_a_file_is_written_over_and_a_pipe_is_written_to(tmp_path):
     assert pipe.is_fifo()
 
 
+@pytest.mark.timeout(10)
+def test_a_pipe_that_nobody_reads_is_an_error_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadFileError, match="pipe"):
+        write_file(tmp_path / "pipe", b"data", overwrite=True)
+
+
 def test_a_file_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(BadFileError, match="folder"):
