@@ -1,10 +1,12 @@
 """Flower as `agewell up` starts it, over plain HTTP: who is let in, and what is said."""
 
 import base64
+import json
 import re
 import signal
 import subprocess
 import sys
+import time
 
 import cv2
 import numpy as np
@@ -101,6 +103,36 @@ def test_without_a_password_only_names_of_this_machine_are_answered_to(stack: St
     for host in ("evil.example", "127.0.0.1.evil.example", "10.0.0.1", ""):
         assert (host, get(url + "/aging/data", None, Host=host).status) == (host, 403)
     assert get(url + "/api/workers", None).status == 401
+
+
+def publish_event(stack: Stack, **fields: object) -> None:
+    """An event as a worker sends it, but for some of its fields."""
+    event = {
+        "type": "worker-heartbeat", "hostname": "other@host", "timestamp": time.time(), "pid": 1,
+        "utcoffset": 0, "clock": 1, "freq": 2.0, "active": 0, "processed": 0, "loadavg": [0, 0, 0],
+    } | fields  # fmt: skip
+    message = {
+        "body": base64.b64encode(json.dumps(event).encode()).decode(),
+        "headers": {"hostname": event["hostname"]},
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "properties": {
+            "delivery_tag": "1",
+            "body_encoding": "base64",
+            "delivery_info": {"exchange": "celeryev", "routing_key": "worker.heartbeat"},
+        },
+    }
+    assert stack.redis.publish("/0.celeryev/worker.heartbeat", json.dumps(message))
+
+
+def test_events_that_celery_never_sends_spoil_no_page(stack: Stack):
+    for name in ("hostname", "timestamp", "clock", "pid", "type", "active"):
+        for value in (5, "x", [], {}, -1e13, 1e308, float("nan"), 10**400, True):
+            publish_event(stack, **{name: value})
+    publish_event(stack, hostname="last@host")
+    url = stack.running["flower_url"]
+    until(lambda: "last@host" in get(url + "/workers", None).text, 30, lambda: get(url, None).text)
+    assert [get(url + page, None).status for page in ("/", "/tasks", "/aging")] == [200] * 3
 
 
 @pytest.mark.parametrize("program", ["agewell up", "python -m workers.dashboard"])
