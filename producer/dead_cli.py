@@ -98,13 +98,19 @@ def retry(
 def _retry_some(session: Session, ids: Sequence[str], *, as_json: bool) -> None:
     known = {each.letter_id: each for each in DeadLetters(session.client).get_all(ids)}
     sent = set()
-    for letter_id in Resender(session).resend([each for each in known.values() if each.job]):
+    for letter_id in Resender(session).resend(
+        [each for each in known.values() if _can_be_sent(each)]
+    ):
         sent.add(letter_id)
         _say(letter_id, "sent again", as_json=as_json)
     for letter_id in ids:
         if letter_id not in sent:
             show.error(_why_not(letter_id, known.get(letter_id)))
     raise typer.Exit(ExitCode.DONE if sent >= set(ids) else ExitCode.SOME_FAILED)
+
+
+def _can_be_sent(letter: Letter) -> bool:
+    return letter.job is not None and letter.task in OP_OF_TASK
 
 
 def _why_not(letter_id: str, letter: Letter | None) -> str:
@@ -114,6 +120,8 @@ def _why_not(letter_id: str, letter: Letter | None) -> str:
         return f"{letter_id} is no job, but a message that none can be made of"
     if letter.job is None:
         return f"{letter_id} cannot be sent again: its message was too large to be kept"
+    if letter.task not in OP_OF_TASK:
+        return f"{letter_id} cannot be sent again: this version of agewell has no {letter.task}"
     return f"{letter_id} was not sent: it has been sent again before, or is being sent"
 
 
@@ -141,10 +149,10 @@ def _matching(
         yield [
             letter
             for letter in page
-            if letter.job is not None
+            if _can_be_sent(letter)
             and letter.at <= before
             and reason.lower() in letter.reason.lower()
-            and op in (None, OP_OF_TASK.get(str(letter.task)))
+            and op in (None, OP_OF_TASK[str(letter.task)])
         ]
 
 
