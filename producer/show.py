@@ -3,6 +3,7 @@
 Results go to stdout, all else to stderr.
 """
 
+import contextlib
 import json
 import sys
 import time
@@ -13,10 +14,11 @@ from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.segment import Segment
 
 from producer.outcome import Outcome
+from producer.progress_bar import above_the_bar, bar_on
 from producer.tables import Column, print_table
 from shared.entry import Entry
 from shared.errors import AgewellError, BadFileError
@@ -64,7 +66,8 @@ def _plain(text: str) -> str:
 
 def line(text: str) -> None:
     """One line on stdout."""
-    out.file.write(printable(text) + "\n")
+    with above_the_bar(out):
+        out.file.write(printable(text) + "\n")
 
 
 def error(message: str) -> None:
@@ -84,21 +87,14 @@ def status(name: str, message: str) -> None:
 
 def json_line(document: dict[str, Any]) -> None:
     """One JSON document on one line of stdout, at once: a program may be reading along."""
-    out.file.write(json.dumps(document) + "\n")
-    out.file.flush()
+    with above_the_bar(out):
+        out.file.write(json.dumps(document) + "\n")
+        out.file.flush()
 
 
-def progress() -> Progress:
-    """A progress bar on stderr; silent where that is no terminal."""
-    return Progress(
-        TextColumn("{task.description:>10}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    )
+def progress() -> contextlib.AbstractContextManager[Progress]:
+    """Show a progress bar on stderr; silent where that is no terminal."""
+    return bar_on(err)
 
 
 def level_name(level: int | None) -> str:
@@ -204,7 +200,8 @@ def print_predictions(items: Iterable[ItemResult], *, header: bool) -> bool:
             rows.append([name, label, probability, model])
             name = model = ""
     if rows:
-        print_table(out, PREDICTION_COLUMNS, rows, header=header)
+        with above_the_bar(out):
+            print_table(out, PREDICTION_COLUMNS, rows, header=header)
     return bool(rows)
 
 

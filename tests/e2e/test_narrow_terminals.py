@@ -1,6 +1,8 @@
 """What operators look at fits a terminal of 80 or 60 columns, and ids can be copied from it."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from wcwidth import wcswidth
@@ -35,6 +37,16 @@ def test_every_list_fits_the_terminal(stack: Stack, failed: list[str], columns: 
         for job_id in shown:
             [line] = [line for line in lines if line.startswith(job_id)]
             assert "写真" in line
+
+
+@pytest.mark.parametrize("flags", [(), ("--wait",)])
+def test_the_progress_bar_makes_room_for_each_line_of_results(
+    stack: Stack, small_folder: Path, flags: tuple[str, ...]
+):
+    command = ("enqueue", "hsv", small_folder, "--images-per-job", 2, "--json", *flags)
+    lines = on_terminal(*command, columns=80, env=stack.env)
+    documents = [line.rpartition("\r")[2] for line in lines if '"state"' in line]
+    assert [json.loads(each)["state"] for each in documents] == ["done" if flags else "waiting"] * 4
 
 
 def test_top_asks_for_a_terminal_or_json(stack: Stack):

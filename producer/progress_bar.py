@@ -1,0 +1,45 @@
+"""A progress bar on stderr that makes room for what is written to stdout."""
+
+import contextlib
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_bars: list[Progress] = []
+"""The bar that is shown, if there is one."""
+
+
+@contextlib.contextmanager
+def bar_on(console: Console) -> Iterator[Progress]:
+    """Show a bar, if the console is a terminal."""
+    bar = Progress(
+        TextColumn("{task.description:>10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with bar:
+        _bars.append(bar)
+        try:
+            yield bar
+        finally:
+            _bars.remove(bar)
+
+
+@contextlib.contextmanager
+def above_the_bar(out: Console) -> Iterator[None]:
+    """Take the bar away while something is written to a terminal: its line has no end."""
+    bars = [bar for bar in _bars if bar.live.is_started and out.is_terminal]
+    for bar in bars:
+        bar.stop()
+    try:
+        yield
+    finally:
+        if bars:
+            out.file.flush()
+        for bar in bars:
+            bar.start()
