@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     infer_concurrency: PositiveInt = Field(
         default=32, description="Jobs that an infer worker runs at a time, to share batches."
     )
-    poisson_backend: str = Field(
+    poisson_backend: Literal["auto", "numba", "numpy", "taichi-cpu"] = Field(
         default="auto", description="fpie's backend for Poisson blending; auto: the best usable."
     )
     poisson_max_pixels: PositiveInt = Field(

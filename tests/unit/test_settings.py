@@ -1,8 +1,11 @@
+from typing import get_args
+
 import pytest
 
 from shared.errors import SettingsError
 from shared.setting_types import usable_cores
 from shared.settings import Settings
+from workers.ops.fpie_solver import BACKENDS
 
 
 @pytest.mark.parametrize(
@@ -23,6 +26,7 @@ from shared.settings import Settings
         ("AGEWELL_BLOB_URL", "file://blobs"),
         ("AGEWELL_BLOB_URL", "local://~/blobs"),
         ("AGEWELL_STATE_DIR", ""),
+        ("AGEWELL_POISSON_BACKEND", "cuda"),
         ("AGEWELL_MODELS_DIR", ""),
         ("AGEWELL_REDIS_URL", "http://localhost"),
     ],
@@ -70,6 +74,11 @@ def test_a_blob_directory_that_depends_on_where_a_process_starts_is_refused(url)
 )
 def test_a_blob_url_that_fsspec_reads_is_taken(url):
     assert Settings(blob_url=url).blob_url == url
+
+
+def test_the_backends_that_a_setting_takes_are_those_that_there_are():
+    taken = get_args(Settings.model_fields["poisson_backend"].annotation)
+    assert set(taken) == {"auto", *BACKENDS}
 
 
 def test_a_password_is_never_shown(monkeypatch):
