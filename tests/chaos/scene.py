@@ -16,6 +16,7 @@ from PIL import Image as Pillow
 from pydantic import SecretStr
 
 from producer.files import LocalFile
+from producer.plan import Planned
 from producer.session import Session, make_session
 from producer.submit import Submitter
 from producer.supervisor import celery
@@ -116,10 +117,10 @@ class Scene:
     def send(self, photos: list[LocalFile], work: Work, level: int = 5) -> list[str]:
         """Send jobs by agewell's own producer; those that it was told are enqueued."""
         submitter = Submitter(self.session, make_job=work.make, level=level)
-        sources = ({"image": photo} for photo in photos)
+        items = (Planned({"image": photo}) for photo in photos)
         ids = []
         try:
-            for sent in submitter.submit(sources, work.images_per_job):
+            for sent in submitter.submit(items, work.images_per_job):
                 self.acknowledged.append(sent.job_id)
                 ids.append(sent.job_id)
         except (BrokerUnreachableError, BrokerFullError):
