@@ -36,6 +36,7 @@ def _zip(
     sides: dict[str, str], streams: dict[str, Iterator[LocalFile]], single: set[str]
 ) -> Iterator[Sources]:
     many = [field for field in sides if field not in single]
+    partners: dict[tuple[str, str, str], str] = {}
     for number in itertools.count():
         found = {field: next(streams[field], None) for field in many}
         pair = {field: file for field, file in found.items() if file is not None}
@@ -44,7 +45,22 @@ def _zip(
         if len(pair) < len(many):
             counts = [number + (f in pair) + sum(1 for _ in streams[f]) for f in many]
             raise _mismatch(list(zip([sides[f] for f in many], counts, strict=True)))
+        _check_folders(pair, partners)
         yield {field: pair[field] if field in pair else next(streams[field]) for field in sides}
+
+
+def _check_folders(pair: dict[str, LocalFile], partners: dict[tuple[str, str, str], str]) -> None:
+    """See that files of one subfolder go with files of one subfolder.
+
+    Else one has a file too few, another one too many, and all pairs between the two are wrong.
+    """
+    folders = {f: file.name.rpartition("/")[0] for f, file in pair.items() if "/" in file.name}
+    for one, other in itertools.permutations(folders, 2):
+        partner = partners.setdefault((one, folders[one], other), folders[other])
+        if partner != folders[other]:
+            problem = f"would go with {pair[other].path}, but other files of its folder go with "
+            problem += f"{partner}/: the subfolders have different numbers of files"
+            raise BadFileError(str(pair[one].path), problem)
 
 
 def _mismatch(counts: list[tuple[str, int]]) -> BadFileError:

@@ -242,3 +242,16 @@ def test_different_numbers_of_files_are_refused(photos):
     words = rf"{photos}: has 4 files, but {photos}/sub has 2"
     with pytest.raises(BadFileError, match=words):
         list(broadcast(sides | {"mask": f"{photos}/b.jpg"}))
+
+
+def test_subfolders_with_different_numbers_of_files_are_refused(tmp_path):
+    make(tmp_path, "p/a/1.png", "p/a/2.png", "p/b/1.png", "p/b/2.png", "p/b/3.png", "p/0.png")
+    make(tmp_path, "m/A/1.png", "m/A/2.png", "m/A/3.png", "m/B/1.png", "m/B/2.png", "m/0.png")
+    sides = {"foreground": f"{tmp_path}/p", "background": f"{tmp_path}/m"}
+    with pytest.raises(BadFileError, match="different numbers of files"):
+        list(broadcast(sides))
+    (tmp_path / "m/A/3.png").rename(tmp_path / "m/B/3.png")
+    pairs = [(each["foreground"].name, each["background"].name) for each in broadcast(sides)]
+    assert pairs == [(name, name.upper().replace("PNG", "png")) for name, _ in pairs]
+    flat = sides | {"background": f"{tmp_path}/m/**/*.png"}
+    assert len(list(broadcast(flat))) == 6
