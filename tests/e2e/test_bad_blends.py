@@ -84,7 +84,12 @@ REFUSED: dict[str, tuple[Document, type[AgewellError], list[str]]] = {
     ),
     "offset_of_one_number": (alpha_job(alpha=0.5, offset=[1]), BadJobError, ["offset"]),
     "fraction_in_offset": (alpha_job(alpha=0.5, offset=[0.5, 0]), BadJobError, ["offset", "0.5"]),
-    "enormous_offset": (alpha_job(alpha=0.5, offset=[10**30, 0]), ShapeError, ["outside"]),
+    "enormous_offset": (alpha_job(alpha=0.5, offset=[2**31 - 1, 0]), ShapeError, ["outside"]),
+    "offset_past_32_bits": (
+        alpha_job(alpha=0.5, offset=[10**30, 0]),
+        BadJobError,
+        ["alpha_blend.offset.0", "at most 2147483647"],
+    ),
     "unknown_gradient": (
         poisson_job(MIDDLE, gradient="min"),
         BadJobError,
@@ -118,9 +123,14 @@ REFUSED: dict[str, tuple[Document, type[AgewellError], list[str]]] = {
         ["mask.png", "selects nothing on the destination"],
     ),
     "enormous_place": (
-        poisson_job(MIDDLE, mask_on_destination=[10**30, 0]),
+        poisson_job(MIDDLE, mask_on_destination=[2**31 - 1, 0]),
         MaskError,
         ["mask.png", "selects nothing on the destination"],
+    ),
+    "place_past_32_bits": (
+        poisson_job(MIDDLE, mask_on_destination=[10**30, 0]),
+        BadJobError,
+        ["poisson_blend.mask_on_destination.0", "at most 2147483647"],
     ),
 }
 
