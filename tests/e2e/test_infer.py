@@ -146,6 +146,7 @@ def test_models_are_listed_switched_and_described_on_the_running_worker(infer_st
     }
     assert set(listed) == {
         ("light", "1"), ("mark", "1"), ("mark", "2"), ("mark", "broken"), ("poison", "1"),
+        ("wrecked", "1"),
     }  # fmt: skip
     assert [listed["mark", version]["active"] for version in ("1", "2")] == [0, 1]
     assert listed["mark", "1"]["loaded"] == 1
