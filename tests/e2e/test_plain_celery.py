@@ -105,7 +105,7 @@ NO_JOBS = {
     "an_unknown_type": (hsv_job(inline(b"x") | {"media_type": "image/gif"}), ["media_type", "gif"]),
     "no_name": (hsv_job(inline(b"x") | {"name": ""}), ["name"]),
     "an_empty_document": ({}, ["op"]),
-    "text": ("convert this, please", ["Invalid JSON"]),
+    "text": ("convert this, please", ["must be JSON"]),
     "nothing": (None, ["None"]),
     "a_list": ([1, 2], ["[1, 2]"]),
 }
