@@ -23,7 +23,7 @@ MESSAGE_OPTIONS = {
     *("shadow", "soft_time_limit", "time_limit", "reply_to", "replaced_task_nesting"),
     *("origin", "ignore_result", "stamped_headers"),
 }
-"""What a message says beside its task and arguments; links go by other names there."""
+"""Headers that a message has beside its task and arguments. Links have other names there."""
 
 OUTBOX_LETTERS = 100
 UNSENT = (None, State.DEAD)

@@ -47,7 +47,7 @@ def _run(line: str) -> dict[str, Any]:
 
 
 def facts(letter: Letter) -> Table:
-    """What people want to know of a letter; none of its images' bytes."""
+    """Summarise a letter for people, without the bytes of its images."""
     shown = Table(box=None, pad_edge=False, show_header=False)
     shown.add_column(no_wrap=True)
     shown.add_column(overflow="fold")
@@ -106,6 +106,6 @@ def _cells(letter: Letter) -> list[str]:
 
 
 def _no_task(letter: Letter) -> str:
-    """What a message that is no job says it is."""
+    """Describe a message that is no job."""
     task, job_id = (letter.named.get(name) for name in ("task", "id"))
     return f"no job: {task or 'no task'}, {job_id or 'no id'}"

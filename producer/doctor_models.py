@@ -1,4 +1,4 @@
-"""What `agewell doctor` says of models: those on this machine, and those of the infer workers."""
+"""Checks of `agewell doctor` on models: those on this machine, and those of the infer workers."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ _WEIGHTS = re.compile(r"^weights:\s*[\"']?([^\"'#\n]+?)[\"']?\s*(?:#.*)?$", re.M
 
 
 def check_models(models_dir: Path) -> Finding:
-    """Whether every model's weights lie beside its model.yaml."""
+    """Check that every model's weights lie beside its model.yaml."""
     files = sorted(models_dir.glob("*/*/model.yaml"))
     missing = [
         str(file.with_name(found[1]))

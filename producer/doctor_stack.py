@@ -175,7 +175,7 @@ def _space(url: str) -> Finding | None:
 
 
 def check_dead_letters(session: Session) -> Finding:
-    """What was given up and is still there."""
+    """Report the dead letters that are still there."""
     letters = DeadLetters(session.client)
     count = letters.count()
     if not count:

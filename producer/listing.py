@@ -16,7 +16,7 @@ from shared.errors import BadFileError
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib"}
 )
-"""What a folder is searched for; a file that is named is taken whatever its name."""
+"""Suffixes that a folder is searched for. A file that is named is taken whatever its name."""
 
 GLOB_MAX_PARTS = 100
 """Each part of a glob takes some of Python's stack."""

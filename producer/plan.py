@@ -29,7 +29,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a command sends, and where its results go.
+    """Items that a command sends, and the places of their results.
 
     Attributes:
         sources: finds the items' files, in the same order each time.

@@ -62,7 +62,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document a job, on 
 
 @dataclass(frozen=True)
 class Options:
-    """What the options say that all `enqueue` commands share."""
+    """Values of the options that all `enqueue` commands share."""
 
     level: int
     images_per_job: int | None

@@ -31,7 +31,7 @@ WIDTH_OF_FILES = 400
 
 
 class _Printable:
-    """What is printed, less the control characters in it: much of it comes from elsewhere."""
+    """Output without control characters: much of what is printed comes from elsewhere."""
 
     def __init__(self, renderable: ConsoleRenderable) -> None:
         self._renderable = renderable
@@ -189,7 +189,7 @@ PREDICTION_COLUMNS = (
 
 
 def print_predictions(items: Iterable[ItemResult], *, header: bool) -> bool:
-    """What models say of images: one line a class, the likeliest first. False if none said any."""
+    """Print predictions, one line a class, the likeliest first. Returns False if there are none."""
     rows: list[list[str]] = []
     for item in (each for each in items if each.prediction):
         name, model = (

@@ -176,7 +176,7 @@ class Supervisor:
 
     @property
     def stopping(self) -> bool:
-        """Whether SIGINT or SIGTERM has come."""
+        """True once SIGINT or SIGTERM has come."""
         return self._stops > 0
 
     def run(self, each_turn: Callable[[], None], on_ready: Callable[[], None]) -> None:

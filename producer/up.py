@@ -122,7 +122,7 @@ def _require_packages() -> None:
 
 
 def _stack_packages() -> list[str]:
-    """What pip installs for `agewell[stack]`; empty if agewell itself was not installed by pip."""
+    """Packages that pip installs for `agewell[stack]`; none if pip did not install agewell."""
     try:
         found = [Requirement(text) for text in metadata.requires("agewell") or []]
     except metadata.PackageNotFoundError:

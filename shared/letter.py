@@ -16,7 +16,7 @@ PARSED_MAX_BYTES = 8 * 2**20
 """A longer message is not parsed to find out what it is called."""
 
 NAMES = ("task", "id", "reply_to")
-"""What a letter says of a message that is no job, if it can be read."""
+"""Fields that a letter shows of a message that is no job, if they can be read."""
 
 
 @dataclass(frozen=True)

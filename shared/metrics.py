@@ -155,7 +155,7 @@ def _name(metric: Metric, labels: tuple[object, ...], part: str) -> str:
 
 
 def read(raw: Mapping[bytes, bytes]) -> dict[Metric, list[Series]]:
-    """What the hash holds; what is none, or another version's, is left out."""
+    """Read the hash, without entries that are damaged or of another version."""
     found: dict[Metric, dict[tuple[str, ...], dict[str, int]]] = {each: {} for each in Metric}
     for name, value in raw.items():
         kind, *labels = name.decode(errors="replace").split(_SEPARATOR)

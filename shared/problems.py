@@ -75,7 +75,7 @@ _MEMBER = re.compile(
     r"(constrained-)?(str|int|float|bool|bytes|none)|(literal|tuple|list|dict|function-\w+)\[.*\]",
     re.DOTALL,
 )
-"""What pydantic puts into a place to name one of the types that a value may have."""
+"""Names that pydantic puts into a field's path for one of the types that a value may have."""
 
 
 @dataclass(frozen=True)

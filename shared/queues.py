@@ -76,7 +76,7 @@ def queue_status(client: redis.Redis, settings: Settings, now: float) -> list[Qu
 
 
 def anything_is_open(client: redis.Redis) -> bool:
-    """Whether any job waits or runs, or any worker holds a message of a work queue."""
+    """True if any job waits or runs, or any worker holds a message of a work queue."""
     pipe = client.pipeline(transaction=False)
     for state in (State.WAITING, State.RUNNING):
         pipe.zcard(keys.jobs(state))

@@ -141,17 +141,17 @@ def require_redis(settings: Settings, client: redis.Redis, tell: Tell = log.warn
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether Redis refuses a command because it would take memory; scripts say it in words."""
+    """True if Redis refused a command because it is full. Scripts report that as text."""
     return isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM command" in str(error)
 
 
 def is_passing(error: redis.RedisError) -> bool:
-    """Whether the same command may succeed later: Redis is full, or a replica for now."""
+    """True if the same command may succeed later: Redis is full, or a replica for now."""
     return isinstance(error, _PASSING) or str(error).startswith(("OOM", "READONLY", "MISCONF"))
 
 
 def is_loading(error: BaseException) -> bool:
-    """Whether Redis does answer, but still reads its data after a start."""
+    """True if Redis answers, but still loads its data after a start."""
     each: BaseException | None = error
     while each is not None and not isinstance(each, redis.exceptions.BusyLoadingError):
         each = each.__cause__

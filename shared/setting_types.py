@@ -111,7 +111,7 @@ AbsolutePath = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(_abso
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address or a name is of this machine alone."""
+    """True if an address or a name belongs to this machine alone."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

@@ -111,7 +111,7 @@ class Connection(kombu.Connection):  # type: ignore[misc]
         return _with_channel(plain, ours)
 
     def info(self) -> dict[str, Any]:
-        """What `celery inspect stats` and Flower show of it; kombu leaves passwords in URLs."""
+        """Describe the connection for `celery inspect stats` and Flower, without passwords."""
         found: dict[str, Any] = super().info()
         found["hostname"] = found["hostname"] and without_password(found["hostname"])
         found["alternates"] = [without_password(each) for each in found["alternates"]]

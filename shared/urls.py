@@ -112,7 +112,7 @@ def _check_sentinels(urls: list[str]) -> None:
 
 
 def _options(parts: SplitResult) -> dict[str, str]:
-    """What stands behind '?', each name once and with a value."""
+    """Options behind '?', each name once and with a value."""
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     options = dict(pairs)
     if len(options) < len(pairs) or not all(options.values()):

@@ -264,6 +264,6 @@ class Channel(transport.Channel):
 
 
 def _named(headers: Any) -> str:
-    """What a message says it is, for the log: never its body, which may hold an image."""
+    """Name a message for the log, without its body, which may hold an image."""
     found = headers if isinstance(headers, dict) else {}
     return beginning(f"task {found.get('task')}, id {found.get('id')}")

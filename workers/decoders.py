@@ -46,7 +46,7 @@ def decode_pixels(image_format: ImageFormat, data: bytes, name: str) -> Image:
 
 
 def _by_opencv(data: bytes | bytearray, name: str) -> Image:
-    """What OpenCV makes of the bytes, the orientation untouched."""
+    """Decode with OpenCV, without applying the orientation."""
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:

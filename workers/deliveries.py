@@ -192,7 +192,7 @@ def _try_again(task: Task, error: Exception) -> NoReturn:
 
 
 def _store_is_away(error: Exception) -> bool:
-    """Whether the whole blob store fails, and not the bytes of this job alone."""
+    """True if the whole blob store fails, and not the bytes of this job alone."""
     if not isinstance(error, BlobStoreError):
         return False
     try:

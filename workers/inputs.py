@@ -1,4 +1,4 @@
-"""What the ledger keeps of a job that has started: its first images and its parameters."""
+"""Notes in the ledger on a job that has started: its first images and its parameters."""
 
 import json
 from typing import Any

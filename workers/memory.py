@@ -31,7 +31,7 @@ MAPPED_LATER_BYTES = 2**30
 
 ARENA_BYTES = 64 * 2**20
 ARENAS_A_CORE = 8
-"""What glibc's malloc reserves for threads, at the most, on a 64-bit machine: mallopt(3)."""
+"""Address space that glibc's malloc reserves for threads, at most, on 64 bits: mallopt(3)."""
 
 STS_NO_MEM = -4
 """OpenCV's `cv::Error::StsNoMem`."""
@@ -65,12 +65,12 @@ def _image_bytes(settings: Settings, bytes_a_pixel: int) -> int:
 
 
 def is_exhausted(error: BaseException) -> bool:
-    """Whether an error says that memory could not be allocated: Python's, numpy's or OpenCV's."""
+    """True if an error of Python, numpy or OpenCV says that memory could not be allocated."""
     return isinstance(error, MemoryError) or getattr(error, "code", None) == STS_NO_MEM
 
 
 def lacks(size_bytes: int) -> bool:
-    """Whether so much cannot be allocated: OpenCV's decoders call that a damaged file."""
+    """True if so much cannot be allocated. OpenCV's decoders call that a damaged file."""
     try:
         bytearray(size_bytes)
     except MemoryError:
@@ -79,7 +79,7 @@ def lacks(size_bytes: int) -> bool:
 
 
 def error_for(name: str, settings: Settings) -> JobMemoryError:
-    """What an item fails with for want of memory."""
+    """Error of an item that lacked memory."""
     return JobMemoryError(name, job_limit(settings))
 
 
@@ -93,7 +93,7 @@ def _lower(which: int, limit_bytes: int) -> None:
 
 
 def _mapped_bytes() -> int:
-    """What is mapped by now, in all; 0 if the system does not say."""
+    """Mapped memory of this process in bytes; 0 if the system does not say."""
     try:
         found = re.search(r"VmSize:\s+(\d+) kB", Path("/proc/self/status").read_text())
     except OSError:

@@ -30,7 +30,7 @@ class Pause:
     def __init__(self) -> None:
         self.reason = ""
         self.is_confirmed = False
-        """Whether the store itself was seen to fail, and not one job's bytes alone."""
+        """True if the store itself was seen to fail, and not one job's bytes alone."""
         self._probe: threading.Thread | None = None
         self._is_back = False
 

@@ -81,7 +81,7 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
         self._thread = threading.get_ident()
 
     def can_consume(self) -> bool:
-        """Whether there is room for one more message; none is asked for during a pause."""
+        """True if there is room for one more message; never during a pause."""
         return not pause.reason and bool(super().can_consume())
 
     def append(self, message: Any, delivery_tag: str) -> None:

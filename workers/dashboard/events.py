@@ -39,7 +39,7 @@ class ReadableEvents(Events):  # type: ignore[misc]
 
 
 def is_event(event: Any) -> bool:
-    """Whether this has the fields of an event of Celery's, each of its kind."""
+    """True if this has the fields of one of Celery's events, each of the right type."""
     if not isinstance(event, dict):
         return False
     needed = [event.get(name) for name in ("type", "hostname")]

@@ -1,4 +1,4 @@
-"""What the page of one job shows: its record, its images before and after, what a model said."""
+"""Content of a job's page: its record, its images before and after, a model's predictions."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from workers.dashboard.prediction import Said, is_picture, said_of
 from workers.inputs import kept_of
 
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
-"""What reading a result raises that is none of ours: anybody may write to the same Redis."""
+"""Errors of reading a result that somebody else wrote: anybody may write to the same Redis."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Job:
     facts: list[Fact]
     given: list[Fact]
     hint: str = ""
-    """What its user may do about it."""
+    """Advice for the job's user."""
     inputs: list[Picture] = field(default_factory=list)
     outputs: list[Picture] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Job:
 
 @dataclass(frozen=True)
 class _Kept:
-    """What is known of a job's message."""
+    """Known parts of a job's message."""
 
     items: list[dict[str, Any]] = field(default_factory=list)
     given: dict[str, Any] = field(default_factory=dict)
@@ -107,7 +107,7 @@ def celery_state(context: Context, job_id: str) -> str:
 
 
 def _noted(text: bytes | None) -> _Kept:
-    """What the worker noted in the record when the job started."""
+    """Notes that the worker made in the record when the job started."""
     try:
         found = json.loads(text) if text else {}
         if isinstance(found, list):  # by a worker of an earlier version
@@ -118,7 +118,7 @@ def _noted(text: bytes | None) -> _Kept:
 
 
 def _of_message(context: Context, job_id: str, entry: Entry | None) -> tuple[Entry | None, _Kept]:
-    """What a waiting message says. A plain Celery program's job has no record until it starts."""
+    """Read a waiting message. A plain Celery program's job has no record until it starts."""
     found = find_waiting(context.client, job_id)
     if found is None:
         return entry, _Kept()
@@ -129,7 +129,7 @@ def _of_message(context: Context, job_id: str, entry: Entry | None) -> tuple[Ent
 def _of_letter(
     letter: Letter | None, entry: Entry | None, kept: _Kept
 ) -> tuple[Entry | None, _Kept]:
-    """What a dead letter says; a message that is no job has no record, and others' may expire."""
+    """Read a dead letter. A message that is no job has no record, and other records may expire."""
     if letter is None:
         return entry, kept
     job, _ = job_of(letter.args)
@@ -139,7 +139,7 @@ def _of_letter(
 
 
 def _results(app: Celery, meta: bytes | None) -> list[ItemResult]:
-    """What became of the items; empty if there is no result yet, or none of ours."""
+    """Results of the items; empty if there is no result yet, or it is none of ours."""
     try:
         found = app.backend.decode_result(meta) if meta else {}
         if found.get("status") == SUCCESS:
@@ -153,7 +153,7 @@ def _results(app: Celery, meta: bytes | None) -> list[ItemResult]:
 
 
 def _hint(entry: Entry) -> str:
-    """What a user may do about a job."""
+    """Advice for a job's user."""
     if entry.state is not State.DEAD:
         return ""
     return (

@@ -30,7 +30,7 @@ FIRST_MESSAGES, MOST_MESSAGES = 10, 2000
 
 @dataclass(frozen=True)
 class Waiting:
-    """What a message says of its job."""
+    """Read a job from its message."""
 
     op: str
     level: int | None
@@ -123,7 +123,7 @@ def _search(client: redis.Redis, needle: str) -> bytes:
 
 
 def _read(raw: bytes, job_id: str) -> Waiting | None:
-    """What a kombu message says; None if it is another job's, or no message of Celery's."""
+    """Read a kombu message; None if it is another job's, or no message of Celery's."""
     message = envelope.read(raw)
     if message is None or message["headers"].get("id") != job_id:
         return None

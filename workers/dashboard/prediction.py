@@ -1,4 +1,4 @@
-"""What a job's result says of one item in words: a model's classes or values, an error, figures."""
+"""One item of a job's result in words: a model's classes or values, an error, figures."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ class Class:
 
 @dataclass(frozen=True)
 class Said:
-    """What was said of one item."""
+    """Words about one item."""
 
     classes: list[Class] = field(default_factory=list)
     """As the result has them, the likeliest first."""

@@ -101,7 +101,7 @@ def _read(directory: Path) -> Found:
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:
-    """What differs once a file has changed."""
+    """A value that differs once a file has changed."""
     try:
         stat = path.stat()
     except OSError:
