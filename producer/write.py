@@ -2,8 +2,8 @@
 
 import contextlib
 import errno
-import hashlib
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,10 +91,9 @@ def _write_to_device(path: Path, data: bytes) -> None:
 def _part_of(path: Path) -> Iterator[Path]:
     """Where a file is written before it gets its name. It is gone afterwards, and its name short.
 
-    Processes that write the same file have one each.
+    Threads and processes that write the same file have one each, on any host.
     """
-    digest = hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
-    part = path.with_name(f".{digest}-{os.getpid()}.part")
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         yield part
     finally:
