@@ -16,7 +16,7 @@ from shared.results import EXPIRED
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: item by item, or, where it never came to items, by one error."""
+    """How a job ended: item by item, or by one error if it never came to items."""
 
     job_id: str
     state: State

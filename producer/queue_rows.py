@@ -39,7 +39,7 @@ def idle_cells(queue: QueueStatus) -> list[str]:
 
 
 def print_queues(queues: Iterable[QueueStatus]) -> None:
-    """Waiting jobs per queue and level; levels where nothing is to be seen are left out."""
+    """Waiting jobs per queue and level, without levels that have nothing to show."""
     rows: list[list[str]] = []
     for queue in queues:
         levels = [each for each in queue.levels if each.waiting or each.climbs_per_minute >= 0.5]

@@ -56,7 +56,7 @@ def _hash(name: str) -> int:
 
 
 def confined(folder: Path, name: str) -> Path:
-    """Where a result of this name goes: below the folder, whatever the name says."""
+    """Path of a result with this name. It is below the folder, whatever the name says."""
     # POSIX keeps two leading slashes apart from one: a root "//" is a root as well.
     parts = [
         part for part in PurePosixPath(fit(name)).parts if part.strip("/") not in ("", "..", ".")

@@ -93,7 +93,7 @@ def json_line(document: dict[str, Any]) -> None:
 
 
 def progress() -> contextlib.AbstractContextManager[Progress]:
-    """Show a progress bar on stderr; silent where that is no terminal."""
+    """Show a progress bar on stderr, or nothing if that is no terminal."""
     return bar_on(err)
 
 

@@ -89,7 +89,7 @@ def _write_to_device(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def _part_of(path: Path) -> Iterator[Path]:
-    """Where a file is written before it gets its name. It is gone afterwards, and its name short.
+    """Path to write a file to before it gets its name. It is gone afterwards, and its name short.
 
     Threads and processes that write the same file have one each, on any host.
     """

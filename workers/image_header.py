@@ -18,4 +18,4 @@ class Header:
     height: int  # px, as stored
     frames: int = 1  # pictures of an animation, or pages
     orientation: int = 1  # EXIF's 1..8; 1 is upright
-    refusal: str | None = None  # why such pixels are not taken; None where they are
+    refusal: str | None = None  # why such pixels are not taken; None if they are
