@@ -13,13 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
+from workers.sweep import sweep
 
 from benchmarks.aging_plot import write_plot
 from benchmarks.report import OUTPUT, Spread, report
 from benchmarks.waiting import NOW, POLICY, QUEUE, CallTimer, name_of, push, server, servers
 from shared import keys
 from shared.names import LEVELS
-from workers.sweep import sweep
 
 WAITING = (1_000, 10_000, 100_000, 1_000_000)
 IDLE_SWEEPS = 50

@@ -8,8 +8,8 @@ from celery import Celery, Task, shared_task
 from shared.celery_app import broker_url, make_app
 from shared.messages import ItemResult, Job, JobResult
 from shared.names import Task as TaskName
-from workers import liveness, readiness
-from workers.amqp import WorkerAMQP
+from workers import heartbeat, readiness
+from workers.consuming.connection import WorkerAMQP
 from workers.context import settings
 from workers.deliveries import deliver, operation
 from workers.jobs import Checkpoint
@@ -28,7 +28,7 @@ def _stock(**config: object) -> Celery:
 
 def _ours() -> Celery:
     ours = make_app(settings(), include=["benchmarks.noop"], amqp=WorkerAMQP)
-    liveness.install(ours)
+    heartbeat.install(ours)
     return ours
 
 

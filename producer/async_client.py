@@ -12,9 +12,9 @@ from typing import Self
 from producer.client import Client, Priority, Source
 from producer.listen import Listener
 from producer.outcome import Outcome, read_outcome
-from shared.entry import Entry
 from shared.messages import ImageRef, Job
 from shared.names import DEFAULT_LEVEL
+from shared.queue.record import Record
 from shared.redis_client import connect_async, unreachable
 from shared.settings import Settings
 
@@ -74,10 +74,10 @@ class AsyncClient:
         """The encoded bytes of an image, checked against their hash."""
         return await asyncio.to_thread(self._client.read, image)
 
-    async def status(self, job_id: str) -> Entry | None:
+    async def status(self, job_id: str) -> Record | None:
         """The record of a job, None for an unknown one."""
         return await asyncio.to_thread(self._client.status, job_id)
 
-    async def cancel(self, job_id: str) -> Entry | None:
+    async def cancel(self, job_id: str) -> Record | None:
         """Cancel a job; its record as it was before, None for an unknown one."""
         return await asyncio.to_thread(self._client.cancel, job_id)

@@ -3,12 +3,10 @@
 from celery.exceptions import TaskRevokedError
 
 from producer.session import Session
-from shared.entry import Entry, State
-from shared.names import QUEUE_OF_OP
-from shared.waiting import take_out
+from shared.queue.record import Record, State
 
 
-def cancel_job(session: Session, job_id: str) -> Entry | None:
+def cancel_job(session: Session, job_id: str) -> Record | None:
     """Cancel a job: a waiting one leaves its queue, a running one ends at its next step.
 
     Returns:
@@ -20,6 +18,5 @@ def cancel_job(session: Session, job_id: str) -> Entry | None:
     # Asked first: one that starts at this moment then ends at its next step.
     session.ledger.ask_to_cancel(job_id)
     revoked = TaskRevokedError("cancelled")
-    if session.app.backend.end_open(job_id, revoked, State.WAITING) and before.op in QUEUE_OF_OP:
-        take_out(session.client, QUEUE_OF_OP[before.op].value, job_id)
+    session.app.backend.end_open(job_id, revoked, State.WAITING)
     return before

@@ -27,9 +27,9 @@ from producer.times import METAVAR, time_between
 from producer.top import follow, print_json
 from producer.top import run as run_top
 from producer.up import run_stack
-from shared.entry import State
 from shared.errors import ParameterError
-from shared.queues import queue_status
+from shared.queue.record import State
+from shared.queue.status import queue_status
 from shared.settings import Settings
 from shared.state_dir import Running
 

@@ -15,9 +15,9 @@ from producer.outcome import Outcome
 from producer.publish import publish
 from producer.room import Room
 from producer.session import Session, make_session, open_session
-from shared.entry import Entry
 from shared.messages import ImageRef, Job, MediaType
 from shared.names import DEFAULT_LEVEL, QUEUE_OF_OP, level_from
+from shared.queue.record import Record
 from shared.redis_client import require_redis
 from shared.settings import Settings
 from shared.state_dir import locate
@@ -130,11 +130,11 @@ class Client:
         """
         return self.session.blobs.get(image)
 
-    def status(self, job_id: str) -> Entry | None:
+    def status(self, job_id: str) -> Record | None:
         """The record of a job, None for an unknown one."""
         return self.session.ledger.get(job_id)
 
-    def cancel(self, job_id: str) -> Entry | None:
+    def cancel(self, job_id: str) -> Record | None:
         """Cancel a job: a waiting one will not run, a running one ends at its next step.
 
         Returns:

@@ -12,10 +12,10 @@ from producer.dead_show import document, facts, print_letters
 from producer.exits import ExitCode, exit_codes
 from producer.send_options import Json
 from producer.session import Session, open_session
-from shared.dead_letters import DeadLetters
 from shared.errors import LostJobError, ParameterError
-from shared.letter import Letter
 from shared.names import OP_OF_TASK, TASK_OF_OP
+from shared.queue.dead_letters import DeadLetters
+from shared.queue.letter import Letter
 
 dead_app = typer.Typer(
     name="dead",

@@ -8,11 +8,11 @@ from celery import Celery
 
 from producer.room import Room
 from producer.session import Session
-from shared.dead_letters import DeadLetters
-from shared.entry import State
 from shared.envelope import DEADLINE_AT, ENQUEUED_AT, FULL_RETRIES, time_of
-from shared.letter import Letter
 from shared.names import OP_OF_TASK, QUEUE_OF_OP
+from shared.queue.dead_letters import DeadLetters
+from shared.queue.letter import Letter
+from shared.queue.record import State
 from shared.redis_client import REDIS_ERRORS, unreachable
 
 FORGOTTEN_HEADERS = (ENQUEUED_AT, FULL_RETRIES, "redelivered")

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from producer import show
 from producer.tables import Column, print_table
-from shared.letter import Letter, beginning, excerpt_of
+from shared.queue.letter import Letter, beginning, excerpt_of
 
 REASON_CHARACTERS = 300
 COLUMNS = (

@@ -13,11 +13,11 @@ from producer import show
 from producer.finding import Finding, note, ok, problem
 from producer.session import Session
 from shared import keys
-from shared.dead_letters import DeadLetters
 from shared.errors import AgewellError
 from shared.names import LEVELS, WORK_QUEUES, Queue, Task
 from shared.paused import paused_workers
-from shared.queues import queue_status
+from shared.queue.dead_letters import DeadLetters
+from shared.queue.status import queue_status
 from shared.urls import without_password
 
 INSPECT_TIMEOUT_S = 2.0

@@ -13,11 +13,11 @@ import redis
 
 from producer.outcome import Outcome, read_outcome
 from shared import keys
-from shared.entry import State
 from shared.errors import LostJobError
 from shared.messages import ErrorInfo
-from shared.queues import anything_is_open
-from shared.scripts import script
+from shared.queue.record import State
+from shared.queue.scripts import Script
+from shared.queue.status import anything_is_open
 
 LOOK_TWICE_AFTER_S = 3.0
 """A job may be between two states, such as a dead one that is being sent again."""
@@ -28,6 +28,7 @@ FORGOTTEN = (
     "Redis has forgotten it: it was emptied or restarted without its data, the result has "
     "expired, or the job was never sent; send it again"
 )
+STATES = Script("states")
 _OPEN = {State.WAITING.encode(), State.RUNNING.encode()}
 
 
@@ -107,7 +108,7 @@ def ask(pipe: Any, job_ids: Sequence[str]) -> None:
 
     In this order, a job whose state is that of one that has ended has its result.
     """
-    pipe.eval(script("shared", "states"), len(job_ids), *map(keys.job, job_ids))
+    pipe.execute_command(*STATES.command([*map(keys.job, job_ids)]))
     pipe.mget([keys.result(job_id) for job_id in job_ids])
 
 

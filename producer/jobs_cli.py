@@ -9,7 +9,7 @@ from producer.exits import exit_codes
 from producer.send_options import Json
 from producer.session import open_session
 from producer.times import METAVAR, time_between
-from shared.entry import State
+from shared.queue.record import State
 
 
 def jobs(

@@ -7,10 +7,10 @@ from celery.exceptions import TaskRevokedError
 from celery.states import READY_STATES, REVOKED, SUCCESS
 from pydantic import ValidationError
 
-from shared.entry import State
 from shared.errors import AgewellError, AllItemsFailedError, DeadJobError
 from shared.messages import ErrorInfo, ImageRef, ItemResult, JobResult
 from shared.problems import first_problem
+from shared.queue.record import State
 from shared.results import EXPIRED
 
 

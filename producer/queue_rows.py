@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from producer import show
 from producer.tables import Column, print_table
-from shared.queues import LevelStatus, QueueStatus
+from shared.queue.status import LevelStatus, QueueStatus
 
 QUEUE_COLUMNS = (
     Column("queue"),

@@ -8,7 +8,7 @@ import redis
 from producer.session import Session
 from shared import keys
 from shared.errors import BrokerFullError, QueueFullError
-from shared.names import LEVELS, Queue
+from shared.names import Queue
 from shared.redis_client import REDIS_ERRORS, unreachable, url_of
 from shared.urls import without_password
 
@@ -82,8 +82,10 @@ class Room:
 
 def _count_waiting(client: redis.Redis, queue: Queue) -> int:
     pipe = client.pipeline(transaction=False)
-    for level in LEVELS:
-        pipe.llen(keys.waiting_list(queue.value, level))
+    for inlet in keys.inlets(queue.value):
+        pipe.llen(inlet)
+    pipe.zcard(keys.order(queue.value))
+    pipe.zcard(keys.scheduled(queue.value))
     return sum(pipe.execute())
 
 

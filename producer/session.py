@@ -7,7 +7,7 @@ from celery import Celery
 
 from shared.blobs import Blobs
 from shared.celery_app import make_app
-from shared.ledger import Ledger
+from shared.queue.ledger import Ledger, Lifetimes
 from shared.redis_client import connect, require_redis
 from shared.settings import Settings
 from shared.stamp import RedisClock
@@ -38,7 +38,7 @@ def make_session(settings: Settings) -> Session:
         client=client,
         app=make_app(settings),
         blobs=Blobs(settings, client),
-        ledger=Ledger(client, settings.result_ttl_s),
+        ledger=Ledger(client, Lifetimes(*settings.lifetimes_s)),
         clock=RedisClock(),
     )
 

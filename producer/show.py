@@ -20,11 +20,11 @@ from rich.segment import Segment
 from producer.outcome import Outcome
 from producer.progress_bar import above_the_bar, bar_on
 from producer.tables import Column, print_table
-from shared.entry import Entry
 from shared.errors import AgewellError, BadFileError
 from shared.messages import ItemResult
 from shared.names import NAME_OF_LEVEL
 from shared.printable import printable
+from shared.queue.record import Record
 
 WIDTH_OF_FILES = 400
 """A pipe has no width of its own; this one cuts no table."""
@@ -134,13 +134,13 @@ JOB_COLUMNS = (
 )
 
 
-def print_jobs(entries: Iterable[Entry]) -> None:
+def print_jobs(entries: Iterable[Record]) -> None:
     """One line a job."""
     now = time.time()
     print_table(out, JOB_COLUMNS, [_job_cells(entry, now) for entry in entries])
 
 
-def _job_cells(entry: Entry, now: float) -> list[str]:
+def _job_cells(entry: Record, now: float) -> list[str]:
     return [
         entry.job_id,
         entry.op,
@@ -154,7 +154,7 @@ def _job_cells(entry: Entry, now: float) -> list[str]:
     ]
 
 
-def _state(entry: Entry) -> str:
+def _state(entry: Record) -> str:
     if entry.cancel_asked and not entry.state.ended:
         return f"{entry.state.value} (cancel asked)"
     return entry.state.value
@@ -164,7 +164,7 @@ def _between(start: float | None, end: float | None, now: float) -> float | None
     return None if start is None else max(0.0, (end or now) - start)
 
 
-def entry_document(entry: Entry) -> dict[str, Any]:
+def entry_document(entry: Record) -> dict[str, Any]:
     """A ledger entry as JSON values, its id named as in every other document."""
     fields = asdict(entry)
     return {"id": fields.pop("job_id"), **fields}

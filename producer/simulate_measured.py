@@ -9,9 +9,9 @@ from celery import Celery
 
 from producer.simulate_jobs import Measured
 from shared import keys
-from shared.entry import State
 from shared.errors import ParameterError
 from shared.names import QUEUE_OF_OP
+from shared.queue.record import State
 
 RECENT_S = 3600.0
 """Jobs that came before the last hour say little about the next."""

@@ -15,7 +15,7 @@ from producer.session import Session
 from producer.streams import stdout_error
 from producer.tables import Column, fitted
 from shared.names import LEVELS
-from shared.queues import LevelStatus, QueueStatus, Started, queue_status, started
+from shared.queue.status import LevelStatus, QueueStatus, Started, queue_status, started
 
 BARS = " ▁▂▃▄▅▆▇█"
 HISTORY = 40

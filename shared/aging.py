@@ -7,12 +7,16 @@ their virtual times, enqueued_at + level / k, the smallest first. A level is wor
 The sweep and the simulator both decide by this module.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Self
 
-from shared.names import LEVELS
+from shared.names import LEVELS, Queue
 from shared.settings import Settings
+
+STRICT_S = 1e10
+"""Seconds that a level is worth if k is 0, and the most for any k: 317 years.
+
+As a number it can stand in a virtual time, whose precision is 16 microseconds then."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,9 @@ class AgingPolicy:
 
     def head_start_s(self, level: int) -> float:
         """Seconds that a job of level 0 may come later and still go first."""
-        if level == 0:
-            return 0.0
-        return level / self.k_per_s if self.k_per_s > 0 else math.inf
+        if self.k_per_s <= 1 / STRICT_S:
+            return level * STRICT_S
+        return level / self.k_per_s
 
     def virtual_time(self, enqueued_at: float, level: int) -> float:
         """What jobs are ordered by, the smallest first."""
@@ -50,3 +54,8 @@ class AgingPolicy:
         virtual_time = self.virtual_time(enqueued_at, level)
         climbed = (each for each in LEVELS if virtual_time <= now + self.head_start_s(each))
         return min(next(climbed, level), level)
+
+
+def k_by_queue(settings: Settings) -> dict[str, float]:
+    """k of each queue, per second, as the settings have it."""
+    return {queue.value: AgingPolicy.of(settings, queue.value).k_per_s for queue in Queue}

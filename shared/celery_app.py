@@ -7,6 +7,7 @@ from celery import Celery
 from kombu import Exchange
 from kombu import Queue as KombuQueue
 
+from shared.aging import k_by_queue
 from shared.hooks import PRODUCER, WORKER, check_hooks
 from shared.names import DEFAULT_LEVEL, LEVELS, Queue, Task
 from shared.redis_client import (
@@ -20,7 +21,7 @@ from shared.settings import Settings
 from shared.transport import AMQP
 
 BLOB_SWEEP_INTERVAL_S = 600.0
-RETURN_JOBS_INTERVAL_S, RETURN_JOBS_WITHIN_S = 1.0, 4.0
+RETURN_JOBS_INTERVAL_S = 1.0
 EXPIRE_JOBS_INTERVAL_S = 1.0
 FIND_LOST_JOBS_INTERVAL_S = 30.0
 VISIBILITY_TIMEOUT_S = 7 * 86_400
@@ -96,6 +97,7 @@ def _config(settings: Settings) -> dict[str, Any]:
             "upkeep.*": {"queue": Queue.UPKEEP.value},
         },
         "result_expires": settings.result_ttl_s,
+        "agewell_lifetimes_s": settings.lifetimes_s,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": _transport_options(settings),
@@ -112,20 +114,16 @@ def _config(settings: Settings) -> dict[str, Any]:
             "sweep-blobs": _every(
                 min(BLOB_SWEEP_INTERVAL_S, settings.blob_ttl_s / 4), Task.SWEEP_BLOBS
             ),
-            # A busy machine may be late with it; dead workers' jobs shall not wait for one more.
-            "return-jobs": _every(
-                RETURN_JOBS_INTERVAL_S, Task.RETURN_JOBS, within_s=RETURN_JOBS_WITHIN_S
-            ),
+            "return-jobs": _every(RETURN_JOBS_INTERVAL_S, Task.RETURN_JOBS),
             "expire-jobs": _every(EXPIRE_JOBS_INTERVAL_S, Task.EXPIRE_JOBS),
             "find-lost-jobs": _every(FIND_LOST_JOBS_INTERVAL_S, Task.FIND_LOST_JOBS),
         },
     }
 
 
-def _every(interval_s: float, task: Task, within_s: float | None = None) -> dict[str, Any]:
-    """A beat entry; what could not run within its interval is dropped, the next one does it."""
-    expires_s = interval_s if within_s is None else within_s
-    return {"task": task.value, "schedule": interval_s, "options": {"expires": expires_s}}
+def _every(interval_s: float, task: Task) -> dict[str, Any]:
+    """A beat entry. Its id is always the same, so none piles up while upkeep is away."""
+    return {"task": task.value, "schedule": interval_s, "options": {"task_id": task.value}}
 
 
 def _tcp_options(settings: Settings) -> dict[str, Any]:
@@ -139,6 +137,8 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
     return {
         "priority_steps": list(LEVELS),
         "max_message_bytes": settings.max_message_bytes,
+        "lifetimes_s": settings.lifetimes_s,
+        "aging_k": k_by_queue(settings),
         "queue_order_strategy": "priority",
         "socket_keepalive": True,
         "socket_keepalive_options": KEEPALIVE_OPTIONS,

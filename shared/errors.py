@@ -24,6 +24,7 @@ AgewellError
 ├── PassingError               may pass: retried
 │   ├── BrokerUnreachableError Redis does not answer
 │   ├── BrokerFullError        Redis has no memory left for it
+│   ├── ScriptsMissingError    Redis has not been given agewell's scripts
 │   ├── QueueFullError         as many jobs wait in a queue as may
 │   └── BlobStoreError         the blob store does not take or give what it should
 │       └── BlobStoreFullError     it has no room left
@@ -269,6 +270,17 @@ class BrokerFullError(PassingError):
 
     def __str__(self) -> str:
         return f"Redis at {self.url} is full: {self.reason}"
+
+
+@dataclass(eq=False)
+class ScriptsMissingError(PassingError):
+    """Redis does not know agewell's scripts, and this user may not give it any."""
+
+    def __str__(self) -> str:
+        return (
+            "Redis has not been given agewell's scripts since it started, and this Redis user may "
+            "not give it any (SCRIPT LOAD): start upkeep or a worker, which do, and try again"
+        )
 
 
 @dataclass(eq=False)

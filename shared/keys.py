@@ -1,11 +1,13 @@
 """Every Redis key of ours, and the names that kombu gives to its lists."""
 
+from shared.names import LEVELS, Queue
+
 PREFIX = "agewell:"
 PRIORITY_SEPARATOR = "\x06\x16"
 """kombu's `Channel.sep`, between a queue's name and a priority step."""
 
-WORKER_RUNS = f"{PREFIX}worker-runs"
-"""A set: each run of a worker whose reserved messages may still have to be returned."""
+WORKER_IDS = f"{PREFIX}worker-runs"
+"""A set: each lifetime of a worker whose reserved jobs may still have to be returned."""
 
 STARTED = f"{PREFIX}started"
 """A hash: by the level given, how many jobs have started, and how long they waited in all."""
@@ -16,17 +18,23 @@ COUNTS = f"{PREFIX}counts"
 DEADLINES = f"{PREFIX}deadlines"
 """The waiting jobs that have deadlines, by those: a sorted set."""
 
+SEQUENCE = f"{PREFIX}sequence"
+"""The number of the last place that was given to a job."""
+
+AGING_K = f"{PREFIX}aging-k"
+"""A hash: queue -> k in force; `<queue>:set` if an operator has set it."""
+
+REFUSED = f"{PREFIX}refused"
+"""A list: plain clients' messages that cannot be read; upkeep makes dead letters of them."""
+
+GIVEN_UP = f"{PREFIX}given-up"
+"""A set: jobs whose deliveries were lost too often; upkeep makes dead letters of them."""
+
 BLOBS_KEPT = f"{PREFIX}blobs-kept"
-"""Exists until the images of jobs that have waited for long shall be kept again."""
+"""A hash: how far the refresh of waiting jobs' blobs has come."""
 
 BLOB_STORES = f"{PREFIX}blob-stores"
 """A set: the URLs of directories that have been used as blob stores."""
-
-SUSPECTS = f"{PREFIX}suspects"
-"""The open jobs that the last look found nowhere: a set."""
-
-LISTS_WALKED = f"{PREFIX}lists-walked"
-"""Exists until all lists shall be searched for lost jobs again, whatever the counts say."""
 
 DEAD_LETTERS = f"{PREFIX}dead"
 """The dead letters by the time they were given up: a sorted set."""
@@ -60,44 +68,82 @@ def infer_replies(command_id: str) -> str:
     return f"{PREFIX}infer-replies:{command_id}"
 
 
-def waiting_list(queue: str, level: int) -> str:
-    """kombu's list of the jobs of a queue that wait on a level (its right end is the head)."""
+def inlet(queue: str, level: int) -> str:
+    """kombu's list of the messages that plain clients push for a level; its right end is first."""
     return f"{queue}{PRIORITY_SEPARATOR}{level}" if level else queue
 
 
+def inlets(queue: str) -> list[str]:
+    """All of these lists of a queue, the most urgent first."""
+    return [inlet(queue, level) for level in LEVELS]
+
+
+def order(queue: str) -> str:
+    """The waiting jobs of a queue by virtual time: a sorted set of places."""
+    return f"{PREFIX}order:{queue}"
+
+
+def scheduled(queue: str) -> str:
+    """The jobs of a queue that are not due yet, by the time they are: a sorted set of places."""
+    return f"{PREFIX}scheduled:{queue}"
+
+
+def tokens(queue: str) -> str:
+    """A list that idle workers block on: a token wakes one of them."""
+    return f"{PREFIX}tokens:{queue}"
+
+
+def of_queue(queue: str) -> list[str]:
+    """A queue's order, scheduled jobs, tokens and inlets, as scripts that admit jobs want them."""
+    return [order(queue), scheduled(queue), tokens(queue), *inlets(queue)]
+
+
+def orders() -> list[str]:
+    """The order and the scheduled jobs of each queue, as the scripts that end jobs want them."""
+    return [key for queue in Queue for key in (order(queue), scheduled(queue))]
+
+
 def aging(queue: str) -> str:
-    """What the sweeps of a queue have done: a hash."""
+    """What the beat task has done for a queue: a hash."""
     return f"{PREFIX}aging:{queue}"
 
 
 def climbs_field(level: int) -> str:
-    """In the hash of a queue's sweeps: how many jobs left a level, per minute, by climbing."""
+    """In that hash: how many jobs left a level, per minute, by climbing."""
     return f"climbs_per_minute:{level}"
 
 
-def worker_alive(run: str) -> str:
-    """Exists as long as a run of a worker lives."""
-    return f"{PREFIX}worker-alive:{run}"
+def worker_alive(worker_id: str) -> str:
+    """Exists as long as a worker lives."""
+    return f"{PREFIX}worker-alive:{worker_id}"
 
 
-def worker_paused(run: str) -> str:
-    """Why a run of a worker takes no jobs at present; exists as long as it takes none."""
-    return f"{PREFIX}worker-paused:{run}"
+def worker_paused(worker_id: str) -> str:
+    """Why a worker takes no jobs at present; exists as long as it takes none."""
+    return f"{PREFIX}worker-paused:{worker_id}"
 
 
-def run_of(unacked_key: str) -> str:
-    """Whose reserved messages a hash holds; nobody's that this program knows where it is empty."""
-    return unacked_key.removeprefix(unacked("")) if unacked_key.startswith(unacked("")) else ""
+RESERVED_PREFIX = f"{PREFIX}unacked:"
 
 
-def unacked(run: str) -> str:
-    """A hash of what a run has reserved: tag -> its list's name, a newline, the message."""
-    return f"{PREFIX}unacked:{run}"
+def reserved(worker_id: str) -> str:
+    """A hash of what a worker has reserved.
+
+    tag -> a newline, the queue, a newline, the job's id; for queues without an order: tag -> the
+    list's name, a newline, the message.
+    """
+    return f"{RESERVED_PREFIX}{worker_id}"
 
 
-def queue_of(waiting: str) -> str:
-    """The queue that a waiting list belongs to."""
-    return waiting.partition(PRIORITY_SEPARATOR)[0]
+def worker_id_of(reserved_key: str) -> str:
+    """Whose reserved jobs a hash holds; empty for a hash of nobody's that this program knows."""
+    is_ours = reserved_key.startswith(RESERVED_PREFIX)
+    return reserved_key.removeprefix(RESERVED_PREFIX) if is_ours else ""
+
+
+def queue_of(inlet_list: str) -> str:
+    """The queue that an inlet belongs to."""
+    return inlet_list.partition(PRIORITY_SEPARATOR)[0]
 
 
 def blob(sha256: str) -> str:
@@ -105,9 +151,12 @@ def blob(sha256: str) -> str:
     return f"{PREFIX}blob:{sha256}"
 
 
+RECORD_PREFIX = f"{PREFIX}job:"
+
+
 def job(job_id: str) -> str:
-    """The ledger's record of one job: a hash."""
-    return f"{PREFIX}job:{job_id}"
+    """The record of one job: a hash."""
+    return f"{RECORD_PREFIX}{job_id}"
 
 
 def jobs(state: str) -> str:

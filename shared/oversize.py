@@ -9,13 +9,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-import redis
-
-from shared.scripts import script
-
 SIZE: Final = "too_large_bytes"
 HEAD: Final = "too_large_head"
-_TAIL: Final = "too_large_tail"
+TAIL: Final = "too_large_tail"
 _NO_BODY = "W1tudWxsXSwge30sIHt9XQ=="
 """[[null], {}, {}] in base64: no job, and nothing to call afterwards."""
 
@@ -28,19 +24,6 @@ def size_of(headers: Mapping[str, Any] | None) -> int:
     return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else 0
 
 
-def shrinking_script(package: str, name: str) -> str:
-    """A script that puts stand-ins in the place of messages that are too large."""
-    return script("shared", "shrink") + script(package, name)
-
-
-def read_waiting(
-    client: redis.Redis, name: str, first: int, last: int, max_bytes: int
-) -> list[bytes]:
-    """A stretch of a waiting list, with stand-ins for the messages that are too large."""
-    found = client.eval(shrinking_script("shared", "read_waiting"), 1, name, first, last, max_bytes)
-    return cast("list[bytes]", found)
-
-
 def as_message(message: dict[str, Any]) -> dict[str, Any]:
     """A message that Celery takes for its job, without arguments, in the place of a stand-in.
 
@@ -48,7 +31,7 @@ def as_message(message: dict[str, Any]) -> dict[str, Any]:
         ValueError: the stand-in does not tell whose message it was.
     """
     headers = message["headers"]
-    size, head, tail = size_of(headers), str(headers.get(HEAD)), str(headers.get(_TAIL))
+    size, head, tail = size_of(headers), str(headers.get(HEAD)), str(headers.get(TAIL))
     found = _headers(tail) or _headers(head)
     if found is None:
         raise ValueError(

@@ -22,7 +22,7 @@ def say_resumed(client: redis.Redis, run: str) -> None:
 
 def paused_workers(client: redis.Redis) -> dict[str, str]:
     """The runs of workers that take no jobs, each with the reason."""
-    runs = sorted(run.decode() for run in cast("set[bytes]", client.smembers(keys.WORKER_RUNS)))
+    runs = sorted(run.decode() for run in cast("set[bytes]", client.smembers(keys.WORKER_IDS)))
     reasons = client.mget([keys.worker_paused(run) for run in runs]) if runs else []
     found = zip(runs, cast("list[bytes | None]", reasons), strict=True)
     return {run: reason.decode() for run, reason in found if reason is not None}

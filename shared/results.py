@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import redis
 from celery import states
@@ -17,10 +17,11 @@ from celery.app.task import Context
 from celery.backends.redis import RedisBackend, SentinelBackend
 from celery.exceptions import Reject, TaskRevokedError
 
-from shared.entry import State
 from shared.errors import DeadJobError
-from shared.ledger import End, Ledger
 from shared.names import OP_OF_TASK
+from shared.queue.ledger import End, Ledger, Lifetimes
+from shared.queue.record import State
+from shared.queue.request import request_of
 from shared.redis_client import REDIS_ERRORS, is_passing
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,9 @@ _STATE_OF = {
     states.FAILURE: State.FAILED,
     states.REVOKED: State.CANCELLED,
 }
+INPUTS = "agewell_inputs"
+"""An attribute of a request: the references of its job's first items, for its page."""
+
 EXPIRED = "expired"
 """The reason that Celery itself gives for a task that came too late."""
 
@@ -61,7 +65,7 @@ class _Ledgered:
         error = None
         if state in states.EXCEPTION_STATES:
             error = self.exception_to_python(result)  # type: ignore[attr-defined]
-        end = _end_of(task_id, op, ended, result, error, request)
+        end = self._end_of(task_id, op, ended, result, error, request)
         if request is None and state == states.REVOKED:
             # A worker is told to revoke a job that it does not have. Another may run it: that job
             # ends with its result, as in Celery.
@@ -172,16 +176,48 @@ class _Ledgered:
     ) -> None:
         op = _op(request)
         if op is not None:
-            self._end(_end_of(task_id, op, ended, result, error, request))
+            self._end(self._end_of(task_id, op, ended, result, error, request))
 
-    def end_open(self, job_id: str, error: Exception, only_from: State) -> bool:
-        """End a job that no worker ends; False where it is not in that state any more."""
+    def end_open(
+        self, job_id: str, error: Exception, only_from: State | Literal["unstarted"]
+    ) -> bool:
+        """End a job that no worker ends; False if it is not in that state any more.
+
+        A chord that waits for the job fails, as it does if a worker ends one of its parts.
+        """
+        message = self.ledger.message(job_id)
         revoked = isinstance(error, TaskRevokedError)
         state = states.REVOKED if revoked else states.FAILURE
         result = self.prepare_exception(error)  # type: ignore[attr-defined]
         ended = _ended_state(_STATE_OF[state], error)
         end = End(job_id=job_id, state=ended, error=str(error), only_from=only_from)
-        return self.ledger.end(end, self.result_of(job_id, result, state))
+        if not self.ledger.end(end, self.result_of(job_id, result, state)):
+            return False
+        part = None if message is None else request_of(message)
+        if part is not None and part.chord:
+            self.on_chord_part_return(part, state, error)
+        return True
+
+    def _end_of(
+        self,
+        job_id: str,
+        op: str,
+        ended: State,
+        result: Any,
+        error: Exception | None,
+        request: Any,
+    ) -> End:
+        items = _items(request)
+        return End(
+            job_id=job_id,
+            state=_ended_state(ended, error),
+            op=op,
+            items=items,
+            items_failed=_items_failed(result) if error is None else items,
+            error="" if error is None else str(error),
+            inputs=str(getattr(request, INPUTS, "")),
+            is_counted=bool(getattr(request, "chord", None)),
+        )
 
     def result_of(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None
@@ -196,7 +232,8 @@ class _Ledgered:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger in the same Redis."""
-        return Ledger(self.client, self.expires)  # type: ignore[attr-defined]
+        lifetimes = Lifetimes(*self.app.conf.agewell_lifetimes_s)  # type: ignore[attr-defined]
+        return Ledger(self.client, lifetimes)  # type: ignore[attr-defined]
 
 
 def ignores_result(request: Any) -> bool:
@@ -205,22 +242,8 @@ def ignores_result(request: Any) -> bool:
 
 
 def _op(request: Any) -> str | None:
-    """The operation of a task's request; None where it is no job of ours."""
+    """The operation of a task's request; None if it is no job of ours."""
     return OP_OF_TASK.get(str(getattr(request, "task", "")))
-
-
-def _end_of(
-    job_id: str, op: str, ended: State, result: Any, error: Exception | None, request: Any
-) -> End:
-    items = _items(request)
-    return End(
-        job_id=job_id,
-        state=_ended_state(ended, error),
-        op=op,
-        items=items,
-        items_failed=_items_failed(result) if error is None else items,
-        error="" if error is None else str(error),
-    )
 
 
 def _ended_state(ended: State, error: Any) -> State:

@@ -38,6 +38,8 @@ from shared.setting_types import (
 
 SECRETS = ("redis_url", "flower_password", "blob_url")
 """Settings whose values are never shown, not even wrong ones."""
+DEFAULT_K_PER_S = 0.05
+RESULT_TTL_S = 86_400
 MAX_MESSAGE_BYTES = 4 * 2**20
 """A job of 64 images of 32 KiB inside its message takes 3.7 MB."""
 
@@ -71,7 +73,12 @@ class Settings(BaseSettings):
         default=86_400, description="Seconds that image bytes are kept after their last use."
     )
     result_ttl_s: WholeSeconds = Field(
-        default=86_400, description="Seconds that the record of an ended job is kept."
+        default=RESULT_TTL_S,
+        description="Seconds that the record and the result of an ended job are kept.",
+    )
+    done_ttl_s: WholeSeconds | None = Field(
+        default=None,
+        description="The same for jobs that are done. Unset: as long as for the others.",
     )
     max_file_bytes: PositiveInt = Field(
         default=64 * 2**20, description="The largest image file, in bytes."
@@ -144,7 +151,7 @@ class Settings(BaseSettings):
         description="The port of the metrics; 0: any free one. Unset: `agewell up` serves none.",
     )
     aging_k: NotNegative = Field(
-        default=0.05,
+        default=DEFAULT_K_PER_S,
         description="How fast waiting jobs gain weight, e^(k t): per second. "
         "A level is worth a head start of 1/k seconds; 0: levels are strict.",
     )
@@ -186,6 +193,11 @@ class Settings(BaseSettings):
         description="How many rotated logs of each program `agewell up` keeps beside the current "
         "one.",
     )
+
+    @property
+    def lifetimes_s(self) -> tuple[int, int]:
+        """Seconds that records are kept: of jobs that are done, and of others that ended."""
+        return self.done_ttl_s or self.result_ttl_s, self.result_ttl_s
 
     @property
     def threads_per_job(self) -> int:

@@ -1,6 +1,7 @@
-"""kombu's Redis transport, but that publishing a job enters it into the ledger in the same step."""
+"""kombu's Redis transport, with jobs in the order of their virtual times instead of lists."""
 
 import logging
+from collections.abc import Mapping
 from functools import cache
 from queue import Empty
 from typing import Any
@@ -12,30 +13,59 @@ from kombu.connection import ConnectionPool
 from kombu.utils.collections import HashedSeq
 from kombu.utils.json import dumps
 
-from shared import envelope
+from shared import envelope, keys
 from shared.errors import MessageTooLargeError
-from shared.ledger import publishing
-from shared.names import OP_OF_TASK
+from shared.queue.ledger import Lifetimes
+from shared.queue.publish import ORDERED, PUBLISH, is_ordered, op_of, publishing
+from shared.queue.purge import purge
+from shared.queue.scripts import Script
 from shared.redis_client import REDIS_ERRORS, is_full
-from shared.scripts import script
-from shared.settings import MAX_MESSAGE_BYTES
-from shared.stamp import StampingAMQP
+from shared.settings import DEFAULT_K_PER_S, MAX_MESSAGE_BYTES, RESULT_TTL_S
+from shared.stamp import RedisClock, StampingAMQP
 from shared.urls import without_password
 
 log = logging.getLogger(__name__)
 
+_BIND = Script("bind")
+
 
 class Channel(kombu_redis.Channel):  # type: ignore[misc]
-    """kombu's channel; a message of ours is written with its job's record, or not at all."""
+    """kombu's channel; a job gets its record and its place in the order, or is not published."""
 
     max_message_bytes = MAX_MESSAGE_BYTES
+    aging_k: Mapping[str, float] = {}
+    """k of each queue, per second, if no other is in force."""
+    lifetimes_s = (RESULT_TTL_S, RESULT_TTL_S)
+    """How long records of jobs that are done, and of others, are kept: `Lifetimes`."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._clock = RedisClock()
+
+    def create_publish_batch(self, max_size: int) -> Any:
+        """Collect messages for one pipeline, which must not find out that a script is missing."""
+        with self.conn_or_acquire() as client:
+            if not client.script_exists(PUBLISH.sha)[0]:
+                PUBLISH.load(client)
+        return super().create_publish_batch(max_size)
 
     def _size(self, queue: str) -> int:
         # kombu's is a transaction, of which a Redis that is full takes nothing.
         with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
             for priority in self.priority_steps:
                 pipe.llen(self._q_for_pri(queue, priority))
+            if queue in ORDERED:
+                pipe.zcard(keys.order(queue))
+                pipe.zcard(keys.scheduled(queue))
             return sum(pipe.execute())
+
+    def _purge(self, queue: str) -> int:
+        """Drop what waits in a queue; its jobs end as cancelled."""
+        if queue not in ORDERED:
+            return int(super()._purge(queue))
+        with self.conn_or_acquire() as client:
+            now, lifetimes = self._clock.now(client), Lifetimes(*self.lifetimes_s)
+            return purge(client, queue, lifetimes, self.max_message_bytes, now)
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         # A worker that starts while Redis is full could not bind, and never make room.
@@ -49,7 +79,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
                 names.append(self.keyprefix_binding_permanent % exchange)
             bound = self.sep.join((routing_key or "", pattern or "", queue or ""))
             with self.conn_or_acquire() as client:
-                client.eval(script("shared", "bind"), len(names), *names, bound)
+                _BIND(client, names, [bound])
 
     def _receive_one(self, subscribed: Any) -> Any:
         # Anybody may publish anything on the channels of events and commands.
@@ -72,27 +102,20 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
 
     def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
         envelope.bound(message)
-        op = _op(message)
-        if op is None:
+        if not is_ordered(queue, message):
             super()._put(queue, message, **options)
             return
-        priority = self._get_message_priority(message, reverse=False)
         raw = dumps(message)
-        if len(raw) > self.max_message_bytes:
+        if op_of(message) and len(raw) > self.max_message_bytes:
             raise MessageTooLargeError(len(raw), self.max_message_bytes)
-        command = publishing(self._q_for_pri(queue, priority), message, op, raw)
-        batch = options.get("_publish_batch")
-        if batch is not None:
-            batch.add("eval", *command)
-            return
         with self.conn_or_acquire() as client:
-            client.eval(*command)
-
-
-def _op(message: dict[str, Any]) -> str | None:
-    """The operation that a message asks for; None where it is no job of ours."""
-    headers = message.get("headers") or {}
-    return OP_OF_TASK.get(str(headers.get("task"))) if headers.get("id") else None
+            now, k_per_s = self._clock.now(client), self.aging_k.get(queue, DEFAULT_K_PER_S)
+            command = publishing(queue, message, raw, now, k_per_s)
+            batch = options.get("_publish_batch")
+            if batch is not None:
+                batch.add("execute_command", *command)
+                return
+            PUBLISH.run(client, command)
 
 
 class Connection(kombu.Connection):  # type: ignore[misc]
@@ -143,5 +166,10 @@ def _with_channel(
     transport: type[kombu_redis.Transport], channel: type[Channel]
 ) -> type[kombu_redis.Transport]:
     ours: Any = type("Channel", (channel, transport.Channel), {})
-    ours.from_transport_options = (*transport.Channel.from_transport_options, "max_message_bytes")
+    ours.from_transport_options = (
+        *transport.Channel.from_transport_options,
+        "max_message_bytes",
+        "aging_k",
+        "lifetimes_s",
+    )
     return type(transport.__name__, (transport,), {"Channel": ours})

@@ -1,8 +1,8 @@
 """The Celery app of the workers that run operations: `celery -A workers.app worker -Q cv`."""
 
 from shared.celery_app import make_app
-from workers import liveness, logs, pause, readiness, runtime, slots, time_limit
-from workers.amqp import WorkerAMQP
+from workers import heartbeat, logs, pause, readiness, runtime, slots, time_limit
+from workers.consuming.connection import WorkerAMQP
 from workers.context import settings
 
 # Here, before the pool's processes inherit the environment and import OpenCV, numba and fpie.
@@ -11,7 +11,7 @@ readiness.announce()
 logs.install()
 
 app = make_app(settings(), include=["workers.tasks"], amqp=WorkerAMQP)
-liveness.install(app)
+heartbeat.install(app)
 time_limit.install(app, settings())
 pause.install(app)
 slots.install(app)

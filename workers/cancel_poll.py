@@ -3,7 +3,7 @@
 import time
 
 from shared.errors import CancelledError
-from shared.ledger import Ledger
+from shared.queue.ledger import Ledger
 
 CANCEL_POLL_S = 0.5
 

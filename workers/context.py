@@ -12,7 +12,7 @@ import redis
 
 from shared.blobs import Blobs
 from shared.errors import AgewellError, BrokerUnreachableError, SettingsError
-from shared.ledger import Ledger
+from shared.queue.ledger import Ledger, Lifetimes
 from shared.redis_client import connect
 from shared.settings import Settings
 from shared.state_dir import locate
@@ -53,5 +53,5 @@ def context() -> Context:
         settings=settings(),
         client=client,
         blobs=Blobs(settings(), client),
-        ledger=Ledger(client, settings().result_ttl_s),
+        ledger=Ledger(client, Lifetimes(*settings().lifetimes_s)),
     )

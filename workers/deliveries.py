@@ -16,9 +16,7 @@ from celery.exceptions import Ignore, Reject
 from celery.states import FAILURE, SUCCESS
 
 from shared import oversize
-from shared.dead_letters import DeadLetters
-from shared.entry import State
-from shared.envelope import FULL_RETRIES, count_of, level_of
+from shared.envelope import FULL_RETRIES, count_of, level_of, time_of
 from shared.errors import (
     BadJobError,
     BlobStoreError,
@@ -29,14 +27,17 @@ from shared.errors import (
     MessageTooLargeError,
     PassingError,
 )
-from shared.ledger import Start
 from shared.messages import Job, JobResult, parse_job
+from shared.metrics import Metric, tally
 from shared.names import Task as TaskName
-from shared.results import EXPIRED
-from shared.stamp import enqueued_at
+from shared.queue.dead_letters import DeadLetters
+from shared.queue.record import State
+from shared.results import EXPIRED, INPUTS
+from shared.stamp import RedisClock
 from workers import memory
 from workers.cancel_poll import CancelPoll
 from workers.chaining import Earlier, follow, weave
+from workers.consuming.channel import FLAG, SINCE
 from workers.context import context
 from workers.counting import counted, refused
 from workers.inputs import kept_of
@@ -79,11 +80,13 @@ def deliver(
     size_bytes = oversize.size_of(task.request.headers)
     if size_bytes:
         _give_up_unread(task, size_bytes)
+    flag = (task.request.headers or {}).get(FLAG)
+    if flag:
+        return _turn_away(task, State(flag))
     job, earlier = _parse(task, op, document, following)
+    setattr(task.request, INPUTS, kept_of(job))
+    _note_wait(task, op)
     try:
-        state = _start(task, job)
-        if state is not State.RUNNING:
-            return _turn_away(task, state)
         with counted(job.op, _level(task)) as count:
             made = run(job, CancelPoll(context().ledger, task.request.id))
             count(made)
@@ -112,19 +115,15 @@ def _parse(task: Task, op: str, document: Any, following: Any) -> tuple[Job, Ear
     return job, earlier
 
 
-def _start(task: Task, job: Job) -> State:
-    """Record that a job runs, and how long it has waited; or learn that it must not run."""
-    request = task.request
-    start = Start(
-        job_id=request.id,
-        op=job.op,
-        items=len(job.items),
-        worker=request.hostname or "",
-        level=_level(task),
-        enqueued_at=enqueued_at(request),
-        inputs=kept_of(job),
-    )
-    return context().ledger.start(start, context().settings.max_deliveries)
+_clock = RedisClock()
+
+
+def _note_wait(task: Task, op: str) -> None:
+    """Count how long a job has waited until now."""
+    since = time_of((task.request.headers or {}).get(SINCE))
+    if since is not None:
+        waited_s = max(0.0, _clock.now(context().client) - since)
+        tally.observe(Metric.WAIT, waited_s, op, _level(task))
 
 
 def _level(task: Task) -> int:
@@ -155,9 +154,6 @@ def _turn_away(task: Task, state: State) -> dict[str, Any]:
             _revoke(task, "cancelled")
         case State.EXPIRED:
             _revoke(task, EXPIRED)
-        case State.DEAD:
-            runs = context().settings.max_deliveries
-            _give_up(task, f"its worker ended {runs} times while it ran")
     raise Ignore
 
 

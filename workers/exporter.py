@@ -20,12 +20,12 @@ from prometheus_client.core import (
 
 from shared import keys, metrics
 from shared.aging import AgingPolicy
-from shared.dead_letters import DeadLetters
 from shared.errors import AgewellError
 from shared.model_control import ModelControl
 from shared.names import WORK_QUEUES
 from shared.paused import paused_workers
-from shared.queues import QueueStatus, queue_status
+from shared.queue.dead_letters import DeadLetters
+from shared.queue.status import QueueStatus, queue_status
 from shared.redis_client import REDIS_ERRORS
 from shared.settings import Settings
 from shared.stamp import redis_now

@@ -17,7 +17,7 @@ import redis
 
 from shared import keys
 from shared.names import WORK_QUEUES, Queue
-from shared.queues import queue_status
+from shared.queue.status import queue_status
 from shared.redis_client import connect
 from shared.settings import Settings
 from shared.stamp import redis_now
@@ -29,7 +29,7 @@ SWEPT_WITHIN_S = 15.0
 def worker_beats(client: redis.Redis, queue: Queue) -> str | None:
     """Why this host's worker of a queue is not healthy; None if it is."""
     name = f"{queue.value}@{socket.gethostname()}:"
-    members = cast("set[bytes]", client.smembers(keys.WORKER_RUNS))
+    members = cast("set[bytes]", client.smembers(keys.WORKER_IDS))
     runs = [run.decode() for run in members if run.decode().startswith(name)]
     alive = client.mget([keys.worker_alive(run) for run in runs]) if runs else []
     return None if any(alive) else f"no heartbeat of {name[:-1]}"

@@ -5,8 +5,8 @@ model is asked for, in this process, and in no parent of it.
 """
 
 from shared.celery_app import make_app
-from workers import liveness, logs, model_agent, pause, readiness, runtime, slots, time_limit
-from workers.amqp import WorkerAMQP
+from workers import heartbeat, logs, model_agent, pause, readiness, runtime, slots, time_limit
+from workers.consuming.connection import WorkerAMQP
 from workers.context import settings
 
 runtime.prepare(settings())
@@ -15,7 +15,7 @@ logs.install()
 
 app = make_app(settings(), include=["workers.infer_tasks"], amqp=WorkerAMQP)
 app.conf.worker_concurrency = settings().infer_concurrency
-liveness.install(app)
+heartbeat.install(app)
 time_limit.install(app, settings())
 pause.install(app)
 slots.install(app)

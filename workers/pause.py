@@ -104,7 +104,7 @@ class Watch(bootsteps.StartStopStep):  # type: ignore[misc]
         if pause.look():
             self._resume(consumer)
         elif pause.is_confirmed:
-            self._say(consumer.app.conf.agewell_worker_run)
+            self._say(consumer.app.conf.agewell_worker_id)
 
     def _say(self, run: str) -> None:
         client = context().client
@@ -123,7 +123,7 @@ class Watch(bootsteps.StartStopStep):  # type: ignore[misc]
             self._is_said = False
         consumer.task_consumer.channel.ask_now()
         try:
-            say_resumed(context().client, consumer.app.conf.agewell_worker_run)
+            say_resumed(context().client, consumer.app.conf.agewell_worker_id)
         except REDIS_ERRORS as error:
             log.debug("Redis could not be told: %s", error)
 

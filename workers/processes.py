@@ -1,4 +1,7 @@
-"""Which process a run of a worker is: whoever shares its machine sees at once that it has ended."""
+"""Worker ids: one for each lifetime of a worker, with the process that it is.
+
+Whoever shares the worker's machine sees at once that the process has ended.
+"""
 
 import hashlib
 import os
@@ -21,14 +24,35 @@ def _machine() -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def name_run(worker: str) -> str:
-    """A name for a run of a worker in this process, unlike that of every other run."""
-    return f"{worker}:{_machine()}.{os.getpid()}:{uuid.uuid4().hex}"
+_MINE: set[str] = set()
 
 
-def has_ended(run: str) -> bool:
-    """Whether a run's process is seen not to be there any more; False where it cannot be seen."""
-    _, _, place = run.rpartition(":")[0].rpartition(":")
+def name_worker(name: str) -> str:
+    """A worker id for a lifetime in this process, unlike every other."""
+    worker_id = f"{name}:{_machine()}.{os.getpid()}:{uuid.uuid4().hex}"
+    _MINE.add(worker_id)
+    return worker_id
+
+
+def precedes(worker_id: str, mine: str) -> bool:
+    """True if an id is of a dead worker in whose place a worker of this process has come.
+
+    It has the same name and the same machine. Its process is gone, or its number is this one's, as
+    it is in a container that was started again.
+    """
+    if (
+        worker_id in _MINE
+        or worker_id.rpartition(":")[0].rpartition(".")[0]
+        != (mine.rpartition(":")[0].rpartition(".")[0])
+    ):
+        return False
+    pid = worker_id.rpartition(":")[0].rpartition(".")[2]
+    return pid == str(os.getpid()) or has_ended(worker_id)
+
+
+def has_ended(worker_id: str) -> bool:
+    """True if a worker's process is seen to be gone; False if it is there or cannot be seen."""
+    _, _, place = worker_id.rpartition(":")[0].rpartition(":")
     machine, _, pid = place.partition(".")
     if not machine or machine != _machine() or not pid.isdecimal():
         return False

@@ -36,7 +36,7 @@ _REDUCED_RESOLUTION = 1  # the lowest bit of a page's subfile type
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Record:
     """One tag: the type and number of its values, and the position of the first in the file."""
 
     kind: int
@@ -71,7 +71,7 @@ class Directory:
 
     data: bytes = field(repr=False)
     order: str  # struct's byte order
-    entries: dict[int, Entry]
+    entries: dict[int, Record]
     following: int  # offset of the next page's directory; 0 if there is none
 
     @classmethod
@@ -83,7 +83,7 @@ class Directory:
         """
         order, variant = _order(data), _variant(data)
         start = _first_directory(data) if at is None else at
-        entries: dict[int, Entry] = {}
+        entries: dict[int, Record] = {}
         for tag, entry in _entries(data, start):
             if tag in entries and tag in _TAGS_OF_PIXELS:
                 raise ValueError(f"damaged: its TIFF directory has tag {tag} twice")
@@ -182,7 +182,7 @@ def _first_directory(data: bytes) -> int:
     return int(start)
 
 
-def _entries(data: bytes, start: int) -> Iterator[tuple[int, Entry]]:
+def _entries(data: bytes, start: int) -> Iterator[tuple[int, Record]]:
     """Number and entry of each tag of a directory."""
     order, variant = _order(data), _variant(data)
     end = _end_of_entries(data, order, variant, start)
@@ -198,7 +198,7 @@ def _end_of_entries(data: bytes, order: str, variant: _Variant, start: int) -> i
     return start + struct.calcsize(variant.entries) + variant.entry_bytes * count
 
 
-def _entry(data: bytes, order: str, variant: _Variant, at: int) -> tuple[int, Entry]:
+def _entry(data: bytes, order: str, variant: _Variant, at: int) -> tuple[int, Record]:
     """A tag's number and entry. Values that fit into the entry's last field are kept there."""
     tag, kind, count = _unpack(data, f"{order}HH{variant.offset}", at)
     room = struct.calcsize(variant.offset)
@@ -206,7 +206,7 @@ def _entry(data: bytes, order: str, variant: _Variant, at: int) -> tuple[int, En
     size = struct.calcsize(_INTEGERS.get(kind, "B")) * count
     if size > room:
         (position,) = _unpack(data, order + variant.offset, position)
-    return tag, Entry(kind, count, position)
+    return tag, Record(kind, count, position)
 
 
 def _pages_from(data: bytes, following: int) -> int:

@@ -5,9 +5,9 @@ there the job is recorded as failed, the others get their time to end, and the w
 process ends; whoever runs it starts it again, and what it still held returns to its queue.
 
 A thread in a native call that never lets go of Python's interpreter stops all others, and with them
-the worker's main loop. Its heartbeat lapses and its jobs go to others (`workers.liveness`); it ends
-itself after `HUNG_AFTER_S`. The job that does this to each worker that takes it goes to the dead
-letters after `AGEWELL_MAX_DELIVERIES`.
+the worker's main loop. Its heartbeat lapses and its jobs go to others (`workers.heartbeat`); it
+ends itself after `HUNG_AFTER_S`. The job that does this to each worker that takes it goes to the
+dead letters after `AGEWELL_MAX_DELIVERIES`.
 """
 
 import faulthandler

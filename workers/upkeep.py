@@ -12,12 +12,16 @@ from celery import shared_task
 from shared.celery_app import make_app
 from shared.errors import BlobStoreError
 from shared.names import Task
+from shared.queue.ledger import Lifetimes
 from shared.stamp import redis_now
-from workers import liveness, logs, lost, readiness
-from workers.amqp import WorkerAMQP
+from workers import heartbeat, logs, readiness
+from workers.consuming.connection import WorkerAMQP
 from workers.context import context, settings
-from workers.keeping import keep_blobs_of_waiting_jobs
-from workers.sweep import sweep_queues
+from workers.maintenance.aging import reprioritise
+from workers.maintenance.expire import expire
+from workers.maintenance.give_up import give_up_lost_jobs, give_up_refused_messages
+from workers.maintenance.keep_blobs import keep_blobs_of_waiting_jobs
+from workers.maintenance.rescue import rescue
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +29,7 @@ readiness.announce()
 logs.install()
 
 app = make_app(settings(), amqp=WorkerAMQP)
-liveness.install(app)
+heartbeat.install(app)
 
 
 def _task(name: Task) -> Callable[[Callable[[], None]], Callable[[], None]]:
@@ -36,8 +40,8 @@ def _task(name: Task) -> Callable[[Callable[[], None]], Callable[[], None]]:
 
 @_task(Task.SWEEP_AGING)
 def sweep_aging() -> None:
-    """Let the waiting jobs of every work queue climb."""
-    sweep_queues(context().client, settings())
+    """Re-prioritise the waiting jobs of every queue."""
+    reprioritise(context().client, settings(), redis_now(context().client))
 
 
 @_task(Task.SWEEP_BLOBS)
@@ -60,23 +64,22 @@ def sweep_blobs() -> None:
 
 @_task(Task.RETURN_JOBS)
 def return_jobs() -> None:
-    """Return to their queues the jobs that dead workers held."""
-    returned = liveness.return_jobs_of_dead_workers(context().client)
+    """Return to their queues the jobs that dead workers held; give up those lost too often."""
+    client = context().client
+    returned = rescue(client, settings())
     if returned:
         log.warning("jobs returned from dead workers: %d", returned)
+    given_up = give_up_lost_jobs(app, client, settings().max_deliveries)
+    refused = give_up_refused_messages(app, client, settings().max_message_bytes)
+    if given_up or refused:
+        log.error("dead letters: %d jobs, %d messages", given_up, refused)
 
 
 @_task(Task.EXPIRE_JOBS)
 def expire_jobs() -> None:
     """End the waiting jobs whose deadlines have passed."""
-    expired = lost.expire_jobs(app, context().client)
+    client = context().client
+    lifetimes = Lifetimes(*settings().lifetimes_s)
+    expired = expire(app.backend, client, lifetimes, redis_now(client))
     if expired:
         log.info("jobs expired: %d", expired)
-
-
-@_task(Task.FIND_LOST_JOBS)
-def find_lost_jobs() -> None:
-    """End the jobs that are open in the ledger, but whose messages are nowhere."""
-    ended = lost.end_lost_jobs(app, context().client, context().ledger)
-    if ended:
-        log.warning("jobs lost, their messages taken away by others: %d", ended)

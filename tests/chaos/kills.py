@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 
 import psutil
+from workers.liveness import DEAD_AFTER_S
 
 from tests.chaos.scene import Scene
 from tests.e2e.stack import command_of, until
-from workers.liveness import DEAD_AFTER_S
 
 FOUND_S = 90.0
 ON_ITS_WAY_S = 0.1

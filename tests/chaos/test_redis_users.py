@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from producer.supervisor import Child, Program, celery
-from shared.queues import queue_status
+from shared.queue.status import queue_status
 from shared.settings import Settings
 from tests.chaos.redis_process import RedisProcess
 from tests.e2e.stack import agewell, environment, until

@@ -8,7 +8,7 @@ from celery import chain, group
 from producer.simulate import Setup, simulate
 from producer.simulate_jobs import Job
 from shared.aging import AgingPolicy
-from shared.queues import queue_status
+from shared.queue.status import queue_status
 from tests.e2e.stack import until
 from tests.e2e.timed_stack import Start, TimedStack, timed_stack
 

@@ -13,9 +13,9 @@ import pytest
 
 from producer.async_client import AsyncClient
 from producer.client import Client
-from shared.entry import State
 from shared.errors import BadFileError, BadJobError, ParameterError, QueueFullError
 from shared.messages import AlphaBlendItem, AlphaBlendJob, HsvItem, HsvJob
+from shared.queue.record import State
 from shared.settings import Settings
 from tests.e2e.pixels import expected_hsv, over, same
 from tests.e2e.stack import Stack

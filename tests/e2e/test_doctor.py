@@ -19,8 +19,8 @@ import redis
 from producer.doctor import examine
 from producer.doctor_models import check_models
 from producer.finding import Finding, Verdict
-from shared.dead_letters import DeadLetters
 from shared.embedded_redis import EmbeddedRedis, embedded_redis
+from shared.queue.dead_letters import DeadLetters
 from shared.settings import Settings
 from tests.e2e.messages import good_job
 from tests.e2e.stack import Stack, agewell, environment, until

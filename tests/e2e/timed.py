@@ -11,13 +11,13 @@ from celery import shared_task
 from shared.celery_app import make_app
 from shared.stamp import enqueued_at
 from tests.e2e.timed_stack import STARTED
-from workers import liveness, readiness
-from workers.amqp import WorkerAMQP
+from workers import heartbeat, readiness
+from workers.consuming.connection import WorkerAMQP
 from workers.context import context, settings
 
 readiness.announce()
 app = make_app(settings(), include=["tests.e2e.timed"], amqp=WorkerAMQP)
-liveness.install(app)
+heartbeat.install(app)
 
 
 @shared_task(name="cv.timed", bind=True, ignore_result=True)

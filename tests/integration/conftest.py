@@ -5,22 +5,16 @@ from celery.result import denied_join_result
 
 from shared.blobs import Blobs
 from shared.celery_app import make_app
-from shared.ledger import Ledger
+from shared.queue.ledger import Ledger, Lifetimes
 from workers import deliveries
-from workers import sweep as sweep_module
+
 from workers.context import Context
 from workers.jobs import run_job
 
 
 @pytest.fixture
-def unhurried(monkeypatch):
-    """How far a call comes in its time is the machine's matter; what it does there is ours."""
-    monkeypatch.setattr(sweep_module, "CALL_S", 60.0)
-
-
-@pytest.fixture
 def tools(settings, client, monkeypatch):
-    made = Context(settings, client, Blobs(settings, client), Ledger(client, 1000))
+    made = Context(settings, client, Blobs(settings, client), Ledger(client, Lifetimes(1000, 1000)))
     monkeypatch.setattr(deliveries, "context", lambda: made)
     return made
 

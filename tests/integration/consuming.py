@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from queue import Empty
 
 import kombu
+from workers.consuming.connection import WorkerAMQP
 
 from shared import keys
 from shared.celery_app import make_app
-from workers.amqp import WorkerAMQP
 
 RUN = "cv@here:1"
 
@@ -16,7 +16,7 @@ RUN = "cv@here:1"
 def worker_app(settings):
     """The app of a worker whose run is called RUN."""
     app = make_app(settings, amqp=WorkerAMQP)
-    where = {"unacked_key": keys.unacked(RUN)}
+    where = {"unacked_key": keys.reserved(RUN)}
     app.conf.broker_transport_options = app.conf.broker_transport_options | where
     return app
 

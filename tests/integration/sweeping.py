@@ -2,10 +2,11 @@
 
 import json
 
+from workers.sweep import sweep
+
 from shared import keys
 from shared.aging import AgingPolicy
 from shared.names import LEVELS
-from workers.sweep import sweep
 
 QUEUE = "cv"
 POLICY = AgingPolicy(0.05)  # a level every 20 s

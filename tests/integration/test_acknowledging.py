@@ -9,10 +9,10 @@ from contextlib import suppress
 
 import kombu
 import pytest
+from workers.liveness import return_jobs_of_dead_workers
 
 from shared import keys
 from tests.integration.consuming import RUN, consuming, ids, look, send, worker_app
-from workers.liveness import return_jobs_of_dead_workers
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_what_ends_in_a_thread_of_the_pool_is_acknowledged_at_once(app, client):
         thread = threading.Thread(target=got[0].ack)
         thread.start()
         thread.join()
-        assert client.hkeys(keys.unacked(RUN)) == [got[1].delivery_tag.encode()]
+        assert client.hkeys(keys.reserved(RUN)) == [got[1].delivery_tag.encode()]
 
 
 def test_what_ends_while_nothing_is_asked_for_is_acknowledged_at_once(app, client):
@@ -59,9 +59,9 @@ def test_what_ends_while_nothing_is_asked_for_is_acknowledged_at_once(app, clien
         look(connection, until=lambda: len(got) == 3)
         got[0].ack()  # the next question would say so, but the worker is told to stop
         consumer.cancel()
-        assert client.hlen(keys.unacked(RUN)) == 2
+        assert client.hlen(keys.reserved(RUN)) == 2
         got[1].ack()
-        assert client.hlen(keys.unacked(RUN)) == 1
+        assert client.hlen(keys.reserved(RUN)) == 1
 
 
 def test_what_ends_after_its_connection_is_lost_comes_back_as_a_dead_runs_does(
@@ -79,7 +79,7 @@ def test_what_ends_after_its_connection_is_lost_comes_back_as_a_dead_runs_does(
         channel.basic_reject(got[3].delivery_tag)
         for consumer in consumers:  # as Celery does when it starts anew, or stops
             channel.basic_cancel(consumer)
-    client.sadd(keys.WORKER_RUNS, RUN)
+    client.sadd(keys.WORKER_IDS, RUN)
     return_jobs_of_dead_workers(client)
     waiting = client.lrange(keys.waiting_list("cv", 5), 0, -1)[::-1]
     assert [json.loads(raw)["headers"]["id"] for raw in waiting] == sent[1:]
@@ -94,7 +94,7 @@ def test_a_channel_closes_although_its_connection_is_gone(app, client):
         channel.connection.client = None  # what kombu does to one whose connection it has lost
         channel.close()
         assert channel.closed
-    assert client.hlen(keys.unacked(RUN)) == 2
+    assert client.hlen(keys.reserved(RUN)) == 2
 
 
 def test_a_channel_closes_although_redis_is_away(app, redis_server, client):
@@ -123,9 +123,9 @@ def test_an_acknowledgement_that_is_lost_with_its_connection_is_sent_again(app, 
         with suppress(*connection.connection_errors):
             channel._ask()
             channel._brpop_read()
-        assert client.hlen(keys.unacked(RUN)) == 1
-        look(connection, 30, until=lambda: not client.hlen(keys.unacked(RUN)))
-        assert client.hlen(keys.unacked(RUN)) == 0
+        assert client.hlen(keys.reserved(RUN)) == 1
+        look(connection, 30, until=lambda: not client.hlen(keys.reserved(RUN)))
+        assert client.hlen(keys.reserved(RUN)) == 0
 
 
 def test_an_answer_that_is_lost_with_its_connection_is_given_back(app, client):
@@ -136,7 +136,7 @@ def test_an_answer_that_is_lost_with_its_connection_is_given_back(app, client):
         sent = send(app, 2)
         channel._ask()
         deadline = time.monotonic() + 10
-        while not client.hlen(keys.unacked(RUN)) and time.monotonic() < deadline:
+        while not client.hlen(keys.reserved(RUN)) and time.monotonic() < deadline:
             time.sleep(0.01)
         channel.client.connection.disconnect()
         look(connection, 30, until=lambda: len(got) == 2)
@@ -154,4 +154,4 @@ def test_what_nobody_acknowledges_is_not_kept(app, client):
                 producer.publish({}, exchange="replies", routing_key="replies", declare=[queue])
             look(connection, until=lambda: got)
     assert len(got) == 1
-    assert client.hlen(keys.unacked(RUN)) == 0
+    assert client.hlen(keys.reserved(RUN)) == 0

@@ -6,11 +6,11 @@ import time
 import kombu
 import pytest
 import redis
+from workers.liveness import DEAD_AFTER_S, beat
 
 from shared import keys
-from shared.dead_letters import DeadLetters
+from shared.queue.dead_letters import DeadLetters
 from tests.integration.consuming import RUN, consuming, ids, look, send, worker_app
-from workers.liveness import DEAD_AFTER_S, beat
 
 
 @pytest.fixture
@@ -24,14 +24,14 @@ def test_a_taken_message_is_noted_with_the_run_that_has_it(app, client):
         look(connection, until=lambda: got)
         assert ids(got) == sent[:1]
         assert client.llen(keys.waiting_list("cv", 5)) == 2
-        [(tag, entry)] = client.hgetall(keys.unacked(RUN)).items()
+        [(tag, entry)] = client.hgetall(keys.reserved(RUN)).items()
         assert tag.decode() == got[0].delivery_tag
         waiting, _, raw = entry.partition(b"\n")
         assert waiting.decode() == keys.waiting_list("cv", 5)
         assert json.loads(raw)["headers"]["id"] == sent[0]
         got[0].ack()
         look(connection, until=lambda: len(got) == 2)
-        assert client.hkeys(keys.unacked(RUN)) == [got[1].delivery_tag.encode()]
+        assert client.hkeys(keys.reserved(RUN)) == [got[1].delivery_tag.encode()]
 
 
 def test_an_idle_worker_is_told_of_a_message_on_any_level(app, client):
@@ -121,7 +121,7 @@ def test_what_a_closing_channel_still_held_lies_at_the_head_in_its_old_order(app
     sent = send(app, 5)
     with consuming(app, at_most=3) as (got, connection):
         look(connection, until=lambda: len(got) == 3)
-    assert client.hlen(keys.unacked(RUN)) == 0
+    assert client.hlen(keys.reserved(RUN)) == 0
     waiting = client.lrange(keys.waiting_list("cv", 5), 0, -1)[::-1]
     assert [json.loads(raw)["headers"]["id"] for raw in waiting] == sent
 
@@ -136,7 +136,7 @@ def test_what_is_no_message_goes_to_the_dead_letters(app, client, raw):
         [letter] = DeadLetters(client).latest()
         assert letter.raw == (raw if isinstance(raw, bytes) else raw.encode())
         assert letter.queue == "cv"
-        assert client.hlen(keys.unacked(RUN)) == 1
+        assert client.hlen(keys.reserved(RUN)) == 1
         assert client.hget(keys.COUNTS, "refused") == b"1"
 
 
@@ -152,8 +152,8 @@ def test_a_worker_lives_and_works_on_a_redis_that_is_full(app, client):
             got[0].ack()
             look(connection, until=lambda: len(got) > 1)
             assert ids(got) == sent
-            assert client.hlen(keys.unacked(RUN)) == 1
+            assert client.hlen(keys.reserved(RUN)) == 1
             assert 0 < client.ttl(keys.worker_alive(RUN)) <= DEAD_AFTER_S
-            assert client.sismember(keys.WORKER_RUNS, RUN)
+            assert client.sismember(keys.WORKER_IDS, RUN)
         finally:
             client.config_set("maxmemory", 0)

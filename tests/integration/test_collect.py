@@ -16,8 +16,8 @@ from producer.client import Client
 from producer.session import make_session
 from shared import keys
 from shared.embedded_redis import embedded_redis
-from shared.entry import State
 from shared.messages import HsvItem, HsvJob, ImageRef
+from shared.queue.record import State
 from shared.settings import Settings
 from tests.e2e.stack import COMMAND, environment, until
 

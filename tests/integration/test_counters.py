@@ -3,17 +3,17 @@
 import pytest
 from celery.app.task import Context
 from prometheus_client import CollectorRegistry
+from workers.liveness import return_jobs_of_dead_workers
+from workers.sweep import sweep_queues
 
 from shared import keys
 from shared.celery_app import make_app
-from shared.dead_letters import DeadLetters
-from shared.entry import State
-from shared.ledger import End, Ledger, Start
 from shared.metrics import Metric, counter, tally
+from shared.queue.dead_letters import DeadLetters
+from shared.queue.ledger import End, Ledger, Start
+from shared.queue.record import State
 from shared.stamp import redis_now
 from workers.exporter import Collector
-from workers.liveness import return_jobs_of_dead_workers
-from workers.sweep import sweep_queues
 
 FULL = 2**63 - 1
 """The largest number that HINCRBY writes."""
@@ -78,8 +78,8 @@ def test_a_sweep_goes_on_though_its_counters_have_no_room_left(settings, client)
 
 def test_the_jobs_of_a_dead_worker_return_though_nobody_can_count_them(client):
     client.hset(keys.COUNTS, "returned", FULL)
-    client.sadd(keys.WORKER_RUNS, "gone")
-    client.hset(keys.unacked("gone"), "tag", b"cv\nno message")
+    client.sadd(keys.WORKER_IDS, "gone")
+    client.hset(keys.reserved("gone"), "tag", b"cv\nno message")
     assert return_jobs_of_dead_workers(client) == 1
     assert client.lrange("cv", 0, -1) == [b"no message"]
 
@@ -107,8 +107,8 @@ def test_a_reserved_message_is_given_back_whatever_its_record_says(
     raw = b'{"headers": {"id": "job"}, "properties": {"delivery_info": {}}}'
     ledger.start(start("job"), 3)
     client.hset(keys.job("job"), "enqueued_at", value)
-    client.hset(keys.unacked("run"), "tag", b"cv\n" + raw)
-    assert reserved.give_back(client, keys.unacked("run"), "tag")
+    client.hset(keys.reserved("run"), "tag", b"cv\n" + raw)
+    assert reserved.give_back(client, keys.reserved("run"), "tag")
     assert ledger.state("job") is State.WAITING
     assert ledger.get("job") is not None
 

@@ -6,19 +6,19 @@ import json
 import pytest
 from celery import chain
 from typer.testing import CliRunner
+from workers.reserved import refuse
 
 from producer import dead_cli
 from producer.cli import app as command
 from producer.dead_retry import Resender
 from producer.session import make_session
 from shared import keys
-from shared.dead_letters import DeadLetters
-from shared.entry import State
-from shared.letter import Letter
+from shared.queue.dead_letters import DeadLetters
+from shared.queue.letter import Letter
+from shared.queue.record import State
 from tests.e2e.messages import good_job
 from tests.e2e.test_malformed_messages import encoded, message
 from tests.integration.delivering import AWAY, LIST, deliver, hsv
-from workers.reserved import refuse
 
 DIES = [AWAY] * 6
 

@@ -5,18 +5,18 @@ import os
 import subprocess
 
 import pytest
+from workers.liveness import beat, return_jobs_of_dead_workers
+from workers.reserved import give_back
+from workers.sweep import sweep
 
 from shared import keys
 from shared.aging import AgingPolicy
-from shared.entry import State
-from shared.ledger import Ledger, Start
 from shared.oversize import shrinking_script
+from shared.queue.ledger import Ledger, Start
+from shared.queue.record import State
 from tests.integration.consuming import RUN, consuming, look, send, worker_app
 from workers import liveness
-from workers.liveness import beat, return_jobs_of_dead_workers
 from workers.processes import has_ended, name_run
-from workers.reserved import give_back
-from workers.sweep import sweep
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_job_that_a_dead_worker_had_keeps_its_age_and_climbs_as_if_it_had_wait
     at = json.loads(raw)["headers"]["enqueued_at"]
     take(app, client, 1)
     [young] = send(app, priority=7)
-    client.sadd(keys.WORKER_RUNS, RUN)
+    client.sadd(keys.WORKER_IDS, RUN)
     assert return_jobs_of_dead_workers(client) == 1
     sweep(client, "cv", policy, now=at + 3 * level_s - 1, since=at)
     waiting = {level: client.lrange(keys.waiting_list("cv", level), 0, -1) for level in range(10)}
@@ -60,7 +60,7 @@ def test_a_job_that_a_dead_worker_had_keeps_its_age_and_climbs_as_if_it_had_wait
 def take(app, client, count, run=RUN):
     """Take messages as a worker that is killed before it has read one answer."""
     lists = [keys.waiting_list("cv", level) for level in range(10)]
-    held = (keys.unacked(run), keys.WORKER_RUNS, *lists)
+    held = (keys.reserved(run), keys.WORKER_IDS, *lists)
     for number in range(count):
         client.eval(
             shrinking_script("workers", "take"), len(held), *held, "", f"{number:012x}-tag", 2**22
@@ -70,9 +70,9 @@ def take(app, client, count, run=RUN):
 def test_giving_back_twice_gives_back_once(app, client):
     send(app)
     take(app, client, 1)
-    [tag] = client.hkeys(keys.unacked(RUN))
-    assert give_back(client, keys.unacked(RUN), tag.decode())
-    assert not give_back(client, keys.unacked(RUN), tag.decode())
+    [tag] = client.hkeys(keys.reserved(RUN))
+    assert give_back(client, keys.reserved(RUN), tag.decode())
+    assert not give_back(client, keys.reserved(RUN), tag.decode())
     assert client.llen(keys.waiting_list("cv", 5)) == 1
 
 
@@ -119,7 +119,7 @@ def test_a_worker_whose_process_is_seen_to_have_ended_is_dead_though_it_has_just
     client.delete(keys.worker_alive(run))
     assert return_jobs_of_dead_workers(client) == 0
     assert client.llen(keys.waiting_list("cv", 5)) == 2
-    assert client.smembers(keys.WORKER_RUNS) == set()
+    assert client.smembers(keys.WORKER_IDS) == set()
 
 
 @pytest.mark.parametrize(
@@ -163,11 +163,11 @@ def test_what_a_run_takes_that_was_struck_off_comes_back(app, client):
     beat(client, RUN)
     client.delete(keys.worker_alive(RUN))
     assert return_jobs_of_dead_workers(client) == 0
-    assert client.smembers(keys.WORKER_RUNS) == set()
+    assert client.smembers(keys.WORKER_IDS) == set()
     send(app)
     with consuming(app) as (got, connection):  # it wakes, and takes before its next beat
         look(connection, until=lambda: got)
-        assert client.smembers(keys.WORKER_RUNS) == {RUN.encode()}
+        assert client.smembers(keys.WORKER_IDS) == {RUN.encode()}
         assert return_jobs_of_dead_workers(client) == 1
     assert client.llen(keys.waiting_list("cv", 5)) == 1
 
@@ -176,6 +176,6 @@ def test_what_a_run_takes_that_was_struck_off_comes_back(app, client):
 def test_what_comes_back_goes_to_the_level_that_kombu_reads(client, priority, level):
     properties = {"priority": priority, "delivery_info": {}}
     raw = json.dumps({"headers": {"id": "a"}, "properties": properties})
-    client.hset(keys.unacked(RUN), "tag", f"{keys.waiting_list('cv', 5)}\n{raw}")
-    assert give_back(client, keys.unacked(RUN), "tag")
+    client.hset(keys.reserved(RUN), "tag", f"{keys.waiting_list('cv', 5)}\n{raw}")
+    assert give_back(client, keys.reserved(RUN), "tag")
     assert client.llen(keys.waiting_list("cv", level)) == 1

@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 from celery import chain
 
-from shared.entry import State
 from shared.errors import MaskError
+from shared.queue.record import State
 from tests.e2e.messages import good_job
 from tests.integration.delivering import AWAY, FULL, LIST, come_back, deliver, hsv
 

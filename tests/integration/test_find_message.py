@@ -68,8 +68,8 @@ def test_a_job_that_another_one_names_is_not_taken_for_it(client, plain):
 def test_a_job_that_a_worker_has_taken_is_found(client, plain):
     plain.send_task("cv.hsv", args=[JOB], queue="cv", task_id="taken")
     raw = client.rpop("cv")
-    client.sadd(keys.WORKER_RUNS, "run")
-    client.hset(keys.unacked("run"), "tag", b"cv\n" + raw)
+    client.sadd(keys.WORKER_IDS, "run")
+    client.hset(keys.reserved("run"), "tag", b"cv\n" + raw)
     assert names(find_waiting(client, "taken")) == ["cat.png"]
 
 

@@ -11,9 +11,9 @@ from celery.states import SUCCESS
 
 from shared import keys
 from shared.celery_app import make_app
-from shared.entry import State
 from shared.errors import BrokerFullError
-from shared.ledger import Ledger, Start
+from shared.queue.ledger import Ledger, Start
+from shared.queue.record import State
 from shared.redis_client import unreachable
 from tests.e2e.stack import until
 from tests.integration.consuming import worker_app

@@ -4,6 +4,7 @@ import os
 import time
 
 import pytest
+from workers.keeping import keep_blobs_of_waiting_jobs
 
 from producer.publish import publish
 from producer.session import make_session
@@ -12,7 +13,6 @@ from shared.directory_store import MARKER
 from shared.errors import BlobMissingError, BlobStoreError
 from shared.messages import HsvItem, HsvJob
 from shared.stamp import redis_now
-from workers.keeping import keep_blobs_of_waiting_jobs
 
 TTL_S = 1000
 OLD_S = 600

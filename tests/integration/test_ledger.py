@@ -10,8 +10,8 @@ import redis
 
 from shared import keys
 from shared.celery_app import make_app
-from shared.entry import State
-from shared.ledger import End, Ledger, Start
+from shared.queue.ledger import End, Ledger, Start
+from shared.queue.record import State
 from shared.redis_client import connect
 from shared.stamp import redis_now
 

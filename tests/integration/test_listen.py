@@ -15,8 +15,8 @@ from producer.client import Client
 from producer.session import make_session
 from shared import keys
 from shared.embedded_redis import embedded_redis
-from shared.entry import State
 from shared.errors import BrokerUnreachableError
+from shared.queue.record import State
 from shared.settings import Settings
 
 RESULT = {"op": "hsv", "items": [{"error": {"code": "MaskError", "message": "made up"}}]}

@@ -2,17 +2,17 @@
 
 import pytest
 from celery.exceptions import TaskRevokedError
-
-from shared import keys
-from shared.celery_app import make_app
-from shared.entry import State
-from shared.errors import LostJobError
-from shared.ledger import Ledger, Start
-from shared.oversize import shrinking_script
-from shared.stamp import redis_now
 from shared.waiting import take_out
 from workers.lost import MESSAGES_A_READ, WALK_EVERY_S, end_lost_jobs, expire_jobs
 from workers.reserved import give_back
+
+from shared import keys
+from shared.celery_app import make_app
+from shared.errors import LostJobError
+from shared.oversize import shrinking_script
+from shared.queue.ledger import Ledger, Start
+from shared.queue.record import State
+from shared.stamp import redis_now
 
 
 @pytest.fixture
@@ -80,9 +80,9 @@ def test_a_job_whose_message_was_deleted_ends_at_the_second_look(app, ledger, cl
 def test_a_message_that_a_worker_holds_is_not_lost(app, ledger, client):
     waiting, running = send(app), send(app)
     run = "cv@here:1"
-    client.sadd(keys.WORKER_RUNS, run)
+    client.sadd(keys.WORKER_IDS, run)
     raw = client.lpop(keys.waiting_list("cv", 5))
-    client.hset(keys.unacked(run), "tag", keys.waiting_list("cv", 5).encode() + b"\n" + raw)
+    client.hset(keys.reserved(run), "tag", keys.waiting_list("cv", 5).encode() + b"\n" + raw)
     ledger.start(Start(running, "hsv", 1, "cv@here", 5, None), 3)
     # A third makes the counts disagree, so that the lists are walked.
     third = send(app, priority=0)
@@ -100,8 +100,8 @@ def test_messages_of_upkeep_do_not_pass_for_those_of_jobs(app, ledger, client):
     client.set(keys.LISTS_WALKED, 1)
     deleted = send(app)
     client.delete(keys.waiting_list("cv", 5))
-    client.sadd(keys.WORKER_RUNS, "upkeep@here:1")
-    client.hset(keys.unacked("upkeep@here:1"), "tag", 'upkeep\n{"headers": {"id": "a look"}}')
+    client.sadd(keys.WORKER_IDS, "upkeep@here:1")
+    client.hset(keys.reserved("upkeep@here:1"), "tag", 'upkeep\n{"headers": {"id": "a look"}}')
     assert [end_lost_jobs(app, client, ledger) for _ in range(2)] == [0, 1]
     assert states(ledger, [deleted]) == [State.FAILED]
 
@@ -166,9 +166,9 @@ def test_a_job_that_climbs_away_before_each_look_at_its_list_is_not_lost(app, le
 
 def reserve(client, level, run="cv@here:1"):
     """Take the head of a level's list as a worker does."""
-    client.sadd(keys.WORKER_RUNS, run)
+    client.sadd(keys.WORKER_IDS, run)
     waiting = keys.waiting_list("cv", level)
-    held = (keys.unacked(run), keys.WORKER_RUNS, waiting)
+    held = (keys.reserved(run), keys.WORKER_IDS, waiting)
     client.eval(shrinking_script("workers", "take"), len(held), *held, "", "tag", 2**22)
 
 
@@ -188,7 +188,7 @@ def test_a_job_that_is_given_back_behind_the_walk_is_not_lost(app, ledger, clien
 
     def give(name, _start):
         if name == keys.waiting_list("cv", 8):
-            give_back(client, keys.unacked("cv@here:1"), "tag")
+            give_back(client, keys.reserved("cv@here:1"), "tag")
 
     for ended in (0, 1):
         reserve(client, 9)
@@ -207,7 +207,7 @@ def test_a_job_that_two_walks_missed_is_searched_once_more_before_it_ends(
             reserve(client, 9)
         if name == keys.waiting_list("cv", 8):
             walks.append(name)
-            give_back(client, keys.unacked("cv@here:1"), "tag")
+            give_back(client, keys.reserved("cv@here:1"), "tag")
 
     assert [end_lost_jobs(app, Busy(client, hide), ledger) for _ in range(2)] == [0, 1]
     assert len(walks) == 3

@@ -9,25 +9,25 @@ import zlib
 import kombu.compression
 import pytest
 from celery import chain
+from workers.keeping import keep_blobs_of_waiting_jobs
+from workers.lost import end_lost_jobs
+from workers.sweep import sweep
 
 from producer.client import Client
 from producer.session import make_session
 from shared import keys
 from shared.aging import AgingPolicy
-from shared.dead_letters import DeadLetters
-from shared.entry import State
 from shared.errors import MessageTooLargeError
 from shared.messages import HsvItem, HsvJob, ImageRef, PoissonBlendItem, PoissonBlendJob
-from shared.queues import queue_status
+from shared.queue.dead_letters import DeadLetters
+from shared.queue.record import State
+from shared.queue.status import queue_status
 from shared.stamp import redis_now
 from tests.e2e.messages import good_job
 from tests.fuzz.messages import envelope
 from tests.integration.consuming import consuming, look, worker_app
 from tests.integration.delivering import AWAY, deliver, hsv
 from workers.dashboard.message import find_waiting
-from workers.keeping import keep_blobs_of_waiting_jobs
-from workers.lost import end_lost_jobs
-from workers.sweep import sweep
 
 LARGE = 6 * 2**20
 SMALL = 2**20
@@ -105,7 +105,7 @@ def test_a_worker_is_given_a_small_message_in_its_place(settings, client, first)
         assert (message.headers["id"], message.headers["task"]) == ("large", "cv.hsv")
         assert message.headers["too_large_bytes"] > LARGE
         assert json.loads(message.body) == [[None], {}, {}]
-        [entry] = client.hvals(keys.unacked("cv@here:1"))
+        [entry] = client.hvals(keys.reserved("cv@here:1"))
         assert len(entry) < SMALL
 
 

@@ -10,10 +10,10 @@ from celery.utils.objects import Bunch
 from producer.collect import Collector
 from shared import keys
 from shared.blobs import Blobs
-from shared.dead_letters import DeadLetters
-from shared.entry import State
 from shared.errors import MaskError
-from shared.ledger import End
+from shared.queue.dead_letters import DeadLetters
+from shared.queue.ledger import End
+from shared.queue.record import State
 from tests.e2e.messages import good_job
 from tests.integration.delivering import AWAY, LIST, come_back, deliver, hsv
 from tests.integration.test_full_redis import full

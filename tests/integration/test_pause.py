@@ -8,10 +8,10 @@ import pytest
 from shared import keys
 from shared.blobs import Blobs
 from shared.directory_store import MARKER
-from shared.entry import State
 from shared.errors import BlobStoreFullError
-from shared.ledger import Ledger
 from shared.paused import paused_workers, say_paused, say_resumed
+from shared.queue.ledger import Ledger
+from shared.queue.record import State
 from tests.e2e.messages import good_job
 from tests.e2e.stack import until
 from tests.integration.consuming import consuming, ids, look, send, worker_app
@@ -116,7 +116,7 @@ def test_a_pause_for_one_job_s_bytes_alone_is_over_at_once_and_not_spoken_of(too
 
 def test_paused_workers_are_counted_by_queue(settings, client):
     runs = ["cv@here:1", "cv@there:2", "infer@here:3"]
-    client.sadd(keys.WORKER_RUNS, *runs)
+    client.sadd(keys.WORKER_IDS, *runs)
     for run in runs[:2]:
         say_paused(client, run, "blob store x: away")
     assert paused_workers(client) == dict.fromkeys(runs[:2], "blob store x: away")

@@ -9,8 +9,8 @@ from celery.exceptions import TaskRevokedError
 
 from shared import keys
 from shared.celery_app import make_app
-from shared.entry import State
 from shared.errors import DeadJobError, MaskError
+from shared.queue.record import State
 
 RESULT = {"op": "hsv", "items": [{"error": {"code": "MaskError", "message": "made up"}}]}
 WAYS = {

@@ -6,8 +6,8 @@ import pytest
 from celery.concurrency.thread import TaskPool
 
 from shared import keys
-from shared.entry import State
-from shared.ledger import Start
+from shared.queue.ledger import Start
+from shared.queue.record import State
 from tests.e2e.messages import good_job
 from tests.integration.delivering import LIST, deliver, hsv
 from workers.time_limit import LimitedRequest

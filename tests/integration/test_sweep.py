@@ -4,16 +4,16 @@ import json
 
 import pytest
 from celery import Celery
+from workers.sweep import sweep, sweep_queues
 
 from shared import keys
 from shared.aging import AgingPolicy
 from shared.celery_app import broker_url, make_app
 from shared.names import LEVELS
-from shared.queues import queue_status
+from shared.queue.status import queue_status
 from shared.stamp import redis_now
 from tests.integration.sweeping import POLICY, QUEUE, message, raw_list, run, table, wait
 from workers import sweep as sweep_module
-from workers.sweep import sweep, sweep_queues
 
 pytestmark = pytest.mark.usefixtures("unhurried")
 

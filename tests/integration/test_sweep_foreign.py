@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from workers.sweep import sweep
 
 from tests.integration.sweeping import (
     NOW,
@@ -15,7 +16,6 @@ from tests.integration.sweeping import (
     table,
     wait,
 )
-from workers.sweep import sweep
 
 pytestmark = pytest.mark.usefixtures("unhurried")
 

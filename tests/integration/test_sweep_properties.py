@@ -16,12 +16,12 @@ import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from workers.sweep import sweep
 
 from shared import keys
 from shared.aging import AgingPolicy
 from shared.names import LEVELS
 from workers import sweep as sweep_module
-from workers.sweep import sweep
 
 # Hundreds of examples each: on the oldest server and on the newest.
 pytestmark = pytest.mark.parametrize("redis_server", ["embedded", "valkey"], indirect=True)

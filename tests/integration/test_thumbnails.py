@@ -16,9 +16,9 @@ import pytest
 
 from shared import keys
 from shared.blobs import Blobs
-from shared.entry import State
 from shared.errors import BlobMissingError, ThumbnailError, UndecodableError
-from shared.ledger import Ledger, Start
+from shared.queue.ledger import Ledger, Start
+from shared.queue.record import State
 from tests.e2e.stack import until
 from tests.image_files import file_of
 from workers.dashboard import thumbnails as module

@@ -18,7 +18,7 @@ from producer.show import JOB_COLUMNS
 from producer.tables import Column, fitted, on_one_line, print_table
 from producer.top import History, screen
 from shared.names import LEVELS
-from shared.queues import LevelStatus, QueueStatus, Started
+from shared.queue.status import LevelStatus, QueueStatus, Started
 
 ID = "f0918630-e7c0-4e93-8316-00b9d3a3c76e"
 ERROR = (

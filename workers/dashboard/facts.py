@@ -5,9 +5,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared.entry import Entry, State, entry_of
-from shared.letter import Letter
 from shared.names import NAME_OF_LEVEL, OP_OF_TASK
+from shared.queue.letter import Letter
+from shared.queue.record import Record, State, record_of
 from workers.dashboard.message import Waiting
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -22,7 +22,7 @@ class Fact:
     colours: tuple[str, ...] = ()
 
 
-def facts_of(entry: Entry, now: float, model: str, given: dict[str, Any]) -> list[Fact]:
+def facts_of(entry: Record, now: float, model: str, given: dict[str, Any]) -> list[Fact]:
     """A job's record.
 
     Args:
@@ -58,10 +58,10 @@ def given_facts(given: dict[str, Any]) -> list[Fact]:
     return [_given(name, value) for name, value in shown.items() if value not in ([], {}, "")]
 
 
-def entry_of_waiting(job_id: str, found: Waiting) -> Entry:
+def entry_of_waiting(job_id: str, found: Waiting) -> Record:
     """A record of a job that has none yet: a plain Celery program sent it."""
     fields = {"state": State.WAITING.value, "op": found.op}
-    blank = entry_of(job_id, {k.encode(): v.encode() for k, v in fields.items()}, 0.0)
+    blank = record_of(job_id, {k.encode(): v.encode() for k, v in fields.items()}, 0.0)
     assert blank is not None  # noqa: S101 - it has a state
     return replace(
         blank,
@@ -72,10 +72,10 @@ def entry_of_waiting(job_id: str, found: Waiting) -> Entry:
     )
 
 
-def entry_of_letter(letter: Letter) -> Entry:
+def entry_of_letter(letter: Letter) -> Record:
     """A record of a dead letter that has none: a message that is no job, or one long given up."""
     fields = {"state": State.DEAD.value, "op": OP_OF_TASK.get(letter.task or "", "no job of ours")}
-    blank = entry_of(letter.letter_id, {k.encode(): v.encode() for k, v in fields.items()}, 0.0)
+    blank = record_of(letter.letter_id, {k.encode(): v.encode() for k, v in fields.items()}, 0.0)
     assert blank is not None  # noqa: S101 - it has a state
     history = tuple(letter.history.splitlines())
     return replace(

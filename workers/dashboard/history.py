@@ -9,10 +9,10 @@ from typing import Any
 import redis
 
 from shared.aging import AgingPolicy
-from shared.dead_letters import DeadLetters
 from shared.model_control import ModelControl
 from shared.names import LEVELS, NAME_OF_LEVEL
-from shared.queues import QueueStatus, queue_status
+from shared.queue.dead_letters import DeadLetters
+from shared.queue.status import QueueStatus, queue_status
 from shared.redis_client import REDIS_ERRORS
 from shared.settings import Settings
 from shared.stamp import RedisClock

@@ -11,11 +11,11 @@ from celery.states import READY_STATES, SUCCESS
 from pydantic import ValidationError
 
 from shared import keys
-from shared.dead_letters import DeadLetters
-from shared.entry import Entry, State
 from shared.errors import AgewellError, AllItemsFailedError
-from shared.letter import Letter
 from shared.messages import ImageRef, ItemResult, JobResult
+from shared.queue.dead_letters import DeadLetters
+from shared.queue.letter import Letter
+from shared.queue.record import Record, State
 from shared.stamp import redis_now
 from workers.context import Context
 from workers.dashboard.facts import Fact, entry_of_letter, entry_of_waiting, facts_of, given_facts
@@ -117,7 +117,7 @@ def _noted(text: bytes | None) -> _Kept:
         return _Kept()
 
 
-def _of_message(context: Context, job_id: str, entry: Entry | None) -> tuple[Entry | None, _Kept]:
+def _of_message(context: Context, job_id: str, entry: Record | None) -> tuple[Record | None, _Kept]:
     """Read a waiting message. A plain Celery program's job has no record until it starts."""
     found = find_waiting(context.client, job_id)
     if found is None:
@@ -127,8 +127,8 @@ def _of_message(context: Context, job_id: str, entry: Entry | None) -> tuple[Ent
 
 
 def _of_letter(
-    letter: Letter | None, entry: Entry | None, kept: _Kept
-) -> tuple[Entry | None, _Kept]:
+    letter: Letter | None, entry: Record | None, kept: _Kept
+) -> tuple[Record | None, _Kept]:
     """Read a dead letter. A message that is no job has no record, and other records may expire."""
     if letter is None:
         return entry, kept
@@ -152,7 +152,7 @@ def _results(app: Celery, meta: bytes | None) -> list[ItemResult]:
     return []
 
 
-def _hint(entry: Entry) -> str:
+def _hint(entry: Record) -> str:
     """Advice for a job's user."""
     if entry.state is not State.DEAD:
         return ""

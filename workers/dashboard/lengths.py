@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared.names import NAME_OF_LEVEL
-from shared.queues import QueueStatus, queue_status
+from shared.queue.status import QueueStatus, queue_status
 from shared.stamp import redis_now
 from workers.context import Context
 

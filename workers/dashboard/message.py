@@ -90,9 +90,9 @@ def job_of(args: Any) -> tuple[Job | None, str]:
 
 def _reserved(client: redis.Redis) -> Iterator[bytes]:
     """The messages that workers have taken: few, as a worker takes only what it can start."""
-    runs = cast("set[bytes]", client.smembers(keys.WORKER_RUNS))
+    runs = cast("set[bytes]", client.smembers(keys.WORKER_IDS))
     for run in runs:
-        for entry in cast("list[bytes]", client.hvals(keys.unacked(run.decode()))):
+        for entry in cast("list[bytes]", client.hvals(keys.reserved(run.decode()))):
             yield entry.partition(b"\n")[2]
 
 

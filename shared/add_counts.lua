@@ -1,8 +1,0 @@
--- Add to counters.
---
--- After count.lua.
--- KEYS: the counters to add to, the counters of rare events
--- ARGV: fields, each with by how much it has grown
-for i = 1, #ARGV, 2 do
-  count(KEYS[1], ARGV[i], ARGV[i + 1], KEYS[2])
-end

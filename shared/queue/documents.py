@@ -1,0 +1,39 @@
+"""Celery's result of a job that no worker has ended, as the JSON that Celery's backend stores."""
+
+import json
+from datetime import UTC, datetime
+
+from celery import states
+from celery.exceptions import TaskRevokedError
+from kombu.utils.json import dumps
+
+from shared.errors import AgewellError
+
+ID_MARK = "\0\0"
+"""Stands for the job's id in a result that many jobs share."""
+
+
+def document_of(job_id: str, error: AgewellError | TaskRevokedError, now: float) -> str:
+    """The result of a job that ends with an error.
+
+    Args:
+        job_id: the job's, or `ID_MARK`.
+        error: a `TaskRevokedError` makes it revoked, any other makes it failed.
+        now: Unix time in seconds.
+    """
+    is_revoked = isinstance(error, TaskRevokedError)
+    text: str = dumps(
+        {
+            "status": states.REVOKED if is_revoked else states.FAILURE,
+            "result": {
+                "exc_type": type(error).__name__,
+                "exc_message": [*error.args],
+                "exc_module": type(error).__module__,
+            },
+            "traceback": None,
+            "children": [],
+            "date_done": datetime.fromtimestamp(now, UTC).isoformat(),
+            "task_id": job_id,
+        }
+    )
+    return text.replace(json.dumps(ID_MARK)[1:-1], ID_MARK)

@@ -1,0 +1,47 @@
+-- End waiting jobs that share a fate: their deadlines have passed, or their queue is purged.
+--
+-- KEYS: where the jobs are listed (deadlines, or a queue's order or scheduled jobs), waiting jobs, running jobs,
+--       jobs that ended so, deadlines, counters of rare events, metrics; then each queue's order and its
+--       scheduled jobs
+-- ARGV: now, the most jobs, the highest score to end ('+inf' for all), state, error, seconds records are kept,
+--       Celery's result with two NUL characters where the id belongs, the prefixes of records, results and
+--       reserved jobs, the metric of such ends, 1 if the list has places rather than ids, 1 to end jobs
+--       that a chord counts, too
+-- Returns how many were listed, how many have ended, and the ids of those that a chord counts: the caller ends
+--       these. They leave the list, unless it is deadlines.
+--@include count
+--@include order
+--@include finish
+local FIXED_KEYS = 7
+local list, waiting, running, ended, deadlines, counts, metrics = unpack(KEYS, 1, FIXED_KEYS)
+local now, most, highest, state, error_text, ttl_s, template, records, results, reserved, metric, has_places,
+  with_chords = unpack(ARGV)
+local call = redis.call
+local before, after = string.match(template, '^(.-)%z%z(.*)$')
+local members = call('ZRANGEBYSCORE', list, '-inf', highest, 'LIMIT', 0, most)
+local ended_count, others = 0, {}
+for _, member in ipairs(members) do
+  local id = has_places == '1' and id_of(member) or member
+  local record = records .. id
+  local found = call('HMGET', record, 'state', 'started_at', 'chord', 'op')
+  call('ZREM', list, member)
+  if found[3] and with_chords ~= '1' then
+    others[#others + 1] = id
+  elseif found[4] == '' then
+    call('DEL', record) -- another task's message, which nobody has reserved
+    ended_count = ended_count + 1
+  elseif found[1] == 'waiting' and not (state == 'expired' and found[2]) then
+    finish({
+      record = record, waiting = waiting, running = running, ended = ended, result = results .. id,
+      deadlines = deadlines, orders = { unpack(KEYS, FIXED_KEYS + 1) },
+    }, {
+      id = id, state = state, now = now, items_failed = '0', error = error_text, ttl_s = ttl_s, op = '', items = 0,
+      result = before .. id .. after, inputs = '', reserved = reserved, keeps_message = false,
+    })
+    ended_count = ended_count + 1
+  end
+end
+if ended_count > 0 then
+  count(metrics, metric, ended_count, counts)
+end
+return { #members, ended_count, others }

@@ -1,0 +1,61 @@
+-- End a job: its state, Celery's result for all who wait for that, and what is kept of its record.
+--
+-- The message goes, so an ended record is small. It stays if a chord still has to count this job: then it goes
+-- with the acknowledgement, or is delivered once more if the worker dies before it has counted.
+
+-- key: record, waiting, running, ended (the jobs that ended so), result, deadlines, orders (each queue's order
+--      and scheduled jobs)
+-- ending: id, state, now (text), items_failed, error, ttl_s, result ('' for none), op and items (if no record
+--      has them), inputs ('' for unknown), reserved (the prefix of what workers have reserved), keeps_message
+local function finish(key, ending)
+  local call = redis.call
+  -- A ZREM takes no memory, so a Redis that is full lets a script that starts with one go on.
+  call('ZREM', key.waiting, ending.id)
+  call('ZREM', key.running, ending.id)
+  local op, level, items, enqueued_at, started_at, deadline_at, worker, worker_id, tag, place, history, inputs =
+    unpack(call('HMGET', key.record, 'op', 'level', 'items', 'enqueued_at', 'started_at', 'deadline_at', 'worker',
+      'worker_id', 'tag', 'place', 'history', 'inputs'))
+  if place then
+    for _, order in ipairs(key.orders) do
+      call('ZREM', order, place)
+    end
+  end
+  if deadline_at then
+    call('ZREM', key.deadlines, ending.id)
+  end
+  -- Each process knows Redis's clock to within a millisecond. Time goes forward nevertheless.
+  local ended_at = ending.now
+  if started_at and (tonumber(started_at) or 0) > tonumber(ended_at) then
+    ended_at = started_at
+  end
+  local kept = { 'state', ending.state, 'ended_at', ended_at, 'op', op or ending.op, 'items', items or ending.items }
+  local function keep(field, value)
+    if value and value ~= '' then
+      kept[#kept + 1] = field
+      kept[#kept + 1] = value
+    end
+  end
+  -- A worker id is its name, its process and a number of its own.
+  keep('worker', worker_id and string.match(worker_id, '^(.*):[^:]*:[^:]*$') or worker_id or worker)
+  keep('level', level)
+  keep('enqueued_at', enqueued_at)
+  keep('started_at', started_at)
+  keep('deadline_at', deadline_at)
+  keep('items_failed', ending.items_failed ~= '0' and ending.items_failed)
+  keep('error', ending.error)
+  keep('history', history)
+  keep('inputs', ending.inputs ~= '' and ending.inputs or inputs)
+  if not ending.keeps_message then
+    if tag and worker_id then
+      call('HDEL', ending.reserved .. worker_id, tag)
+    end
+    call('DEL', key.record)
+  end
+  call('HSET', key.record, unpack(kept))
+  call('EXPIRE', key.record, ending.ttl_s)
+  call('ZADD', key.ended, ended_at, ending.id)
+  if ending.result ~= '' then
+    call('SETEX', key.result, ending.ttl_s, ending.result)
+    call('PUBLISH', key.result, ending.result)
+  end
+end

@@ -1,0 +1,63 @@
+-- Give back what a worker has reserved: a job returns to its place in the order, a message of another queue to
+-- the head of its list.
+--
+-- KEYS: what the worker has reserved (a hash), waiting jobs, running jobs, jobs to give up (a set), k of each
+--       queue; then each queue's order and its tokens
+-- ARGV: the tag, the prefix of records, 1 if the delivery was lost (its worker, or the process that ran it,
+--       has ended), the most lost deliveries of a job, the names of the queues, each with k if no other is in
+--       force, a list and a message for what is no job
+-- A job that was lost too often is not given back: upkeep gives it up.
+-- Returns 1, or 0 if it is not reserved.
+--@include order
+local FIXED_KEYS, FIXED_ARGUMENTS = 5, 6
+local reserved, waiting, running, given_up, ks = unpack(KEYS, 1, FIXED_KEYS)
+local tag, records, is_lost, most_lost, list, message = unpack(ARGV, 1, FIXED_ARGUMENTS)
+local call = redis.call
+local entry = call('HGET', reserved, tag)
+if not entry then
+  return 0
+end
+local queue, id = string.match(entry, '^\n([^\n]*)\n(.*)$')
+if not id then
+  call('HDEL', reserved, tag)
+  call('RPUSH', list, message)
+  return 1
+end
+local record = records .. id
+-- An HDEL takes no memory, so a Redis that is full lets a script that starts with one go on.
+call('HDEL', reserved, tag)
+local state, held_by, op, level, since, enqueued_at, place, started_at, lost, history =
+  unpack(call('HMGET', record, 'state', 'tag', 'op', 'level', 'since', 'enqueued_at', 'place', 'started_at',
+    'lost', 'history'))
+if held_by ~= tag or call('HEXISTS', record, 'message') == 0 then
+  return 1 -- it has ended, or is tried again: there is nothing to give back
+end
+if state == 'running' and is_lost == '1' and op ~= '' then
+  lost = tonumber(lost or 0) + 1
+  local worker_id = call('HGET', record, 'worker_id') or ''
+  local worker = string.match(worker_id, '^(.*):[^:]*:[^:]*$') or worker_id
+  call('HSET', record, 'lost', lost, 'history', (history or '') .. (started_at or '') .. ' ' .. worker .. '\n')
+  if lost >= tonumber(most_lost) then
+    call('SADD', given_up, id)
+    return 1
+  end
+end
+call('HDEL', record, 'tag', 'worker_id')
+call('HSET', record, 'returned', 1)
+if state == 'running' then
+  call('HSET', record, 'state', 'waiting')
+  if op ~= '' then
+    call('ZREM', running, id)
+    call('ZADD', waiting, enqueued_at, id)
+  end
+end
+for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
+  local name, k = unpack(ARGV, FIXED_ARGUMENTS + 1 + 2 * number, FIXED_ARGUMENTS + 2 + 2 * number)
+  if name == queue then
+    k = tonumber(call('HGET', ks, queue) or k)
+    local order, tokens = unpack(KEYS, FIXED_KEYS + 1 + 2 * number, FIXED_KEYS + 2 + 2 * number)
+    call('ZADD', order, virtual_time(tonumber(since), tonumber(level), k), place)
+    leave_token(tokens)
+  end
+end
+return 1

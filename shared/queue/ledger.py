@@ -1,0 +1,179 @@
+"""The ledger: reads the records of jobs, and ends jobs.
+
+Every change of a job's state is one script: two who would change it at once cannot both succeed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import redis
+
+from shared import keys
+from shared.metrics import Metric, counter, tally
+from shared.queue.record import ENDED, Record, State, record_of
+from shared.queue.scripts import Script
+from shared.stamp import RedisClock
+
+_END = Script("end")
+
+
+@dataclass(frozen=True)
+class Lifetimes:
+    """Seconds that the records and results of ended jobs are kept."""
+
+    done_s: int
+    other_s: int
+
+    def of(self, state: State) -> int:
+        """For a job that ended in this state."""
+        return self.done_s if state is State.DONE else self.other_s
+
+
+@dataclass(frozen=True)
+class End:
+    """How a job ends."""
+
+    job_id: str
+    state: State
+    op: str = ""
+    items: int = 0
+    items_failed: int = 0
+    error: str = ""
+    only_from: State | Literal["unstarted"] | None = None
+    """The state it must be in; unstarted: any but running, or unknown as a plain client sent it."""
+    inputs: str = ""
+    """JSON, for its page: the references of its first items, and its parameters."""
+    is_counted: bool = False
+    """True if a chord has to count the job after its end."""
+
+
+class Ledger:
+    """Reads and ends jobs; one round trip a call."""
+
+    def __init__(self, client: redis.Redis, lifetimes: Lifetimes) -> None:
+        self._client = client
+        self.lifetimes = lifetimes
+        self._clock = RedisClock()
+
+    def end(self, end: End, result: bytes | str = "") -> bool:
+        """Record how a job ended, and Celery's result with it; both expire from now on.
+
+        Returns:
+            False if it had ended already, or is not in the state it must be in.
+        """
+        with tally.sending() as counts:
+            answer = _END(
+                self._client,
+                [
+                    keys.job(end.job_id),
+                    keys.jobs(State.WAITING),
+                    keys.jobs(State.RUNNING),
+                    keys.jobs(end.state),
+                    keys.result(end.job_id),
+                    keys.DEADLINES,
+                    keys.COUNTS,
+                    keys.METRICS,
+                    *keys.orders(),
+                ],
+                [
+                    end.job_id,
+                    self._clock.now(self._client),
+                    end.state.value,
+                    end.items_failed,
+                    end.error,
+                    self.lifetimes.of(end.state),
+                    end.op,
+                    end.items,
+                    result,
+                    end.only_from or "",
+                    end.inputs,
+                    keys.RESERVED_PREFIX,
+                    int(end.is_counted),
+                    counter(Metric.ENDED, end.state.value),
+                    *(part for field in counts for part in field),
+                ],
+            )
+        return bool(answer)
+
+    def ask_to_cancel(self, job_id: str) -> None:
+        """Ask for a running job's end; it ends at its next step."""
+        self._client.hset(keys.job(job_id), "cancelled_at", self._clock.now(self._client))
+
+    def cancel_asked(self, job_id: str) -> bool:
+        """Whether a job's end was asked for."""
+        return bool(self._client.hexists(keys.job(job_id), "cancelled_at"))
+
+    def message(self, job_id: str) -> bytes | None:
+        """The message of a job that has not ended; None if there is none."""
+        return cast("bytes | None", self._client.hget(keys.job(job_id), "message"))
+
+    def forget(self, *job_ids: str) -> None:
+        """Drop ended jobs' records and Celery's results, so that the jobs may be sent again."""
+        if not job_ids:
+            return
+        pipe = self._client.pipeline()
+        for state in ENDED:
+            pipe.zrem(keys.jobs(state), *job_ids)
+        pipe.delete(*map(keys.job, job_ids), *map(keys.result, job_ids))
+        pipe.execute()
+
+    def state(self, job_id: str) -> State | None:
+        """The state in a job's record, None for an unknown job; no matter what else is in there."""
+        return next(iter(self.states([job_id])))
+
+    def states(self, job_ids: Iterable[str]) -> list[State | None]:
+        """The states of jobs, in their order, None for each unknown one."""
+        pipe = self._client.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipe.hget(keys.job(job_id), "state")
+        return [None if found is None else State(found.decode()) for found in pipe.execute()]
+
+    def get(self, job_id: str) -> Record | None:
+        """A job's record, None for an unknown job."""
+        return next(iter(self.get_all([job_id])))
+
+    def get_all(self, job_ids: Iterable[str]) -> list[Record | None]:
+        """The records of jobs, in their order, None for each unknown one; no message is read."""
+        ids = list(job_ids)
+        pipe = self._client.pipeline(transaction=False)
+        for job_id in ids:
+            pipe.hmget(keys.job(job_id), Record.FIELDS)
+        now = self._clock.now(self._client)
+        return [
+            record_of(job_id, raw, now) for job_id, raw in zip(ids, pipe.execute(), strict=True)
+        ]
+
+    def list(self, states: Iterable[State], since: float, limit: int) -> list[Record]:
+        """The latest jobs in these states, the last to come to its state first.
+
+        Args:
+            states: which.
+            since: only those that came to their state after this Unix time, in seconds.
+            limit: so many at most.
+        """
+        pipe = self._client.pipeline(transaction=False)
+        for state in states:
+            pipe.zrange(
+                keys.jobs(state), "+inf", since, desc=True, byscore=True,
+                offset=0, num=limit, withscores=True,
+            )  # fmt: skip
+        found = [pair for part in pipe.execute() for pair in part]
+        found.sort(key=lambda pair: -pair[1])
+        records = self.get_all(job_id.decode() for job_id, _ in found[:limit])
+        return [record for record in records if record is not None]
+
+    def counts(self) -> dict[State, int]:
+        """How many jobs are in each state."""
+        pipe = self._client.pipeline(transaction=False)
+        for state in State:
+            pipe.zcard(keys.jobs(state))
+        return dict(zip(State, pipe.execute(), strict=True))
+
+    def trim(self) -> None:
+        """Drop from the lists of ended jobs those whose records have expired."""
+        now = self._clock.now(self._client)
+        pipe = self._client.pipeline(transaction=False)
+        for state in ENDED:
+            pipe.zremrangebyscore(keys.jobs(state), "-inf", now - self.lifetimes.of(state))
+        pipe.execute()

@@ -1,0 +1,84 @@
+"""Publishing: a message becomes a job's record and its place in the order, in one script."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from shared import envelope, keys
+from shared.names import OP_OF_TASK, Queue
+from shared.queue.record import State
+from shared.queue.scripts import Argument, Script
+
+PUBLISH = Script("publish")
+ORDERED = frozenset(queue.value for queue in Queue)
+"""The queues whose jobs have an order. Other queues' messages lie in kombu's lists."""
+
+OPS = "\n" + "".join(f"{task}={op}\n" for task, op in OP_OF_TASK.items())
+"""Each task's operation, as the scripts that admit messages want them."""
+
+
+def op_of(message: Mapping[str, Any]) -> str | None:
+    """The operation that a message asks for; None for any other task's."""
+    headers = message.get("headers") or {}
+    return OP_OF_TASK.get(str(headers.get("task"))) if headers.get("id") else None
+
+
+def is_ordered(queue: str, message: Mapping[str, Any]) -> bool:
+    """True if a message gets a place in its queue's order as it is published."""
+    headers = message.get("headers") or {}
+    return queue in ORDERED and bool(headers.get("id")) and bool(headers.get("task"))
+
+
+def publishing(
+    queue: str, message: Mapping[str, Any], raw: str, now: float, k_per_s: float
+) -> tuple[Argument, ...]:
+    """The command that publishes a message.
+
+    Args:
+        queue: one of those with an order.
+        message: kombu's, as an object, its numbers bounded.
+        raw: the same as text.
+        now: Unix time in seconds, by Redis's clock.
+        k_per_s: k of the queue, if no other is in force.
+    """
+    headers = message["headers"]
+    op = op_of(message) or ""
+    due_at = due_at_of(headers)
+    return PUBLISH.command(
+        [
+            keys.job(headers["id"]),
+            keys.order(queue),
+            keys.scheduled(queue),
+            keys.tokens(queue),
+            keys.jobs(State.WAITING),
+            keys.jobs(State.RUNNING),
+            keys.DEADLINES,
+            keys.SEQUENCE,
+            keys.AGING_K,
+        ],
+        [
+            now,
+            headers["id"],
+            raw,
+            op,
+            queue,
+            message["properties"].get("priority") or 0,
+            headers.get(envelope.ITEMS) or 0,
+            headers.get(envelope.ENQUEUED_AT) or "",
+            "" if due_at is None else due_at,
+            headers.get(envelope.DEADLINE_AT) or "" if op else "",
+            headers.get("retries") or 0,
+            int(bool(headers.get("group"))),
+            k_per_s,
+            int(not op or bool(headers.get("parent_id"))),
+        ],
+    )
+
+
+def due_at_of(headers: Mapping[str, Any]) -> float | None:
+    """When a message's job may start, as Unix time in seconds; None if at once."""
+    try:
+        eta = datetime.fromisoformat(headers["eta"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return envelope.time_of((eta if eta.tzinfo else eta.replace(tzinfo=UTC)).timestamp())

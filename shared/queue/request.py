@@ -1,0 +1,49 @@
+"""The task request in a job's message, as Celery's own code wants it, without a worker."""
+
+import base64
+import binascii
+import json
+from typing import Any
+
+from celery.app.task import Context
+
+from shared import envelope
+
+
+def request_of(raw: bytes) -> Context | None:
+    """The request of a message of Celery's second protocol; None for any other."""
+    message = envelope.read(raw)
+    if message is None:
+        return None
+    try:
+        body = message["body"]
+        if message["properties"].get("body_encoding") == "base64":
+            body = base64.b64decode(body)
+        args, kwargs, embedded = json.loads(body)
+        return Context(
+            {
+                **message["headers"],
+                **embedded,
+                "args": args,
+                "kwargs": kwargs,
+                "delivery_info": message["properties"].get("delivery_info") or {},
+            }
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error):
+        return None
+
+
+def signature_of(app: Any, raw: bytes) -> dict[str, Any] | None:
+    """A message's job as a Celery signature, with all that follows it; None if it has none."""
+    request = request_of(raw)
+    if request is None or not request.task:
+        return None
+    options: dict[str, Any] = {**request.as_execution_options(), "retries": 0}
+    info = request.delivery_info
+    if info.get("priority") is not None:
+        options["priority"] = info["priority"]
+    options["queue"] = info.get("routing_key")
+    found: dict[str, Any] = dict(
+        app.signature(request.task, args=request.args, kwargs=request.kwargs, **options)
+    )
+    return found

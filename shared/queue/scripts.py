@@ -1,0 +1,99 @@
+"""Our Lua scripts: one command a file, run by its hash.
+
+A line `--@include name` in a script stands for the functions of another file, once. Redis keeps the
+scripts that it was given until it restarts. A user without the right to give it any can still run
+those that are there: workers and upkeep give Redis all of them when they start.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import redis
+
+from shared.errors import ScriptsMissingError
+
+_INCLUDE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
+
+Argument = str | bytes | bytearray | memoryview | int | float
+
+
+class Script:
+    """One command; its file says what its KEYS and ARGV are."""
+
+    def __init__(self, name: str) -> None:
+        self.text = _text(name)
+        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    def __call__(
+        self, client: redis.Redis, keys: Sequence[str], args: Iterable[Argument] = ()
+    ) -> Any:
+        """Run it; a Redis that does not know it yet is given it.
+
+        Raises:
+            ScriptsMissingError: Redis does not know it, and this user may not give it any.
+        """
+        return self.run(client, self.command(keys, args))
+
+    def run(self, client: redis.Redis, command: Sequence[Argument]) -> Any:
+        """Run it by a command that `command` has made.
+
+        Raises:
+            ScriptsMissingError: Redis does not know it, and this user may not give it any.
+        """
+        try:
+            return client.execute_command(*command)  # type: ignore[no-untyped-call]
+        except redis.exceptions.NoScriptError:
+            self.load(client)
+            return client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    def load(self, client: redis.Redis) -> None:
+        """Give it to Redis.
+
+        Raises:
+            ScriptsMissingError: this user may not.
+        """
+        try:
+            client.script_load(self.text)
+        except redis.exceptions.NoPermissionError as error:
+            raise ScriptsMissingError from error
+
+    def command(self, keys: Sequence[str], args: Iterable[Argument] = ()) -> tuple[Argument, ...]:
+        """The command that runs it, for a pipeline or a connection."""
+        return ("EVALSHA", self.sha, len(keys), *keys, *args)
+
+
+def load_all(client: redis.Redis) -> None:
+    """Give Redis every script, for those who may only run them."""
+    pipe = client.pipeline(transaction=False)
+    for name in _names():
+        pipe.script_load(_text(name))
+    pipe.execute()
+
+
+def _names() -> list[str]:
+    return [
+        each.name.removesuffix(".lua")
+        for each in files("shared.queue").iterdir()
+        if each.name.endswith(".lua") and "\n-- KEYS:" in each.read_text()
+    ]
+
+
+@cache
+def _text(name: str) -> str:
+    included: set[str] = set()
+
+    def expand(each: str) -> str:
+        text = (files("shared.queue") / f"{each}.lua").read_text()
+        return _INCLUDE.sub(lambda match: include(match[1]), text)
+
+    def include(each: str) -> str:
+        if each in included:
+            return ""
+        included.add(each)
+        return expand(each)
+
+    return expand(name)

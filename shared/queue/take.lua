@@ -1,0 +1,134 @@
+-- Take the next job, note who has it, and mark it running; acknowledge what has ended before.
+--
+-- No moment is left in which a worker can die with a job that nobody knows of. A job whose deadline has
+-- passed, that was cancelled, or whose part of a chord is still to be counted is handed over with a flag, and
+-- is not run.
+--
+-- KEYS: what the worker has reserved (a hash), the worker ids, waiting jobs, running jobs, counters of started
+--       jobs, counters of rare events, deadlines, the sequence of places, k of each queue, refused messages;
+--       then for each queue with an order: its order, its scheduled jobs, its tokens, its ten lists;
+--       then lists of other queues, the most urgent first
+-- ARGV: worker id, tag to reserve under, now, the most bytes of a message, the prefix of records, each task's
+--       operation as text, the number of queues with an order; for each of them its name and k if no other is
+--       in force; then the tags of messages to acknowledge
+-- Returns false if nothing waits; otherwise the queue (or list), the message, the flag, 1 if it was delivered
+--       before, the id and since when it waits (both '' for other queues' messages).
+--@include count
+--@include admit
+--@include acknowledging
+local FIXED_KEYS, KEYS_A_QUEUE = 10, 13
+-- Jobs that one call admits to each order, and records that it may find gone.
+local MOST_DUE, MOST_MESSAGES, MOST_BYTES, MOST_GONE = 8, 8, 262144, 16
+
+local reserved, workers, waiting, running, started, counts, deadlines, sequence, ks, refused = unpack(KEYS, 1, FIXED_KEYS)
+local worker_id, tag, now_text, most_bytes, records, ops, queue_count = unpack(ARGV, 1, 7)
+local call, now = redis.call, tonumber(now_text)
+queue_count = tonumber(queue_count)
+
+for index = 8 + 2 * queue_count, #ARGV do
+  acknowledge(reserved, ARGV[index], records)
+end
+
+local queues, all_admitted = {}, true
+for number = 1, queue_count do
+  local first = FIXED_KEYS + (number - 1) * KEYS_A_QUEUE
+  local name, k = ARGV[6 + 2 * number], ARGV[7 + 2 * number]
+  local admission = {
+    queue = name, records = records, refused = refused, ops = ops, now = now, most_bytes = tonumber(most_bytes),
+    lists = { unpack(KEYS, first + 4, first + KEYS_A_QUEUE) }, k = tonumber(call('HGET', ks, name) or k),
+    key = { order = KEYS[first + 1], scheduled = KEYS[first + 2], tokens = KEYS[first + 3], waiting = waiting,
+      running = running, deadlines = deadlines, sequence = sequence },
+  }
+  all_admitted = admit_due(admission, MOST_DUE) and all_admitted
+  all_admitted = admit_messages(admission, MOST_MESSAGES, MOST_BYTES) and all_admitted
+  queues[number] = admission
+end
+
+-- The queue whose best job is due first; nil if none waits.
+local function best_queue()
+  if queue_count == 1 then
+    return queues[1]
+  end
+  local best, earliest
+  for _, each in ipairs(queues) do
+    local head = call('ZRANGE', each.key.order, 0, 0, 'WITHSCORES')
+    if head[2] and (not best or tonumber(head[2]) < earliest) then
+      best, earliest = each, tonumber(head[2])
+    end
+  end
+  return best
+end
+
+local function reserve(entry)
+  call('HSET', reserved, tag, entry)
+  if worker_id ~= '' then
+    call('SADD', workers, worker_id)
+  end
+end
+
+local function flag_of(state, cancelled_at, deadline_at, started_at)
+  if not is_open(state) then
+    return state
+  end
+  if cancelled_at then
+    return 'cancelled'
+  end
+  return deadline_at and not started_at and now > tonumber(deadline_at) and 'expired' or ''
+end
+
+local function hand_over(queue, place)
+  local id = id_of(place)
+  local record = records .. id
+  local state, message, op, level, since, cancelled_at, deadline_at, started_at, before =
+    unpack(call('HMGET', record, 'state', 'message', 'op', 'level', 'since', 'cancelled_at', 'deadline_at',
+      'started_at', 'returned'))
+  if not message then
+    return nil
+  end
+  reserve('\n' .. queue.queue .. '\n' .. id)
+  local flag = flag_of(state, cancelled_at, deadline_at, started_at)
+  if flag ~= '' then
+    call('HSET', record, 'tag', tag, 'worker_id', worker_id)
+  else
+    call('HSET', record, 'state', 'running', 'started_at', now_text, 'tag', tag, 'worker_id', worker_id)
+    if op ~= '' then
+      call('ZREM', waiting, id)
+      call('ZADD', running, now_text, id)
+      count(started, 'jobs:' .. level, 1, counts)
+      local waited_s = math.max(0, now - tonumber(since))
+      redis.pcall('HINCRBYFLOAT', started, 'waited_s:' .. level, string.format('%.6f', waited_s))
+    end
+  end
+  return { queue.queue, message, flag, before and 1 or 0, id, since }
+end
+
+for _ = 1, MOST_GONE do
+  local queue = best_queue()
+  local popped = queue and call('ZPOPMIN', queue.key.order) or {}
+  if not popped[1] then
+    break
+  end
+  local taken = hand_over(queue, popped[1])
+  if taken then
+    if not all_admitted or call('ZCARD', queue.key.order) > 0 then
+      leave_token(queue.key.tokens)
+    end
+    return taken
+  end
+end
+
+for index = FIXED_KEYS + queue_count * KEYS_A_QUEUE + 1, #KEYS do
+  local message = call('RPOP', KEYS[index])
+  if message then
+    reserve(KEYS[index] .. '\n' .. message)
+    return { KEYS[index], message, '', 0, '', '' }
+  end
+end
+for _, queue in ipairs(queues) do
+  if all_admitted and call('ZCARD', queue.key.order) == 0 then
+    call('DEL', queue.key.tokens) -- or an idle worker would be woken for nothing
+  else
+    leave_token(queue.key.tokens)
+  end
+end
+return false

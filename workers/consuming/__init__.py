@@ -1,0 +1,1 @@
+"""Taking jobs from Redis, and acknowledging them or giving them back."""

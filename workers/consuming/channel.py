@@ -1,0 +1,284 @@
+"""The workers' end of the queue, made to lose nothing and to bear what may lie in it.
+
+kombu pops a message and notes in a second step that it has it: a worker that is killed between the
+two loses it. Here one script does both. A worker that finds nothing blocks on a token, which
+publishing leaves: one job wakes one worker.
+
+A worker whose job has ended takes the next one at once, so the take acknowledges the ended job too.
+
+kombu also takes every message for one of Celery's. One that is not would end the worker, be
+restored, and end the next one, so it becomes a dead letter instead.
+"""
+
+import itertools
+import logging
+import uuid
+from collections.abc import Callable
+from enum import Enum, auto
+from queue import Empty
+from time import monotonic
+from typing import Any
+
+import redis
+from kombu.transport import virtual
+from kombu.utils.json import loads
+
+from shared import envelope, keys, transport
+from shared.queue.ledger import Lifetimes
+from shared.queue.letter import beginning, excerpt_of, names_in
+from shared.queue.publish import ORDERED
+from shared.redis_client import REDIS_ERRORS
+from workers.consuming.take import TAKE, Taken, take_command
+from workers.consuming.unacked import QoS, acknowledge, give_back, refuse
+from workers.consuming.unpack import unpack
+
+log = logging.getLogger(__name__)
+
+FLAG = "agewell_flag"
+"""A header of a delivery: the state of a job that must not run; see `Taken.flag`."""
+
+SINCE = "agewell_since"
+"""A header of a delivery: since when the job has waited, as Unix time in seconds."""
+
+TAKE_AGAIN_AFTER_S = 5.0
+"""A worker without a token tries nevertheless: a dead connection is found out, too."""
+
+LOOK_AGAIN_S = 0.05
+"""How often a worker looks at queues that have no tokens, such as another program's."""
+
+
+class _Phase(Enum):
+    """How far the connection that takes messages is."""
+
+    IDLE = auto()
+    TAKING = auto()
+    BLOCKED = auto()  # on a token
+
+
+class Channel(transport.Channel):
+    """kombu's channel for a worker."""
+
+    QoS = QoS
+    max_deliveries = 3
+    """After so many lost deliveries a job is given up."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._phase = _Phase.IDLE
+        self._tag = ""
+        self._unanswered: list[str] = []
+        self._ended: set[str] = set()
+        self._no_ack: set[str] = set()
+        self._name, self._count = uuid.uuid4().hex, itertools.count()
+        super().__init__(*args, **options)
+
+    def basic_consume(
+        self,
+        queue: str,
+        no_ack: bool,
+        callback: Callable[[Any], None],
+        consumer_tag: str,
+        **kwargs: Any,
+    ) -> Any:
+        """Consume; refuse a message of which Celery cannot make a task, and go on to the next."""
+
+        def guarded(message: Any) -> None:
+            try:
+                callback(message)
+            except REDIS_ERRORS:  # not kombu's own list: that counts a missing key among them
+                raise
+            except Exception as error:
+                log.exception("refused, no task of Celery's: %s", _named(message.headers))
+                self.refuse(message.delivery_tag, _reason(error))
+                virtual.QoS.ack(self.qos, message.delivery_tag)
+
+        if no_ack:
+            self._no_ack.add(queue)
+        return super().basic_consume(queue, no_ack, guarded, consumer_tag, **kwargs)
+
+    def basic_cancel(self, consumer_tag: str) -> Any:
+        """Consume no more: nothing is taken from now on, so no take acknowledges."""
+        cancelled = super().basic_cancel(consumer_tag)
+        if not self.active_queues:
+            try:
+                self.qos.acknowledge_ended()
+            except REDIS_ERRORS as error:
+                # Their jobs have ended: nothing comes back but these tags.
+                log.debug("not acknowledged, Redis is away: %s", error)
+        return cancelled
+
+    def takes_soon(self) -> bool:
+        """True if a take is due before the loop waits for anything."""
+        soon = self._phase in {_Phase.IDLE, _Phase.TAKING} and self.active_queues
+        return bool(soon and self.qos.can_consume())
+
+    def refuse(self, tag: str, reason: str) -> None:
+        """Make a dead letter of a message of which Celery cannot make a task."""
+        with self.conn_or_acquire() as client:
+            refuse(client, self.unacked_key, tag, reason, Lifetimes(*self.lifetimes_s))
+
+    def close(self) -> None:
+        """Close; a message on its way is taken in first, and then given back with the others."""
+        if self._phase is not _Phase.TAKING:
+            self._in_poll = None
+        super().close()
+
+    def _get(self, queue: str) -> dict[str, Any]:
+        """Take one message at once, for `basic_get`."""
+        tag = self._next_tag()
+        with self.conn_or_acquire() as client:
+            answer = TAKE.run(client, self._take_command([queue], tag, client, ()))
+        if answer is None:
+            raise Empty
+        message = self._message_of(Taken.of(answer), tag)
+        if message is None:
+            raise Empty
+        return message
+
+    def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
+        """Take one message; it is reserved like any other, unless nobody will acknowledge it."""
+        message = super().basic_get(queue, no_ack=no_ack, **kwargs)
+        if message is not None and no_ack:
+            self._acknowledge(message.delivery_tag)
+        return message
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        del timeout  # the script does not block as kombu's BRPOP does
+        self._recover_unanswered()
+        self._take()
+
+    def _take(self) -> None:
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return
+        self._tag, self._ended = self._next_tag(), self.qos.pop_ended()
+        # Nothing is on its way on this connection, so the clock may use it.
+        command = self._take_command(queues, self._tag, self.client, self._ended)
+        self._send(_Phase.TAKING, command)
+
+    def _take_command(self, queues: Any, tag: str, client: Any, ended: Any) -> Any:
+        now, most = self._clock.now(client), self.max_message_bytes
+        return take_command(queues, self.unacked_key, tag, now, most, self.aging_k, ended)
+
+    def _next_tag(self) -> str:
+        # Tags sort by age: what is given back together goes back youngest first.
+        return f"{next(self._count):012x}-{self._name}"
+
+    def _block(self) -> None:
+        """Wait for a token."""
+        self.qos.acknowledge_ended()
+        queues = self.active_queues
+        tokens = [keys.tokens(queue) for queue in queues]
+        all_ordered = ORDERED.issuperset(queues)
+        wait_s = TAKE_AGAIN_AFTER_S if all_ordered else LOOK_AGAIN_S
+        self._send(_Phase.BLOCKED, ("BLPOP", *tokens, wait_s))
+
+    def _send(self, phase: _Phase, command: tuple[Any, ...]) -> None:
+        connection = self.client.connection
+        self._in_poll = connection
+        self._brpop_sent_at = monotonic()
+        self._phase = phase
+        connection.send_command(*command)
+
+    def _brpop_read(self, **_: Any) -> Any:
+        connection = self.client.connection
+        try:
+            answer = self._read(connection)
+        except (redis.ResponseError, *self.connection_errors) as error:
+            connection.disconnect()
+            if isinstance(error, redis.ResponseError):
+                # A replica since a failover, or a user without the right to: connect anew.
+                log.error("Redis hands out no message: %s", error)
+                raise redis.ConnectionError(str(error)) from error
+            raise
+        if answer is None:
+            raise Empty
+        self._in_poll = None
+        self._phase = _Phase.IDLE
+        self._flush_brpop_reauth()
+        return self._deliver(Taken.of(answer))
+
+    def _read(self, connection: Any) -> Any:
+        """Read what has come; the take's answer, or None while the connection goes on to wait."""
+        if self._phase is _Phase.IDLE:
+            raise redis.ConnectionError("an answer to no question")
+        try:
+            answer = connection.read_response()
+        except redis.exceptions.NoScriptError:
+            with self.conn_or_acquire() as client:
+                TAKE.load(client)  # Redis has been restarted
+            self.qos.ended |= self._ended
+            self._take()
+            return None
+        if self._phase is _Phase.BLOCKED:
+            self._take()
+            return None
+        self._ended = set()
+        if answer is None and not self._closing:
+            self._block()
+        return answer
+
+    def _deliver(self, taken: Taken) -> bool:
+        tag, queue = self._tag, taken.queue
+        self._queue_cycle.rotate(queue)
+        message = self._message_of(taken, tag)
+        if message is None:
+            raise Empty
+        try:
+            self.connection._deliver(message, queue)
+        except REDIS_ERRORS:
+            raise
+        except Exception as error:
+            log.exception("refused, cannot be delivered: %s", _named(message["headers"]))
+            self.refuse(tag, _reason(error))
+            raise Empty from None
+        if queue in self._no_ack:
+            self._acknowledge(tag)
+        return True
+
+    def _message_of(self, taken: Taken, tag: str) -> dict[str, Any] | None:
+        """kombu's message; None for what is none, which becomes a dead letter."""
+        try:
+            message: dict[str, Any] = unpack(loads(taken.raw.decode()), self.max_message_bytes)
+            envelope.bound(message)
+            headers, properties = message["headers"], message["properties"]
+            properties["delivery_tag"] = tag
+            if taken.queue in ORDERED:
+                headers["eta"] = None  # it has waited for that already
+                headers[SINCE], headers[FLAG] = taken.since, taken.flag
+            if taken.is_redelivered:
+                headers["redelivered"] = properties["delivery_info"]["redelivered"] = True
+        except Exception as error:
+            raw = taken.raw
+            log.exception("refused, no message at all: %s: %s", names_in(raw), excerpt_of(raw))
+            self.refuse(tag, _reason(error))
+            return None
+        return message
+
+    def _acknowledge(self, tag: str) -> None:
+        with self.conn_or_acquire() as client:
+            acknowledge(client, self.unacked_key, [tag])
+
+    def _on_connection_disconnect(self, connection: Any) -> None:
+        if self._in_poll is connection:
+            if self._phase is _Phase.TAKING:
+                self._unanswered.append(self._tag)
+                self.qos.ended |= self._ended
+            self._phase = _Phase.IDLE
+        super()._on_connection_disconnect(connection)
+
+    def _recover_unanswered(self) -> None:
+        """Give back what Redis may have handed over a connection that was lost before it came."""
+        while self._unanswered:
+            with self.conn_or_acquire() as client:
+                give_back(client, self.unacked_key, self._unanswered[-1], self.aging_k)
+            self._unanswered.pop()
+
+
+def _named(headers: Any) -> str:
+    """Name a message for the log, without its body, which may hold an image."""
+    found = headers if isinstance(headers, dict) else {}
+    return beginning(f"task {found.get('task')}, id {found.get('id')}")
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,92 @@
+"""The take: one script that acknowledges ended jobs, admits new ones, and reserves the next."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared import keys
+from shared.names import LEVELS
+from shared.queue.publish import OPS, ORDERED
+from shared.queue.record import State
+from shared.queue.scripts import Argument, Script
+from shared.settings import DEFAULT_K_PER_S
+
+TAKE = Script("take")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A message that was taken."""
+
+    queue: str
+    raw: bytes
+    flag: str
+    """Empty for a job that runs now; the state of one that must not run: cancelled, expired, or
+    ended, but a chord has to count it still."""
+    is_redelivered: bool
+    since: float | None
+    """Since when the job waits, as Unix time in seconds; None for another queue's message."""
+
+    @classmethod
+    def of(cls, answer: Sequence[Any]) -> "Taken":
+        """Read the script's answer."""
+        queue, raw, flag, redelivered, _, since = answer
+        return cls(
+            keys.queue_of(queue.decode()),
+            raw,
+            flag.decode(),
+            bool(redelivered),
+            float(since) if since else None,
+        )
+
+
+def take_command(
+    queues: Iterable[str],
+    reserved: str,
+    tag: str,
+    now: float,
+    max_message_bytes: int,
+    aging_k: Mapping[str, float],
+    ended: Iterable[str],
+) -> tuple[Argument, ...]:
+    """The command that takes the next message.
+
+    Args:
+        queues: to take from.
+        reserved: the hash of what this worker has reserved.
+        tag: to reserve under.
+        now: Unix time in seconds, by Redis's clock.
+        max_message_bytes: larger messages are refused.
+        aging_k: k of each queue, per second, if no other is in force.
+        ended: tags of jobs that have ended.
+    """
+    names = list(queues)
+    ordered = [queue for queue in names if queue in ORDERED]
+    others = [queue for queue in names if queue not in ORDERED]
+    return TAKE.command(
+        [
+            reserved,
+            keys.WORKER_IDS,
+            keys.jobs(State.WAITING),
+            keys.jobs(State.RUNNING),
+            keys.STARTED,
+            keys.COUNTS,
+            keys.DEADLINES,
+            keys.SEQUENCE,
+            keys.AGING_K,
+            keys.REFUSED,
+            *(key for queue in ordered for key in keys.of_queue(queue)),
+            *(keys.inlet(queue, level) for level in LEVELS for queue in others),
+        ],
+        [
+            keys.worker_id_of(reserved),
+            tag,
+            now,
+            max_message_bytes,
+            keys.RECORD_PREFIX,
+            OPS,
+            len(ordered),
+            *(part for queue in ordered for part in (queue, aging_k.get(queue, DEFAULT_K_PER_S))),
+            *ended,
+        ],
+    )
