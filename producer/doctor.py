@@ -10,13 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from producer import show
+from producer.doctor_messages import check_messages
 from producer.doctor_models import check_models, check_served_models
 from producer.doctor_redis import Clock, answers, check_redis
 from producer.doctor_stack import (
     check_blobs,
     check_dead_letters,
     check_gpu,
-    check_messages,
     check_workers,
 )
 from producer.exits import ExitCode, exit_codes

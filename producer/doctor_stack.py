@@ -1,20 +1,18 @@
 """What `agewell doctor` looks at around Redis: workers, beat, queues, blobs, models, GPU."""
 
-import json
 import os
 import re
 import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 from producer import show
 from producer.finding import Finding, note, ok, problem
 from producer.session import Session
-from shared import keys
 from shared.errors import AgewellError
-from shared.names import LEVELS, WORK_QUEUES, Queue, Task
+from shared.names import WORK_QUEUES, Queue
 from shared.paused import paused_workers
 from shared.queue.dead_letters import DeadLetters
 from shared.queue.status import queue_status
@@ -24,9 +22,6 @@ INSPECT_TIMEOUT_S = 2.0
 SWEEPS_MISSED = 5
 SWEEP_LATE_MIN_S = 10.0
 """A sweep is late by then, whatever its interval: it waits for its turn on the upkeep worker."""
-
-MESSAGES_READ = 200
-"""At each end of each list."""
 
 LETTERS_READ, REASONS_SHOWN, REASON_CHARACTERS = 1000, 3, 80
 
@@ -103,46 +98,6 @@ def _beat(session: Session, ages_s: list[float | None], *, upkeep: bool) -> Find
         f"no sweep has run {when}, though a worker waits for it: beat is dead",
         "start it, once for all machines: `agewell up`, or `celery -A workers.upkeep beat`",
     )
-
-
-def check_messages(session: Session) -> Finding:
-    """Whether all that waits is for our workers: the two ends of each list are read."""
-    foreign: list[str] = []
-    read = 0
-    for queue in WORK_QUEUES:
-        for level in LEVELS:
-            for raw in _ends(session, keys.waiting_list(queue, level)):
-                read += 1
-                if reason := _foreign(raw):
-                    foreign.append(f"{queue}, level {level}: {reason}")
-    if not foreign:
-        return ok("messages", f"{read} read, all of them for our tasks")
-    return problem(
-        "messages",
-        f"{len(foreign)} of {read} read are not ours, such as {foreign[0]}",
-        "another program uses these queues: give it another database of Redis (the number at the "
-        "URL's end) or other queues; our workers refuse such messages one by one and go on",
-    )
-
-
-def _ends(session: Session, key: str) -> list[bytes]:
-    pipe = session.client.pipeline(transaction=False)
-    pipe.llen(key)
-    pipe.lrange(key, 0, MESSAGES_READ - 1)
-    pipe.lrange(key, -MESSAGES_READ, -1)
-    length, tail, head = pipe.execute()
-    return cast("list[bytes]", tail + head[max(0, 2 * MESSAGES_READ - length) :])
-
-
-def _foreign(raw: bytes) -> str:
-    """Why a message is none of ours; empty if it is one."""
-    try:
-        message = json.loads(raw)
-        task = message["headers"]["task"]
-        message["properties"]["delivery_tag"]
-    except (ValueError, TypeError, KeyError):
-        return f"no message of Celery's: {raw[:40]!r}"
-    return "" if task in set(Task) else f"the task {task!r}"
 
 
 def check_blobs(session: Session) -> Finding:

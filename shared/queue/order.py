@@ -4,3 +4,8 @@ from typing import Final
 
 SEQUENCE_DIGITS: Final = 14
 """As `order.lua` has it."""
+
+
+def id_of(place: bytes) -> str:
+    """The id of the job at a place."""
+    return place[SEQUENCE_DIGITS:].decode()

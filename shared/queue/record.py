@@ -40,23 +40,27 @@ class Record:
 
     job_id: str
     state: State
-    op: str
-    level: int | None
-    items: int
-    items_failed: int
-    enqueued_at: float | None
-    due_at: float | None
+    op: str = ""
+    level: int | None = None
+    items: int = 0
+    items_failed: int = 0
+    enqueued_at: float | None = None
+    due_at: float | None = None
     """When a job that was sent for later, or is tried again later, may start."""
-    started_at: float | None
-    ended_at: float | None
-    deadline_at: float | None
-    worker: str
-    pid: int | None
+    started_at: float | None = None
+    ended_at: float | None = None
+    deadline_at: float | None = None
+    worker: str = ""
+    pid: int | None = None
     """The process of the worker that has it, on that worker's machine; None if none has."""
-    error: str
-    cancel_asked: bool
-    history: tuple[str, ...]
+    error: str = ""
+    cancel_asked: bool = False
+    history: tuple[str, ...] = ()
     """Of each lost delivery: when it started, and on which worker."""
+
+    def is_scheduled(self, now: float) -> bool:
+        """True if the job waits for its time: it was sent for later, or is tried again later."""
+        return self.state is State.WAITING and self.due_at is not None and self.due_at > now
 
 
 def record_of(job_id: str, raw: Sequence[bytes | None], now: float) -> Record | None:

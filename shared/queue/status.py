@@ -10,7 +10,7 @@ import redis
 from shared import keys
 from shared.aging import AgingPolicy
 from shared.names import LEVELS, WORK_QUEUES, Queue
-from shared.queue.order import SEQUENCE_DIGITS
+from shared.queue.order import id_of
 from shared.queue.record import State
 from shared.settings import Settings
 
@@ -61,7 +61,7 @@ def queue_status(client: redis.Redis, settings: Settings, now: float) -> list[Qu
     *answers, worker_ids = pipe.execute()
     parts = [answers[first : first + _ANSWERS] for first in range(0, len(answers), _ANSWERS)]
     heads = [place for part in parts for place in part[len(LEVELS) : 2 * len(LEVELS)]]
-    read_heads = iter(_read_heads(client, [_id_of(place) for place in heads]))
+    read_heads = iter(_read_heads(client, [id_of(place[0]) if place else "" for place in heads]))
     reserved = _reserved(client, worker_ids)
     return [
         _status(queue, policy, now, part, [next(read_heads) for _ in LEVELS], reserved[queue])
@@ -101,10 +101,6 @@ def _scores(policy: AgingPolicy, level: int, now: float) -> tuple[str, str]:
         lowest = f"({now + policy.head_start_s(level - 1)!r}"
     highest = "+inf" if level == LEVELS[-1] else repr(now + policy.head_start_s(level))
     return lowest, highest
-
-
-def _id_of(place: list[bytes]) -> str:
-    return place[0][SEQUENCE_DIGITS:].decode() if place else ""
 
 
 def _read_heads(

@@ -16,7 +16,6 @@ from shared.settings import Settings
 from tests.chaos.redis_process import RedisProcess
 from tests.e2e.stack import agewell, environment, until
 from tests.image_files import file_of, picture
-from workers.dashboard.message import find_waiting
 
 ROOT = Path(__file__).parents[2]
 ACL = ROOT / "deploy" / "redis-users.acl"
@@ -143,7 +142,6 @@ def test_flower_reads_what_waits_and_writes_nothing_by_a_script(server: RedisPro
     url = url_of(server, "flower")
     with redis.Redis.from_url(url) as client:
         assert [each.queue for each in queue_status(client, Settings(redis_url=url), 0.0)]
-        assert find_waiting(client, "some-job") is None
         with pytest.raises(redis.ResponseError):
             client.eval("return redis.call('LPUSH', KEYS[1], 'x')", 1, "cv")
         assert client.llen("cv") == 0

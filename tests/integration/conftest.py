@@ -7,7 +7,6 @@ from shared.blobs import Blobs
 from shared.celery_app import make_app
 from shared.queue.ledger import Ledger, Lifetimes
 from workers import deliveries
-
 from workers.context import Context
 from workers.jobs import run_job
 

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from queue import Empty
 
 import kombu
-from workers.consuming.connection import WorkerAMQP
 
 from shared import keys
 from shared.celery_app import make_app
+from workers.consuming.connection import WorkerAMQP
 
 RUN = "cv@here:1"
 

@@ -2,13 +2,12 @@
 
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from shared.names import NAME_OF_LEVEL, OP_OF_TASK
 from shared.queue.letter import Letter
-from shared.queue.record import Record, State, record_of
-from workers.dashboard.message import Waiting
+from shared.queue.record import Record, State
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -22,33 +21,35 @@ class Fact:
     colours: tuple[str, ...] = ()
 
 
-def facts_of(entry: Record, now: float, model: str, given: dict[str, Any]) -> list[Fact]:
+def facts_of(record: Record, now: float, model: str, given: dict[str, Any]) -> list[Fact]:
     """A job's record.
 
     Args:
-        entry: the record.
+        record: the record.
         now: Unix time in seconds, by Redis's clock.
         model: the model that ran, and its version; empty if none has.
         given: the job's parameters.
     """
-    failed = f", {entry.items_failed} failed" if entry.items_failed else ""
-    waited_until = entry.started_at or entry.ended_at or now
+    failed = f", {record.items_failed} failed" if record.items_failed else ""
+    is_waiting = record.state is State.WAITING
+    waited_until = record.started_at or record.ended_at or now
     facts = [
-        ("Job", entry.job_id),
-        ("Operation", entry.op or "-"),
+        ("Job", record.job_id),
+        ("Operation", record.op or "-"),
         ("Model", model or _model(given)),
-        ("Level", _level(entry.level)),
-        ("Items", f"{entry.items}{failed}" if entry.items else "-"),
-        ("Enqueued", _clock(entry.enqueued_at)),
-        ("Deadline", _clock(entry.deadline_at) if entry.deadline_at else ""),
-        ("Started", _clock(entry.started_at)),
-        ("Ended", _clock(entry.ended_at)),
-        ("Waited", _seconds(entry.enqueued_at, waited_until)),
-        ("Ran", _seconds(entry.started_at, entry.ended_at or now)),
-        ("Worker", f"{entry.worker}, process {entry.pid}" if entry.worker else "-"),
+        ("Level", _level(record.level)),
+        ("Items", f"{record.items}{failed}" if record.items else "-"),
+        ("Enqueued", _clock(record.enqueued_at)),
+        ("Deadline", _clock(record.deadline_at) if record.deadline_at else ""),
+        ("Due", _clock(record.due_at) if record.is_scheduled(now) else ""),
+        ("Started", _clock(record.started_at)),
+        ("Ended", _clock(record.ended_at)),
+        ("Waited", _seconds(record.enqueued_at, waited_until)),
+        ("Ran", "-" if is_waiting else _seconds(record.started_at, record.ended_at or now)),
+        ("Worker", _worker(record)),
     ]
-    facts += [("Lost with its worker", each) for each in entry.history]
-    facts.append(("Error", entry.error))
+    facts += [("Lost with its worker", each) for each in record.history]
+    facts.append(("Error", record.error))
     return [Fact(label, text) for label, text in facts if text]
 
 
@@ -58,28 +59,16 @@ def given_facts(given: dict[str, Any]) -> list[Fact]:
     return [_given(name, value) for name, value in shown.items() if value not in ([], {}, "")]
 
 
-def entry_of_waiting(job_id: str, found: Waiting) -> Record:
-    """A record of a job that has none yet: a plain Celery program sent it."""
-    fields = {"state": State.WAITING.value, "op": found.op}
-    blank = record_of(job_id, {k.encode(): v.encode() for k, v in fields.items()}, 0.0)
-    assert blank is not None  # noqa: S101 - it has a state
-    return replace(
-        blank,
-        level=found.level,
-        enqueued_at=found.enqueued_at,
-        items=len(found.job.items) if found.job else 0,
-        error=found.problem,
-    )
-
-
-def entry_of_letter(letter: Letter) -> Record:
+def record_of_letter(letter: Letter) -> Record:
     """A record of a dead letter that has none: a message that is no job, or one long given up."""
-    fields = {"state": State.DEAD.value, "op": OP_OF_TASK.get(letter.task or "", "no job of ours")}
-    blank = record_of(letter.letter_id, {k.encode(): v.encode() for k, v in fields.items()}, 0.0)
-    assert blank is not None  # noqa: S101 - it has a state
-    history = tuple(letter.history.splitlines())
-    return replace(
-        blank, level=letter.level, ended_at=letter.at, error=letter.reason, history=history
+    return Record(
+        job_id=letter.letter_id,
+        state=State.DEAD,
+        op=OP_OF_TASK.get(letter.task or "", "no job of ours"),
+        level=letter.level,
+        ended_at=letter.at,
+        error=letter.reason,
+        history=tuple(letter.history.splitlines()),
     )
 
 
@@ -103,6 +92,11 @@ def _given(name: str, value: Any) -> Fact:
 
 def _level(level: int | None) -> str:
     return "-" if level is None else f"{level} {NAME_OF_LEVEL.get(level, '')}".rstrip()
+
+
+def _worker(record: Record) -> str:
+    process = f", process {record.pid}" if record.pid is not None else ""
+    return f"{record.worker}{process}" if record.worker else "-"
 
 
 def _clock(at: float | None) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -18,8 +18,8 @@ from shared.queue.letter import Letter
 from shared.queue.record import Record, State
 from shared.stamp import redis_now
 from workers.context import Context
-from workers.dashboard.facts import Fact, entry_of_letter, entry_of_waiting, facts_of, given_facts
-from workers.dashboard.message import find_waiting, job_of
+from workers.dashboard.facts import Fact, facts_of, given_facts, record_of_letter
+from workers.dashboard.message import job_in, job_of
 from workers.dashboard.prediction import Said, is_picture, said_of
 from workers.inputs import kept_of
 
@@ -72,25 +72,25 @@ class _Kept:
 def find_job(context: Context, app: Celery, job_id: str) -> Job | None:
     """Read all that is known of a job; None for an unknown one."""
     pipe = context.client.pipeline(transaction=False)
-    pipe.hget(keys.job(job_id), "inputs")
+    pipe.hmget(keys.job(job_id), "inputs", "message")
     pipe.get(keys.result(job_id))
-    noted, meta = pipe.execute()
-    entry, kept = context.ledger.get(job_id), _noted(noted)
-    if entry is None or (entry.state is State.WAITING and not kept.items):
-        entry, kept = _of_message(context, job_id, entry)
-    if entry is None or entry.state is State.DEAD:
-        entry, kept = _of_letter(DeadLetters(context.client).get(job_id), entry, kept)
-    if entry is None:
+    (noted, message), meta = pipe.execute()
+    record, kept = context.ledger.get(job_id), _noted(noted)
+    if record is not None and message is not None and not record.state.ended:
+        record, kept = _of_message(record, message)
+    if record is None or record.state is State.DEAD:
+        record, kept = _of_letter(DeadLetters(context.client).get(job_id), record, kept)
+    if record is None:
         return None
     results = _results(app, meta)
     model = next((said.model for said in map(said_of, results) if said.model), "")
     job = Job(
         job_id=job_id,
-        state=entry.state.value,
-        ended=entry.state.ended,
-        facts=facts_of(entry, redis_now(context.client), model, kept.given),
+        state=record.state.value,
+        ended=record.state.ended,
+        facts=facts_of(record, redis_now(context.client), model, kept.given),
         given=given_facts(kept.given),
-        hint=_hint(entry),
+        hint=_hint(record),
     )
     for item, result in zip_longest(kept.items, results):
         job.rows.append(_add_row(job, item or {}, result or ItemResult()))
@@ -107,7 +107,7 @@ def celery_state(context: Context, job_id: str) -> str:
 
 
 def _noted(text: bytes | None) -> _Kept:
-    """Notes that the worker made in the record when the job started."""
+    """Notes that the worker made in the record when the job ended."""
     try:
         found = json.loads(text) if text else {}
         if isinstance(found, list):  # by a worker of an earlier version
@@ -117,25 +117,25 @@ def _noted(text: bytes | None) -> _Kept:
         return _Kept()
 
 
-def _of_message(context: Context, job_id: str, entry: Record | None) -> tuple[Record | None, _Kept]:
-    """Read a waiting message. A plain Celery program's job has no record until it starts."""
-    found = find_waiting(context.client, job_id)
-    if found is None:
-        return entry, _Kept()
-    kept = _Kept() if found.job is None else _noted(kept_of(found.job).encode())
-    return entry or entry_of_waiting(job_id, found), kept
+def _of_message(record: Record, message: bytes) -> tuple[Record, _Kept]:
+    """Read the message of an open job. A plain Celery program's does not count its items."""
+    job, problem = job_in(message)
+    if job is None:
+        return replace(record, error=record.error or problem), _Kept()
+    kept = _noted(kept_of(job).encode())
+    return replace(record, items=record.items or len(job.items)), kept
 
 
 def _of_letter(
-    letter: Letter | None, entry: Record | None, kept: _Kept
+    letter: Letter | None, record: Record | None, kept: _Kept
 ) -> tuple[Record | None, _Kept]:
     """Read a dead letter. A message that is no job has no record, and other records may expire."""
     if letter is None:
-        return entry, kept
+        return record, kept
     job, _ = job_of(letter.args)
     if job is not None and not kept.items:
         kept = _noted(kept_of(job).encode())
-    return entry or entry_of_letter(letter), kept
+    return record or record_of_letter(letter), kept
 
 
 def _results(app: Celery, meta: bytes | None) -> list[ItemResult]:
@@ -152,12 +152,12 @@ def _results(app: Celery, meta: bytes | None) -> list[ItemResult]:
     return []
 
 
-def _hint(entry: Record) -> str:
+def _hint(record: Record) -> str:
     """Advice for a job's user."""
-    if entry.state is not State.DEAD:
+    if record.state is not State.DEAD:
         return ""
     return (
-        f"Given up, and kept: `agewell dead show {entry.job_id}` shows its message, "
+        f"Given up, and kept: `agewell dead show {record.job_id}` shows its message, "
         "`agewell dead retry` sends it again, `agewell dead drop` forgets it."
     )
 
