@@ -20,6 +20,7 @@ from shared.redis_client import (
 from shared.settings import Settings
 from shared.transport import AMQP
 
+KEEP_BLOBS_INTERVAL_S = 10.0
 BLOB_SWEEP_INTERVAL_S = 600.0
 RETURN_JOBS_INTERVAL_S = 1.0
 EXPIRE_JOBS_INTERVAL_S = 1.0
@@ -111,6 +112,9 @@ def _config(settings: Settings) -> dict[str, Any]:
         "redis_backend_health_check_interval": HEALTH_CHECK_INTERVAL_S,
         "beat_schedule": {
             "sweep-aging": _every(settings.aging_interval_s, Task.SWEEP_AGING),
+            "keep-blobs": _every(
+                min(KEEP_BLOBS_INTERVAL_S, settings.blob_ttl_s / 16), Task.KEEP_BLOBS
+            ),
             "sweep-blobs": _every(
                 min(BLOB_SWEEP_INTERVAL_S, settings.blob_ttl_s / 4), Task.SWEEP_BLOBS
             ),

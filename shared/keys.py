@@ -31,7 +31,7 @@ GIVEN_UP = f"{PREFIX}given-up"
 """A set: jobs whose deliveries were lost too often; upkeep makes dead letters of them."""
 
 BLOBS_KEPT = f"{PREFIX}blobs-kept"
-"""A hash: how far the refresh of waiting jobs' blobs has come."""
+"""A hash: when the last round of keeping waiting jobs' blobs began, and how far it has come."""
 
 BLOB_STORES = f"{PREFIX}blob-stores"
 """A set: the URLs of directories that have been used as blob stores."""

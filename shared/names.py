@@ -20,6 +20,7 @@ class Task(StrEnum):
     ALPHA_BLEND = "cv.alpha_blend"
     POISSON_BLEND = "cv.poisson_blend"
     INFER = "infer.run"
+    KEEP_BLOBS = "upkeep.keep_blobs"
     SWEEP_BLOBS = "upkeep.sweep_blobs"
     SWEEP_AGING = "aging.sweep"
     RETURN_JOBS = "upkeep.return_jobs"

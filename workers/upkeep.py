@@ -20,7 +20,7 @@ from workers.context import context, settings
 from workers.maintenance.aging import reprioritise
 from workers.maintenance.expire import expire
 from workers.maintenance.give_up import give_up_lost_jobs, give_up_refused_messages
-from workers.maintenance.keep_blobs import keep_blobs_of_waiting_jobs
+from workers.maintenance.keep_blobs import all_kept, keep_blobs_of_waiting_jobs
 from workers.maintenance.rescue import rescue
 
 log = logging.getLogger(__name__)
@@ -44,22 +44,37 @@ def sweep_aging() -> None:
     reprioritise(context().client, settings(), redis_now(context().client))
 
 
-@_task(Task.SWEEP_BLOBS)
-def sweep_blobs() -> None:
-    """Keep the images of jobs that still wait; delete blobs that have outlived their time.
-
-    A store that has been away is not swept before the images of waiting jobs are kept.
-    """
+@_task(Task.KEEP_BLOBS)
+def keep_blobs() -> None:
+    """Keep the blobs of jobs that still wait."""
     tools = context()
-    tools.ledger.trim()
     now, ttl_s = redis_now(tools.client), tools.settings.blob_ttl_s
     try:
         kept = keep_blobs_of_waiting_jobs(
             tools.client, tools.blobs, ttl_s, now, tools.settings.max_message_bytes
         )
-        log.info("blobs kept for waiting jobs: %d, swept: %d", kept, tools.blobs.sweep())
     except BlobStoreError as error:
-        log.warning("neither kept nor swept: %s", error)
+        log.warning("blobs of waiting jobs not kept: %s", error)
+    else:
+        if kept:
+            log.info("blobs kept for waiting jobs: %d", kept)
+
+
+@_task(Task.SWEEP_BLOBS)
+def sweep_blobs() -> None:
+    """Delete blobs that have outlived their time, and forget jobs whose records have expired.
+
+    After a store has been away, it is not swept before the blobs of waiting jobs are kept.
+    """
+    tools = context()
+    tools.ledger.trim()
+    if not all_kept(tools.client, tools.settings.blob_ttl_s, redis_now(tools.client)):
+        log.info("blobs not swept: those of waiting jobs are not all kept yet")
+        return
+    try:
+        log.info("blobs swept: %d", tools.blobs.sweep())
+    except BlobStoreError as error:
+        log.warning("blobs not swept: %s", error)
 
 
 @_task(Task.RETURN_JOBS)

@@ -1,26 +1,35 @@
-"""Images of jobs that wait for long: kept for as long as they do.
+"""Blobs of jobs that wait for long are kept while the jobs wait.
 
 A blob's time to live begins with its last use. A job that waits for longer than that has not used
-its images yet, so somebody else says that they are wanted.
+its blobs yet, so upkeep extends them. It goes through all waiting jobs four times in a time to
+live, a little at each tick.
 """
 
 import base64
 import binascii
 import re
 from collections.abc import Iterator
+from time import monotonic
+from typing import Any
 
 import redis
 
 from shared import envelope, keys
 from shared.blobs import Blobs
 from shared.errors import PassingError
-from shared.names import LEVELS, WORK_QUEUES
-from shared.oversize import read_waiting
+from shared.queue.record import State
 from shared.settings import MAX_MESSAGE_BYTES
+from workers.consuming.unpack import unpack
+from workers.maintenance.notes import note
 
-MESSAGES_A_READ = 500
 ROUNDS_A_TTL = 4
-"""A round is due so often in a time to live, and keeps what is older than one: none comes late."""
+"""Rounds begin this often in a time to live, and keep blobs of jobs older than one round."""
+
+BUDGET_S = 0.5
+"""A tick stops after this time; the next one goes on."""
+
+JOBS_A_READ = 500
+BYTES_A_READ = 8 * 2**20
 
 _URI = re.compile(r'"uri"\s*:\s*"([a-z]+:[0-9a-f]{64}(?:\+[0-9]{1,12})?)"')
 
@@ -31,58 +40,94 @@ def keep_blobs_of_waiting_jobs(
     ttl_s: int,
     now: float,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
+    budget_s: float = BUDGET_S,
 ) -> int:
-    """Begin the time to live anew for the images of jobs that have waited a part of it; how many.
+    """Restart the time to live of blobs whose jobs have waited for a quarter of it.
 
     Args:
         client: the broker's Redis.
-        blobs: where the images lie.
+        blobs: the store.
         ttl_s: how long a blob is kept after its last use, in seconds.
-        now: Unix time in seconds, of the clock that stamps the jobs.
+        now: Unix time in seconds, by Redis's clock.
         max_message_bytes: larger messages are not read.
+        budget_s: how long this call may take, in seconds.
+
+    Returns:
+        How many references it has kept.
 
     Raises:
-        BlobStoreError: the store is away; the next call tries again.
+        BlobStoreError: the store is away. The round begins again with the next call.
     """
-    round_s = ttl_s / ROUNDS_A_TTL
-    if not client.set(keys.BLOBS_KEPT, now, nx=True, px=max(1, int(1000 * round_s))):
-        return 0
+    stop_at, round_s = monotonic() + budget_s, ttl_s / ROUNDS_A_TTL
+    started_at, cursor = _round(client)
+    if cursor is None:
+        if now - started_at < round_s:
+            return 0
+        started_at, cursor = now, 0
     kept = 0
-    try:
-        for uris in _uris_of_old_jobs(client, now - round_s, max_message_bytes):
-            blobs.keep(uris)
-            kept += len(uris)
-    except PassingError:
-        client.delete(keys.BLOBS_KEPT)
-        raise
+    while True:
+        cursor, job_ids = _waiting_since_before(client, cursor, now - round_s)
+        for bodies in _bodies(client, job_ids, max_message_bytes):
+            kept += _keep(client, blobs, bodies)
+        if cursor == 0 or monotonic() > stop_at:
+            break
+    note(client, keys.BLOBS_KEPT, started_at=started_at, cursor=cursor or "")
     return kept
 
 
-def _uris_of_old_jobs(
-    client: redis.Redis, before: float, max_message_bytes: int
-) -> Iterator[set[str]]:
-    """The references of waiting jobs from before a time, some hundred jobs at a time."""
-    for name in (keys.waiting_list(queue.value, lv) for queue in WORK_QUEUES for lv in LEVELS):
-        last = -1
-        # The oldest are at the head, the right end. A list is in the order of virtual time, so a
-        # stretch of it without an old job has none behind it but by a few levels' head start.
-        while part := read_waiting(
-            client, name, last - MESSAGES_A_READ + 1, last, max_message_bytes
-        ):
-            old = [body for raw in part if (body := _body_if_old(raw, before)) is not None]
-            if not old:
-                break
-            yield {uri for body in old for uri in _URI.findall(body)}
-            last -= len(part)
+def all_kept(client: redis.Redis, ttl_s: int, now: float) -> bool:
+    """True if a round is complete, and young enough that no blob of a waiting job has expired."""
+    started_at, cursor = _round(client)
+    return cursor is None and now - started_at < 2 * ttl_s / ROUNDS_A_TTL
 
 
-def _body_if_old(raw: bytes, before: float) -> str | None:
-    """What a message from before a time says; None for a younger one, or for what is none."""
+def _round(client: redis.Redis) -> tuple[float, int | None]:
+    """When the last round began, and its cursor; None if it is complete, or none has begun."""
+    found: Any = client.hmget(keys.BLOBS_KEPT, "started_at", "cursor")
+    started_at, cursor = found
+    return float(started_at or 0), None if cursor is None else int(cursor)
+
+
+def _waiting_since_before(client: redis.Redis, cursor: int, before: float) -> tuple[int, list[str]]:
+    """The next cursor, and those of some waiting jobs that were enqueued before a time."""
+    found: Any = client.zscan(keys.jobs(State.WAITING), cursor, count=JOBS_A_READ)
+    next_cursor, jobs = found
+    return next_cursor, [job_id.decode() for job_id, since in jobs if since < before]
+
+
+def _bodies(client: redis.Redis, job_ids: list[str], most_bytes: int) -> Iterator[list[str]]:
+    """The bodies of jobs' messages, some MiB at a time."""
+    pipe = client.pipeline(transaction=False)
+    for job_id in job_ids:
+        pipe.hstrlen(keys.job(job_id), "message")
+    sizes = pipe.execute()
+    read_bytes = 0
+    for job_id, size_bytes in zip(job_ids, sizes, strict=True):
+        if 0 < size_bytes <= most_bytes:
+            pipe.hget(keys.job(job_id), "message")
+            read_bytes += size_bytes
+        if read_bytes >= BYTES_A_READ:
+            yield [_body(raw, most_bytes) for raw in pipe.execute()]
+            read_bytes = 0
+    yield [_body(raw, most_bytes) for raw in pipe.execute()]
+
+
+def _body(raw: bytes | None, most_bytes: int) -> str:
+    """The body of a message; empty if it cannot be read."""
     message = envelope.read(raw)
-    enqueued_at = envelope.enqueued_at(message)
-    if message is None or enqueued_at is None or enqueued_at >= before:
-        return None
+    if message is None:
+        return ""
     try:
-        return base64.b64decode(message["body"]).decode()
+        return base64.b64decode(unpack(message, most_bytes)["body"]).decode()
     except (ValueError, TypeError, KeyError, binascii.Error):
-        return None
+        return ""
+
+
+def _keep(client: redis.Redis, blobs: Blobs, bodies: list[str]) -> int:
+    uris = {uri for body in bodies for uri in _URI.findall(body)}
+    try:
+        blobs.keep(uris)
+    except PassingError:
+        client.delete(keys.BLOBS_KEPT)
+        raise
+    return len(uris)
