@@ -12,9 +12,10 @@ QUEUE_COLUMNS = (
     Column("level"),
     Column("waiting", right=True),
     Column("oldest wait", right=True),
-    Column("head's weight", right=True, drop=3),
+    Column("weight", right=True, drop=3),
     Column("climbs/min", right=True, drop=2),
     Column("reserved", right=True, drop=1),
+    Column("scheduled", right=True, drop=4),
 )
 """For `agewell queues` and `agewell top`."""
 
@@ -29,6 +30,7 @@ def queue_cells(queue: QueueStatus, level: LevelStatus, *, first: bool) -> list[
         weight(level.head_log_weight),
         f"{level.climbs_per_minute:,.0f}",
         f"{queue.reserved:,}" if first else "",
+        f"{queue.scheduled:,}" if first else "",
     ]
 
 

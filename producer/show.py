@@ -145,7 +145,7 @@ def _job_cells(entry: Record, now: float) -> list[str]:
         entry.job_id,
         entry.op,
         level_name(entry.level),
-        _state(entry),
+        _state(entry, now),
         str(entry.items),
         str(entry.items_failed),
         duration(_between(entry.enqueued_at, entry.started_at or entry.ended_at, now)),
@@ -154,7 +154,9 @@ def _job_cells(entry: Record, now: float) -> list[str]:
     ]
 
 
-def _state(entry: Record) -> str:
+def _state(entry: Record, now: float) -> str:
+    if entry.is_scheduled(now) and entry.due_at is not None:
+        return f"due in {duration(entry.due_at - now)}"
     if entry.cancel_asked and not entry.state.ended:
         return f"{entry.state.value} (cancel asked)"
     return entry.state.value

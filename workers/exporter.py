@@ -19,7 +19,6 @@ from prometheus_client.core import (
 )
 
 from shared import keys, metrics
-from shared.aging import AgingPolicy
 from shared.errors import AgewellError
 from shared.model_control import ModelControl
 from shared.names import WORK_QUEUES
@@ -48,10 +47,11 @@ class Collector:
     def collect(self) -> Iterator[Metric]:
         """All metrics; where Redis does not answer, only that it does not."""
         try:
+            queues = queue_status(self._client, self._settings, redis_now(self._client))
             found = [
                 *self._counted(),
-                *self._queues(),
-                *self._sweeps(),
+                *self._queues(queues),
+                *self._aging(queues),
                 *self._models(),
                 *self._rare(),
                 *self._redis(),
@@ -81,8 +81,8 @@ class Collector:
                     counter.add_metric(each.labels, each.total)
                 yield counter
 
-    def _queues(self) -> Iterator[Metric]:
-        """What waits, and what workers hold."""
+    def _queues(self, queues: list[QueueStatus]) -> Iterator[Metric]:
+        """Waiting, scheduled and reserved jobs."""
         by_level = ("queue", "level")
         waiting = GaugeMetricFamily("agewell_jobs_waiting", "Jobs that wait.", labels=by_level)
         oldest = GaugeMetricFamily(
@@ -94,7 +94,13 @@ class Collector:
         reserved = GaugeMetricFamily(
             "agewell_jobs_reserved", "Jobs that workers have taken.", labels=("queue",)
         )
-        for queue in self._read_queues():
+        scheduled = GaugeMetricFamily(
+            "agewell_jobs_scheduled",
+            "Jobs that were sent for later, or are tried again later.",
+            labels=("queue",),
+        )
+        for queue in queues:
+            scheduled.add_metric((queue.queue,), queue.scheduled)
             reserved.add_metric((queue.queue,), queue.reserved)
             for level in queue.levels:
                 labels = (queue.queue, str(level.level))
@@ -103,7 +109,7 @@ class Collector:
                 oldest.add_metric(labels, level.oldest_wait_s or 0.0)
                 if level.head_log_weight is not None:
                     weight.add_metric(labels, level.head_log_weight)
-        return iter((waiting, oldest, weight, reserved, self._paused()))
+        return iter((waiting, oldest, weight, reserved, scheduled, self._paused()))
 
     def _paused(self) -> Metric:
         """Workers that wait for their blob store."""
@@ -118,10 +124,7 @@ class Collector:
             paused.add_metric((queue.value,), mine)
         return paused
 
-    def _read_queues(self) -> list[QueueStatus]:
-        return queue_status(self._client, self._settings, redis_now(self._client))
-
-    def _sweeps(self) -> Iterator[Metric]:
+    def _aging(self, queues: list[QueueStatus]) -> Iterator[Metric]:
         """What aging has done."""
         labels = ("queue",)
         moved = CounterMetricFamily(
@@ -133,12 +136,12 @@ class Collector:
         speed = GaugeMetricFamily(
             "agewell_aging_k_per_second", "k of the weight e^(k t - level).", labels=labels
         )
-        for queue in WORK_QUEUES:
-            found = cast("dict[bytes, bytes]", self._client.hgetall(keys.aging(queue.value)))
-            speed.add_metric((queue.value,), AgingPolicy.of(self._settings, queue.value).k_per_s)
-            moved.add_metric((queue.value,), int(found.get(b"moved", 0)))
+        for queue in (each for each in queues if each.queue in WORK_QUEUES):
+            found = cast("dict[bytes, bytes]", self._client.hgetall(keys.aging(queue.queue)))
+            speed.add_metric((queue.queue,), queue.k_per_s)
+            moved.add_metric((queue.queue,), int(found.get(b"moved", 0)))
             if b"last_run_at" in found:
-                last.add_metric((queue.value,), float(found[b"last_run_at"]))
+                last.add_metric((queue.queue,), float(found[b"last_run_at"]))
         return iter((moved, last, speed))
 
     def _models(self) -> Iterator[Metric]:

@@ -96,9 +96,17 @@ def test_any_text_takes_one_line_within_the_width(text: str, width: int):
     assert not kinds & {"Cc", "Cs", "Zl", "Zp"}
 
 
-@pytest.mark.parametrize(("width", "left_out"), [(80, []), (70, ["head's weight"])])
-def test_the_queues_fit(width: int, left_out: list[str]):
-    row = ["upkeep", "5 normal", "1,234,567", "12 min 30 s", "e^12.3", "12,345", "64"]
+@pytest.mark.parametrize(
+    ("width", "waiting", "left_out"),
+    [
+        (80, "123,456", []),
+        (80, "1,234,567", ["scheduled"]),
+        (70, "123,456", ["scheduled"]),
+        (60, "123,456", ["weight", "scheduled"]),
+    ],
+)
+def test_the_queues_fit(width: int, waiting: str, left_out: list[str]):
+    row = ["upkeep", "5 normal", waiting, "12 min 30 s", "e^12.3", "12,345", "64", "8"]
     head, line = printed(QUEUE_COLUMNS, [row], width)
     assert max(map(wcswidth, (head, line))) <= width
     assert [each.heading for each in QUEUE_COLUMNS if each.heading not in head] == left_out
@@ -106,7 +114,7 @@ def test_the_queues_fit(width: int, left_out: list[str]):
 
 def _queue(name: str) -> QueueStatus:
     levels = tuple(LevelStatus(name, lv, 10_000 * lv, 750.0, 1.5, 12.0) for lv in LEVELS)
-    return QueueStatus(name, levels, 2, 12.0, 0.5)
+    return QueueStatus(name, levels, 2, 3, 0.05, 12.0, 0.5)
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 200])

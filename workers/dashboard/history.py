@@ -8,7 +8,6 @@ from typing import Any
 
 import redis
 
-from shared.aging import AgingPolicy
 from shared.model_control import ModelControl
 from shared.names import LEVELS, NAME_OF_LEVEL
 from shared.queue.dead_letters import DeadLetters
@@ -79,12 +78,8 @@ class History:
             "every_s": SAMPLE_EVERY_S,
             "kept": SAMPLES,
             "levels": [NAME_OF_LEVEL.get(level, "") for level in LEVELS],
-            "queues": [self._queue(each) for each in latest],
+            "queues": [asdict(each) for each in latest],
             "dead": dead,
             "models": models,
             "samples": [asdict(each) for each in samples],
         }
-
-    def _queue(self, queue: QueueStatus) -> dict[str, Any]:
-        policy = AgingPolicy.of(self._settings, queue.queue)
-        return asdict(queue) | {"k_per_s": policy.k_per_s}

@@ -129,7 +129,7 @@ function levelName(names, level) {
 }
 
 function levelTable(queue, names, recent) {
-  const head = ["level", "waiting", "oldest wait", "head's weight"].map((text) =>
+  const head = ["level", "waiting", "oldest wait", "weight"].map((text) =>
     make("th", { scope: "col" }, text));
   const body = make("tbody");
   for (const each of queue.levels) {
@@ -160,6 +160,7 @@ function queueCard(queue, state) {
   const total = sum(queue.levels.map((each) => each.waiting));
   const busy = recent.size > 0;
   const facts = [`${count(total)} waiting`, `${count(queue.reserved)} reserved`];
+  if (queue.scheduled) facts.push(`${count(queue.scheduled)} scheduled`);
   if (busy && queue.k_per_s) {
     facts.push(`a level is worth ${duration(1 / queue.k_per_s)}`);
     facts.push(`${Math.round(queue.climbs_per_minute)} climbs/min`);
@@ -186,6 +187,7 @@ function tiles({ queues, dead, models }) {
   const found = [
     tile("Waiting", count(sum(levels.map((each) => each.waiting)))),
     tile("Reserved", count(sum(queues.map((each) => each.reserved))), "active"),
+    tile("Scheduled", count(sum(queues.map((each) => each.scheduled)))),
     tile("Oldest wait", duration(waits.length ? Math.max(...waits) : null)),
     tile("Last sweep", swept.length ? `${duration(Math.max(...swept))} ago` : "–",
       swept.length && Math.max(...swept) < 30 ? "success" : "danger"),
