@@ -24,7 +24,7 @@ KEEP_BLOBS_INTERVAL_S = 10.0
 BLOB_SWEEP_INTERVAL_S = 600.0
 RETURN_JOBS_INTERVAL_S = 1.0
 EXPIRE_JOBS_INTERVAL_S = 1.0
-FIND_LOST_JOBS_INTERVAL_S = 30.0
+FIND_LOST_JOBS_INTERVAL_S = 10.0
 VISIBILITY_TIMEOUT_S = 7 * 86_400
 """Long past any job: a dead worker is told by its heartbeat, a living one's jobs are its own."""
 

@@ -33,6 +33,9 @@ GIVEN_UP = f"{PREFIX}given-up"
 BLOBS_KEPT = f"{PREFIX}blobs-kept"
 """A hash: when the last round of keeping waiting jobs' blobs began, and how far it has come."""
 
+ORPHANS = f"{PREFIX}orphans"
+"""A hash: when the last look for waiting jobs without a place began, and how far it has come."""
+
 BLOB_STORES = f"{PREFIX}blob-stores"
 """A set: the URLs of directories that have been used as blob stores."""
 

@@ -4,7 +4,9 @@ Apart from the operations, so that neither a long job nor a heavy library can ho
 """
 
 import logging
+import threading
 from collections.abc import Callable
+from functools import wraps
 from typing import cast
 
 from celery import shared_task
@@ -18,9 +20,10 @@ from workers import heartbeat, logs, readiness
 from workers.consuming.connection import WorkerAMQP
 from workers.context import context, settings
 from workers.maintenance.aging import reprioritise
-from workers.maintenance.expire import expire
+from workers.maintenance.expire import expire, trim
 from workers.maintenance.give_up import give_up_lost_jobs, give_up_refused_messages
 from workers.maintenance.keep_blobs import all_kept, keep_blobs_of_waiting_jobs
+from workers.maintenance.orphans import find_orphans
 from workers.maintenance.rescue import rescue
 
 log = logging.getLogger(__name__)
@@ -32,10 +35,33 @@ app = make_app(settings(), amqp=WorkerAMQP)
 heartbeat.install(app)
 
 
-def _task(name: Task) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Make a function a task of upkeep: no result is kept, and none of it is listed in Flower."""
+Duty = Callable[[], None]
+
+
+def _task(name: Task) -> Callable[[Duty], Duty]:
+    """Make a function a task of upkeep: no result is kept, and none of it is listed in Flower.
+
+    A duty that hangs, such as one whose blob store does not answer, holds one thread of the worker.
+    Its next runs return at once, so the other duties go on.
+    """
     task = shared_task(name=name.value, ignore_result=True, send_events=False)
-    return cast("Callable[[Callable[[], None]], Callable[[], None]]", task)
+
+    def decorate(duty: Duty) -> Duty:
+        runs = threading.Lock()
+
+        @wraps(duty)
+        def run_alone() -> None:
+            if not runs.acquire(blocking=False):
+                log.warning("%s: the run before has not ended yet", name.value)
+                return
+            try:
+                duty()
+            finally:
+                runs.release()
+
+        return cast("Duty", task(run_alone))
+
+    return decorate
 
 
 @_task(Task.SWEEP_AGING)
@@ -62,12 +88,11 @@ def keep_blobs() -> None:
 
 @_task(Task.SWEEP_BLOBS)
 def sweep_blobs() -> None:
-    """Delete blobs that have outlived their time, and forget jobs whose records have expired.
+    """Delete blobs that have outlived their time.
 
     After a store has been away, it is not swept before the blobs of waiting jobs are kept.
     """
     tools = context()
-    tools.ledger.trim()
     if not all_kept(tools.client, tools.settings.blob_ttl_s, redis_now(tools.client)):
         log.info("blobs not swept: those of waiting jobs are not all kept yet")
         return
@@ -92,9 +117,19 @@ def return_jobs() -> None:
 
 @_task(Task.EXPIRE_JOBS)
 def expire_jobs() -> None:
-    """End the waiting jobs whose deadlines have passed."""
+    """End the waiting jobs whose deadlines have passed; forget jobs whose records have expired."""
     client = context().client
     lifetimes = Lifetimes(*settings().lifetimes_s)
     expired = expire(app.backend, client, lifetimes, redis_now(client))
     if expired:
         log.info("jobs expired: %d", expired)
+    trim(context().ledger)
+
+
+@_task(Task.FIND_LOST_JOBS)
+def find_lost_jobs() -> None:
+    """Give jobs their places again that somebody took away; end those whose messages are gone."""
+    client = context().client
+    found = find_orphans(app, client, settings(), redis_now(client))
+    if found.put_back or found.lost:
+        log.warning("jobs put back: %d, lost: %d", found.put_back, found.lost)

@@ -33,7 +33,7 @@ if held_by ~= tag or call('HEXISTS', record, 'message') == 0 then
   return 1 -- it has ended, or is tried again: there is nothing to give back
 end
 if state == 'running' and is_lost == '1' and op ~= '' then
-  lost = tonumber(lost or 0) + 1
+  lost = number_of(lost) + 1
   local worker_id = call('HGET', record, 'worker_id') or ''
   local worker = string.match(worker_id, '^(.*):[^:]*:[^:]*$') or worker_id
   call('HSET', record, 'lost', lost, 'history', (history or '') .. (started_at or '') .. ' ' .. worker .. '\n')
@@ -48,7 +48,7 @@ if state == 'running' then
   call('HSET', record, 'state', 'waiting')
   if op ~= '' then
     call('ZREM', running, id)
-    call('ZADD', waiting, enqueued_at, id)
+    call('ZADD', waiting, number_of(enqueued_at), id)
   end
 end
 for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
@@ -56,7 +56,7 @@ for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
   if name == queue then
     k = tonumber(call('HGET', ks, queue) or k)
     local order, tokens = unpack(KEYS, FIXED_KEYS + 1 + 2 * number, FIXED_KEYS + 2 + 2 * number)
-    call('ZADD', order, virtual_time(tonumber(since), tonumber(level), k), place)
+    call('ZADD', order, virtual_time(number_of(since), number_of(level), k), place)
     leave_token(tokens)
   end
 end

@@ -8,6 +8,15 @@
 local STRICT_S = 1e10
 local SEQUENCE_DIGITS = 14
 
+-- A number as a record has it; 0 for anything else, such as NaN, which no sorted set takes.
+local function number_of(text)
+  local number = tonumber(text or '')
+  if number and number == number and number > -math.huge and number < math.huge then
+    return number
+  end
+  return 0
+end
+
 local function virtual_time(since, level, k)
   if k <= 1 / STRICT_S then
     return since + level * STRICT_S

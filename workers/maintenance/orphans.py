@@ -1,0 +1,180 @@
+"""Orphans are open jobs that no worker would ever come to: somebody deleted a key of Redis.
+
+The record of a job has its message. So a waiting job gets its place in the order again, and a
+worker's reservation is written again. A job ends as lost only if its message is gone, or if it runs
+and nobody has it.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import monotonic
+from typing import Literal, cast
+
+import redis
+from celery import Celery
+
+from shared import envelope, keys
+from shared.aging import k_by_queue
+from shared.counters import add_counts
+from shared.errors import LostJobError
+from shared.queue.publish import ORDERED
+from shared.queue.record import State
+from shared.queue.scripts import Script
+from shared.settings import Settings
+from workers.maintenance.notes import note
+
+WALK_EVERY_S = 3600.0
+"""All waiting jobs are looked at this often, even if the counts agree."""
+
+BUDGET_S = 1.0
+"""A tick stops after this time; the next one goes on."""
+
+JOBS_A_CALL = 100
+
+_PUT_BACK = Script("put_back")
+_HOLD_AGAIN = Script("hold_again")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a look has found, in numbers of jobs."""
+
+    put_back: int
+    """Have their places, or their reservations, again."""
+    lost: int
+    """Have ended as lost."""
+
+
+def find_orphans(
+    app: Celery, client: redis.Redis, settings: Settings, now: float, budget_s: float = BUDGET_S
+) -> Found:
+    """Look for orphans among the running jobs and, if it is time, the waiting ones.
+
+    Args:
+        app: its result backend ends jobs.
+        client: Redis.
+        settings: how the queues age, if no other k is in force.
+        now: Unix time in seconds, by Redis's clock.
+        budget_s: how long the look at waiting jobs may take, in seconds.
+    """
+    reserved = _reserved_jobs(client)
+    held, nobodys = _look_at_running(client)
+    lost = _lost_twice(client, nobodys - reserved)
+    ended = sum(_end_running(app, client, job_id) for job_id in lost)
+    put_back, without_message = _look_at_waiting(client, settings, now, budget_s)
+    # A message may have gone from a list to a worker since the first look.
+    gone = without_message - reserved
+    lost = gone - _reserved_jobs(client) if gone else gone
+    ended += sum(_end(app, job_id, "unstarted") for job_id in lost)
+    if ended:
+        add_counts(client, keys.COUNTS, [("lost", ended)])
+    return Found(put_back + held, ended)
+
+
+def _look_at_running(client: redis.Redis) -> tuple[int, set[str]]:
+    """How many reservations were written again, and the running jobs that no worker has."""
+    held, nobodys, cursor = 0, set(), b"0"
+    while True:
+        cursor, part, ids = _HOLD_AGAIN(
+            client,
+            [keys.jobs(State.RUNNING), keys.GIVEN_UP, keys.WORKER_IDS],
+            [cursor, JOBS_A_CALL, keys.RECORD_PREFIX, keys.RESERVED_PREFIX],
+        )
+        held += part
+        nobodys |= {each.decode() for each in ids}
+        if cursor == b"0":
+            return held, nobodys
+
+
+def _lost_twice(client: redis.Redis, nobodys: set[str]) -> set[str]:
+    """Those of the running jobs that nobody had at the last look either."""
+    raw = cast("bytes | None", client.hget(keys.ORPHANS, "suspects"))
+    lost = nobodys & set(json.loads(raw or b"[]"))
+    if nobodys or raw:
+        suspects = sorted(nobodys - lost)
+        note(client, keys.ORPHANS, suspects=json.dumps(suspects) if suspects else "")
+    return lost
+
+
+def _look_at_waiting(
+    client: redis.Redis, settings: Settings, now: float, budget_s: float
+) -> tuple[int, set[str]]:
+    """How many jobs have their places again, and those without a message."""
+    stop_at = monotonic() + budget_s
+    cursor = _next_cursor(client, now)
+    if cursor is None:
+        return 0, set()
+    put_back, lost = 0, set[str]()
+    aging_k = k_by_queue(settings)
+    queues = sorted(ORDERED)
+    while True:
+        cursor, part, ids = _PUT_BACK(
+            client,
+            [
+                keys.jobs(State.WAITING),
+                keys.AGING_K,
+                *(key for queue in queues for key in keys.of_queue(queue)),
+            ],
+            [
+                *(cursor, JOBS_A_CALL, keys.RECORD_PREFIX, keys.RESERVED_PREFIX, now),
+                *(part for queue in queues for part in (queue, aging_k[queue])),
+            ],
+        )
+        put_back += part
+        lost |= {each.decode() for each in ids}
+        if cursor == b"0" or monotonic() > stop_at:
+            break
+    note(client, keys.ORPHANS, cursor="" if cursor == b"0" else cursor.decode())
+    return put_back, lost
+
+
+def _next_cursor(client: redis.Redis, now: float) -> bytes | None:
+    """Where the look at waiting jobs goes on; None if none is due."""
+    found = cast("list[bytes | None]", client.hmget(keys.ORPHANS, "cursor", "walked_at"))
+    cursor, walked_at = found
+    if cursor is not None:
+        return cursor
+    if now - float(walked_at or 0) < WALK_EVERY_S and not _places_are_missing(client):
+        return None
+    note(client, keys.ORPHANS, walked_at=now)
+    return b"0"
+
+
+def _places_are_missing(client: redis.Redis) -> bool:
+    """True if more jobs wait than have places, or are reserved to be turned away."""
+    worker_ids = cast("set[bytes]", client.smembers(keys.WORKER_IDS))
+    pipe = client.pipeline(transaction=False)
+    pipe.zcard(keys.jobs(State.WAITING))
+    for key in keys.orders():
+        pipe.zcard(key)
+    for worker_id in worker_ids:
+        pipe.hlen(keys.reserved(worker_id.decode()))
+    waiting, *places = cast("list[int]", pipe.execute())
+    return waiting > sum(places)
+
+
+def _reserved_jobs(client: redis.Redis) -> set[str]:
+    """The jobs that workers have reserved, those of an earlier version too."""
+    pipe = client.pipeline(transaction=False)
+    for worker_id in cast("set[bytes]", client.smembers(keys.WORKER_IDS)):
+        pipe.hvals(keys.reserved(worker_id.decode()))
+    return {job_id for held in pipe.execute() for entry in held for job_id in _ids_in(entry)}
+
+
+def _ids_in(entry: bytes) -> Iterator[str]:
+    queue, _, rest = entry.partition(b"\n")
+    if not queue:
+        yield rest.partition(b"\n")[2].decode()
+    elif (message := envelope.read(rest)) is not None:
+        yield str(message["headers"].get("id"))
+
+
+def _end_running(app: Celery, client: redis.Redis, job_id: str) -> bool:
+    is_known = client.exists(keys.job(job_id))
+    return _end(app, job_id, State.RUNNING if is_known else "unstarted")
+
+
+def _end(app: Celery, job_id: str, only_from: State | Literal["unstarted"]) -> bool:
+    ended: bool = app.backend.end_open(job_id, LostJobError(), only_from)
+    return ended
