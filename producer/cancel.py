@@ -15,8 +15,6 @@ def cancel_job(session: Session, job_id: str) -> Record | None:
     before = session.ledger.get(job_id)
     if before is None or before.state.ended:
         return before
-    # Asked first: one that starts at this moment then ends at its next step.
-    session.ledger.ask_to_cancel(job_id)
-    revoked = TaskRevokedError("cancelled")
-    session.app.backend.end_open(job_id, revoked, State.WAITING)
+    # One that has started by then is asked to end, in the same step.
+    session.app.backend.end_open(job_id, TaskRevokedError("cancelled"), State.WAITING)
     return before

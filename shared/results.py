@@ -7,7 +7,6 @@ pool process that died. So this is where the ledger learns of the end, too.
 import contextlib
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -65,11 +64,12 @@ class _Ledgered:
         error = None
         if state in states.EXCEPTION_STATES:
             error = self.exception_to_python(result)  # type: ignore[attr-defined]
-        end = self._end_of(task_id, op, ended, result, error, request)
-        if request is None and state == states.REVOKED:
+        if request is None and error is not None and state == states.REVOKED:
             # A worker is told to revoke a job that it does not have. Another may run it: that job
             # ends with its result, as in Celery.
-            end = replace(end, only_from="unstarted")
+            self.end_open(task_id, error, "unstarted")
+            return result
+        end = self._end_of(task_id, op, ended, result, error, request)
         self._end(end, self.result_of(task_id, result, state, traceback, request))
         return result
 
@@ -185,7 +185,7 @@ class _Ledgered:
 
         A chord that waits for the job fails, as it does if a worker ends one of its parts.
         """
-        message = self.ledger.message(job_id)
+        message = self.ledger.message_of_part(job_id)
         revoked = isinstance(error, TaskRevokedError)
         state = states.REVOKED if revoked else states.FAILURE
         result = self.prepare_exception(error)  # type: ignore[attr-defined]

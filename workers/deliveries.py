@@ -37,7 +37,7 @@ from shared.stamp import RedisClock
 from workers import memory
 from workers.cancel_poll import CancelPoll
 from workers.chaining import Earlier, follow, weave
-from workers.consuming.channel import FLAG, SINCE
+from workers.consuming.message import FLAG, SINCE
 from workers.context import context
 from workers.counting import counted, refused
 from workers.inputs import kept_of

@@ -121,7 +121,6 @@ class Watch(bootsteps.StartStopStep):  # type: ignore[misc]
         if self._is_said:
             log.warning("the blob store is back: taking jobs again")
             self._is_said = False
-        consumer.task_consumer.channel.ask_now()
         try:
             say_resumed(context().client, consumer.app.conf.agewell_worker_id)
         except REDIS_ERRORS as error:

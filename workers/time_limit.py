@@ -22,11 +22,13 @@ from typing import Any
 from billiard.exceptions import TimeLimitExceeded
 from celery import Celery, bootsteps
 from celery.concurrency.prefork import TaskPool as PreforkPool
+from celery.exceptions import TaskRevokedError
 from celery.worker import state as worker_state
 from celery.worker.consumer.tasks import Tasks
 from celery.worker.request import Request
 
 from shared.errors import JobTimeoutError
+from shared.queue.record import State
 from shared.settings import Settings
 
 LOOK_S = 1.0
@@ -49,7 +51,8 @@ class LimitedRequest(Request):  # type: ignore[misc]
     def terminate(self, pool: Any, signal: Any = None) -> None:
         """Stop a job that is revoked. A thread cannot be killed: its job ends at its next step."""
         if self.time_start and not isinstance(pool, PreforkPool):
-            self.task.backend.ledger.ask_to_cancel(self.id)
+            revoked = TaskRevokedError("cancelled")
+            self.task.backend.end_open(self.id, revoked, State.WAITING)
         else:
             super().terminate(pool, signal)
 

@@ -52,6 +52,9 @@ local function seconds_of(text)
     return nil
   end
   local y, m = tonumber(year), tonumber(month)
+  if m < 1 or m > 12 or tonumber(day) < 1 or tonumber(day) > 31 or tonumber(hour) > 23 then
+    return nil
+  end
   if m <= 2 then
     y = y - 1
   end

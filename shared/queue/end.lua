@@ -6,8 +6,8 @@
 --       ('' for none), the state to end it from ('' for any, 'unstarted' for any but running), the references of
 --       its first items ('' for unknown), the prefix of what workers have reserved, 1 if a chord has to count
 --       it, the metric of such ends; then metrics and by how much each has grown
--- Returns 1, or 0 if the job has ended before, is in another state, or shall expire while it waits but has
---       started in time: nothing is changed then.
+-- Returns 1, or 0 if the job has ended before, is in another state, or is to expire while it waits but has
+--       started in time: nothing is changed then, but a waiting job that is to be cancelled and runs is asked to end.
 --@include count
 --@include finish
 local FIXED_KEYS, FIXED_ARGUMENTS = 8, 14
@@ -25,6 +25,10 @@ local function may_end()
   end
   if only_from == 'unstarted' then
     return before ~= 'running'
+  end
+  if state == 'cancelled' and only_from == 'waiting' and before == 'running' then
+    redis.call('HSET', record, 'cancelled_at', now)
+    return false
   end
   -- One that has started in time does not expire while it waits to be tried again.
   return only_from == '' or (before == only_from and not (state == 'expired' and found[2]))

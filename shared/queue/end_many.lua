@@ -5,17 +5,17 @@
 --       scheduled jobs
 -- ARGV: now, the most jobs, the highest score to end ('+inf' for all), state, error, seconds records are kept,
 --       Celery's result with two NUL characters where the id belongs, the prefixes of records, results and
---       reserved jobs, the metric of such ends, 1 if the list has places rather than ids, 1 to end jobs
---       that a chord counts, too
--- Returns how many were listed, how many have ended, and the ids of those that a chord counts: the caller ends
---       these. They leave the list, unless it is deadlines.
+--       reserved jobs, the metric of such ends, 1 if the list has places rather than ids
+-- Returns how many were listed, how many have ended, and the ids of those that a chord may count. Lua cannot
+--       fail a chord: the caller ends these. Those that are purged get a deadline that has passed, by which
+--       upkeep comes to them.
 --@include count
 --@include order
 --@include finish
 local FIXED_KEYS = 7
 local list, waiting, running, ended, deadlines, counts, metrics = unpack(KEYS, 1, FIXED_KEYS)
-local now, most, highest, state, error_text, ttl_s, template, records, results, reserved, metric, has_places,
-  with_chords = unpack(ARGV)
+local now, most, highest, state, error_text, ttl_s, template, records, results, reserved, metric, has_places =
+  unpack(ARGV)
 local call = redis.call
 local before, after = string.match(template, '^(.-)%z%z(.*)$')
 local members = call('ZRANGEBYSCORE', list, '-inf', highest, 'LIMIT', 0, most)
@@ -25,8 +25,12 @@ for _, member in ipairs(members) do
   local record = records .. id
   local found = call('HMGET', record, 'state', 'started_at', 'chord', 'op')
   call('ZREM', list, member)
-  if found[3] and with_chords ~= '1' then
+  if found[3] then
     others[#others + 1] = id
+    if state == 'cancelled' then
+      call('HSET', record, 'cancelled_at', now)
+      call('ZADD', deadlines, 0, id)
+    end
   elseif found[4] == '' then
     call('DEL', record) -- another task's message, which nobody has reserved
     ended_count = ended_count + 1

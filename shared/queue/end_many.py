@@ -27,7 +27,8 @@ class Ended:
     listed: int
     ended: int
     counted_by_chords: Sequence[str]
-    """Jobs of groups, which a chord may count. They are not ended: the caller does that."""
+    """Jobs of groups, which a chord may count. They are not ended yet: that is for somebody who can
+    fail a chord."""
 
 
 def end_many(
@@ -36,8 +37,6 @@ def end_many(
     state: State,
     now: float,
     lifetimes: Lifetimes,
-    *,
-    with_chords: bool = False,
 ) -> Ended:
     """End the next jobs of a list.
 
@@ -47,8 +46,6 @@ def end_many(
         state: expired (those whose deadlines have passed) or cancelled (all).
         now: Unix time in seconds, by Redis's clock.
         lifetimes: how long their records and results are kept.
-        with_chords: True to end jobs that a chord counts, too. Their chords wait for ever then, as
-            they do after a purge by Celery itself.
     """
     expires = state is State.EXPIRED
     reason = "expired" if expires else "cancelled"
@@ -77,7 +74,6 @@ def end_many(
             keys.RESERVED_PREFIX,
             counter(Metric.ENDED, state.value),
             int(source != keys.DEADLINES),
-            int(with_chords),
         ],
     )
     listed, ended, others = answer

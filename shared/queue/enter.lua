@@ -17,7 +17,7 @@ local SKEW_S = 1
 -- Returns 'entered', 'known' or 'ended'.
 local function enter(key, job, now, k)
   local call = redis.call
-  local found = call('HMGET', key.record, 'state', 'retries', 'place', 'op', 'enqueued_at', 'since')
+  local found = call('HMGET', key.record, 'state', 'retries', 'place', 'op', 'enqueued_at', 'since', 'cancelled_at')
   local state, retries, place = found[1], tonumber(found[2] or 0), found[3]
   if state and not is_open(state) then
     return 'ended'
@@ -46,7 +46,7 @@ local function enter(key, job, now, k)
   if job.chord then
     call('HSET', key.record, 'chord', 1)
   end
-  if job.deadline_at and not state then
+  if job.deadline_at and job.op ~= '' and not state then
     call('HSET', key.record, 'deadline_at', job.deadline_at)
     call('ZADD', key.deadlines, job.deadline_at, job.id)
   end
@@ -58,10 +58,13 @@ local function enter(key, job, now, k)
   if job.op ~= '' then
     call('ZADD', key.waiting, enqueued_at, job.id)
   end
-  if job.due_at and job.due_at > now then
+  -- A job that was cancelled while it ran is not run again: the next worker ends it.
+  if job.due_at and job.due_at > now and not found[7] then
     call('HSET', key.record, 'due_at', job.due_at)
+    call('ZREM', key.order, place)
     call('ZADD', key.scheduled, job.due_at, place)
   else
+    call('ZREM', key.scheduled, place)
     call('ZADD', key.order, virtual_time(since, job.level, k), place)
     leave_token(key.tokens)
   end

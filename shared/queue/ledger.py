@@ -43,7 +43,10 @@ class End:
     items_failed: int = 0
     error: str = ""
     only_from: State | Literal["unstarted"] | None = None
-    """The state it must be in; unstarted: any but running, or unknown as a plain client sent it."""
+    """The state it must be in; unstarted: any but running, or unknown as a plain client sent it.
+
+    A job that is to be cancelled while it waits, and runs by now, is asked to end at its next step.
+    """
     inputs: str = ""
     """JSON, for its page: the references of its first items, and its parameters."""
     is_counted: bool = False
@@ -98,16 +101,14 @@ class Ledger:
             )
         return bool(answer)
 
-    def ask_to_cancel(self, job_id: str) -> None:
-        """Ask for a running job's end; it ends at its next step."""
-        self._client.hset(keys.job(job_id), "cancelled_at", self._clock.now(self._client))
-
     def cancel_asked(self, job_id: str) -> bool:
         """Whether a job's end was asked for."""
         return bool(self._client.hexists(keys.job(job_id), "cancelled_at"))
 
-    def message(self, job_id: str) -> bytes | None:
-        """The message of a job that has not ended; None if there is none."""
+    def message_of_part(self, job_id: str) -> bytes | None:
+        """The message of an open job of a group; None for another job, whose end tells no chord."""
+        if not self._client.hexists(keys.job(job_id), "chord"):
+            return None
         return cast("bytes | None", self._client.hget(keys.job(job_id), "message"))
 
     def forget(self, *job_ids: str) -> None:

@@ -70,7 +70,7 @@ def publishing(
             headers.get("retries") or 0,
             int(bool(headers.get("group"))),
             k_per_s,
-            int(not op or bool(headers.get("parent_id"))),
+            int(not op or bool(headers.get("parent_id") or headers.get("retries"))),
         ],
     )
 

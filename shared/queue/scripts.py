@@ -2,7 +2,8 @@
 
 A line `--@include name` in a script stands for the functions of another file, once. Redis keeps the
 scripts that it was given until it restarts. A user without the right to give it any can still run
-those that are there: workers and upkeep give Redis all of them when they start.
+those that are there: workers and upkeep give Redis all of them when they start, and whenever they
+find one missing.
 """
 
 import hashlib
@@ -47,19 +48,8 @@ class Script:
         try:
             return client.execute_command(*command)  # type: ignore[no-untyped-call]
         except redis.exceptions.NoScriptError:
-            self.load(client)
+            load_all(client)
             return client.execute_command(*command)  # type: ignore[no-untyped-call]
-
-    def load(self, client: redis.Redis) -> None:
-        """Give it to Redis.
-
-        Raises:
-            ScriptsMissingError: this user may not.
-        """
-        try:
-            client.script_load(self.text)
-        except redis.exceptions.NoPermissionError as error:
-            raise ScriptsMissingError from error
 
     def command(self, keys: Sequence[str], args: Iterable[Argument] = ()) -> tuple[Argument, ...]:
         """The command that runs it, for a pipeline or a connection."""
@@ -67,13 +57,21 @@ class Script:
 
 
 def load_all(client: redis.Redis) -> None:
-    """Give Redis every script, for those who may only run them."""
+    """Give Redis every script, for those who may only run them.
+
+    Raises:
+        ScriptsMissingError: this user may not.
+    """
     pipe = client.pipeline(transaction=False)
     for name in _names():
         pipe.script_load(_text(name))
-    pipe.execute()
+    try:
+        pipe.execute()
+    except redis.exceptions.NoPermissionError as error:
+        raise ScriptsMissingError from error
 
 
+@cache
 def _names() -> list[str]:
     return [
         each.name.removesuffix(".lua")

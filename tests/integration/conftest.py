@@ -4,8 +4,8 @@ import pytest
 from celery.result import denied_join_result
 
 from shared.blobs import Blobs
-from shared.celery_app import make_app
 from shared.queue.ledger import Ledger, Lifetimes
+from tests.integration.consuming import worker_app
 from workers import deliveries
 from workers.context import Context
 from workers.jobs import run_job
@@ -32,7 +32,7 @@ def app(settings, tools, trouble):
         return run_job(job, tools.blobs, settings, checkpoint)
 
     # As in a worker's process, which listens to no results.
-    with make_app(settings) as made, denied_join_result():
+    with worker_app(settings) as made, denied_join_result():
 
         @made.task(bind=True, shared=False, name="cv.hsv")
         def hsv(task, document, following=None):

@@ -1,5 +1,6 @@
 """A consumer on the workers' channel, without a worker around it."""
 
+import json
 import time
 from contextlib import contextmanager
 from queue import Empty
@@ -8,6 +9,7 @@ import kombu
 
 from shared import keys
 from shared.celery_app import make_app
+from shared.queue.order import SEQUENCE_DIGITS
 from workers.consuming.connection import WorkerAMQP
 
 RUN = "cv@here:1"
@@ -51,3 +53,22 @@ def look(connection, timeout_s=5.0, until=lambda: False):
 
 def ids(messages):
     return [message.headers["id"] for message in messages]
+
+
+def waiting_ids(client, queue="cv"):
+    """The jobs in a queue's order, the next one first."""
+    return [_id_of(place) for place in client.zrange(keys.order(queue), 0, -1)]
+
+
+def scheduled_ids(client, queue="cv"):
+    """The jobs that wait for their time, the next one first."""
+    return [_id_of(place) for place in client.zrange(keys.scheduled(queue), 0, -1)]
+
+
+def _id_of(place):
+    return place.decode()[SEQUENCE_DIGITS:]
+
+
+def message_of(client, job_id):
+    """The message in a job's record."""
+    return json.loads(client.hget(keys.job(job_id), "message"))

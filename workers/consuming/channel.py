@@ -21,24 +21,18 @@ from typing import Any
 
 import redis
 from kombu.transport import virtual
-from kombu.utils.json import loads
 
-from shared import envelope, keys, transport
+from shared import keys, transport
 from shared.queue.ledger import Lifetimes
-from shared.queue.letter import beginning, excerpt_of, names_in
+from shared.queue.letter import excerpt_of, names_in
 from shared.queue.publish import ORDERED
+from shared.queue.scripts import load_all
 from shared.redis_client import REDIS_ERRORS
+from workers.consuming.message import message_of, named
 from workers.consuming.take import TAKE, Taken, take_command
 from workers.consuming.unacked import QoS, acknowledge, give_back, refuse
-from workers.consuming.unpack import unpack
 
 log = logging.getLogger(__name__)
-
-FLAG = "agewell_flag"
-"""A header of a delivery: the state of a job that must not run; see `Taken.flag`."""
-
-SINCE = "agewell_since"
-"""A header of a delivery: since when the job has waited, as Unix time in seconds."""
 
 TAKE_AGAIN_AFTER_S = 5.0
 """A worker without a token tries nevertheless: a dead connection is found out, too."""
@@ -64,7 +58,7 @@ class Channel(transport.Channel):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._phase = _Phase.IDLE
-        self._tag = ""
+        self._tag, self._asked_at = "", 0.0
         self._unanswered: list[str] = []
         self._ended: set[str] = set()
         self._no_ack: set[str] = set()
@@ -87,7 +81,7 @@ class Channel(transport.Channel):
             except REDIS_ERRORS:  # not kombu's own list: that counts a missing key among them
                 raise
             except Exception as error:
-                log.exception("refused, no task of Celery's: %s", _named(message.headers))
+                log.exception("refused, no task of Celery's: %s", named(message.headers))
                 self.refuse(message.delivery_tag, _reason(error))
                 virtual.QoS.ack(self.qos, message.delivery_tag)
 
@@ -124,15 +118,18 @@ class Channel(transport.Channel):
 
     def _get(self, queue: str) -> dict[str, Any]:
         """Take one message at once, for `basic_get`."""
-        tag = self._next_tag()
-        with self.conn_or_acquire() as client:
-            answer = TAKE.run(client, self._take_command([queue], tag, client, ()))
-        if answer is None:
-            raise Empty
-        message = self._message_of(Taken.of(answer), tag)
-        if message is None:
-            raise Empty
-        return message
+        self._recover_unanswered()
+        while True:
+            tag = self._next_tag()
+            self._unanswered.append(tag)
+            with self.conn_or_acquire() as client:
+                answer = TAKE.run(client, self._take_command([queue], tag, client, ()))
+            self._unanswered.pop()
+            if answer is None:
+                raise Empty
+            message = self._message_of(Taken.of(answer), tag)
+            if message is not None:
+                return message
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
         """Take one message; it is reserved like any other, unless nobody will acknowledge it."""
@@ -150,14 +147,17 @@ class Channel(transport.Channel):
         queues = self._queue_cycle.consume(len(self.active_queues))
         if not queues:
             return
-        self._tag, self._ended = self._next_tag(), self.qos.pop_ended()
+        self._tag, ended = self._next_tag(), self.qos.ended.copy()
         # Nothing is on its way on this connection, so the clock may use it.
-        command = self._take_command(queues, self._tag, self.client, self._ended)
+        command = self._take_command(queues, self._tag, self.client, ended)
+        self._ended = ended
+        self.qos.ended -= ended  # in place: a thread may add to it meanwhile
         self._send(_Phase.TAKING, command)
 
     def _take_command(self, queues: Any, tag: str, client: Any, ended: Any) -> Any:
-        now, most = self._clock.now(client), self.max_message_bytes
-        return take_command(queues, self.unacked_key, tag, now, most, self.aging_k, ended)
+        self._asked_at, most = self._clock.now(client), self.max_message_bytes
+        where = self.unacked_key
+        return take_command(queues, where, tag, self._asked_at, most, self.aging_k, ended)
 
     def _next_tag(self) -> str:
         # Tags sort by age: what is given back together goes back youngest first.
@@ -205,7 +205,7 @@ class Channel(transport.Channel):
             answer = connection.read_response()
         except redis.exceptions.NoScriptError:
             with self.conn_or_acquire() as client:
-                TAKE.load(client)  # Redis has been restarted
+                load_all(client)  # Redis has been restarted
             self.qos.ended |= self._ended
             self._take()
             return None
@@ -228,7 +228,7 @@ class Channel(transport.Channel):
         except REDIS_ERRORS:
             raise
         except Exception as error:
-            log.exception("refused, cannot be delivered: %s", _named(message["headers"]))
+            log.exception("refused, cannot be delivered: %s", named(message["headers"]))
             self.refuse(tag, _reason(error))
             raise Empty from None
         if queue in self._no_ack:
@@ -238,21 +238,12 @@ class Channel(transport.Channel):
     def _message_of(self, taken: Taken, tag: str) -> dict[str, Any] | None:
         """kombu's message; None for what is none, which becomes a dead letter."""
         try:
-            message: dict[str, Any] = unpack(loads(taken.raw.decode()), self.max_message_bytes)
-            envelope.bound(message)
-            headers, properties = message["headers"], message["properties"]
-            properties["delivery_tag"] = tag
-            if taken.queue in ORDERED:
-                headers["eta"] = None  # it has waited for that already
-                headers[SINCE], headers[FLAG] = taken.since, taken.flag
-            if taken.is_redelivered:
-                headers["redelivered"] = properties["delivery_info"]["redelivered"] = True
+            return message_of(taken, tag, self._asked_at, self.max_message_bytes)
         except Exception as error:
             raw = taken.raw
             log.exception("refused, no message at all: %s: %s", names_in(raw), excerpt_of(raw))
             self.refuse(tag, _reason(error))
             return None
-        return message
 
     def _acknowledge(self, tag: str) -> None:
         with self.conn_or_acquire() as client:
@@ -272,12 +263,6 @@ class Channel(transport.Channel):
             with self.conn_or_acquire() as client:
                 give_back(client, self.unacked_key, self._unanswered[-1], self.aging_k)
             self._unanswered.pop()
-
-
-def _named(headers: Any) -> str:
-    """Name a message for the log, without its body, which may hold an image."""
-    found = headers if isinstance(headers, dict) else {}
-    return beginning(f"task {found.get('task')}, id {found.get('id')}")
 
 
 def _reason(error: Exception) -> str:

@@ -136,12 +136,6 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
                 acknowledge(client, self.unacked_key, ended)
             self.ended -= ended
 
-    def pop_ended(self) -> set[str]:
-        """The tags that the next take acknowledges."""
-        ended = self.ended.copy()
-        self.ended -= ended  # in place: a thread may add to it meanwhile
-        return ended
-
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give a job back, or make a dead letter of it; not if the connection is gone."""
         if self._is_cut_off():

@@ -1,0 +1,49 @@
+"""kombu's message, made of what was taken."""
+
+from typing import Any
+
+from kombu.utils.json import loads
+
+from shared import envelope
+from shared.queue.letter import beginning
+from shared.queue.publish import ORDERED, due_at_of
+from workers.consuming.take import Taken
+from workers.consuming.unpack import unpack
+
+FLAG = "agewell_flag"
+"""A header of a delivery: the state of a job that must not run; see `Taken.flag`."""
+
+SINCE = "agewell_since"
+"""A header of a delivery: since when the job has waited, as Unix time in seconds."""
+
+
+def message_of(taken: Taken, tag: str, now: float, max_bytes: int) -> dict[str, Any]:
+    """Make kombu's message of what was taken.
+
+    Args:
+        taken: what the take has answered.
+        tag: what it is reserved under.
+        now: when that was asked for: Unix time in seconds, by Redis's clock.
+        max_bytes: a larger body is left out; a compressed one, if it is larger unpacked.
+
+    Raises:
+        Exception: it is no message.
+    """
+    message: dict[str, Any] = unpack(loads(taken.raw.decode()), max_bytes)
+    envelope.bound(message)
+    headers, properties = message["headers"], message["properties"]
+    properties["delivery_tag"] = tag
+    if taken.queue in ORDERED:
+        headers[SINCE], headers[FLAG] = taken.since, taken.flag
+        due_at = due_at_of(headers)
+        if taken.flag or (due_at is not None and due_at <= now):
+            headers["eta"] = None  # it has waited for that in Redis
+    if taken.is_redelivered:
+        headers["redelivered"] = properties["delivery_info"]["redelivered"] = True
+    return message
+
+
+def named(headers: Any) -> str:
+    """Name a message for the log, without its body, which may hold an image."""
+    found = headers if isinstance(headers, dict) else {}
+    return beginning(f"task {found.get('task')}, id {found.get('id')}")
