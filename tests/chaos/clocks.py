@@ -47,8 +47,8 @@ def outlast_the_visibility_timeout(scene: Scene) -> list[str]:
         scene.send(scene.photos * 8, HSV)
         running, job_id = freeze_process_of_a_job(scene)
         time.sleep(VISIBILITY_TIMEOUT_S + RESTORE_EVERY_S + 1)
-        assert scene.record(job_id, "state", "runs_lost") == ["running", ""]
+        assert scene.record(job_id, "state", "lost") == ["running", ""]
         running.resume()
         until(lambda: job_id not in scene.running(), SENT_S, lambda: "the job ends")
-        assert scene.record(job_id, "state", "runs_lost") == ["done", ""]
+        assert scene.record(job_id, "state", "lost") == ["done", ""]
     return [job_id]

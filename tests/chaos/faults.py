@@ -24,7 +24,7 @@ from tests.chaos.kills import (
 from tests.chaos.memory import fill_redis, run_out_of_memory, without_groups
 from tests.chaos.scene import DIGITS, HSV, Broker, Scene, Work, one_redis, watched_redis
 from tests.chaos.sentinels import master_port
-from tests.chaos.upkeep import kill_in_mid_sweep, second_beat
+from tests.chaos.upkeep import kill_in_mid_admission, second_beat
 from tests.e2e.stack import until
 
 SILENCE_S = 3.0
@@ -154,13 +154,16 @@ FAULTS = (
         unless=without_torch,
     ),
     Fault(
-        "kill -9 of the upkeep worker, in mid-sweep",
-        kill_in_mid_sweep("-Q upkeep"),
+        "kill -9 of the upkeep worker, in mid-admission",
+        kill_in_mid_admission("-Q upkeep"),
         times=1,
         unless=without_torch,
     ),
     Fault(
-        "kill -9 of beat, in mid-sweep", kill_in_mid_sweep("beat"), times=1, unless=without_torch
+        "kill -9 of beat, in mid-admission",
+        kill_in_mid_admission("beat"),
+        times=1,
+        unless=without_torch,
     ),
     Fault("two beats", second_beat, times=1),
     Fault("a producer's clock, set 30 s forward", set_clock(30), times=1),

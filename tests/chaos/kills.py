@@ -4,13 +4,12 @@ import contextlib
 import importlib.util
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psutil
-from workers.liveness import DEAD_AFTER_S
-
 from tests.chaos.scene import Scene
 from tests.e2e.stack import command_of, until
+from workers.heartbeat import DEAD_AFTER_S
 
 FOUND_S = 90.0
 ON_ITS_WAY_S = 0.1
@@ -110,17 +109,27 @@ def freeze_process_of_a_job(scene: Scene) -> tuple[psutil.Process, str]:
     """Stop a process of the cv worker's pool (SIGSTOP) while it runs a job; both."""
 
     def caught() -> tuple[psutil.Process, str] | None:
-        pool = {each.pid: each for each in scene.stack.pool}
-        for job_id in scene.running():
-            with contextlib.suppress(psutil.NoSuchProcess, KeyError, TypeError):
-                found = pool[scene.process_of(job_id)]
-                found.suspend()
-                if job_id in scene.running():
-                    return found, job_id
-                found.resume()
+        with frozen(scene.stack.pool) as pool:
+            running = scene.running()
+            for job_id, pid in scene.processes_of_jobs().items():
+                if job_id in running and pid in pool:
+                    return pool.pop(pid), job_id
         return None
 
     return until(caught, FOUND_S, lambda: f"a process runs a job: {scene.stack.said}")
+
+
+@contextlib.contextmanager
+def frozen(processes: list[psutil.Process]) -> Iterator[dict[int, psutil.Process]]:
+    """Stop processes (SIGSTOP) for a while: by their numbers, those that are to go on after it."""
+    held = {each.pid: each for each in processes}
+    try:
+        for each in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.suspend()
+        yield held
+    finally:
+        resume(list(held.values()))
 
 
 def kill_pool_process(scene: Scene) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import redis
+from celery import Celery
 from PIL import Image as Pillow
 from pydantic import SecretStr
 
@@ -72,6 +73,8 @@ class Scene:
     client: redis.Redis
     """The onlooker's; it talks to Redis itself."""
     observer: Observer
+    celery: Celery
+    """A plain Celery program's; it talks to Redis itself."""
     photos: list[LocalFile]
     acknowledged: list[str] = field(default_factory=list)
     """The jobs that the producer was told are enqueued: none of these may be lost."""
@@ -110,9 +113,11 @@ class Scene:
         """Fields of a job's record in the ledger; empty ones are missing."""
         return [(each or b"").decode() for each in self.client.hmget(keys.job(job_id), fields)]
 
-    def process_of(self, job_id: str) -> int:
-        """The process that has started a job last, as it said itself."""
-        return int(self.client.hget(keys.job(job_id), "pid"))
+    def processes_of_jobs(self) -> dict[str, int]:
+        """The number of the process that runs each job, as the cv worker says."""
+        asked = self.celery.control.inspect(pattern="cv@*", matcher="glob", limit=1)
+        answers = asked.active() or {}
+        return {job["id"]: job["worker_pid"] for jobs in answers.values() for job in jobs}
 
     def send(self, photos: list[LocalFile], work: Work, level: int = 5) -> list[str]:
         """Send jobs by agewell's own producer; those that it was told are enqueued."""
@@ -147,6 +152,11 @@ class Scene:
         while (missing := self.ask()) and time.monotonic() < deadline:
             time.sleep(0.2)
         return missing
+
+
+def plain_celery(url: str) -> Celery:
+    """A Celery app as a program of somebody else's would make it."""
+    return Celery("somebody-else", broker=url, backend=url, set_as_current=False)
 
 
 class Stream:
@@ -253,6 +263,7 @@ def scene(
             session=make_session(Settings(redis_url=SecretStr(found.url), blob_url="redis")),
             client=found.client(),
             observer=observer,
+            celery=plain_celery(found.server.url),
             photos=_photos(folder),
         )
 

@@ -1,76 +1,103 @@
-"""What can happen to those who keep the queues in order: in mid-sweep, and beside it."""
+"""What can happen to those who keep the queues in order: in mid-admission, and beside it."""
 
 import json
+import random
 import tempfile
 import uuid
 
 from shared import keys
 from shared.names import LEVELS, Queue
+from shared.queue.record import State
+from shared.settings import DEFAULT_K_PER_S
 from shared.stamp import redis_now
 from tests.chaos.kills import Strike, process
 from tests.chaos.scene import Scene, beside
 from tests.e2e.stack import until
 
-PILED = 20_000
-"""Jobs that climb: some hundred calls of a sweep."""
+PILED = 10_000
+"""Messages of a plain client: some hundred calls that admit."""
 SLOW_S = 0.002
-SWEPT_S = 120.0
-LISTS = [keys.waiting_list(Queue.INFER.value, level) for level in LEVELS]
+ADMITTED_S = 120.0
+QUEUE = Queue.INFER.value
 BEATS = 5
 
 
-def kill_in_mid_sweep(words: str) -> Strike:
-    """kill -9 of a process while a sweep moves jobs; the next one ends what it has begun.
+def kill_in_mid_admission(words: str) -> Strike:
+    """kill -9 of a process while upkeep admits messages; the next one ends what it has begun.
 
-    The jobs that climb wait for an infer worker that is stopped for as long. Many have climbed
-    when the blow falls and many have not; in the end all lie on the most urgent level, each once,
-    in the order in which they came.
+    The messages wait for an infer worker that is stopped for as long. When the blow falls, many are
+    in the order and many are not. In the end all are there, each once, by their virtual times.
     """
 
     def strike(scene: Scene) -> None:
         infer, victim = process(scene, "-Q infer"), process(scene, words)
         infer.suspend()
+        ids: list[str] = []
         try:
             scene.proxy.delay_s = SLOW_S
             ids = _pile(scene)
-            until(lambda: _left(scene) < PILED, SWEPT_S, lambda: "a sweep begins")
+            until(lambda: _admitted(scene), ADMITTED_S, lambda: "an admission begins")
             victim.suspend()
-            left = _left(scene)
-            assert 0 < left < PILED, f"{left} of {PILED} have not climbed"
+            admitted = _admitted(scene)
+            assert 0 < admitted < PILED, f"{admitted} of {PILED} are admitted"
             victim.kill()
             scene.proxy.delay_s = 0.0
-            until(lambda: not _left(scene), SWEPT_S, lambda: f"another sweep: {scene.stack.said}")
-            until(lambda: scene.client.llen(LISTS[0]) == PILED, SWEPT_S, lambda: "all have climbed")
-            climbed = [
-                json.loads(raw)["headers"]["id"] for raw in scene.client.lrange(LISTS[0], 0, -1)
-            ]
-            assert climbed[::-1] == ids
+            until(
+                lambda: _admitted(scene) == PILED,
+                ADMITTED_S,
+                lambda: f"{_admitted(scene)} of {PILED} are admitted: {scene.stack.said}",
+            )
+            assert _order(scene) == ids
+            assert not scene.client.exists(*keys.inlets(QUEUE))
         finally:
-            scene.client.delete(*LISTS)
+            _remove(scene, ids)
             infer.resume()
 
     return strike
 
 
-def _left(scene: Scene) -> int:
-    """Jobs on the least urgent level."""
-    found: int = scene.client.llen(LISTS[-1])
+def _admitted(scene: Scene) -> int:
+    found: int = scene.client.zcard(keys.order(QUEUE))
     return found
 
 
+def _order(scene: Scene) -> list[str]:
+    places = scene.client.zrange(keys.order(QUEUE), 0, -1)
+    return [place.decode()[-len(str(uuid.UUID(int=0))) :] for place in places]
+
+
 def _pile(scene: Scene) -> list[str]:
-    """Put jobs on the least urgent level that have waited long enough for the most urgent one."""
-    began = redis_now(scene.client) - 3600
-    ids = [str(uuid.uuid4()) for _ in range(PILED)]
-    scene.client.lpush(LISTS[-1], *(_message(each, began + n / 1e3) for n, each in enumerate(ids)))
-    return ids
+    """Put messages onto all levels' lists, in no order; their ids in the order of their jobs.
+
+    Of e^(k t - level) that with the largest weight is first, whatever the time t is now.
+    """
+    chance, began = random.Random(PILED), redis_now(scene.client) - 3600
+    jobs = []
+    for number in range(PILED):
+        enqueued_at, level = began + 3000 * number / PILED, chance.choice(LEVELS)
+        job_id = str(uuid.UUID(int=chance.getrandbits(128)))
+        jobs.append((DEFAULT_K_PER_S * (enqueued_at - began) + level, job_id, level, enqueued_at))
+    jobs.sort()
+    pipe = scene.client.pipeline(transaction=False)
+    for _, job_id, level, enqueued_at in chance.sample(jobs, PILED):
+        pipe.lpush(keys.inlet(QUEUE, level), _message(job_id, level, enqueued_at))
+    pipe.execute()
+    return [job_id for _, job_id, _, _ in jobs]
 
 
-def _message(job_id: str, enqueued_at: float) -> str:
-    """As kombu writes it, as far as a sweep reads it."""
+def _remove(scene: Scene, ids: list[str]) -> None:
+    pipe = scene.client.pipeline()
+    pipe.delete(keys.order(QUEUE), *keys.inlets(QUEUE), *map(keys.job, ids))
+    if ids:
+        pipe.zrem(keys.jobs(State.WAITING), *ids)
+    pipe.execute()
+
+
+def _message(job_id: str, level: int, enqueued_at: float) -> str:
+    """As kombu writes it, as far as an admission reads it."""
     headers = {"id": job_id, "task": "infer.run", "retries": 0, "enqueued_at": enqueued_at}
     delivery = {"exchange": "infer", "routing_key": "infer"}
-    properties = {"correlation_id": job_id, "delivery_info": delivery, "priority": 9}
+    properties = {"correlation_id": job_id, "delivery_info": delivery, "priority": level}
     return json.dumps({"body": "W10=", "headers": headers, "properties": properties})
 
 
@@ -79,4 +106,4 @@ def second_beat(scene: Scene) -> None:
     with tempfile.TemporaryDirectory(prefix="aw-") as folder:
         files = ("--pidfile=", f"--schedule={folder}/schedule")
         with beside(scene, "-A", "workers.upkeep", "beat", *files, "--loglevel=INFO") as said:
-            until(lambda: said().count("sweep-aging") >= BEATS, SWEPT_S, said)
+            until(lambda: said().count("sweep-aging") >= BEATS, ADMITTED_S, said)
