@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import psutil
+
 from tests.chaos.scene import Scene
 from tests.e2e.stack import command_of, until
 from workers.heartbeat import DEAD_AFTER_S

@@ -73,8 +73,8 @@ def _pile(scene: Scene) -> list[str]:
     """
     chance, began = random.Random(PILED), redis_now(scene.client) - 3600
     jobs = []
-    for number in range(PILED):
-        enqueued_at, level = began + 3000 * number / PILED, chance.choice(LEVELS)
+    for _ in range(PILED):
+        enqueued_at, level = began + chance.uniform(0, 3000), chance.choice(LEVELS)
         job_id = str(uuid.UUID(int=chance.getrandbits(128)))
         jobs.append((DEFAULT_K_PER_S * (enqueued_at - began) + level, job_id, level, enqueued_at))
     jobs.sort()
