@@ -15,6 +15,7 @@ from celery import states
 from celery.app.task import Context
 from celery.backends.redis import RedisBackend, SentinelBackend
 from celery.exceptions import Reject, TaskRevokedError
+from kombu.utils.json import dumps
 
 from shared.errors import DeadJobError
 from shared.names import OP_OF_TASK
@@ -31,7 +32,7 @@ _STATE_OF = {
     states.REVOKED: State.CANCELLED,
 }
 INPUTS = "agewell_inputs"
-"""An attribute of a request: the references of its job's first items, for its page."""
+"""An attribute of a request: bytes of `workers.inputs`, for its job's page."""
 
 EXPIRED = "expired"
 """The reason that Celery itself gives for a task that came too late."""
@@ -215,9 +216,15 @@ class _Ledgered:
             items=items,
             items_failed=_items_failed(result) if error is None else items,
             error="" if error is None else str(error),
-            inputs=str(getattr(request, INPUTS, "")),
+            inputs=getattr(request, INPUTS, b""),
             is_counted=bool(getattr(request, "chord", None)),
         )
+
+    def _encode(self, data: Any) -> tuple[str, str, str]:
+        """Encode as Celery does, but JSON without blanks: results stay for hours."""
+        if self.serializer != "json":  # type: ignore[attr-defined]
+            return super()._encode(data)  # type: ignore[misc,no-any-return]
+        return "application/json", "utf-8", dumps(data, separators=(",", ":"))
 
     def result_of(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None

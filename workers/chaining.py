@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from shared.errors import BadJobError
-from shared.messages import ErrorInfo, ItemResult, Job, JobResult
+from shared.messages import ErrorInfo, ItemResult, Job, JobResult, parse_job
 
 Earlier = tuple[ErrorInfo | None, ...]
 """For each item of the step before: the error that it ended with, None where it has an image."""
@@ -57,6 +57,22 @@ def follow(before: Any, document: Any) -> tuple[dict[str, Any], Earlier]:
     if not filled:
         raise BadJobError("the step before made no image to go on with")
     return document | {"items": filled}, tuple(item.error for item in items)
+
+
+def job_of(args: Any) -> tuple[Job | None, str]:
+    """The job in a task's arguments, and if there is none, why.
+
+    The next step of a chain has the result of the step before as its first argument.
+    """
+    try:
+        match args:
+            case [document]:
+                return parse_job(document), ""
+            case [before, document]:
+                return parse_job(follow(before, document)[0]), ""
+    except BadJobError as error:
+        return None, str(error)
+    return None, "the message has no job as its argument"
 
 
 def weave(result: JobResult, earlier: Earlier) -> JobResult:

@@ -40,7 +40,7 @@ from workers.chaining import Earlier, follow, weave
 from workers.consuming.message import FLAG, SINCE
 from workers.context import context
 from workers.counting import counted, refused
-from workers.inputs import kept_of
+from workers.inputs import inputs_of, pack
 from workers.jobs import Checkpoint
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def deliver(
     if flag:
         return _turn_away(task, State(flag))
     job, earlier = _parse(task, op, document, following)
-    setattr(task.request, INPUTS, kept_of(job))
+    setattr(task.request, INPUTS, pack(inputs_of(job)))
     _note_wait(task, op)
     try:
         with counted(job.op, _level(task)) as count:

@@ -29,7 +29,10 @@ from celery.worker.request import Request
 
 from shared.errors import JobTimeoutError
 from shared.queue.record import State
+from shared.results import INPUTS
 from shared.settings import Settings
+from workers.chaining import job_of
+from workers.inputs import inputs_of, pack
 
 LOOK_S = 1.0
 GRACE_S = 10.0
@@ -70,6 +73,7 @@ class LimitedRequest(Request):  # type: ignore[misc]
             return
         worker_state.task_ready(self)
         error = JobTimeoutError(float(timeout))
+        self._note_inputs()
         log.error("%s[%s] %s", self.name, self.id, error)
         backend = self.task.backend
         backend.mark_as_failure(
@@ -77,6 +81,12 @@ class LimitedRequest(Request):  # type: ignore[misc]
         )
         self.send_event("task-failed", exception=repr(error), traceback="")
         self.acknowledge()
+
+    def _note_inputs(self) -> None:
+        """Keep the job's images for its page: one of them may be why it ran for too long."""
+        job, _ = job_of(self.args)
+        if job is not None:
+            setattr(self._context, INPUTS, pack(inputs_of(job)))
 
 
 class Watch(bootsteps.StartStopStep):  # type: ignore[misc]

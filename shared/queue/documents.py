@@ -34,6 +34,7 @@ def document_of(job_id: str, error: AgewellError | TaskRevokedError, now: float)
             "children": [],
             "date_done": datetime.fromtimestamp(now, UTC).isoformat(),
             "task_id": job_id,
-        }
+        },
+        separators=(",", ":"),
     )
     return text.replace(json.dumps(ID_MARK)[1:-1], ID_MARK)

@@ -3,8 +3,8 @@
 -- KEYS: the job's record, waiting jobs, running jobs, jobs that ended so, Celery's result, deadlines, counters of
 --       rare events, metrics; then each queue's order and its scheduled jobs
 -- ARGV: id, now, state, items that failed, error, seconds the record is kept, operation, items, Celery's result
---       ('' for none), the state to end it from ('' for any, 'unstarted' for any but running), the references of
---       its first items ('' for unknown), the prefix of what workers have reserved, 1 if a chord has to count
+--       ('' for none), the state to end it from ('' for any, 'unstarted' for any but running), its inputs, packed
+--       ('' for unknown), the prefix of what workers have reserved, 1 if a chord has to count
 --       it, the metric of such ends; then metrics and by how much each has grown
 -- Returns 1, or 0 if the job has ended before, is in another state, or is to expire while it waits but has
 --       started in time: nothing is changed then, but a waiting job that is to be cancelled and runs is asked to end.

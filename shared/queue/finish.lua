@@ -7,14 +7,18 @@
 --      and scheduled jobs)
 -- ending: id, state, now (text), items_failed, error, ttl_s, result ('' for none), op and items (if no record
 --      has them), inputs ('' for unknown), reserved (the prefix of what workers have reserved), keeps_message
+
+-- Redis stores a hash compactly if no value of it is longer.
+local PIECE_BYTES = 64
+
 local function finish(key, ending)
   local call = redis.call
   -- A ZREM takes no memory, so a Redis that is full lets a script that starts with one go on.
   call('ZREM', key.waiting, ending.id)
   call('ZREM', key.running, ending.id)
-  local op, level, items, enqueued_at, started_at, deadline_at, worker, worker_id, tag, place, history, inputs =
+  local op, level, items, enqueued_at, started_at, deadline_at, worker, worker_id, tag, place, history =
     unpack(call('HMGET', key.record, 'op', 'level', 'items', 'enqueued_at', 'started_at', 'deadline_at', 'worker',
-      'worker_id', 'tag', 'place', 'history', 'inputs'))
+      'worker_id', 'tag', 'place', 'history'))
   if place then
     for _, order in ipairs(key.orders) do
       call('ZREM', order, place)
@@ -28,7 +32,10 @@ local function finish(key, ending)
   if started_at and (tonumber(started_at) or 0) > tonumber(ended_at) then
     ended_at = started_at
   end
-  local kept = { 'state', ending.state, 'ended_at', ended_at, 'op', op or ending.op, 'items', items or ending.items }
+  if not items or items == '0' then
+    items = ending.items -- plain clients do not count them
+  end
+  local kept = { 'state', ending.state, 'ended_at', ended_at, 'op', op or ending.op, 'items', items }
   local function keep(field, value)
     if value and value ~= '' then
       kept[#kept + 1] = field
@@ -44,7 +51,9 @@ local function finish(key, ending)
   keep('items_failed', ending.items_failed ~= '0' and ending.items_failed)
   keep('error', ending.error)
   keep('history', history)
-  keep('inputs', ending.inputs ~= '' and ending.inputs or inputs)
+  for number = 1, math.ceil(#ending.inputs / PIECE_BYTES) do
+    keep('inputs' .. number, string.sub(ending.inputs, PIECE_BYTES * (number - 1) + 1, PIECE_BYTES * number))
+  end
   if not ending.keeps_message then
     if tag and worker_id then
       call('HDEL', ending.reserved .. worker_id, tag)

@@ -47,8 +47,8 @@ class End:
 
     A job that is to be cancelled while it waits, and runs by now, is asked to end at its next step.
     """
-    inputs: str = ""
-    """JSON, for its page: the references of its first items, and its parameters."""
+    inputs: bytes = b""
+    """Its first images and its parameters, packed, for its page."""
     is_counted: bool = False
     """True if a chord has to count the job after its end."""
 

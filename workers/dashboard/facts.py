@@ -53,6 +53,11 @@ def facts_of(record: Record, now: float, model: str, given: dict[str, Any]) -> l
     return [Fact(label, text) for label, text in facts if text]
 
 
+def shown_state(record: Record, now: float) -> str:
+    """A job's state as its page has it: scheduled jobs are told from waiting ones."""
+    return "scheduled" if record.is_scheduled(now) else record.state.value
+
+
 def given_facts(given: dict[str, Any]) -> list[Fact]:
     """A job's parameters; the model has a place of its own."""
     shown = {name: value for name, value in given.items() if name not in ("model", "version")}

@@ -1,5 +1,6 @@
 """Content of a job's page: its record, its images before and after, a model's predictions."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -15,13 +16,14 @@ from shared.errors import AgewellError, AllItemsFailedError
 from shared.messages import ImageRef, ItemResult, JobResult
 from shared.queue.dead_letters import DeadLetters
 from shared.queue.letter import Letter
-from shared.queue.record import Record, State
+from shared.queue.record import Record, State, record_of
 from shared.stamp import redis_now
+from workers.chaining import job_of
 from workers.context import Context
-from workers.dashboard.facts import Fact, facts_of, given_facts, record_of_letter
-from workers.dashboard.message import job_in, job_of
+from workers.dashboard.facts import Fact, facts_of, given_facts, record_of_letter, shown_state
+from workers.dashboard.message import job_in
 from workers.dashboard.prediction import Said, is_picture, said_of
-from workers.inputs import kept_of
+from workers.inputs import Inputs, inputs_of, unpack
 
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
 """Errors of reading a result that somebody else wrote: anybody may write to the same Redis."""
@@ -61,40 +63,46 @@ class Job:
     rows: list[Row] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """Known parts of a job's message."""
-
-    items: list[dict[str, Any]] = field(default_factory=list)
-    given: dict[str, Any] = field(default_factory=dict)
-
-
 def find_job(context: Context, app: Celery, job_id: str) -> Job | None:
     """Read all that is known of a job; None for an unknown one."""
     pipe = context.client.pipeline(transaction=False)
-    pipe.hmget(keys.job(job_id), "inputs", "message")
+    pipe.hgetall(keys.job(job_id))
     pipe.get(keys.result(job_id))
-    (noted, message), meta = pipe.execute()
-    record, kept = context.ledger.get(job_id), _noted(noted)
-    if record is not None and message is not None and not record.state.ended:
-        record, kept = _of_message(record, message)
+    raw, meta = pipe.execute()
+    now = redis_now(context.client)
+    record, inputs = (
+        record_of(job_id, [raw.get(each.encode()) for each in Record.FIELDS], now),
+        None,
+    )
+    if record is not None and b"message" in raw and not record.state.ended:
+        record, inputs = _of_message(record, raw[b"message"])
     if record is None or record.state is State.DEAD:
-        record, kept = _of_letter(DeadLetters(context.client).get(job_id), record, kept)
+        record, inputs = _of_letter(DeadLetters(context.client).get(job_id), record)
     if record is None:
         return None
+    inputs = inputs or _noted(raw)
     results = _results(app, meta)
     model = next((said.model for said in map(said_of, results) if said.model), "")
     job = Job(
         job_id=job_id,
-        state=record.state.value,
+        state=shown_state(record, now),
         ended=record.state.ended,
-        facts=facts_of(record, redis_now(context.client), model, kept.given),
-        given=given_facts(kept.given),
+        facts=facts_of(record, now, model, inputs.given),
+        given=given_facts(inputs.given),
         hint=_hint(record),
     )
-    for item, result in zip_longest(kept.items, results):
+    for item, result in zip_longest(inputs.items, results):
         job.rows.append(_add_row(job, item or {}, result or ItemResult()))
     return job
+
+
+def find_state(context: Context, job_id: str) -> dict[str, Any]:
+    """The state of a job with a record, as its page asks for it while the job is open."""
+    record = context.ledger.get(job_id)
+    if record is None:
+        return {"state": "unknown"}
+    state = shown_state(record, redis_now(context.client))
+    return {"state": state, "ended": record.state.ended}
 
 
 def celery_state(context: Context, job_id: str) -> str:
@@ -106,36 +114,26 @@ def celery_state(context: Context, job_id: str) -> str:
         return ""
 
 
-def _noted(text: bytes | None) -> _Kept:
-    """Notes that the worker made in the record when the job ended."""
-    try:
-        found = json.loads(text) if text else {}
-        if isinstance(found, list):  # by a worker of an earlier version
-            return _Kept(found)
-        return _Kept(found.get("items", []), found.get("given", {}))
-    except UNREADABLE:
-        return _Kept()
+def _noted(raw: dict[bytes, bytes]) -> Inputs:
+    """Inputs in the record of an ended job, which has them in pieces."""
+    numbers = itertools.takewhile(raw.__contains__, (b"inputs%d" % n for n in itertools.count(1)))
+    return unpack(b"".join(raw[each] for each in numbers))
 
 
-def _of_message(record: Record, message: bytes) -> tuple[Record, _Kept]:
+def _of_message(record: Record, message: bytes) -> tuple[Record, Inputs | None]:
     """Read the message of an open job. A plain Celery program's does not count its items."""
     job, problem = job_in(message)
     if job is None:
-        return replace(record, error=record.error or problem), _Kept()
-    kept = _noted(kept_of(job).encode())
-    return replace(record, items=record.items or len(job.items)), kept
+        return replace(record, error=record.error or problem), None
+    return replace(record, items=record.items or len(job.items)), inputs_of(job)
 
 
-def _of_letter(
-    letter: Letter | None, record: Record | None, kept: _Kept
-) -> tuple[Record | None, _Kept]:
+def _of_letter(letter: Letter | None, record: Record | None) -> tuple[Record | None, Inputs | None]:
     """Read a dead letter. A message that is no job has no record, and other records may expire."""
     if letter is None:
-        return record, kept
+        return record, None
     job, _ = job_of(letter.args)
-    if job is not None and not kept.items:
-        kept = _noted(kept_of(job).encode())
-    return record or record_of_letter(letter), kept
+    return record or record_of_letter(letter), None if job is None else inputs_of(job)
 
 
 def _results(app: Celery, meta: bytes | None) -> list[ItemResult]:

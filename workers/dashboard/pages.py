@@ -15,7 +15,7 @@ from shared.errors import AgewellError, PassingError, ThumbnailError
 from shared.redis_client import REDIS_ERRORS
 from workers.context import context
 from workers.dashboard.history import History
-from workers.dashboard.job import Job, celery_state, find_job
+from workers.dashboard.job import Job, celery_state, find_job, find_state
 from workers.dashboard.lengths import Lengths
 from workers.dashboard.thumbnails import MEDIA_TYPE
 
@@ -93,11 +93,13 @@ class JobPage(Page):
 
     async def get(self, job_id: str) -> None:
         """The page; it looks again for as long as the job is open."""
-        job: Job | None = await self.in_thread(find_job, context(), self.capp, job_id)
         if self.get_argument("data", None) is not None:
-            self.set_status(200 if job else 404)
-            self.write({"state": job.state, "ended": job.ended} if job else {"state": "unknown"})
-        elif job is not None:
+            found: dict[str, Any] = await self.in_thread(find_state, context(), job_id)
+            self.set_status(200 if "ended" in found else 404)
+            self.write(found)
+            return
+        job: Job | None = await self.in_thread(find_job, context(), self.capp, job_id)
+        if job is not None:
             self.render("job.html", job=job, url=self.job_url(job_id))
         else:
             await self._say_unknown(job_id)
