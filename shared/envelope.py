@@ -1,12 +1,13 @@
 """Messages as kombu writes them: the one place that reads their numbers, and bounds them.
 
+`shared/queue/envelope.lua` reads in the same way what plain clients push.
+
 Any Celery client may put any value into a header. A number that is none, is not finite or is out of
 range must neither stop a worker nor be written to Redis, so every reader gets it from here.
 """
 
 import json
 import math
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -73,14 +74,17 @@ def enqueued_at(message: Mapping[str, Any] | None) -> float | None:
 
 
 def _number(value: Any) -> float | None:
-    """A finite number; None for anything else, such as true, text or NaN."""
+    """A number; None for anything else, such as true, text or NaN.
+
+    One beyond every float is infinite, also if it is written with all its digits.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         number = float(value)
-    except OverflowError:  # a whole number beyond what a float can hold
-        return math.copysign(sys.float_info.max, 1 if value > 0 else -1)
-    return number if math.isfinite(number) else None
+    except OverflowError:
+        number = math.inf if value > 0 else -math.inf
+    return None if math.isnan(number) else number
 
 
 def _is_numeral(value: Any) -> bool:

@@ -19,6 +19,7 @@ from shared.stamp import redis_now
 from workers import heartbeat, logs, readiness
 from workers.consuming.connection import WorkerAMQP
 from workers.context import context, settings
+from workers.maintenance import inlets
 from workers.maintenance.aging import reprioritise
 from workers.maintenance.expire import expire, trim
 from workers.maintenance.give_up import give_up_lost_jobs, give_up_refused_messages
@@ -33,6 +34,7 @@ logs.install()
 
 app = make_app(settings(), amqp=WorkerAMQP)
 heartbeat.install(app)
+inlets.install(app)
 
 
 Duty = Callable[[], None]

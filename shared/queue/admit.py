@@ -1,5 +1,8 @@
 """Admission: scheduled jobs and plain clients' messages come into their queue's order."""
 
+import time
+from collections.abc import Mapping
+
 import redis
 
 from shared import keys
@@ -7,22 +10,23 @@ from shared.queue.publish import OPS
 from shared.queue.record import State
 from shared.queue.scripts import Script
 
-JOBS_A_CALL = 50
-BYTES_A_CALL = 2**20
+JOBS_A_CALL = 16
+"""Of each queue, due jobs and messages each: a call takes at most about a millisecond of Redis."""
+
+BYTES_A_CALL = 2**18
 
 _ADMIT = Script("admit_waiting")
 
 
 def admit(
-    client: redis.Redis, queue: str, now: float, k_per_s: float, max_message_bytes: int
+    client: redis.Redis, aging_k: Mapping[str, float], now: float, max_message_bytes: int
 ) -> bool:
-    """Admit the next jobs of a queue, in one call of bounded work; True if more are left.
+    """Admit the next jobs of queues, in one call of bounded work; True if more are left.
 
     Args:
         client: Redis.
-        queue: one of those with an order.
+        aging_k: queues with an order, each with its k per second if no other is in force.
         now: Unix time in seconds, by Redis's clock.
-        k_per_s: k of the queue, if no other is in force.
         max_message_bytes: larger messages are refused.
     """
     answer = _ADMIT(
@@ -34,17 +38,29 @@ def admit(
             keys.SEQUENCE,
             keys.AGING_K,
             keys.REFUSED,
-            *keys.of_queue(queue),
+            *(key for queue in aging_k for key in keys.of_queue(queue)),
         ],
         [
             now,
             max_message_bytes,
             keys.RECORD_PREFIX,
             OPS,
-            queue,
-            k_per_s,
             JOBS_A_CALL,
             BYTES_A_CALL,
+            *(part for pair in aging_k.items() for part in pair),
         ],
     )
     return bool(answer)
+
+
+def admit_for(
+    seconds: float,
+    client: redis.Redis,
+    aging_k: Mapping[str, float],
+    now: float,
+    max_message_bytes: int,
+) -> None:
+    """Admit jobs for a while, at least in one call; until all are, if that is sooner."""
+    stops_at = time.monotonic() + seconds
+    while admit(client, aging_k, now, max_message_bytes) and time.monotonic() < stops_at:
+        pass

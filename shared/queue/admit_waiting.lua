@@ -1,25 +1,34 @@
--- Admit jobs to one queue's order, in a bounded step: those whose time has come, and messages of plain clients.
+-- Admit jobs to the orders of queues, in a bounded step: those whose time has come, and messages of plain
+-- clients. Wake an idle worker if anything waits.
 --
--- KEYS: waiting jobs, running jobs, deadlines, the sequence of places, k of each queue, refused messages, the
---       queue's order, its scheduled jobs, its tokens, its ten lists
--- ARGV: now, the most bytes of a message, the prefix of records, each task's operation as text, the queue's name,
---       k if no other is in force, the most jobs of each kind, the most bytes of messages
+-- KEYS: waiting jobs, running jobs, deadlines, the sequence of places, k of each queue, refused messages; then
+--       for each queue its order, its scheduled jobs, its tokens, its ten lists
+-- ARGV: now, the most bytes of a message, the prefix of records, each task's operation as text, the most jobs of
+--       each queue and kind, the most bytes of each queue's messages; then each queue's name, and k if no other
+--       is in force
 -- Returns 1 if more are left, otherwise 0.
 --@include admit
-local waiting, running, deadlines, sequence, ks, refused, order, scheduled, tokens = unpack(KEYS, 1, 9)
-local now, most_bytes, records, ops, queue, k, most, most_bytes_in_all = unpack(ARGV)
+local FIXED_KEYS, KEYS_A_QUEUE, FIXED_ARGUMENTS = 6, 13, 6
+local waiting, running, deadlines, sequence, ks, refused = unpack(KEYS, 1, FIXED_KEYS)
+local now, most_bytes, records, ops, most, most_bytes_in_all = unpack(ARGV, 1, FIXED_ARGUMENTS)
+now, most_bytes, most, most_bytes_in_all = tonumber(now), tonumber(most_bytes), tonumber(most), tonumber(most_bytes_in_all)
 -- A ZREM takes no memory, so a Redis that is full lets a script that starts with one go on.
 redis.call('ZREM', waiting, '')
-local admission = {
-  queue = queue, records = records, refused = refused, ops = ops, now = tonumber(now),
-  most_bytes = tonumber(most_bytes), lists = { unpack(KEYS, 10) },
-  k = tonumber(redis.call('HGET', ks, queue) or k),
-  key = { order = order, scheduled = scheduled, tokens = tokens, waiting = waiting, running = running,
-    deadlines = deadlines, sequence = sequence },
-}
-local due_left = not admit_due(admission, tonumber(most))
-local messages_left = not admit_messages(admission, tonumber(most), tonumber(most_bytes_in_all))
-if redis.call('ZCARD', order) > 0 then
-  leave_token(tokens)
+local all_admitted = true
+for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
+  local first = FIXED_KEYS + number * KEYS_A_QUEUE
+  local queue, k = unpack(ARGV, FIXED_ARGUMENTS + 1 + 2 * number, FIXED_ARGUMENTS + 2 + 2 * number)
+  local order, scheduled, tokens = unpack(KEYS, first + 1, first + 3)
+  local admission = {
+    queue = queue, records = records, refused = refused, ops = ops, now = now, most_bytes = most_bytes,
+    lists = { unpack(KEYS, first + 4, first + KEYS_A_QUEUE) }, k = tonumber(redis.call('HGET', ks, queue) or k),
+    key = { order = order, scheduled = scheduled, tokens = tokens, waiting = waiting, running = running,
+      deadlines = deadlines, sequence = sequence },
+  }
+  all_admitted = admit_due(admission, most) and all_admitted
+  all_admitted = admit_messages(admission, most, most_bytes_in_all) and all_admitted
+  if redis.call('ZCARD', order) > 0 then
+    leave_token(tokens)
+  end
 end
-return (due_left or messages_left) and 1 or 0
+return all_admitted and 0 or 1

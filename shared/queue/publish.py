@@ -26,7 +26,8 @@ def op_of(message: Mapping[str, Any]) -> str | None:
 def is_ordered(queue: str, message: Mapping[str, Any]) -> bool:
     """True if a message gets a place in its queue's order as it is published."""
     headers = message.get("headers") or {}
-    return queue in ORDERED and bool(headers.get("id")) and bool(headers.get("task"))
+    named = (headers.get("id"), headers.get("task"))
+    return queue in ORDERED and all(isinstance(each, str) and each for each in named)
 
 
 def publishing(
@@ -68,7 +69,7 @@ def publishing(
             "" if due_at is None else due_at,
             headers.get(envelope.DEADLINE_AT) or "" if op else "",
             headers.get("retries") or 0,
-            int(bool(headers.get("group"))),
+            int(isinstance(headers.get("group"), str) and headers["group"] != ""),
             k_per_s,
             int(not op or bool(headers.get("parent_id") or headers.get("retries"))),
         ],

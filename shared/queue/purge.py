@@ -17,7 +17,7 @@ def purge(
     client: redis.Redis, queue: str, lifetimes: Lifetimes, max_message_bytes: int, now: float
 ) -> int:
     """End all that waits in a queue with an order, by calls of bounded work; how many jobs."""
-    while admit(client, queue, now, 0.0, max_message_bytes):
+    while admit(client, {queue: 0.0}, now, max_message_bytes):
         pass
     ended = 0
     for source in (keys.order(queue), keys.scheduled(queue)):

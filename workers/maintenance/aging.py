@@ -5,37 +5,103 @@ ticks. A tick admits jobs that came by other ways, gives jobs whose places are s
 notes how many have climbed.
 """
 
+import time
+
 import redis
 
 from shared import keys
 from shared.aging import k_by_queue
-from shared.queue.admit import admit
+from shared.counters import add_counts
+from shared.metrics import Metric, tally
+from shared.queue.admit import admit_for
+from shared.queue.law import set_k
 from shared.queue.scripts import Script
 from shared.settings import Settings
 
-CALLS_A_TICK = 50
+ADMIT_S = 0.05
+"""The longest that a tick admits jobs, in seconds."""
+
+RESCORE_S = 0.1
+"""The longest that a tick re-scores jobs of one queue: upkeep's other duties wait meanwhile."""
+
 JOBS_A_STEP = 200
+"""Jobs that one call re-scores: less than a millisecond of Redis."""
+
+JOBS_A_SAMPLE = 16
+"""Jobs of each level whose given levels say how many of its latest have climbed to it."""
+
+RATE_OVER_S = 60.0
+"""The rate of climbs is a mean that forgets exponentially, over so many seconds."""
 
 _RESCORE = Script("rescore")
-_SET_K = Script("set_k")
+_NOTE_TICK = Script("note_tick")
 
 
 def reprioritise(client: redis.Redis, settings: Settings, now: float) -> None:
-    """One tick of the beat task."""
-    for queue, k_per_s in k_by_queue(settings).items():
-        _SET_K(client, [keys.AGING_K, keys.aging(queue)], [queue, k_per_s, 0])
-        for _ in range(CALLS_A_TICK):
-            if not admit(client, queue, now, k_per_s, settings.max_message_bytes):
-                break
-        for _ in range(CALLS_A_TICK):
-            if rescore(client, queue, k_per_s):
-                break
+    """One tick of the beat task.
+
+    Args:
+        client: Redis.
+        settings: k of each queue, if no operator has set another.
+        now: Unix time in seconds, by Redis's clock.
+    """
+    aging_k = k_by_queue(settings)
+    for queue, k_per_s in aging_k.items():
+        set_k(client, queue, k_per_s, now, by_operator=False)
+    admit_for(ADMIT_S, client, aging_k, now, settings.max_message_bytes)
+    for queue, k_per_s in aging_k.items():
+        with tally.timed(Metric.SWEEP, queue):
+            calls, longest_s = _rescore_for(RESCORE_S, client, queue, k_per_s)
+            note_tick(client, queue, k_per_s, now, calls, longest_s)
+    with tally.sending() as counts:
+        add_counts(client, keys.METRICS, counts)
 
 
 def rescore(client: redis.Redis, queue: str, k_per_s: float) -> bool:
-    """Give the next waiting jobs the places of the law in force; True if none is left."""
+    """Give the next waiting jobs the places of the law in force; True if all have theirs."""
     keys_of_step = [keys.order(queue), keys.aging(queue), keys.AGING_K]
-    _, _, is_last = _RESCORE(
-        client, keys_of_step, [queue, k_per_s, keys.RECORD_PREFIX, JOBS_A_STEP]
+    return bool(_RESCORE(client, keys_of_step, [queue, k_per_s, keys.RECORD_PREFIX, JOBS_A_STEP]))
+
+
+def _rescore_for(
+    seconds: float, client: redis.Redis, queue: str, k_per_s: float
+) -> tuple[int, float]:
+    """Re-score for a while; how many calls it took, and the seconds of the longest."""
+    started = now = time.perf_counter()
+    calls, longest_s, is_done = 0, 0.0, False
+    while not is_done and now < started + seconds:
+        before = now
+        is_done = rescore(client, queue, k_per_s)
+        now = time.perf_counter()
+        calls, longest_s = calls + 1, max(longest_s, now - before)
+    return calls, longest_s
+
+
+def note_tick(
+    client: redis.Redis, queue: str, k_per_s: float, now: float, calls: int, longest_s: float
+) -> int:
+    """Keep what an operator, or an alert, sees of aging; how many jobs have climbed.
+
+    Args:
+        client: Redis.
+        queue: whose tick.
+        k_per_s: k of the queue, if no other is in force.
+        now: Unix time in seconds, by Redis's clock.
+        calls: how many calls the tick took.
+        longest_s: seconds of the longest.
+    """
+    answer = _NOTE_TICK(
+        client,
+        [keys.order(queue), keys.aging(queue), keys.AGING_K],
+        [
+            queue,
+            k_per_s,
+            keys.RECORD_PREFIX,
+            now,
+            JOBS_A_SAMPLE,
+            RATE_OVER_S,
+            calls,
+            longest_s,
+        ],
     )
-    return bool(is_last)
+    return int(answer)

@@ -1,0 +1,195 @@
+-- Messages as kombu writes them: what decides a job's place, as `shared/envelope.py` reads and bounds it.
+
+-- Bytes of a message's headers and properties: a larger set is refused rather than parsed.
+local HEADERS_MAX_BYTES = 131072
+-- Backslashes before quotes that are looked at in one body (base64, which Celery writes, has none), and texts
+-- under the name of the body.
+local MOST_BACKSLASHES, MOST_BODIES = 2048, 64
+local BACKSLASH = 92
+-- Redis stores no later time, nor does Python's datetime: the end of the year 9999.
+local LATEST = 253402300799
+local COUNT_MAX = 1000000
+local DAYS_OF_MONTH = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 }
+local TOO_LARGE, HEADERS_TOO_LARGE, NO_MESSAGE = 'too large', 'headers too large', 'no message'
+
+-- A number; nil for anything else, such as true, text or NaN. JSON has no largest number, so what is beyond
+-- every double is infinite here.
+local function number_from(value)
+  return type(value) == 'number' and value == value and value or nil
+end
+
+local function time_from(value)
+  local number = number_from(value)
+  return number and number >= 0 and number <= LATEST and number + 0 or nil
+end
+
+local function bounded(value, most)
+  return math.floor(math.min(math.max(number_from(value) or 0, 0), most)) + 0 -- no minus zero
+end
+
+local function count_from(value)
+  return bounded(value, COUNT_MAX)
+end
+
+local function level_from(value)
+  if type(value) == 'string' and string.find(value, '^%d+$') then
+    value = tonumber(value)
+  end
+  return bounded(value, 9)
+end
+
+local function text_from(value)
+  return type(value) == 'string' and value ~= '' and value or nil
+end
+
+-- Days from 1970-01-01 to a date. Source: Howard Hinnant, "chrono-compatible low-level date algorithms",
+-- days_from_civil.
+local function days_of(year, month, day)
+  if month <= 2 then
+    year = year - 1
+  end
+  local era = math.floor(year / 400)
+  local of_era = year - era * 400
+  local day_of_year = math.floor((153 * ((month + 9) % 12) + 2) / 5) + day - 1
+  return era * 146097 + of_era * 365 + math.floor(of_era / 4) - math.floor(of_era / 100) + day_of_year - 719468
+end
+
+local function is_date(year, month, day)
+  local is_leap = year % 4 == 0 and (year % 100 ~= 0 or year % 400 == 0)
+  return day >= 1 and day <= (DAYS_OF_MONTH[month] or 0) and (month ~= 2 or day <= 28 or is_leap)
+end
+
+-- Seconds east of Greenwich; nil for what is no time zone.
+local function offset_of(text)
+  if text == '' or text == 'Z' then
+    return 0
+  end
+  local sign, hours, minutes = string.match(text, '^([+-])(%d%d):?(%d%d)$')
+  if not sign or tonumber(hours) > 23 or tonumber(minutes) > 59 then
+    return nil
+  end
+  return (tonumber(hours) * 3600 + tonumber(minutes) * 60) * (sign == '-' and -1 or 1)
+end
+
+-- Unix seconds of an ISO 8601 time, as clients write a message's eta; nil for anything else.
+local function seconds_of(text)
+  local year, month, day, hour, minute, rest =
+    string.match(text_from(text) or '', '^(%d%d%d%d)-(%d%d)-(%d%d)[T ](%d%d):(%d%d)(.*)$')
+  if not year then
+    return nil
+  end
+  year, month, day, hour, minute = tonumber(year), tonumber(month), tonumber(day), tonumber(hour), tonumber(minute)
+  local second, fraction = 0, 0
+  local seconds, after = string.match(rest, '^:(%d%d)(.*)$')
+  if seconds then
+    second, rest = tonumber(seconds), after
+    local digits, zone = string.match(rest, '^%.(%d+)(.*)$')
+    if digits then
+      fraction, rest = tonumber('0.' .. digits), zone
+    end
+  end
+  local offset = offset_of(rest)
+  if not offset or not is_date(year, month, day) or hour > 23 or minute > 59 or second > 59 then
+    return nil
+  end
+  return time_from(days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second + fraction - offset)
+end
+
+-- The place of the quote that ends a JSON string: one behind no backslash, or behind an even number of them.
+-- Returns nil if there is none, or if too many backslashes had to be looked at.
+local function end_of_string(text, first)
+  local quote = string.find(text, '"', first, true)
+  if not quote or string.byte(text, quote - 1) ~= BACKSLASH then
+    return quote
+  end
+  local before = string.find(text, '[^\\]"', quote)
+  local plain = before and before + 1
+  local from, steps = first, 0
+  while steps < MOST_BACKSLASHES do
+    local double = string.find(text, '\\\\"', from, true)
+    if not double or (plain and double > plain) then
+      return plain
+    end
+    local other = double - 1
+    while other >= first and string.byte(text, other) == BACKSLASH and steps < MOST_BACKSLASHES do
+      other, steps = other - 1, steps + 1
+    end
+    if (double + 1 - other) % 2 == 0 then
+      return double + 2
+    end
+    from, steps = double + 3, steps + 1
+  end
+end
+
+-- A message without its body, which is most of it and says nothing about its place. Any text under this name
+-- is left out, at whatever depth.
+local function without_body(message)
+  local parts, from, at = {}, 1, 1
+  for _ = 1, MOST_BODIES do
+    local start, stop = string.find(message, '"body"', at, true)
+    if not start then
+      break
+    end
+    local _, opening = string.find(message, '^%s*:%s*"', stop + 1)
+    local closing = opening and end_of_string(message, opening + 1)
+    if closing then
+      parts[#parts + 1] = string.sub(message, from, opening)
+      from = closing
+    end
+    at = (closing or stop) + 1
+  end
+  parts[#parts + 1] = string.sub(message, from)
+  return table.concat(parts)
+end
+
+-- JSON without escapes of one half of a surrogate pair: cjson refuses these, and Python does not.
+local function without_halves(text)
+  local is_second = false
+  return (string.gsub(text, '\\(.)(%x?%x?%x?%x?)()', function(kind, digits, behind)
+    local is_high = kind == 'u' and string.find(digits, '^[dD][89abAB]')
+    local is_low = kind == 'u' and string.find(digits, '^[dD][c-fC-F]')
+    local is_first = is_high and string.find(text, '^\\u[dD][c-fC-F]%x%x', behind)
+    local is_half = (is_high and not is_first) or (is_low and not is_second)
+    is_second = is_first
+    return is_half and '?' or nil
+  end))
+end
+
+-- True if text is UTF-8: keys and ids are read as such by everybody.
+local function is_utf8(text)
+  if not string.find(text, '[\128-\255]') then
+    return true
+  end
+  local tail = '[\128-\191]'
+  for _, sequence in ipairs({ '[\194-\223]' .. tail, '\224[\160-\191]' .. tail, '[\225-\236\238\239]' .. tail .. tail,
+    '\237[\128-\159]' .. tail, '\240[\144-\191]' .. tail .. tail, '[\241-\243]' .. tail .. tail .. tail,
+    '\244[\128-\143]' .. tail .. tail }) do
+    text = string.gsub(text, sequence, ' ')
+  end
+  return not string.find(text, '[\128-\255]')
+end
+
+local function decode(text)
+  local ok, found = pcall(cjson.decode, text)
+  if not ok then
+    ok, found = pcall(cjson.decode, without_halves(text))
+  end
+  return ok and type(found) == 'table' and found or nil
+end
+
+-- The headers and properties of a message; nil and a reason for what no worker could read.
+local function read(message, most_bytes)
+  if #message > most_bytes then
+    return nil, TOO_LARGE
+  end
+  local short = without_body(message)
+  if #short > HEADERS_MAX_BYTES then
+    return nil, HEADERS_TOO_LARGE
+  end
+  local found = decode(short)
+  if not found or type(found.headers) ~= 'table' or type(found.properties) ~= 'table'
+    or not is_utf8(text_from(found.headers.id) or '') then
+    return nil, NO_MESSAGE
+  end
+  return found
+end
