@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from producer import show, streams
+from producer.aging_cli import aging
 from producer.cancel import cancel_job
 from producer.dead_cli import dead_app
 from producer.doctor import doctor
@@ -50,6 +51,7 @@ app.command()(result)
 app.command()(simulate)
 app.command()(doctor)
 app.command()(jobs)
+app.command()(aging)
 app.add_typer(dead_app, name="dead")
 
 BAD = (State.FAILED, State.DEAD, State.EXPIRED)

@@ -17,7 +17,7 @@ from shared.problems import first_problem
 PANELS = {
     "Run jobs": ("up", "enqueue", "status", "result", "cancel"),
     "Watch": ("jobs", "queues", "top"),
-    "Fix": ("doctor", "dead"),
+    "Fix": ("doctor", "dead", "aging"),
     "Models and planning": ("models", "simulate"),
 }
 """Every command under the heading that `--help` shows it with, the most needed first."""

@@ -65,15 +65,19 @@ def publishing(
             queue,
             message["properties"].get("priority") or 0,
             headers.get(envelope.ITEMS) or 0,
-            headers.get(envelope.ENQUEUED_AT) or "",
-            "" if due_at is None else due_at,
-            headers.get(envelope.DEADLINE_AT) or "" if op else "",
+            _known(headers.get(envelope.ENQUEUED_AT)),
+            _known(due_at),
+            _known(headers.get(envelope.DEADLINE_AT)) if op else "",
             headers.get("retries") or 0,
             int(isinstance(headers.get("group"), str) and headers["group"] != ""),
             k_per_s,
             int(not op or bool(headers.get("parent_id") or headers.get("retries"))),
         ],
     )
+
+
+def _known(time_s: float | None) -> float | str:
+    return "" if time_s is None else time_s
 
 
 def due_at_of(headers: Mapping[str, Any]) -> float | None:
