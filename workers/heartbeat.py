@@ -49,7 +49,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         worker_id = consumer.app.conf.agewell_worker_id
         client = context().client
         load_all(client)
-        rescue_predecessors(client, worker_id, context().settings)
+        rescue_predecessors(client, worker_id, context().settings, DEAD_AFTER_S)
         self._queues = [
             queue for queue in consumer.app.amqp.queues.consume_from if queue in ORDERED
         ]

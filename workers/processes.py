@@ -1,6 +1,6 @@
-"""Worker ids: one for each lifetime of a worker, with the process that it is.
+"""Worker ids: one for each lifetime of a worker, with the number of its process.
 
-Whoever shares the worker's machine sees at once that the process has ended.
+Another process on the worker's machine sees at once that the process has ended.
 """
 
 import hashlib
@@ -13,15 +13,25 @@ from pathlib import Path
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NAMESPACE = Path("/proc/self/ns/pid")
 
+SILENT_S = 2.0
+"""Seconds without a heartbeat by which a worker's successor may take it for dead: it beats once a
+second, and a container takes longer than this to start again."""
+
 
 @cache
 def _machine() -> str:
-    """Where numbers of processes mean the same: this boot, this container; empty where unknown."""
+    """Identify where process numbers mean the same: a host and, on it, a container.
+
+    Returns:
+        A hash of the host's name and boot, a dash, and the number of the process namespace, which
+        is new if a container is started again. Empty if unknown.
+    """
     try:
-        parts = (socket.gethostname(), _BOOT_ID.read_text(), str(_NAMESPACE.readlink()))
+        host = f"{socket.gethostname()}\n{_BOOT_ID.read_text()}"
+        namespace = "".join(filter(str.isdecimal, str(_NAMESPACE.readlink())))
     except OSError:
         return ""
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return f"{hashlib.sha256(host.encode()).hexdigest()[:16]}-{namespace}"
 
 
 _MINE: set[str] = set()
@@ -34,26 +44,39 @@ def name_worker(name: str) -> str:
     return worker_id
 
 
-def precedes(worker_id: str, mine: str) -> bool:
-    """True if an id is of a dead worker in whose place a worker of this process has come.
+def precedes(worker_id: str, mine: str, silent_s: float) -> bool:
+    """True if an id is of a dead worker whose place a worker of this process has taken.
 
-    It has the same name and the same machine. Its process is gone, or its number is this one's, as
-    it is in a container that was started again.
+    It has the same name and host. Its process is gone, or had the number of this one. A container
+    that is started again has another process namespace, and a twin of it may run beside it: so the
+    worker must have been silent for a while, too.
+
+    Args:
+        worker_id: of the other worker.
+        mine: of this one. A worker that has lost its connection has another id than before, but
+            has not died.
+        silent_s: seconds since the other worker's last heartbeat.
     """
-    if (
-        worker_id in _MINE
-        or worker_id.rpartition(":")[0].rpartition(".")[0]
-        != (mine.rpartition(":")[0].rpartition(".")[0])
-    ):
+    name, machine, pid = _parts(worker_id)
+    my_name, my_machine, my_pid = _parts(mine)
+    if worker_id in _MINE or name != my_name or not machine:
         return False
-    pid = worker_id.rpartition(":")[0].rpartition(".")[2]
-    return pid == str(os.getpid()) or has_ended(worker_id)
+    if machine == my_machine:
+        return pid == my_pid or has_ended(worker_id)
+    is_same_host = machine.partition("-")[0] == my_machine.partition("-")[0]
+    return is_same_host and pid == my_pid and silent_s >= SILENT_S
+
+
+def _parts(worker_id: str) -> tuple[str, str, str]:
+    """The name, the machine and the process of a worker."""
+    name, _, place = worker_id.rpartition(":")[0].rpartition(":")
+    machine, _, pid = place.partition(".")
+    return name, machine, pid
 
 
 def has_ended(worker_id: str) -> bool:
     """True if a worker's process is seen to be gone; False if it is there or cannot be seen."""
-    _, _, place = worker_id.rpartition(":")[0].rpartition(":")
-    machine, _, pid = place.partition(".")
+    _, machine, pid = _parts(worker_id)
     if not machine or machine != _machine() or not pid.isdecimal():
         return False
     try:
@@ -67,7 +90,7 @@ def has_ended(worker_id: str) -> bool:
 
 
 def _is_zombie(pid: int) -> bool:
-    """Whether a process has ended and nobody has asked for its status yet."""
+    """True if a process has ended, and its parent has not asked for its status yet."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -22,39 +22,41 @@ for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
   all_admitted = all_admitted and call('EXISTS', unpack(KEYS, first + 4, first + KEYS_A_QUEUE)) == 0
 end
 
-local function is_reserved(record, tag)
-  return tag and call('HEXISTS', reserved .. (call('HGET', record, 'worker_id') or ''), tag) == 1
+local function has_place(keys, place)
+  return place and keys and (call('ZSCORE', keys.order, place) or call('ZSCORE', keys.scheduled, place))
 end
 
-local function put_back(id)
+local next_cursor, found = unpack(call('ZSCAN', waiting, cursor, 'COUNT', most))
+local count, lost = 0, {}
+
+local function look_at(id)
   local record = records .. id
-  local tag, place, queue, level, since, due_at = unpack(call('HMGET', record, 'tag', 'place', 'queue', 'level',
-    'since', 'due_at'))
+  local state, place, queue, tag, worker_id, level, since, due_at =
+    unpack(call('HMGET', record, 'state', 'place', 'queue', 'tag', 'worker_id', 'level', 'since', 'due_at'))
   local keys = queues[queue]
-  if not place or not keys or call('ZSCORE', keys.order, place) or call('ZSCORE', keys.scheduled, place)
-    or is_reserved(record, tag) then
-    return false
+  if has_place(keys, place) then
+    return
+  end
+  if call('HEXISTS', record, 'message') == 0 then
+    if all_admitted and (not state or state == 'waiting') then
+      lost[#lost + 1] = id
+    end
+    return
+  end
+  if state ~= 'waiting' or not keys or (tag and call('HEXISTS', reserved .. (worker_id or ''), tag) == 1) then
+    return
   end
   call('HDEL', record, 'tag', 'worker_id')
-  if due_at and tonumber(due_at) > tonumber(now) then
+  if number_of(due_at) > tonumber(now) then
     call('ZADD', keys.scheduled, due_at, place)
   else
     call('ZADD', keys.order, virtual_time(number_of(since), number_of(level), keys.k), place)
     leave_token(keys.tokens)
   end
-  return true
+  count = count + 1
 end
 
-local next_cursor, found = unpack(call('ZSCAN', waiting, cursor, 'COUNT', most))
-local count, lost = 0, {}
 for index = 1, #found, 2 do
-  local state = call('HGET', records .. found[index], 'state')
-  if call('HEXISTS', records .. found[index], 'message') == 0 then
-    if all_admitted and (not state or state == 'waiting') then
-      lost[#lost + 1] = found[index]
-    end
-  elseif state == 'waiting' and put_back(found[index]) then
-    count = count + 1
-  end
+  look_at(found[index])
 end
 return { next_cursor, count, lost }

@@ -1,91 +1,146 @@
-"""What a dead worker held comes back; and who is dead."""
+"""A dead worker's jobs return to their places; and which workers are dead."""
 
 import json
 import os
 import subprocess
 
 import pytest
-from workers.liveness import beat, return_jobs_of_dead_workers
-from workers.reserved import give_back
-from workers.sweep import sweep
+from celery.app.task import Context
 
 from shared import keys
-from shared.aging import AgingPolicy
-from shared.oversize import shrinking_script
-from shared.queue.ledger import Ledger, Start
+from shared.queue.ledger import Ledger, Lifetimes
 from shared.queue.record import State
+from shared.stamp import redis_now
 from tests.integration.consuming import RUN, consuming, look, send, worker_app
-from workers import liveness
-from workers.processes import has_ended, name_run
+from tests.integration.taking import take, waiting_ids
+from workers import processes
+from workers.consuming.unacked import acknowledge, give_back
+from workers.heartbeat import DEAD_AFTER_S
+from workers.heartbeat import beat as beat_for
+from workers.maintenance import rescue as rescue_module
+from workers.maintenance.rescue import rescue, rescue_predecessors
+from workers.processes import has_ended, name_worker
+
+K = {"cv": 0.05}
 
 
 @pytest.fixture
 def app(settings, client):
-    return worker_app(settings)
+    with worker_app(settings) as made:
+        yield made
 
 
-def test_a_dead_workers_messages_come_back_to_the_head_in_their_old_order(app, client):
+@pytest.fixture
+def ledger(client):
+    return Ledger(client, Lifetimes(1000, 1000))
+
+
+def beat(client, worker_id=RUN):
+    beat_for(client, worker_id, ["cv"], redis_now(client))
+
+
+def die(client, worker_id=RUN):
+    client.delete(keys.worker_alive(worker_id))
+
+
+def order_of(client):
+    return client.zrange(keys.order("cv"), 0, -1, withscores=True)
+
+
+def test_a_dead_workers_jobs_return_to_the_places_that_they_had(app, client, settings, ledger):
     sent = send(app, 5)
-    take(app, client, 3)
-    beat(client, RUN)
-    assert return_jobs_of_dead_workers(client) == 0
-    client.delete(keys.worker_alive(RUN))
-    assert return_jobs_of_dead_workers(client) == 3
-    waiting = client.lrange(keys.waiting_list("cv", 5), 0, -1)[::-1]
-    assert [json.loads(raw)["headers"]["id"] for raw in waiting] == sent
-    assert json.loads(waiting[0])["headers"]["redelivered"] is True
-    assert return_jobs_of_dead_workers(client) == 0
+    places = order_of(client)
+    for _ in range(3):
+        take(client, RUN)
+    beat(client)
+    assert rescue(client, settings) == 0
+    assert ledger.states(sent) == [State.RUNNING] * 3 + [State.WAITING] * 2
+    die(client)
+    assert rescue(client, settings) == 3
+    assert order_of(client) == places
+    assert ledger.states(sent) == [State.WAITING] * 5
+    assert take(client, RUN).is_redelivered
+    assert client.hget(keys.COUNTS, "returned") == b"3"
 
 
-def test_a_job_that_a_dead_worker_had_keeps_its_age_and_climbs_as_if_it_had_waited(app, client):
-    policy, level_s = AgingPolicy(0.05), 20
-    [old] = send(app, priority=9)
-    [raw] = client.lrange(keys.waiting_list("cv", 9), 0, -1)
-    at = json.loads(raw)["headers"]["enqueued_at"]
-    take(app, client, 1)
-    [young] = send(app, priority=7)
-    client.sadd(keys.WORKER_IDS, RUN)
-    assert return_jobs_of_dead_workers(client) == 1
-    sweep(client, "cv", policy, now=at + 3 * level_s - 1, since=at)
-    waiting = {level: client.lrange(keys.waiting_list("cv", level), 0, -1) for level in range(10)}
-    found = {level: [json.loads(raw)["headers"] for raw in raws] for level, raws in waiting.items()}
-    assert {level: [each["id"] for each in found[level]] for level in found if found[level]} == {
-        7: [old],
-        5: [young],
-    }
-    assert found[7][0]["enqueued_at"] == at
-    assert found[7][0]["redelivered"] is True
+def test_a_job_that_returns_goes_before_those_that_it_had_passed(app, client, settings):
+    """Level 9 at k = 0.05 is worth 180 s, and 40 s less than level 7."""
+    old = send(app, priority=9, headers={"enqueued_at": redis_now(client) - 100})
+    take(client, RUN)
+    young = [*send(app, priority=7), *send(app, priority=3), *send(app, priority=5)]
+    assert rescue_dead(client, settings) == 1
+    # 80 s are left to the old one, 140 s, 60 s and 100 s to the young ones.
+    assert waiting_ids(client) == [young[1], *old, young[2], young[0]]
 
 
-def take(app, client, count, run=RUN):
-    """Take messages as a worker that is killed before it has read one answer."""
-    lists = [keys.waiting_list("cv", level) for level in range(10)]
-    held = (keys.reserved(run), keys.WORKER_IDS, *lists)
-    for number in range(count):
-        client.eval(
-            shrinking_script("workers", "take"), len(held), *held, "", f"{number:012x}-tag", 2**22
-        )
+def rescue_dead(client, settings):
+    die(client)
+    return rescue(client, settings)
+
+
+def test_what_has_ended_does_not_come_back(app, client, settings, ledger):
+    [ended, acknowledged] = send(app, 2)
+    assert take(client, RUN).job_id == ended
+    delivery = take(client, RUN)
+    app.backend.mark_as_done(ended, {"items": []}, request_of(ended))
+    app.backend.mark_as_done(acknowledged, {"items": []}, request_of(acknowledged))
+    acknowledge(client, keys.reserved(RUN), [delivery.tag])
+    rescue_dead(client, settings)
+    assert waiting_ids(client) == []
+    assert ledger.states([ended, acknowledged]) == [State.DONE] * 2
+    assert client.smembers(keys.WORKER_IDS) == set()
+    assert not client.exists(keys.reserved(RUN))
+
+
+def request_of(job_id):
+    return Context(id=job_id, task="cv.hsv", args=[{}])
 
 
 def test_giving_back_twice_gives_back_once(app, client):
     send(app)
-    take(app, client, 1)
-    [tag] = client.hkeys(keys.reserved(RUN))
-    assert give_back(client, keys.reserved(RUN), tag.decode())
-    assert not give_back(client, keys.reserved(RUN), tag.decode())
-    assert client.llen(keys.waiting_list("cv", 5)) == 1
+    delivery = take(client, RUN)
+    assert give_back(client, keys.reserved(RUN), delivery.tag, K)
+    assert not give_back(client, keys.reserved(RUN), delivery.tag, K)
+    assert len(waiting_ids(client)) == 1
 
 
-def test_a_job_that_its_dead_worker_ran_is_still_running_until_it_starts_again(app, client):
-    ledger = Ledger(client, 1000)
+def test_a_job_that_its_dead_worker_is_retrying_waits_for_its_time(app, client, settings):
+    """The retry was published before the worker died, and the acknowledgement never came."""
     [job_id] = send(app)
-    take(app, client, 1)
-    ledger.start(Start(job_id, "hsv", 1, "cv@here", 5, None), 3)
-    beat(client, RUN)
-    client.delete(keys.worker_alive(RUN))
-    return_jobs_of_dead_workers(client)
-    assert ledger.get(job_id).state is State.RUNNING
-    assert client.llen(keys.waiting_list("cv", 5)) == 1
+    take(client, RUN)
+    app.send_task("cv.hsv", args=[{}], task_id=job_id, retries=1, countdown=60)
+    rescue_dead(client, settings)
+    assert waiting_ids(client) == []
+    assert client.zcard(keys.scheduled("cv")) == 1
+    assert client.hget(keys.job(job_id), "lost") is None
+
+
+def test_every_lost_delivery_counts_and_the_last_one_gives_the_job_up(
+    app, client, settings, ledger
+):
+    [job_id] = send(app)
+    for lost in (1, 2, 3):
+        take(client, f"cv@host-{lost}:m.{lost}:1")
+        assert rescue(client, settings) == 1
+    assert settings.max_deliveries == 3
+    assert waiting_ids(client) == []
+    assert client.smembers(keys.GIVEN_UP) == {job_id.encode()}
+    record = ledger.get(job_id)
+    assert record.state is State.RUNNING
+    assert [line.partition(" ")[2] for line in record.history] == [
+        "cv@host-1",
+        "cv@host-2",
+        "cv@host-3",
+    ]
+
+
+def test_what_a_worker_gives_back_in_peace_does_not_count(app, client, ledger):
+    [job_id] = send(app)
+    for _ in range(5):
+        delivery = take(client, RUN)
+        give_back(client, keys.reserved(RUN), delivery.tag, K)
+    assert waiting_ids(client) == [job_id]
+    assert ledger.get(job_id).history == ()
 
 
 @pytest.fixture
@@ -97,36 +152,39 @@ def ended_process():
     process.wait()
 
 
-def run_of(pid, monkeypatch):
+def worker_of(pid, monkeypatch, name="cv@here"):
+    """The id of a worker that ran as a process of another number."""
     with monkeypatch.context() as patched:
         patched.setattr(os, "getpid", lambda: pid)
-        return name_run("cv@here")
+        worker_id = name_worker(name)
+    processes._MINE.discard(worker_id)
+    return worker_id
 
 
-def test_a_worker_whose_process_is_seen_to_have_ended_is_dead_though_it_has_just_beaten(
-    app, client, ended_process, monkeypatch
+def test_a_worker_whose_process_has_ended_is_dead_though_it_has_just_beaten(
+    app, client, settings, ended_process, monkeypatch
 ):
-    run = run_of(ended_process.pid, monkeypatch)
+    worker_id = worker_of(ended_process.pid, monkeypatch)
     send(app, 2)
-    beat(client, run)
-    take(app, client, 1, run)
-    assert return_jobs_of_dead_workers(client) == 1
-    assert client.llen(keys.waiting_list("cv", 5)) == 2
-    # What it asked for last comes to Redis only now.
-    take(app, client, 1, run)
+    beat(client, worker_id)
+    take(client, worker_id)
+    assert rescue(client, settings) == 1
+    assert len(waiting_ids(client)) == 2
+    # Its last take comes to Redis only now.
+    take(client, worker_id)
     ended_process.wait()
-    assert return_jobs_of_dead_workers(client) == 1
-    client.delete(keys.worker_alive(run))
-    assert return_jobs_of_dead_workers(client) == 0
-    assert client.llen(keys.waiting_list("cv", 5)) == 2
+    assert rescue(client, settings) == 1
+    die(client, worker_id)
+    assert rescue(client, settings) == 0
+    assert len(waiting_ids(client)) == 2
     assert client.smembers(keys.WORKER_IDS) == set()
 
 
 @pytest.mark.parametrize(
-    "run",
+    "worker_id",
     [
-        name_run("cv@here"),
-        name_run("cv@here").replace(f".{os.getpid()}:", ".1:"),  # of another user's, perhaps
+        name_worker("cv@here"),
+        name_worker("cv@here").replace(f".{os.getpid()}:", ".1:"),  # of another user's, perhaps
         "cv@elsewhere:0123456789abcdef.999999999:1",
         "cv@elsewhere:.999999999:1",
         "cv@here:1",
@@ -134,48 +192,142 @@ def test_a_worker_whose_process_is_seen_to_have_ended_is_dead_though_it_has_just
     ],
     ids=["this one", "of pid 1", "of another machine", "of an unknown one", "of old", "nobody's"],
 )
-def test_a_process_that_lives_or_cannot_be_seen_has_not_ended(run):
-    assert not has_ended(run)
+def test_a_process_that_lives_or_cannot_be_seen_has_not_ended(worker_id):
+    assert not has_ended(worker_id)
 
 
-def test_what_a_run_takes_while_it_passes_for_dead_comes_back(app, client, monkeypatch):
-    """It was silent, and wakes: while it is looked at, it may beat and take a message."""
-    beat(client, RUN)
-    client.delete(keys.worker_alive(RUN))
-    return_jobs = liveness._return_jobs
+def succeed(client, settings, name="cv@here"):
+    """A worker of this process starts; how many jobs of its predecessors return."""
+    return rescue_predecessors(client, name_worker(name), settings, DEAD_AFTER_S)
+
+
+def taken_by(client, worker_id):
+    beat(client, worker_id)
+    return take(client, worker_id)
+
+
+def test_a_restarted_worker_removes_its_dead_predecessor_at_once(
+    app, client, settings, ended_process, monkeypatch
+):
+    send(app, 2)
+    worker_id = worker_of(ended_process.pid, monkeypatch)
+    taken_by(client, worker_id)
+    assert succeed(client, settings) == 1
+    assert len(waiting_ids(client)) == 2
+    assert client.smembers(keys.WORKER_IDS) == set()
+    assert not client.exists(keys.worker_alive(worker_id))
+
+
+def test_a_predecessor_may_have_had_the_same_process_number(app, client, settings, monkeypatch):
+    send(app)
+    taken_by(client, worker_of(os.getpid(), monkeypatch))
+    assert succeed(client, settings) == 1
+
+
+def test_a_worker_that_has_lost_its_connection_is_not_its_own_predecessor(app, client, settings):
+    send(app)
+    taken_by(client, name_worker("cv@here"))
+    assert succeed(client, settings) == 0
+
+
+@pytest.mark.parametrize("name", ["cv@there", "infer@here"])
+def test_a_worker_of_another_name_is_no_predecessor(app, client, settings, monkeypatch, name):
+    send(app)
+    taken_by(client, worker_of(os.getpid(), monkeypatch, name))
+    assert succeed(client, settings) == 0
+
+
+def test_a_living_worker_of_the_same_name_is_no_predecessor(app, client, settings, monkeypatch):
+    send(app)
+    taken_by(client, worker_of(os.getppid(), monkeypatch))
+    assert succeed(client, settings) == 0
+
+
+@pytest.mark.parametrize(("silent_s", "returned"), [(0, 0), (3, 1)])
+def test_a_container_that_is_started_again_removes_its_predecessor(
+    app, client, settings, monkeypatch, silent_s, returned
+):
+    """It has the same host and process number, but another namespace; a twin would beat."""
+    send(app)
+    host, _, namespace = processes._machine().partition("-")
+    before = worker_of(os.getpid(), monkeypatch).replace(f"-{namespace}.", "-12345.")
+    assert host in before
+    taken_by(client, before)
+    client.pexpire(keys.worker_alive(before), 1000 * (DEAD_AFTER_S - silent_s))
+    assert succeed(client, settings) == returned
+
+
+def test_a_container_on_another_host_is_no_predecessor(app, client, settings, monkeypatch):
+    send(app)
+    host = processes._machine().partition("-")[0]
+    before = worker_of(os.getpid(), monkeypatch).replace(host, "0123456789abcdef")
+    taken_by(client, before)
+    client.pexpire(keys.worker_alive(before), 100)
+    assert succeed(client, settings) == 0
+
+
+def test_what_a_worker_takes_while_it_passes_for_dead_comes_back(
+    app, client, settings, monkeypatch
+):
+    """It was silent, and wakes: while it is looked at, it may beat and take a job."""
+    beat(client)
+    die(client)
+    return_jobs = rescue_module._return_jobs
 
     def wake_meanwhile(*args):
         returned = return_jobs(*args)
-        beat(client, RUN)
+        beat(client)
         send(app)
-        take(app, client, 1)
+        take(client, RUN)
         return returned
 
     with monkeypatch.context() as patched:
-        patched.setattr(liveness, "_return_jobs", wake_meanwhile)
-        return_jobs_of_dead_workers(client)
-    client.delete(keys.worker_alive(RUN))
-    assert return_jobs_of_dead_workers(client) == 1
-    assert client.llen(keys.waiting_list("cv", 5)) == 1
+        patched.setattr(rescue_module, "_return_jobs", wake_meanwhile)
+        rescue(client, settings)
+    assert rescue_dead(client, settings) == 1
+    assert len(waiting_ids(client)) == 1
 
 
-def test_what_a_run_takes_that_was_struck_off_comes_back(app, client):
-    beat(client, RUN)
-    client.delete(keys.worker_alive(RUN))
-    assert return_jobs_of_dead_workers(client) == 0
+def test_what_a_worker_takes_that_was_forgotten_comes_back(app, client, settings):
+    beat(client)
+    assert rescue_dead(client, settings) == 0
     assert client.smembers(keys.WORKER_IDS) == set()
     send(app)
     with consuming(app) as (got, connection):  # it wakes, and takes before its next beat
         look(connection, until=lambda: got)
         assert client.smembers(keys.WORKER_IDS) == {RUN.encode()}
-        assert return_jobs_of_dead_workers(client) == 1
-    assert client.llen(keys.waiting_list("cv", 5)) == 1
+        assert rescue_dead(client, settings) == 1
+        assert len(waiting_ids(client)) == 1
+
+
+def test_jobs_return_from_a_dead_worker_while_redis_is_full(app, client, settings):
+    sent = send(app, 3)
+    for _ in sent:
+        take(client, RUN)
+    client.config_set("maxmemory", 1)
+    try:
+        assert rescue_dead(client, settings) == 3
+    finally:
+        client.config_set("maxmemory", 0)
+    assert waiting_ids(client) == sent
 
 
 @pytest.mark.parametrize(("priority", "level"), [("7", 7), (7, 7), (12, 9), (None, 0), ("x", 0)])
-def test_what_comes_back_goes_to_the_level_that_kombu_reads(client, priority, level):
+def test_another_queues_message_returns_to_the_level_that_kombu_reads(client, priority, level):
     properties = {"priority": priority, "delivery_info": {}}
     raw = json.dumps({"headers": {"id": "a"}, "properties": properties})
-    client.hset(keys.reserved(RUN), "tag", f"{keys.waiting_list('cv', 5)}\n{raw}")
-    assert give_back(client, keys.reserved(RUN), "tag")
-    assert client.llen(keys.waiting_list("cv", level)) == 1
+    client.hset(keys.reserved(RUN), "tag", f"{keys.inlet('theirs', 5)}\n{raw}")
+    assert give_back(client, keys.reserved(RUN), "tag", K)
+    [returned] = client.lrange(keys.inlet("theirs", level), 0, -1)
+    assert json.loads(returned)["headers"]["redelivered"] is True
+
+
+@pytest.mark.parametrize("value", [b"nan", b"-nan", b"inf", b"abc", b""])
+@pytest.mark.parametrize("field", ["enqueued_at", "since", "level", "lost"])
+def test_a_job_returns_whatever_its_record_says(app, client, settings, ledger, field, value):
+    [job_id] = send(app)
+    take(client, RUN)
+    client.hset(keys.job(job_id), field, value)
+    assert rescue_dead(client, settings) == 1
+    assert ledger.state(job_id) is State.WAITING
+    assert waiting_ids(client) == [job_id]

@@ -28,7 +28,7 @@ ROUNDS_A_TTL = 4
 BUDGET_S = 0.5
 """A tick stops after this time; the next one goes on."""
 
-JOBS_A_READ = 500
+JOBS_A_READ = 200
 BYTES_A_READ = 8 * 2**20
 
 _URI = re.compile(r'"uri"\s*:\s*"([a-z]+:[0-9a-f]{64}(?:\+[0-9]{1,12})?)"')

@@ -30,7 +30,7 @@ WALK_EVERY_S = 3600.0
 BUDGET_S = 1.0
 """A tick stops after this time; the next one goes on."""
 
-JOBS_A_CALL = 100
+JOBS_A_CALL = 50
 
 _PUT_BACK = Script("put_back")
 _HOLD_AGAIN = Script("hold_again")
@@ -78,7 +78,12 @@ def _look_at_running(client: redis.Redis) -> tuple[int, set[str]]:
     while True:
         cursor, part, ids = _HOLD_AGAIN(
             client,
-            [keys.jobs(State.RUNNING), keys.GIVEN_UP, keys.WORKER_IDS],
+            [
+                keys.jobs(State.RUNNING),
+                keys.GIVEN_UP,
+                keys.WORKER_IDS,
+                *(inlet for queue in ORDERED for inlet in keys.inlets(queue)),
+            ],
             [cursor, JOBS_A_CALL, keys.RECORD_PREFIX, keys.RESERVED_PREFIX],
         )
         held += part

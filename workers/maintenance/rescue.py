@@ -13,33 +13,65 @@ from shared.settings import Settings
 from workers.consuming.unacked import give_back
 from workers.processes import has_ended, precedes
 
-JOBS_A_CALL = 1000
-
 _FORGET_WORKER = Script("forget_worker")
 
 
 def rescue(client: redis.Redis, settings: Settings) -> int:
     """Return what dead workers had reserved; how many jobs."""
     worker_ids = _worker_ids(client)
-    beats = client.mget([keys.worker_alive(each) for each in worker_ids]) if worker_ids else []
-    silent = [each for each, beat in zip(worker_ids, beats, strict=True) if beat is None]
+    beats = zip(worker_ids, _left_s(client, worker_ids), strict=True)
+    silent = [each for each, left_s in beats if left_s == 0]
     dead = [each for each in worker_ids if each in silent or has_ended(each)]
     returned = _return_jobs(client, dead, settings)
     # One that has just ended stays: its last take may still be on its way, and reserve a job.
     for worker_id in silent:
-        held = [keys.WORKER_IDS, keys.worker_alive(worker_id), keys.reserved(worker_id)]
-        _FORGET_WORKER(client, held, [worker_id])
+        _forget(client, worker_id)
     return returned
 
 
-def rescue_predecessors(client: redis.Redis, worker_id: str, settings: Settings) -> int:
-    """Return what dead workers had reserved in whose place this one has come; how many jobs."""
-    dead = [each for each in _worker_ids(client) if precedes(each, worker_id)]
-    return _return_jobs(client, dead, settings)
+def rescue_predecessors(
+    client: redis.Redis, worker_id: str, settings: Settings, alive_s: float
+) -> int:
+    """Return what dead workers had reserved whose place this one has taken.
+
+    Args:
+        client: Redis.
+        worker_id: of this worker.
+        settings: how the queues age, and how often a job may be lost.
+        alive_s: how long a heartbeat says that a worker lives.
+
+    Returns:
+        How many jobs.
+    """
+    others = _worker_ids(client)
+    beats = _left_s(client, others)
+    dead = [
+        each
+        for each, left_s in zip(others, beats, strict=True)
+        if precedes(each, worker_id, alive_s - left_s)
+    ]
+    returned = _return_jobs(client, dead, settings)
+    for each in dead:
+        client.delete(keys.worker_alive(each))
+        _forget(client, each)
+    return returned
+
+
+def _forget(client: redis.Redis, worker_id: str) -> None:
+    held = [keys.WORKER_IDS, keys.worker_alive(worker_id), keys.reserved(worker_id)]
+    _FORGET_WORKER(client, held, [worker_id])
 
 
 def _worker_ids(client: redis.Redis) -> list[str]:
     return [each.decode() for each in cast("set[bytes]", client.smembers(keys.WORKER_IDS))]
+
+
+def _left_s(client: redis.Redis, worker_ids: list[str]) -> list[float]:
+    """For how long each worker's last heartbeat still says that it lives; 0 if it does not."""
+    pipe = client.pipeline(transaction=False)
+    for each in worker_ids:
+        pipe.pttl(keys.worker_alive(each))
+    return [max(0, left_ms) / 1000 for left_ms in pipe.execute()]
 
 
 def _return_jobs(client: redis.Redis, worker_ids: list[str], settings: Settings) -> int:

@@ -1,0 +1,50 @@
+"""Takes as workers do them, without a worker around them."""
+
+import itertools
+from dataclasses import dataclass
+
+import redis
+
+from shared import keys
+from shared.settings import MAX_MESSAGE_BYTES
+from shared.stamp import redis_now
+from workers.consuming.take import TAKE, take_command
+
+WORKER = "cv@here:0123456789abcdef-1.1:1"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a take has handed over."""
+
+    job_id: str
+    tag: str
+    message: bytes
+    flag: str
+    is_redelivered: bool
+
+
+_count = itertools.count()
+
+
+def take(
+    client: redis.Redis,
+    worker_id: str = WORKER,
+    queue: str = "cv",
+    k: float = 0.05,
+    ended: tuple[str, ...] = (),
+) -> Delivery | None:
+    """Take the next job for a worker; None if nothing waits."""
+    tag = f"{next(_count):012x}-tag"
+    now, reserved = redis_now(client), keys.reserved(worker_id)
+    command = take_command([queue], reserved, tag, now, MAX_MESSAGE_BYTES, {queue: k}, ended)
+    answer = TAKE.run(client, command)
+    if answer is None:
+        return None
+    _, message, flag, redelivered, job_id, _ = answer
+    return Delivery(job_id.decode(), tag, message, flag.decode(), bool(redelivered))
+
+
+def waiting_ids(client: redis.Redis, queue: str = "cv") -> list[str]:
+    """The jobs in a queue's order, the next first."""
+    return [place[14:].decode() for place in client.zrange(keys.order(queue), 0, -1)]
