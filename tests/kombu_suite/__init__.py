@@ -1,0 +1,1 @@
+"""kombu's own functional tests of its Redis transport, run against our channels."""

@@ -1,0 +1,45 @@
+"""kombu's tests, from its source distribution: the wheel has none."""
+
+import subprocess
+import sys
+import tarfile
+from importlib.metadata import version
+from pathlib import Path
+
+from tests.programs import absent
+
+FETCH_TIMEOUT_S = 120
+
+
+def fetch_suite(folder: Path) -> Path:
+    """Download the tests of the installed kombu with pip; without them the test is skipped.
+
+    Args:
+        folder: where the tests are unpacked.
+
+    Returns:
+        The folder to run pytest in; kombu itself is not in it, so the installed one is tested.
+    """
+    release = f"kombu-{version('kombu')}"
+    archive = _download(folder, release.replace("-", "=="))
+    with tarfile.open(archive) as source:
+        wanted = [
+            each
+            for each in source
+            if each.name == f"{release}/setup.cfg" or each.name.startswith(f"{release}/t/")
+        ]
+        source.extractall(folder, wanted, filter="data")
+    return folder / release
+
+
+def _download(folder: Path, requirement: str) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--no-binary", "kombu", "--retries", "1", "--dest", str(folder), requirement]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S, check=False
+    )
+    if done.returncode:
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        absent(f"pip cannot fetch the source distribution of {requirement}: {lines[-1:]}")
+    [archive] = folder.glob("*.tar.gz")
+    return archive
