@@ -42,6 +42,10 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         super().__init__(*args, **options)
         self._clock = RedisClock()
 
+    def unprefixed_client(self) -> redis.Redis:
+        """A client for keys of ours; kombu's own puts the option global_keyprefix before some."""
+        return redis.Redis(connection_pool=self.pool)
+
     def create_publish_batch(self, max_size: int) -> Any:
         """Collect messages for one pipeline, which must not find out that a script is missing."""
         with self.conn_or_acquire() as client:
@@ -63,9 +67,9 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         """Drop what waits in a queue; its jobs end as cancelled."""
         if queue not in ORDERED:
             return int(super()._purge(queue))
-        with self.conn_or_acquire() as client:
-            now, lifetimes = self._clock.now(client), Lifetimes(*self.lifetimes_s)
-            return purge(client, queue, lifetimes, self.max_message_bytes, now)
+        client, lifetimes = self.unprefixed_client(), Lifetimes(*self.lifetimes_s)
+        now = self._clock.now(client)
+        return purge(client, queue, lifetimes, self.max_message_bytes, now)
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         # A worker that starts while Redis is full could not bind, and never make room.
@@ -78,8 +82,8 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             if queue not in self._expires:
                 names.append(self.keyprefix_binding_permanent % exchange)
             bound = self.sep.join((routing_key or "", pattern or "", queue or ""))
-            with self.conn_or_acquire() as client:
-                _BIND(client, names, [bound])
+            prefixed = [f"{self.global_keyprefix}{name}" for name in names]
+            _BIND(self.unprefixed_client(), prefixed, [bound])
 
     def _receive_one(self, subscribed: Any) -> Any:
         # Anybody may publish anything on the channels of events and commands.
@@ -108,14 +112,15 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         raw = dumps(message)
         if op_of(message) and len(raw) > self.max_message_bytes:
             raise MessageTooLargeError(len(raw), self.max_message_bytes)
-        with self.conn_or_acquire() as client:
-            now, k_per_s = self._clock.now(client), self.aging_k.get(queue, DEFAULT_K_PER_S)
-            command = publishing(queue, message, raw, now, k_per_s)
-            batch = options.get("_publish_batch")
-            if batch is not None:
-                batch.add("execute_command", *command)
-                return
-            PUBLISH.run(client, command)
+        client = self.unprefixed_client()
+        now, k_per_s = self._clock.now(client), self.aging_k.get(queue, DEFAULT_K_PER_S)
+        command = publishing(queue, message, raw, now, k_per_s)
+        batch = options.get("_publish_batch")
+        # The pipeline of a batch would put the prefix before the first key of ours.
+        if batch is not None and not self.global_keyprefix:
+            batch.add("execute_command", *command)
+            return
+        PUBLISH.run(client, command)
 
 
 class Connection(kombu.Connection):  # type: ignore[misc]

@@ -29,7 +29,7 @@ def test_every_test_passes_on_the_producers_channel(suite):
 
 
 def test_only_listed_tests_fail_on_the_workers_channel(suite):
-    outcome = run_suite(suite, "workers.amqp:Connection", ON_WORKERS_CHANNEL)
+    outcome = run_suite(suite, "workers.consuming.connection:Connection", ON_WORKERS_CHANNEL)
     listed = set(ON_WORKERS_CHANNEL)
     assert sorted(outcome.failed - listed) == [], "failed, and not on the list"
     assert sorted(outcome.passed & listed) == [], "passed: take it off the list"

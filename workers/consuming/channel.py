@@ -107,8 +107,8 @@ class Channel(transport.Channel):
 
     def refuse(self, tag: str, reason: str) -> None:
         """Make a dead letter of a message of which Celery cannot make a task."""
-        with self.conn_or_acquire() as client:
-            refuse(client, self.unacked_key, tag, reason, Lifetimes(*self.lifetimes_s))
+        lifetimes = Lifetimes(*self.lifetimes_s)
+        refuse(self.unprefixed_client(), self.unacked_key, tag, reason, lifetimes)
 
     def close(self) -> None:
         """Close; a message on its way is taken in first, and then given back with the others."""
@@ -119,15 +119,15 @@ class Channel(transport.Channel):
     def _get(self, queue: str) -> dict[str, Any]:
         """Take one message at once, for `basic_get`."""
         self._recover_unanswered()
+        client = self.unprefixed_client()
         while True:
             tag = self._next_tag()
             self._unanswered.append(tag)
-            with self.conn_or_acquire() as client:
-                answer = TAKE.run(client, self._take_command([queue], tag, client, ()))
+            answer = TAKE.run(client, self._take_command([queue], tag, client, ()))
             self._unanswered.pop()
             if answer is None:
                 raise Empty
-            message = self._message_of(Taken.of(answer), tag)
+            message = self._message_of(Taken.of(answer, self.global_keyprefix), tag)
             if message is not None:
                 return message
 
@@ -156,8 +156,8 @@ class Channel(transport.Channel):
 
     def _take_command(self, queues: Any, tag: str, client: Any, ended: Any) -> Any:
         self._asked_at, most = self._clock.now(client), self.max_message_bytes
-        where = self.unacked_key
-        return take_command(queues, where, tag, self._asked_at, most, self.aging_k, ended)
+        prefix, where = self.global_keyprefix, self.unacked_key
+        return take_command(queues, prefix, where, tag, self._asked_at, most, self.aging_k, ended)
 
     def _next_tag(self) -> str:
         # Tags sort by age: what is given back together goes back youngest first.
@@ -190,15 +190,15 @@ class Channel(transport.Channel):
                 log.error("Redis hands out no message: %s", error)
                 raise redis.ConnectionError(str(error)) from error
             raise
+        if self._phase is _Phase.IDLE:
+            self._in_poll = None
+            self._flush_brpop_reauth()
         if answer is None:
             raise Empty
-        self._in_poll = None
-        self._phase = _Phase.IDLE
-        self._flush_brpop_reauth()
-        return self._deliver(Taken.of(answer))
+        return self._deliver(Taken.of(answer, self.global_keyprefix))
 
     def _read(self, connection: Any) -> Any:
-        """Read what has come; the take's answer, or None while the connection goes on to wait."""
+        """Read the take's answer, or a token and take again; None if nothing was taken yet."""
         if self._phase is _Phase.IDLE:
             raise redis.ConnectionError("an answer to no question")
         try:
@@ -207,13 +207,14 @@ class Channel(transport.Channel):
             with self.conn_or_acquire() as client:
                 load_all(client)  # Redis has been restarted
             self.qos.ended |= self._ended
-            self._take()
-            return None
-        if self._phase is _Phase.BLOCKED:
-            self._take()
+            self._phase = _Phase.IDLE
             return None
         self._ended = set()
-        if answer is None and not self._closing:
+        phase, self._phase = self._phase, _Phase.IDLE
+        if phase is _Phase.BLOCKED:
+            self._take()
+            return None
+        if answer is None and self.active_queues and not self._closing:
             self._block()
         return answer
 
@@ -232,7 +233,7 @@ class Channel(transport.Channel):
             self.refuse(tag, _reason(error))
             raise Empty from None
         if queue in self._no_ack:
-            self._acknowledge(tag)
+            self.qos.ended.add(tag)
         return True
 
     def _message_of(self, taken: Taken, tag: str) -> dict[str, Any] | None:
@@ -246,8 +247,7 @@ class Channel(transport.Channel):
             return None
 
     def _acknowledge(self, tag: str) -> None:
-        with self.conn_or_acquire() as client:
-            acknowledge(client, self.unacked_key, [tag])
+        acknowledge(self.unprefixed_client(), self.unacked_key, [tag])
 
     def _on_connection_disconnect(self, connection: Any) -> None:
         if self._in_poll is connection:
@@ -259,9 +259,12 @@ class Channel(transport.Channel):
 
     def _recover_unanswered(self) -> None:
         """Give back what Redis may have handed over a connection that was lost before it came."""
+        if self._unanswered:
+            # The pool's connections may be as dead as the lost one.
+            self.pool.disconnect(inuse_connections=False)
         while self._unanswered:
-            with self.conn_or_acquire() as client:
-                give_back(client, self.unacked_key, self._unanswered[-1], self.aging_k)
+            client = self.unprefixed_client()
+            give_back(client, self.unacked_key, self._unanswered[-1], self.aging_k)
             self._unanswered.pop()
 
 

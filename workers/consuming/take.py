@@ -28,11 +28,11 @@ class Taken:
     """Since when the job waits, as Unix time in seconds; None for another queue's message."""
 
     @classmethod
-    def of(cls, answer: Sequence[Any]) -> "Taken":
-        """Read the script's answer."""
+    def of(cls, answer: Sequence[Any], prefix: str) -> "Taken":
+        """Read the script's answer; the names of plain lists begin with a prefix."""
         queue, raw, flag, redelivered, _, since = answer
         return cls(
-            keys.queue_of(queue.decode()),
+            keys.queue_of(queue.decode().removeprefix(prefix)),
             raw,
             flag.decode(),
             bool(redelivered),
@@ -42,6 +42,7 @@ class Taken:
 
 def take_command(
     queues: Iterable[str],
+    prefix: str,
     reserved: str,
     tag: str,
     now: float,
@@ -53,6 +54,7 @@ def take_command(
 
     Args:
         queues: to take from.
+        prefix: before the names of kombu's lists, for queues without an order.
         reserved: the hash of what this worker has reserved.
         tag: to reserve under.
         now: Unix time in seconds, by Redis's clock.
@@ -76,7 +78,7 @@ def take_command(
             keys.AGING_K,
             keys.REFUSED,
             *(key for queue in ordered for key in keys.of_queue(queue)),
-            *(keys.inlet(queue, level) for level in LEVELS for queue in others),
+            *(f"{prefix}{keys.inlet(queue, level)}" for level in LEVELS for queue in others),
         ],
         [
             keys.worker_id_of(reserved),

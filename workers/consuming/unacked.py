@@ -132,8 +132,7 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
         """Acknowledge ended jobs now, unless the connection is gone."""
         ended = self.ended.copy()
         if ended and not self._is_cut_off():
-            with self.channel.conn_or_acquire() as client:
-                acknowledge(client, self.unacked_key, ended)
+            acknowledge(self.channel.unprefixed_client(), self.unacked_key, ended)
             self.ended -= ended
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
@@ -152,24 +151,25 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
 
     def restore_unacked(self, client: Any = None) -> None:
         """Give back all that is held, if Redis can be reached."""
+        del client  # it may put a prefix before keys of ours
         if not self._is_cut_off():
             with contextlib.suppress(*REDIS_ERRORS):
                 # Messages of plain lists go to the head, so the one taken last goes first.
                 for tag in reversed(list(self._delivered)):
-                    self._give_back(tag, 0, client)
+                    self._give_back(tag, 0)
         self._delivered.clear()
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
         """Give back one message."""
-        del leftmost  # kombu pushes left and pops right: leftmost would be the tail
-        self._give_back(tag, 0, client)
+        del client, leftmost  # kombu pushes left and pops right: leftmost would be the tail
+        self._give_back(tag, 0)
 
     def restore_visible(self, *args: Any, **options: Any) -> None:
         """Nothing comes back by its age; dead workers' jobs do (`workers.maintenance.rescue`)."""
 
-    def _give_back(self, tag: str, lost_max: int, client: Any = None) -> None:
-        with self.channel.conn_or_acquire(client) as connected:
-            give_back(connected, self.unacked_key, tag, self.channel.aging_k, lost_max=lost_max)
+    def _give_back(self, tag: str, lost_max: int) -> None:
+        client, aging_k = self.channel.unprefixed_client(), self.channel.aging_k
+        give_back(client, self.unacked_key, tag, aging_k, lost_max=lost_max)
 
     def _is_cut_off(self) -> bool:
         """True if the channel or, as kombu drops a lost one, its whole connection is closed."""
@@ -188,13 +188,12 @@ def _parts(entry: bytes) -> tuple[str, str, bytes]:
 
 def _returning(entry: bytes) -> Sequence[str | bytes]:
     """The list and the message that go back, for a message of a queue without an order."""
-    queue, job_id, raw = _parts(entry)
-    if job_id:
+    waiting, _, raw = entry.partition(b"\n")
+    if not waiting:
         return "", ""
     message = envelope.read(raw)
     if message is None or not isinstance(message["properties"].get("delivery_info"), dict):
-        return entry.partition(b"\n")[0], raw
+        return waiting, raw
     message["headers"]["redelivered"] = True
     message["properties"]["delivery_info"]["redelivered"] = True
-    level = envelope.level_of(message["properties"].get("priority"))
-    return keys.inlet(queue, level), json.dumps(message)
+    return waiting, json.dumps(message)
