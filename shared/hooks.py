@@ -33,14 +33,14 @@ PRODUCER: Final = (
     Hooks(
         "kombu.transport.redis:Channel",
         (
-            "_size", "_queue_bind", "_delete", "_put", "_receive_one",
-            "conn_or_acquire", "_q_for_pri",
-            "priority_steps", "keyprefix_queue", "keyprefix_binding_permanent", "sep",
-            "from_transport_options",
+            "_size", "_purge", "_queue_bind", "_delete", "_put", "_receive_one",
+            "create_publish_batch", "conn_or_acquire", "pool", "_q_for_pri",
+            "priority_steps", "global_keyprefix", "keyprefix_queue", "keyprefix_binding_permanent",
+            "sep", "from_transport_options",
         ),
         ("client", "_expires"),
     ),
-    Hooks("kombu.transport.virtual:Channel", ("_get_message_priority",)),
+    Hooks("kombu.transport.redis:PublishBatch", ("add",)),
     Hooks("kombu.transport.redis:Transport", ("Channel",)),
     Hooks("kombu:Connection", ("Pool", "get_transport_cls", "__eqhash__", "info")),
     Hooks("kombu.connection:ConnectionPool", ("new",), ("connection",)),
@@ -69,9 +69,9 @@ WORKER: Final = (
     Hooks(
         "kombu.transport.redis:Channel",
         (
-            "QoS", "basic_consume", "basic_cancel", "close", "_connparams", "_brpop_start",
-            "_brpop_read", "_on_connection_disconnect", "_flush_brpop_reauth", "active_queues",
-            "unacked_key",
+            "QoS", "basic_consume", "basic_cancel", "close", "_get", "_brpop_start", "_brpop_read",
+            "_on_connection_disconnect", "_flush_brpop_reauth", "_maybe_update_queues_expire",
+            "active_queues", "unacked_key",
         ),
         ("connection_errors", "_in_poll", "_brpop_sent_at", "_queue_cycle", "_closing", "handlers"),
     ),
@@ -84,7 +84,7 @@ WORKER: Final = (
         ("_delivered", "unacked_key"),
     ),
     Hooks("kombu.transport.virtual:QoS", ("append", "ack", "can_consume")),
-    Hooks("kombu.transport.virtual:Channel", ("qos",)),
+    Hooks("kombu.transport.virtual:Channel", ("basic_get", "qos")),
     Hooks("kombu.transport.virtual:Transport", ("_deliver",)),
     Hooks(
         "celery.worker.request:Request",
@@ -104,8 +104,9 @@ WORKER: Final = (
     Hooks("celery.concurrency.prefork:TaskPool"),
     Hooks(
         "redis.connection:AbstractConnection",
-        ("pack_commands", "send_packed_command", "read_response", "can_read", "disconnect"),
+        ("send_command", "read_response", "disconnect"),
     ),
+    Hooks("redis.connection:ConnectionPool", ("disconnect",)),
 )  # fmt: skip
 
 

@@ -4,104 +4,37 @@ A test of this list that passes fails the run, as does one that fails and is not
 producers' channel has no such list: all of kombu's tests pass on it.
 """
 
-from collections.abc import Iterable
+HEAD = "A requeued message is the next to be taken: it was due first. kombu puts it last."
+PENDING = (
+    "The test counts BRPOP's answers. The workers' channel takes by a script, and waits after."
+)
+DEFERRED = "An acknowledgement goes with the next take. The test looks for it before that."
+INDEX = (
+    "The test reads kombu's index of unacknowledged messages, or waits for the visibility timeout."
+    " The workers' channel has neither: a dead worker's messages return when its heartbeat stops."
+)
 
-PREFIX = "The workers' channel reads no lists with a global_keyprefix."
-TAIL = "kombu puts a requeued message at the tail. Ours returns to the head: it was due first."
-GET = "A message that basic_get takes is not recorded, so it cannot be requeued."
-BRPOP = "The tests set the clock of a BRPOP, and the workers' channel sends none."
-PENDING = "The tests count on BRPOP's answers, or on an acknowledgement that waits for no take."
-INDEX = "The tests read kombu's index of unacknowledged messages or its visibility timeout."
+_VARIANTS = ("None", "connection1")
+"""pytest's names of the connections: without global_keyprefix and with it."""
 
+_IN_BOTH_VARIANTS = {
+    "test_RedisPriority::test_publish_requeue_consume": HEAD,
+    "test_RedisRestoreVisible::test_restore_visible_requeues_expired_unacked": INDEX,
+    "test_RedisRestoreBindingLookupFailure::test_failed_requeue_keeps_message_unacked": INDEX,
+    "test_RedisRestoreBindingLookupFailure::test_failed_restore_visible_keeps_message_unacked": (
+        INDEX
+    ),
+    "test_RedisRestoreAtShutdown::test_unacked_message_requeued_on_connection_close": INDEX,
+}
 
-def _of(reason: str, group: str, tests: Iterable[str], variants: Iterable[str]) -> dict[str, str]:
-    """Give one reason to tests of one class, each in some variants."""
-    return {
-        f"test_redis.py::{group}::{test}[{variant}]": reason
-        for test in tests
-        for variant in variants
-    }
-
-
-PLAIN, PREFIXED = "None", "connection1"
-BOTH = (PLAIN, PREFIXED)
+_PENDING_REPLIES = {
+    "test_hub_pauses_pending_brpop_until_ack[nil]": PENDING,
+    "test_hub_pauses_pending_brpop_until_ack[message]": DEFERRED,
+    "test_drain_events_resumes_pending_brpop_without_resending": DEFERRED,
+}
 
 ON_WORKERS_CHANNEL: dict[str, str] = {
-    "test_redis.py::test_event_loop_consumes_after_connection_reconnect[connection1-BRPOP]": PREFIX,
-    **_of(
-        PREFIX,
-        "test_RedisBasicFunctionality",
-        (
-            "test_publish_consume",
-            "test_simple_queue_publish_consume",
-            "test_simple_buffer_publish_consume",
-        ),
-        (PREFIXED,),
-    ),
-    **_of(
-        PREFIX,
-        "test_RedisBaseExchangeTypes",
-        ("test_direct", "test_direct_routing_keys", "test_topic"),
-        (PREFIXED,),
-    ),
-    **_of(
-        PREFIX,
-        "test_RedisPriority",
-        (
-            "test_publish_consume",
-            "test_simple_queue_publish_consume",
-            "test_simple_buffer_publish_consume",
-        ),
-        (PREFIXED,),
-    ),
-    **_of(PREFIX, "test_RedisEventLoop", ("test_ack_from_another_thread",), (PREFIXED,)),
-    **_of(
-        PREFIX,
-        "test_RedisQueueExpiration",
-        (
-            "test_expiration_gets_reset_on_get",
-            "test_binding_table_kept_while_consumer_is_paused",
-            "test_binding_table_kept_while_drain_events_has_prefetch_full",
-            "test_binding_table_kept_while_a_callback_blocks",
-        ),
-        (PREFIXED,),
-    ),
-    **_of(TAIL, "test_RedisPriority", ("test_publish_requeue_consume",), BOTH),
-    **_of(GET, "test_RedisMessage", ("test_requeue", "test_reject_requeue"), BOTH),
-    **_of(GET, "test_RedisRestoreBindingLookupFailure", ("test_requeue_requeues_message",), BOTH),
-    **_of(
-        BRPOP,
-        "test_RedisBrpopHealthCheck",
-        (
-            "test_live_connection_with_unread_reply_not_dropped",
-            "test_half_open_connection_dropped_and_consumption_resumes",
-            "test_half_open_connection_dropped_by_drain_events",
-        ),
-        BOTH,
-    ),
-    "test_redis_brpop_qos.py::test_hub_pauses_pending_brpop_until_ack[nil]": PENDING,
-    "test_redis_brpop_qos.py::test_hub_pauses_pending_brpop_until_ack[message]": PENDING,
-    "test_redis_brpop_qos.py::test_drain_events_resumes_pending_brpop_without_resending": PENDING,
-    "test_redis_brpop_qos.py::test_pending_message_survives_cancel_or_close[cancel]": PENDING,
-    **_of(
-        INDEX,
-        "test_RedisRestoreVisible",
-        ("test_restore_visible_requeues_expired_unacked",),
-        BOTH,
-    ),
-    **_of(
-        INDEX,
-        "test_RedisRestoreBindingLookupFailure",
-        (
-            "test_failed_requeue_keeps_message_unacked",
-            "test_failed_restore_visible_keeps_message_unacked",
-        ),
-        BOTH,
-    ),
-    **_of(
-        INDEX,
-        "test_RedisRestoreAtShutdown",
-        ("test_unacked_message_requeued_on_connection_close",),
-        BOTH,
-    ),
-}
+    f"test_redis.py::{test}[{variant}]": reason
+    for test, reason in _IN_BOTH_VARIANTS.items()
+    for variant in _VARIANTS
+} | {f"test_redis_brpop_qos.py::{test}": reason for test, reason in _PENDING_REPLIES.items()}

@@ -16,7 +16,8 @@ from shared import hooks, results, stamp, transport
 from shared.errors import IncompatibleError
 from shared.hooks import PRODUCER, TESTED, WORKER, Hooks, check_hooks
 from tests.e2e.stack import COMMAND
-from workers import channel, pause, reserved, time_limit
+from workers import pause, time_limit
+from workers.consuming import channel, unacked
 
 ROOT = Path(__file__).parents[2]
 OURS = [
@@ -27,7 +28,7 @@ OURS = [
     results.Results,
     results.SentinelResults,
     channel.Channel,
-    reserved.QoS,
+    unacked.QoS,
     time_limit.LimitedRequest,
     pause.PausingRequest,
 ]

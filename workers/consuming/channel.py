@@ -127,6 +127,8 @@ class Channel(transport.Channel):
             self._unanswered.pop()
             if answer is None:
                 raise Empty
+            with self.conn_or_acquire() as prefixed:
+                self._maybe_update_queues_expire(prefixed, queue)
             message = self._message_of(Taken.of(answer, self.global_keyprefix), tag)
             if message is not None:
                 return message
