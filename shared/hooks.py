@@ -60,7 +60,7 @@ PRODUCER: Final = (
         "celery.backends.base:Backend",
         (
             "mark_as_done", "mark_as_failure", "mark_as_revoked", "_get_result_meta", "encode",
-            "prepare_exception", "exception_to_python", "decode_result",
+            "_encode", "prepare_exception", "exception_to_python", "decode_result",
         ),
     ),
 )  # fmt: skip
