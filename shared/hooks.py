@@ -73,7 +73,7 @@ WORKER: Final = (
             "_on_connection_disconnect", "_flush_brpop_reauth", "_maybe_update_queues_expire",
             "active_queues", "unacked_key",
         ),
-        ("connection_errors", "_in_poll", "_brpop_sent_at", "_queue_cycle", "_closing", "handlers"),
+        ("connection_errors", "_in_poll", "_brpop_sent_at", "_queue_cycle", "_closing"),
     ),
     Hooks("kombu.transport.redis:MultiChannelPoller", ("_register_BRPOP",)),
     Hooks(
