@@ -1,6 +1,5 @@
-"""Letting go of messages: with the next question, at once, or never if the connection is lost."""
+"""Letting go of jobs: with the next take, at once, or never if the connection is lost."""
 
-import json
 import signal
 import threading
 import time
@@ -9,10 +8,18 @@ from contextlib import suppress
 
 import kombu
 import pytest
-from workers.liveness import return_jobs_of_dead_workers
 
 from shared import keys
-from tests.integration.consuming import RUN, consuming, ids, look, send, worker_app
+from tests.integration.consuming import (
+    RUN,
+    consuming,
+    ids,
+    look,
+    send,
+    waiting_ids,
+    worker_app,
+)
+from workers.maintenance.rescue import rescue
 
 
 @pytest.fixture
@@ -25,7 +32,7 @@ def commands_of(client):
     return Counter({name: each["calls"] for name, each in client.info("commandstats").items()})
 
 
-def test_the_question_for_the_next_message_acknowledges_the_last(app, client):
+def test_take_acknowledges_the_job_before(app, client):
     sent = send(app, 20)
     with consuming(app) as (got, connection):
         look(connection, until=lambda: got)
@@ -35,10 +42,10 @@ def test_the_question_for_the_next_message_acknowledges_the_last(app, client):
             look(connection, until=lambda count=count: len(got) == count)
         done = commands_of(client) - before
     assert ids(got) == sent
-    assert done["cmdstat_eval"] == done["cmdstat_hset"] == done["cmdstat_hdel"] == 19
+    assert done["cmdstat_evalsha"] == done["cmdstat_zpopmin"] == 19
 
 
-def test_what_ends_in_a_thread_of_the_pool_is_acknowledged_at_once(app, client):
+def test_job_that_ends_in_a_thread_is_acknowledged_at_once(app, client):
     send(app, 2)
     with consuming(app, at_most=0) as (got, connection):
         look(connection, until=lambda: len(got) == 2)
@@ -48,7 +55,7 @@ def test_what_ends_in_a_thread_of_the_pool_is_acknowledged_at_once(app, client):
         assert client.hkeys(keys.reserved(RUN)) == [got[1].delivery_tag.encode()]
 
 
-def test_what_ends_while_nothing_is_asked_for_is_acknowledged_at_once(app, client):
+def test_job_that_ends_without_a_take_to_come_is_acknowledged_at_once(app, client):
     send(app, 3)
     with app.connection_for_read() as connection:
         queue, got = app.amqp.queues["cv"], []
@@ -57,15 +64,15 @@ def test_what_ends_while_nothing_is_asked_for_is_acknowledged_at_once(app, clien
         )
         consumer.consume()
         look(connection, until=lambda: len(got) == 3)
-        got[0].ack()  # the next question would say so, but the worker is told to stop
+        got[0].ack()  # the next take would say so, but the worker is told to stop
         consumer.cancel()
         assert client.hlen(keys.reserved(RUN)) == 2
         got[1].ack()
         assert client.hlen(keys.reserved(RUN)) == 1
 
 
-def test_what_ends_after_its_connection_is_lost_comes_back_as_a_dead_runs_does(
-    app, client, monkeypatch
+def test_job_whose_connection_is_lost_comes_back_as_a_dead_workers_does(
+    app, client, settings, monkeypatch
 ):
     sent = send(app, 5)
     with consuming(app, at_most=4) as (got, connection):
@@ -79,13 +86,12 @@ def test_what_ends_after_its_connection_is_lost_comes_back_as_a_dead_runs_does(
         channel.basic_reject(got[3].delivery_tag)
         for consumer in consumers:  # as Celery does when it starts anew, or stops
             channel.basic_cancel(consumer)
-    client.sadd(keys.WORKER_IDS, RUN)
-    return_jobs_of_dead_workers(client)
-    waiting = client.lrange(keys.waiting_list("cv", 5), 0, -1)[::-1]
-    assert [json.loads(raw)["headers"]["id"] for raw in waiting] == sent[1:]
+    rescue(client, settings)
+    # The one that was acknowledged over the connection is not among them.
+    assert waiting_ids(client) == sent[1:]
 
 
-def test_a_channel_closes_although_its_connection_is_gone(app, client):
+def test_channel_closes_without_its_connection(app, client):
     send(app, 2)
     with consuming(app, at_most=2) as (got, connection):
         look(connection, until=lambda: len(got) == 2)
@@ -97,7 +103,7 @@ def test_a_channel_closes_although_its_connection_is_gone(app, client):
     assert client.hlen(keys.reserved(RUN)) == 2
 
 
-def test_a_channel_closes_although_redis_is_away(app, redis_server, client):
+def test_channel_closes_while_redis_is_away(app, redis_server, client):
     app.conf.broker_transport_options |= {"socket_timeout": 0.2}
     send(app, 2)
     with consuming(app, at_most=2) as (got, connection):
@@ -112,29 +118,29 @@ def test_a_channel_closes_although_redis_is_away(app, redis_server, client):
         assert channel.closed
 
 
-def test_an_acknowledgement_that_is_lost_with_its_connection_is_sent_again(app, client):
+def test_lost_acknowledgement_is_sent_again(app, client):
     send(app)
     with consuming(app) as (got, connection):
         look(connection, until=lambda: got)
         channel = connection.default_channel
-        # Redis is away between the job's end and the question.
+        # Redis is away between the job's end and the take.
         client.client_kill_filter(_type="normal", skipme=True)
         got[0].ack()
         with suppress(*connection.connection_errors):
-            channel._ask()
+            channel._take()
             channel._brpop_read()
         assert client.hlen(keys.reserved(RUN)) == 1
         look(connection, 30, until=lambda: not client.hlen(keys.reserved(RUN)))
         assert client.hlen(keys.reserved(RUN)) == 0
 
 
-def test_an_answer_that_is_lost_with_its_connection_is_given_back(app, client):
+def test_job_of_a_lost_answer_is_given_back_at_once(app, client):
     with consuming(app, at_most=0) as (got, connection):
         look(connection, 0.3)
         channel = connection.default_channel
         # Redis takes a message for this connection, and the connection is gone before it hears.
         sent = send(app, 2)
-        channel._ask()
+        channel._take()
         deadline = time.monotonic() + 10
         while not client.hlen(keys.reserved(RUN)) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -143,7 +149,7 @@ def test_an_answer_that_is_lost_with_its_connection_is_given_back(app, client):
         assert ids(got) == sent
 
 
-def test_what_nobody_acknowledges_is_not_kept(app, client):
+def test_message_that_nobody_acknowledges_is_not_kept(app, client):
     app.amqp.queues.add("replies", exchange="replies", routing_key="replies")
     got = []
     with app.connection_for_read() as connection:
