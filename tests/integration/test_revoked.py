@@ -2,43 +2,63 @@
 
 import time
 
+import celery
 import pytest
 from celery.concurrency.thread import TaskPool
 
 from shared import keys
-from shared.queue.ledger import Start
+from shared.celery_app import broker_url
 from shared.queue.record import State
 from tests.e2e.messages import good_job
-from tests.integration.delivering import LIST, deliver, hsv
+from tests.integration.consuming import scheduled_ids, waiting_ids
+from tests.integration.delivering import hsv, run, taken
 from workers.time_limit import LimitedRequest
 
 
-def test_another_workers_running_job_is_left_alone(app, tools, client):
-    job_id = hsv(app, good_job()).apply_async().id
-    tools.ledger.start(Start(job_id, "hsv", 1, "cv@there", 5, None), 3)
-    app.backend.mark_as_revoked(job_id, reason="revoked", store_result=True)  # Celery's own call
-    assert tools.ledger.get(job_id).state is State.RUNNING
-    assert client.get(keys.result(job_id)) is None
-    assert client.zscore(keys.jobs("running"), job_id) is not None
-
-
-@pytest.mark.parametrize("sent_by_us", [True, False])
-def test_a_worker_that_starts_later_does_not_run_a_revoked_job(app, tools, client, sent_by_us):
-    job_id = hsv(app, good_job()).apply_async().id
-    if not sent_by_us:
-        client.delete(keys.job(job_id), keys.jobs("waiting"))
+def revoke(app, job_id):
+    """What a worker that does not have the job is told to do; Celery's own call."""
     app.backend.mark_as_revoked(job_id, reason="revoked", store_result=True)
-    assert client.llen(LIST) == 1
-    deliver(app)
+
+
+def test_running_job_of_another_worker_is_left_alone(app, tools, client):
+    job_id = hsv(app, good_job()).apply_async().id
+    with taken(app) as message:
+        revoke(app, job_id)
+        assert tools.ledger.get(job_id).state is State.RUNNING
+        assert client.get(keys.result(job_id)) is None
+        assert client.zscore(keys.jobs("running"), job_id) is not None
+        run(app, message)
+    assert tools.ledger.get(job_id).state is State.DONE
+
+
+@pytest.mark.parametrize("countdown", [None, 1000])
+def test_waiting_job_is_removed_at_once(app, tools, client, countdown):
+    job_id = hsv(app, good_job()).apply_async(countdown=countdown).id
+    assert len(waiting_ids(client) + scheduled_ids(client)) == 1
+    revoke(app, job_id)
+    assert (waiting_ids(client), scheduled_ids(client)) == ([], [])
     assert tools.ledger.get(job_id).state is State.CANCELLED
     assert tools.ledger.get(job_id).started_at is None
+    assert app.backend.get_state(job_id) == "REVOKED"
+    assert not client.hexists(keys.job(job_id), "message")
 
 
-def test_a_thread_whose_job_is_terminated_is_asked_to_end_it(app, tools, client):
-    job_id = hsv(app, good_job()).apply_async().id
+def test_job_revoked_before_it_is_admitted_is_never_run(app, client, settings):
+    with celery.Celery(broker=broker_url(settings.redis_url.get_secret_value())) as plain:
+        job_id = plain.send_task("cv.hsv", [good_job()], queue="cv").id
+    assert client.llen("cv") == 1
+    revoke(app, job_id)
     with app.connection_for_read() as connection:
-        message = connection.default_channel.basic_get("cv", no_ack=True)
+        assert connection.default_channel.basic_get("cv") is None
+    assert client.llen("cv") == 0
+    assert app.backend.get_state(job_id) == "REVOKED"
+
+
+def test_thread_whose_job_is_terminated_is_asked_to_end_it(app, tools, client):
+    job_id = hsv(app, good_job()).apply_async().id
+    with taken(app) as message:
         request = LimitedRequest(message, app=app, hostname="infer@here")
-    request.time_start = time.time()
-    request.terminate(TaskPool(1, app=app))
-    assert tools.ledger.cancel_asked(job_id)
+        request.time_start = time.time()
+        request.terminate(TaskPool(1, app=app))
+        assert tools.ledger.get(job_id).state is State.RUNNING
+        assert tools.ledger.cancel_asked(job_id)
