@@ -3,39 +3,45 @@
 import json
 import os
 import threading
+import time
 import uuid
 
 import pytest
-import redis
 
 from shared import keys
-from shared.celery_app import make_app
-from shared.queue.ledger import End, Ledger, Start
+from shared.queue.ledger import End, Ledger, Lifetimes
 from shared.queue.record import State
-from shared.redis_client import connect
 from shared.stamp import redis_now
+from tests.integration.consuming import RUN, scheduled_ids, send, waiting_ids, worker_app
+from tests.integration.delivering import lose_worker
+from workers.consuming.message import FLAG
+from workers.consuming.unacked import give_back
+from workers.processes import name_worker
 
-TTL_S = 1000
-RUNS = 3
+TTL_S, DONE_TTL_S = 1000, 500
+LOST_MAX = 3
 
 
 @pytest.fixture
 def ledger(client):
-    return Ledger(client, TTL_S)
+    return Ledger(client, Lifetimes(DONE_TTL_S, TTL_S))
 
 
 @pytest.fixture
 def app(settings, client):
-    return make_app(settings)
+    return worker_app(settings)
 
 
-def send(app, **options):
-    """Publish a job as any user of the app does; its id."""
-    return app.send_task("cv.hsv", args=[{"op": "hsv"}], **options).id
+@pytest.fixture
+def take(app):
+    """Takes the next job as a worker does; its id and its flag, None if none waits."""
+    with app.connection_for_read() as connection:
 
+        def take_next():
+            message = connection.default_channel.basic_get("cv")
+            return message and (message.headers["id"], message.headers[FLAG])
 
-def start(ledger, job_id, worker="cv@here"):
-    return ledger.start(Start(job_id, "hsv", 1, worker, 5, None), RUNS)
+        yield take_next
 
 
 def index(client):
@@ -44,53 +50,76 @@ def index(client):
     return {state.value: [each.decode() for each in ids] for state, ids in found.items() if ids}
 
 
-def test_a_message_and_its_record_come_together(app, ledger, client):
-    job_id = send(app, priority=2, headers={"items": 7})
+def test_message_and_record_come_together(app, ledger, client):
+    [job_id] = send(app, priority=2, headers={"items": 7})
     entry = ledger.get(job_id)
     assert (entry.state, entry.op, entry.level, entry.items) == (State.WAITING, "hsv", 2, 7)
     assert entry.enqueued_at == pytest.approx(redis_now(client), abs=5)
-    assert client.llen(keys.waiting_list("cv", 2)) == 1
+    assert waiting_ids(client) == [job_id]
     assert index(client) == {"waiting": [job_id]}
 
 
-def test_messages_published_in_one_pipeline_have_their_records_too(app, ledger, client):
+def test_messages_of_one_pipeline_have_their_records(app, ledger, client):
     with app.producer_pool.acquire(block=True) as producer, producer.batch():
-        ids = [send(app, producer=producer) for _ in range(3)]
+        ids = send(app, 3, producer=producer)
     assert [entry.state for entry in ledger.get_all(ids)] == [State.WAITING] * 3
-    assert client.llen(keys.waiting_list("cv", 5)) == 3
+    assert waiting_ids(client) == ids
 
 
-def test_a_life(app, ledger, client):
-    job_id = send(app)
-    assert start(ledger, job_id) is State.RUNNING
-    assert index(client) == {"running": [job_id]}
-    assert client.ttl(keys.job(job_id)) == -1
-    assert ledger.get(job_id).pid == os.getpid()
-    assert not client.exists(keys.result(job_id))
-    assert ledger.end(End(job_id, State.DONE, items_failed=2), '{"status": "SUCCESS"}')
+def test_life_of_a_job(settings, ledger, client):
+    app, worker_id = worker_app(settings), name_worker("cv@here")
+    app.conf.broker_transport_options["unacked_key"] = keys.reserved(worker_id)
+    [job_id] = send(app)
+    with app.connection_for_read() as connection:
+        message = connection.default_channel.basic_get("cv")
+        assert index(client) == {"running": [job_id]}
+        assert client.ttl(keys.job(job_id)) == -1
+        assert ledger.get(job_id).pid == os.getpid()
+        assert not client.exists(keys.result(job_id))
+        assert ledger.end(End(job_id, State.DONE, items_failed=2), '{"status": "SUCCESS"}')
+        message.ack()
     assert index(client) == {"done": [job_id]}
-    assert 0 < client.ttl(keys.job(job_id)) <= TTL_S
+    for key in (keys.job(job_id), keys.result(job_id)):
+        assert 0 < client.ttl(key) <= DONE_TTL_S
     assert json.loads(client.get(keys.result(job_id)))["status"] == "SUCCESS"
     entry = ledger.get(job_id)
     assert (entry.state, entry.items_failed, entry.worker) == (State.DONE, 2, "cv@here")
     assert entry.enqueued_at <= entry.started_at <= entry.ended_at
 
 
+def test_ended_job_leaves_nothing_but_its_record(app, ledger, client, take):
+    [job_id] = send(app, headers={"deadline_at": redis_now(client) + 1000})
+    take()
+    ledger.end(End(job_id, State.FAILED, error="why"))
+    assert TTL_S - 5 < client.ttl(keys.job(job_id)) <= TTL_S
+    fields = {field.decode() for field in client.hkeys(keys.job(job_id))}
+    assert fields <= {
+        *("state", "ended_at", "op", "items", "worker", "level", "enqueued_at", "started_at"),
+        *("deadline_at", "error"),
+    }
+    left = {key.decode() for key in client.scan_iter()}
+    assert not left & {
+        keys.reserved(RUN), keys.order("cv"), keys.scheduled("cv"), keys.DEADLINES,
+        keys.jobs("running"), keys.jobs("waiting"),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("ended", [State.DONE, State.FAILED, State.CANCELLED, State.DEAD])
-def test_an_ended_job_neither_starts_nor_ends_again(app, ledger, client, ended):
-    job_id = send(app)
-    start(ledger, job_id)
+def test_ended_job_neither_starts_nor_ends_again(app, ledger, client, take, ended):
+    [job_id] = send(app)
+    take()
     assert ledger.end(End(job_id, ended), "first")
-    assert start(ledger, job_id) is ended
+    lose_worker(client)
+    assert take() is None
     assert not ledger.end(End(job_id, State.DONE), "second")
     assert client.get(keys.result(job_id)) == b"first"
     assert index(client) == {ended.value: [job_id]}
     assert client.hget(keys.COUNTS, "ended_before") == b"1"
 
 
-def test_of_many_that_end_a_job_at_once_one_does(app, ledger, client):
-    job_id = send(app)
-    start(ledger, job_id)
+def test_of_many_that_end_a_job_at_once_one_does(app, ledger, client, take):
+    [job_id] = send(app)
+    take()
     ended = []
     gate = threading.Barrier(8)
 
@@ -112,111 +141,146 @@ def test_of_many_that_end_a_job_at_once_one_does(app, ledger, client):
     assert said[1] is None
 
 
-def test_a_job_whose_worker_ends_again_and_again_is_dead(app, ledger):
-    job_id = send(app)
-    states = [start(ledger, job_id, worker=f"cv@{number}") for number in range(RUNS + 1)]
-    assert states == [State.RUNNING] * RUNS + [State.DEAD]
-    assert [line.split()[1] for line in ledger.get(job_id).history] == ["cv@0", "cv@1", "cv@2"]
+def test_job_whose_worker_dies_again_and_again_is_given_up(app, ledger, client, take):
+    [job_id] = send(app)
+    for lost in range(1, LOST_MAX + 1):
+        assert take() == (job_id, "")
+        lose_worker(client)
+        assert len(ledger.get(job_id).history) == lost
+    assert [line.split()[1] for line in ledger.get(job_id).history] == ["cv@here:1"] * LOST_MAX
+    assert take() is None
+    assert client.smembers(keys.GIVEN_UP) == {job_id.encode()}
 
 
-@pytest.fixture
-def late_answers(settings, monkeypatch):
-    """A client that does not hear the next answers to its scripts in time: so many of them."""
-    late = []
-    with connect(settings) as client:
-        kind = type(client.connection_pool.make_connection())
-        read = kind.read_response
-
-        def read_late(connection, *args, **options):
-            answer = read(connection, *args, **options)
-            if late and answer in (b"running", b"dead"):
-                raise redis.TimeoutError(late.pop())
-            return answer
-
-        monkeypatch.setattr(kind, "read_response", read_late)
-        yield client, late
+def test_job_whose_worker_stops_in_peace_is_no_step_nearer_to_death(app, ledger, client, take):
+    [job_id] = send(app)
+    for _ in range(2 * LOST_MAX):
+        assert take() == (job_id, "")
+        [tag] = client.hkeys(keys.reserved(RUN))
+        assert give_back(client, keys.reserved(RUN), tag.decode(), {})
+    assert ledger.get(job_id).history == ()
 
 
-def test_a_start_that_is_sent_again_because_its_answer_was_late_is_one(app, late_answers):
-    client, late = late_answers
-    ledger, job_id = Ledger(client, TTL_S), send(app)
-    for run in range(RUNS):
-        late.append("late")
-        assert start(ledger, job_id, worker=f"cv@{run}") is State.RUNNING
-        assert len(ledger.get(job_id).history) == run
-    late.append("late")
-    assert start(ledger, job_id) is State.DEAD
-    assert len(ledger.get(job_id).history) == RUNS
-    assert not late
-
-
-def test_a_job_that_tries_again_waits_and_is_no_step_nearer_to_death(app, ledger, client):
-    job_id = send(app)
-    for retries in range(1, 2 * RUNS):
-        assert start(ledger, job_id) is State.RUNNING
+def test_retry_waits_and_is_no_step_nearer_to_death(app, ledger, client, take):
+    [job_id] = send(app)
+    for retries in range(1, 2 * LOST_MAX):
+        assert take() == (job_id, "")
         # What a retry is: the same id once more, while the run that failed goes on.
         app.send_task("cv.hsv", args=[{}], task_id=job_id, retries=retries)
         assert index(client) == {"waiting": [job_id]}
-        assert client.llen(keys.waiting_list("cv", 5)) == 1 + retries
+        assert waiting_ids(client) == [job_id]
+        lose_worker(client)  # the old delivery is nobody's by now
+        assert waiting_ids(client) == [job_id]
     assert ledger.get(job_id).history == ()
 
 
-def test_a_retry_that_is_sent_again_because_its_answer_was_late_is_one(app, ledger, client):
-    job_id = send(app)
+def test_retry_that_is_sent_twice_is_one(app, ledger, client, take):
+    [job_id] = send(app)
     for retries in (1, 2):
-        assert start(ledger, job_id) is State.RUNNING
+        assert take() == (job_id, "")
         for _ in range(2):
             app.send_task("cv.hsv", args=[{}], task_id=job_id, retries=retries)
             assert index(client) == {"waiting": [job_id]}
-        assert client.llen(keys.waiting_list("cv", 5)) == 1 + retries
-    # The first message comes back, its worker was killed; its run fails once more.
-    assert start(ledger, job_id) is State.RUNNING
+            assert waiting_ids(client) == [job_id]
+    # A late copy of the first retry changes nothing while the job runs.
+    assert take() == (job_id, "")
     app.send_task("cv.hsv", args=[{}], task_id=job_id, retries=1)
-    assert index(client) == {"waiting": [job_id]}
-    assert client.llen(keys.waiting_list("cv", 5)) == 3
-    assert ledger.get(job_id).history == ()
+    assert index(client) == {"running": [job_id]}
+    assert waiting_ids(client) == []
 
 
-def test_an_open_job_that_is_published_again_waits_or_runs_as_it_did(app, ledger, client):
-    waiting, running = send(app), send(app)
-    assert start(ledger, running) is State.RUNNING
+def test_open_job_that_is_published_again_waits_or_runs_as_it_did(app, client, take):
+    running, waiting = send(app, 2)
+    assert take() == (running, "")
     for job_id in (waiting, running):
         app.send_task("cv.hsv", args=[{}], task_id=job_id)
     assert index(client) == {"waiting": [waiting], "running": [running]}
-    assert client.llen(keys.waiting_list("cv", 5)) == 2
+    assert waiting_ids(client) == [waiting]
 
 
-def test_a_deadline_that_has_passed_ends_a_job_that_never_started(app, ledger, client):
-    late = send(app, headers={"deadline_at": redis_now(client) - 1})
-    early = send(app, headers={"deadline_at": redis_now(client) + 1000})
+def test_ended_job_that_is_published_again_is_not_run_again(app, ledger, client, take):
+    [job_id] = send(app)
+    take()
+    ledger.end(End(job_id, State.DONE), "result")
+    app.send_task("cv.hsv", args=[{}], task_id=job_id)
+    assert index(client) == {"done": [job_id]}
+    assert waiting_ids(client) == []
+    assert client.get(keys.result(job_id)) == b"result"
+
+
+def test_job_whose_deadline_has_passed_does_not_run(app, ledger, client, take):
+    [late] = send(app, headers={"deadline_at": redis_now(client) - 1})
+    [early] = send(app, headers={"deadline_at": redis_now(client) + 1000})
     assert [entry.state for entry in ledger.get_all([late, early])] == [
         State.EXPIRED,
         State.WAITING,
     ]
-    assert start(ledger, late) is State.EXPIRED
-    assert start(ledger, early) is State.RUNNING
+    assert take() == (late, "expired")
+    assert ledger.get(late).started_at is None
+    assert take() == (early, "")
 
 
-def test_a_job_that_was_asked_to_end_does_not_start(app, ledger):
-    job_id = send(app)
-    ledger.ask_to_cancel(job_id)
-    assert start(ledger, job_id) is State.CANCELLED
+def cancel(ledger, job_id):
+    return ledger.end(End(job_id, State.CANCELLED, only_from=State.WAITING))
 
 
-def test_only_from_a_state_that_it_is_in(app, ledger):
-    job_id = send(app)
-    assert not ledger.end(End(job_id, State.CANCELLED, only_from=State.RUNNING))
-    start(ledger, job_id)
-    assert not ledger.end(End(job_id, State.CANCELLED, only_from=State.WAITING))
-    assert ledger.end(End(job_id, State.CANCELLED, only_from=State.RUNNING))
+@pytest.mark.parametrize("countdown", [None, 1000])
+def test_cancelled_waiting_job_leaves_its_queue(app, ledger, client, take, countdown):
+    [job_id] = send(app, countdown=countdown)
+    assert cancel(ledger, job_id)
+    assert (waiting_ids(client), scheduled_ids(client)) == ([], [])
+    assert index(client) == {"cancelled": [job_id]}
+    assert take() is None
+
+
+def test_cancelled_running_job_is_asked_to_end(app, ledger, client, take):
+    [job_id] = send(app)
+    assert not ledger.cancel_asked(job_id)
+    take()
+    assert not cancel(ledger, job_id)
+    assert ledger.cancel_asked(job_id)
+    lose_worker(client)
+    assert take() == (job_id, "cancelled")  # its worker died: it is not run again
+
+
+@pytest.mark.parametrize("state", [State.DONE, None])
+def test_cancel_of_a_job_that_is_gone_leaves_no_trace(app, ledger, client, take, state):
+    [job_id] = send(app)
+    take()
+    ledger.end(End(job_id, State.DONE))
+    if state is None:
+        ledger.forget(job_id)
+    before = client.hgetall(keys.job(job_id))
+    assert not cancel(ledger, job_id)
+    assert client.hgetall(keys.job(job_id)) == before
+
+
+def test_cancel_costs_the_same_for_any_backlog_and_any_message(app, ledger, client):
+    """At most a millisecond of Redis's time: here, of the last of 2,000 jobs, and of 1 MiB."""
+    with app.producer_pool.acquire(block=True) as producer, producer.batch():
+        ids = send(app, 2000, producer=producer)
+    large = app.send_task("anything.else", args=["x" * 2**20], queue="cv").id
+    for job_id in (ids[0], ids[-1], large):
+        client.config_resetstat()
+        assert cancel(ledger, job_id)
+        assert client.info("commandstats")["cmdstat_evalsha"]["usec"] < 1000
+    assert len(waiting_ids(client)) == 1998
+
+
+def test_job_ends_only_from_the_state_that_is_asked_for(app, ledger, take):
+    [job_id] = send(app)
+    assert not ledger.end(End(job_id, State.FAILED, only_from=State.RUNNING))
+    take()
+    assert not ledger.end(End(job_id, State.FAILED, only_from=State.WAITING))
+    assert ledger.end(End(job_id, State.FAILED, only_from=State.RUNNING))
 
 
 def test_unknown_is_not_waiting(ledger):
     assert ledger.get(str(uuid.uuid4())) is None
 
 
-def test_the_latest_of_some_states(app, ledger):
-    ids = [send(app) for _ in range(4)]
+def test_latest_jobs_of_some_states(app, ledger):
+    ids = send(app, 4)
     for job_id in ids[:2]:
         ledger.end(End(job_id, State.FAILED))
     assert [each.job_id for each in ledger.list([State.FAILED], 0, 10)] == ids[1::-1]
@@ -225,8 +289,8 @@ def test_the_latest_of_some_states(app, ledger):
     assert ledger.counts()[State.WAITING] == 2
 
 
-def test_a_forgotten_job_may_be_sent_again(app, ledger, client):
-    job_id = send(app)
+def test_forgotten_job_may_be_sent_again(app, ledger, client):
+    [job_id] = send(app)
     ledger.end(End(job_id, State.DEAD), "result")
     ledger.forget(job_id)
     assert ledger.get(job_id) is None
@@ -235,10 +299,14 @@ def test_a_forgotten_job_may_be_sent_again(app, ledger, client):
     assert ledger.get(job_id).state is State.WAITING
 
 
-def test_times_go_forward_whatever_each_process_takes_for_the_present(app, ledger, client):
-    ahead = redis_now(client) + 0.5
-    job_id = send(app, headers={"enqueued_at": ahead})
-    ledger.start(Start(job_id, "hsv", 1, "cv@here", 5, ahead), RUNS)
+def test_times_go_forward_whatever_each_process_takes_for_the_present(
+    app, ledger, client, take, monkeypatch
+):
+    right = time.time
+    [job_id] = send(app, headers={"enqueued_at": redis_now(client) + 0.5})
+    with monkeypatch.context() as patch:
+        patch.setattr("shared.stamp.RedisClock.now", lambda *_: right() + 0.5)
+        assert take() == (job_id, "")
     ledger.end(End(job_id, State.DONE))
     entry = ledger.get(job_id)
-    assert entry.enqueued_at <= entry.started_at <= entry.ended_at < ahead
+    assert entry.enqueued_at <= entry.started_at <= entry.ended_at < right() + 0.5
