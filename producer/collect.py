@@ -95,7 +95,7 @@ class Collector:
     def _ask(self, window: list[str], forgotten: Forgotten) -> list[Outcome]:
         with self._client.pipeline(transaction=False) as pipe:
             ask(pipe, window)
-            states, documents = pipe.execute()
+            *states, documents = pipe.execute()
         ended, open_states = [], {}
         for job_id, state, document in zip(window, states, documents, strict=True):
             outcome = read_outcome(self._backend, job_id, document)

@@ -16,7 +16,6 @@ from shared import keys
 from shared.errors import LostJobError
 from shared.messages import ErrorInfo
 from shared.queue.record import State
-from shared.queue.scripts import Script
 from shared.queue.status import anything_is_open
 
 LOOK_TWICE_AFTER_S = 3.0
@@ -28,7 +27,6 @@ FORGOTTEN = (
     "Redis has forgotten it: it was emptied or restarted without its data, the result has "
     "expired, or the job was never sent; send it again"
 )
-STATES = Script("states")
 _OPEN = {State.WAITING.encode(), State.RUNNING.encode()}
 
 
@@ -58,11 +56,11 @@ class Forgotten:
         self._known = known
         self._missed_at: dict[str, float] = {}
 
-    def due(self, states: Mapping[str, bytes]) -> list[str]:
+    def due(self, states: Mapping[str, bytes | None]) -> list[str]:
         """The jobs to be judged: they are missing for the second time.
 
         Args:
-            states: of jobs without a result, by their ids; empty if Redis has no record.
+            states: of jobs without a result, by their ids; None if Redis has no record.
         """
         now = time.monotonic()
         open_ids = {job_id for job_id, state in states.items() if state in _OPEN}
@@ -84,14 +82,15 @@ class Forgotten:
             return []
         with self._client.pipeline(transaction=False) as pipe:
             ask(pipe, job_ids)
-            found = list(zip(job_ids, *pipe.execute(), strict=True))
+            *states, documents = pipe.execute()
         unknown = any(job_id not in self._known for job_id in job_ids)
         may_come = unknown and anything_is_open(self._client)
+        found = zip(job_ids, states, documents, strict=True)
         outcomes = [self._outcome(*each, may_come=may_come) for each in found]
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _outcome(
-        self, job_id: str, state: bytes, document: bytes | None, *, may_come: bool
+        self, job_id: str, state: bytes | None, document: bytes | None, *, may_come: bool
     ) -> Outcome | None:
         outcome = read_outcome(self._backend, job_id, document)
         if outcome is not None or state in _OPEN:
@@ -104,11 +103,12 @@ class Forgotten:
 
 
 def ask(pipe: Any, job_ids: Sequence[str]) -> None:
-    """Put two questions to a pipeline, blocking or not: the states of jobs, then their results.
+    """Ask for the states of jobs, one by one, then for all their results; blocking or not.
 
     In this order, a job whose state is that of one that has ended has its result.
     """
-    pipe.execute_command(*STATES.command([*map(keys.job, job_ids)]))
+    for job_id in job_ids:
+        pipe.hget(keys.job(job_id), "state")
     pipe.mget([keys.result(job_id) for job_id in job_ids])
 
 

@@ -154,7 +154,7 @@ class Listener:
             window = job_ids[start : start + WINDOW_JOBS]
             async with self._client.pipeline(transaction=False) as pipe:
                 ask(pipe, window)
-                states, documents = await pipe.execute()
+                *states, documents = await pipe.execute()
             self._answered_at = time.monotonic()
             without = {
                 job_id: state

@@ -18,7 +18,7 @@ from shared.errors import MessageTooLargeError
 from shared.queue.ledger import Lifetimes
 from shared.queue.publish import ORDERED, PUBLISH, is_ordered, op_of, publishing
 from shared.queue.purge import purge
-from shared.queue.scripts import Script, load_all
+from shared.queue.scripts import Script
 from shared.redis_client import REDIS_ERRORS, is_full
 from shared.settings import DEFAULT_K_PER_S, MAX_MESSAGE_BYTES, RESULT_TTL_S
 from shared.stamp import RedisClock, StampingAMQP
@@ -49,8 +49,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
     def create_publish_batch(self, max_size: int) -> Any:
         """Collect messages for one pipeline, which must not find out that a script is missing."""
         with self.conn_or_acquire() as client:
-            if not client.script_exists(PUBLISH.sha)[0]:
-                load_all(client)
+            PUBLISH(client, [])
         return super().create_publish_batch(max_size)
 
     def _size(self, queue: str) -> int:

@@ -5,7 +5,11 @@
 -- ARGV: now, id, message, operation, queue, level, items, enqueued at ('' for unknown), due at ('' for now),
 --       deadline ('' for none), retries, 1 if it is part of a chord, k if no other is in force,
 --       1 if a full Redis must take it: a retry, the next step of a chain, or a duty of upkeep
+-- Without keys it does nothing: a pipeline must not be the first to ask for it.
 --@include enter
+if #KEYS == 0 then
+  return
+end
 local key = { record = KEYS[1], order = KEYS[2], scheduled = KEYS[3], tokens = KEYS[4], waiting = KEYS[5],
   running = KEYS[6], deadlines = KEYS[7], sequence = KEYS[8] }
 local ks = KEYS[9]

@@ -13,6 +13,7 @@ from shared.messages import HsvItem, HsvJob
 from shared.settings import Settings
 from tests.chaos.redis_process import RedisProcess
 from tests.image_files import file_of
+from tests.integration.consuming import waiting_ids
 from tests.programs import SERVERS, require_server
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +73,7 @@ def test_waiting_jobs_survive_a_restart(server: RedisProcess, short_path: Path):
     server.end()
     server.restart()
     with server.client() as client:
-        assert client.llen("cv\x06\x165") == JOBS
+        assert waiting_ids(client) == ids
         assert [client.hget(f"agewell:job:{each}", "state") for each in ids] == [b"waiting"] * JOBS
 
 
