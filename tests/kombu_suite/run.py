@@ -17,7 +17,7 @@ FILES = ("test_redis.py", "test_redis_brpop_qos.py")
 TIMEOUT_S = 240
 ONE_TEST_TIMEOUT_S = 60
 
-BESIDE = 4
+BESIDE = 8
 """Processes that run tests beside each other: most of them sleep most of the time."""
 
 
