@@ -41,10 +41,20 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._clock = RedisClock()
+        self._unprefixed: redis.Redis | None = None
 
     def unprefixed_client(self) -> redis.Redis:
         """A client for keys of ours; kombu's own puts the option global_keyprefix before some."""
-        return redis.Redis(connection_pool=self.pool)
+        pool, client = self.pool, self._unprefixed
+        # To make one takes longer than a round trip. A fork or a close ends the pool.
+        if client is None or client.connection_pool is not pool:
+            client = self._unprefixed = redis.Redis(connection_pool=pool)
+        return client
+
+    @property
+    def lifetimes(self) -> Lifetimes:
+        """How long records are kept, as the ledger wants it."""
+        return Lifetimes(*self.lifetimes_s)
 
     def create_publish_batch(self, max_size: int) -> Any:
         """Collect messages for one pipeline, which must not find out that a script is missing."""
@@ -66,9 +76,9 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         """Drop what waits in a queue; its jobs end as cancelled."""
         if queue not in ORDERED:
             return int(super()._purge(queue))
-        client, lifetimes = self.unprefixed_client(), Lifetimes(*self.lifetimes_s)
+        client = self.unprefixed_client()
         now = self._clock.now(client)
-        return purge(client, queue, lifetimes, self.max_message_bytes, now)
+        return purge(client, queue, self.lifetimes, self.max_message_bytes, now)
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         # A worker that starts while Redis is full could not bind, and never make room.

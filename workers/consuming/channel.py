@@ -10,9 +10,8 @@ kombu also takes every message for one of Celery's. One that is not would end th
 restored, and end the next one, so it becomes a dead letter instead.
 """
 
-import itertools
+import contextlib
 import logging
-import uuid
 from collections.abc import Callable
 from enum import Enum, auto
 from queue import Empty
@@ -22,23 +21,15 @@ from typing import Any
 import redis
 from kombu.transport import virtual
 
-from shared import keys, transport
-from shared.queue.ledger import Lifetimes
+from shared import transport
 from shared.queue.letter import excerpt_of, names_in
-from shared.queue.publish import ORDERED
 from shared.queue.scripts import load_all
 from shared.redis_client import REDIS_ERRORS
 from workers.consuming.message import message_of, named
-from workers.consuming.take import TAKE, Taken, take_command
+from workers.consuming.take import TAKE, Taken, delivery_tags, take_command, wait_command
 from workers.consuming.unacked import QoS, acknowledge, give_back, refuse
 
 log = logging.getLogger(__name__)
-
-TAKE_AGAIN_AFTER_S = 5.0
-"""A worker without a token tries nevertheless: a dead connection is found out, too."""
-
-LOOK_AGAIN_S = 0.05
-"""How often a worker looks at queues that have no tokens, such as another program's."""
 
 
 class _Phase(Enum):
@@ -62,7 +53,7 @@ class Channel(transport.Channel):
         self._unanswered: list[str] = []
         self._ended: set[str] = set()
         self._no_ack: set[str] = set()
-        self._name, self._count = uuid.uuid4().hex, itertools.count()
+        self._tags = delivery_tags()
         super().__init__(*args, **options)
 
     def basic_consume(
@@ -82,7 +73,7 @@ class Channel(transport.Channel):
                 raise
             except Exception as error:
                 log.exception("refused, no task of Celery's: %s", named(message.headers))
-                self.refuse(message.delivery_tag, _reason(error))
+                self.refuse(message.delivery_tag, error)
                 virtual.QoS.ack(self.qos, message.delivery_tag)
 
         if no_ack:
@@ -93,11 +84,9 @@ class Channel(transport.Channel):
         """Consume no more: nothing is taken from now on, so no take acknowledges."""
         cancelled = super().basic_cancel(consumer_tag)
         if not self.active_queues:
-            try:
+            # If Redis is away, these tags come back, and their jobs have ended.
+            with contextlib.suppress(*REDIS_ERRORS):
                 self.qos.acknowledge_ended()
-            except REDIS_ERRORS as error:
-                # Their jobs have ended: nothing comes back but these tags.
-                log.debug("not acknowledged, Redis is away: %s", error)
         return cancelled
 
     def takes_soon(self) -> bool:
@@ -105,10 +94,11 @@ class Channel(transport.Channel):
         soon = self._phase in {_Phase.IDLE, _Phase.TAKING} and self.active_queues
         return bool(soon and self.qos.can_consume())
 
-    def refuse(self, tag: str, reason: str) -> None:
+    def refuse(self, tag: str, reason: str | Exception) -> None:
         """Make a dead letter of a message of which Celery cannot make a task."""
-        lifetimes = Lifetimes(*self.lifetimes_s)
-        refuse(self.unprefixed_client(), self.unacked_key, tag, reason, lifetimes)
+        if isinstance(reason, Exception):
+            reason = f"{type(reason).__name__}: {reason}"
+        refuse(self.unprefixed_client(), self.unacked_key, tag, reason, self.lifetimes)
 
     def close(self) -> None:
         """Close; a message on its way is taken in first, and then given back with the others."""
@@ -121,14 +111,15 @@ class Channel(transport.Channel):
         self._recover_unanswered()
         client = self.unprefixed_client()
         while True:
-            tag = self._next_tag()
+            tag = next(self._tags)
             self._unanswered.append(tag)
             answer = TAKE.run(client, self._take_command([queue], tag, client, ()))
             self._unanswered.pop()
             if answer is None:
                 raise Empty
-            with self.conn_or_acquire() as prefixed:
-                self._maybe_update_queues_expire(prefixed, queue)
+            if queue in self._expires:
+                with self.conn_or_acquire() as prefixed:
+                    self._maybe_update_queues_expire(prefixed, queue)
             message = self._message_of(Taken.of(answer, self.global_keyprefix), tag)
             if message is not None:
                 return message
@@ -137,7 +128,7 @@ class Channel(transport.Channel):
         """Take one message; it is reserved like any other, unless nobody will acknowledge it."""
         message = super().basic_get(queue, no_ack=no_ack, **kwargs)
         if message is not None and no_ack:
-            self._acknowledge(message.delivery_tag)
+            acknowledge(self.unprefixed_client(), self.unacked_key, [message.delivery_tag])
         return message
 
     def _brpop_start(self, timeout: float | None = None) -> None:
@@ -149,7 +140,7 @@ class Channel(transport.Channel):
         queues = self._queue_cycle.consume(len(self.active_queues))
         if not queues:
             return
-        self._tag, ended = self._next_tag(), self.qos.ended.copy()
+        self._tag, ended = next(self._tags), self.qos.ended.copy()
         # Nothing is on its way on this connection, so the clock may use it.
         command = self._take_command(queues, self._tag, self.client, ended)
         self._ended = ended
@@ -161,24 +152,14 @@ class Channel(transport.Channel):
         prefix, where = self.global_keyprefix, self.unacked_key
         return take_command(queues, prefix, where, tag, self._asked_at, most, self.aging_k, ended)
 
-    def _next_tag(self) -> str:
-        # Tags sort by age: what is given back together goes back youngest first.
-        return f"{next(self._count):012x}-{self._name}"
-
     def _block(self) -> None:
         """Wait for a token."""
         self.qos.acknowledge_ended()
-        queues = self.active_queues
-        tokens = [keys.tokens(queue) for queue in queues]
-        all_ordered = ORDERED.issuperset(queues)
-        wait_s = TAKE_AGAIN_AFTER_S if all_ordered else LOOK_AGAIN_S
-        self._send(_Phase.BLOCKED, ("BLPOP", *tokens, wait_s))
+        self._send(_Phase.BLOCKED, wait_command(self.active_queues))
 
-    def _send(self, phase: _Phase, command: tuple[Any, ...]) -> None:
-        connection = self.client.connection
-        self._in_poll = connection
-        self._brpop_sent_at = monotonic()
-        self._phase = phase
+    def _send(self, phase: _Phase, command: Any) -> None:
+        self._in_poll = connection = self.client.connection
+        self._phase, self._brpop_sent_at = phase, monotonic()
         connection.send_command(*command)
 
     def _brpop_read(self, **_: Any) -> Any:
@@ -232,7 +213,7 @@ class Channel(transport.Channel):
             raise
         except Exception as error:
             log.exception("refused, cannot be delivered: %s", named(message["headers"]))
-            self.refuse(tag, _reason(error))
+            self.refuse(tag, error)
             raise Empty from None
         if queue in self._no_ack:
             self.qos.ended.add(tag)
@@ -245,11 +226,8 @@ class Channel(transport.Channel):
         except Exception as error:
             raw = taken.raw
             log.exception("refused, no message at all: %s: %s", names_in(raw), excerpt_of(raw))
-            self.refuse(tag, _reason(error))
+            self.refuse(tag, error)
             return None
-
-    def _acknowledge(self, tag: str) -> None:
-        acknowledge(self.unprefixed_client(), self.unacked_key, [tag])
 
     def _on_connection_disconnect(self, connection: Any) -> None:
         if self._in_poll is connection:
@@ -268,7 +246,3 @@ class Channel(transport.Channel):
             client = self.unprefixed_client()
             give_back(client, self.unacked_key, self._unanswered[-1], self.aging_k)
             self._unanswered.pop()
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

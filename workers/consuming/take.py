@@ -1,6 +1,8 @@
 """The take: one script that acknowledges ended jobs, admits new ones, and reserves the next."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,12 @@ from shared.queue.scripts import Argument, Script
 from shared.settings import DEFAULT_K_PER_S
 
 TAKE = Script("take")
+
+TAKE_AGAIN_AFTER_S = 5.0
+"""A worker without a token tries nevertheless: a dead connection is found out, too."""
+
+LOOK_AGAIN_S = 0.05
+"""How often a worker looks at queues that have no tokens, such as another program's."""
 
 
 @dataclass(frozen=True)
@@ -92,3 +100,16 @@ def take_command(
             *ended,
         ],
     )
+
+
+def wait_command(queues: Collection[str]) -> tuple[Argument, ...]:
+    """The command that waits for a token of any queue; it is answered after a while without one."""
+    tokens = (keys.tokens(queue) for queue in queues)
+    wait_s = TAKE_AGAIN_AFTER_S if ORDERED.issuperset(queues) else LOOK_AGAIN_S
+    return ("BLPOP", *tokens, wait_s)
+
+
+def delivery_tags() -> Iterator[str]:
+    """Tags that no other channel has; they sort by age."""
+    name = uuid.uuid4().hex
+    return (f"{number:012x}-{name}" for number in itertools.count())
