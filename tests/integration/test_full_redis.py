@@ -12,13 +12,12 @@ from celery.states import SUCCESS
 from shared import keys
 from shared.celery_app import make_app
 from shared.errors import BrokerFullError
-from shared.queue.ledger import Ledger, Start
+from shared.queue.ledger import Ledger, Lifetimes
 from shared.queue.record import State
 from shared.redis_client import unreachable
 from tests.e2e.stack import until
-from tests.integration.consuming import worker_app
-
-LIST = keys.waiting_list("cv", 5)
+from tests.integration.consuming import scheduled_ids, waiting_ids, worker_app
+from tests.integration.delivering import taken
 
 
 @contextmanager
@@ -35,39 +34,44 @@ def running(settings, client):
     """A job that a worker has taken and runs."""
     kombu.pools.reset()  # earlier tests bound the queue in a Redis that has been emptied since
     job_id = make_app(settings).send_task("cv.hsv", args=[{}]).id
-    client.rpop(LIST)
-    Ledger(client, 1000).start(Start(job_id, "hsv", 1, "cv@here", 5, None), 3)
-    kombu.pools.reset()  # whoever sends next declares and binds the queue, as a new process does
-    return job_id
+    with taken(worker_app(settings)):
+        kombu.pools.reset()  # whoever sends next declares and binds the queue, as a new process
+        yield job_id
 
 
-def test_a_job_that_runs_is_sent_again_by_a_process_that_has_sent_nothing_yet(
-    settings, client, running
+@pytest.fixture
+def ledger(client):
+    return Ledger(client, Lifetimes(1000, 1000))
+
+
+@pytest.mark.parametrize("countdown", [None, 10])
+def test_running_job_is_tried_again_by_a_process_that_has_sent_nothing_yet(
+    settings, client, ledger, running, countdown
 ):
+    options = {"task_id": running, "retries": 1, "countdown": countdown}
     with full(client):
-        make_app(settings).send_task("cv.hsv", args=[{}], task_id=running, retries=1)
-        assert Ledger(client, 1000).get(running).state is State.WAITING
-    assert client.llen(LIST) == 1
+        make_app(settings).send_task("cv.hsv", args=[{}], **options)
+        assert ledger.get(running).state is State.WAITING
+    assert waiting_ids(client) + scheduled_ids(client) == [running]
 
 
-def test_a_new_job_is_refused(settings, client, running):
+def test_new_job_is_refused(settings, client, running):
     with full(client), pytest.raises(kombu.exceptions.OperationalError) as caught:
         make_app(settings).send_task("cv.hsv", args=[{}])
     assert isinstance(unreachable(settings, caught.value), BrokerFullError)
-    assert client.llen(LIST) == 0
+    assert waiting_ids(client) == []
+    assert client.zcard(keys.jobs("waiting")) == 0
 
 
-def test_a_job_that_runs_is_sent_again_also_if_nobody_has_bound_its_queue(
-    settings, client, running
-):
+def test_running_job_is_tried_again_also_if_nobody_has_bound_its_queue(settings, client, running):
     client.delete("_kombu.binding.cv")
     with full(client):
         make_app(settings).send_task("cv.hsv", args=[{}], task_id=running, retries=1)
-    assert client.llen(LIST) == 1
+    assert waiting_ids(client) == [running]
     assert client.smembers("_kombu.binding.cv") == {b"cv\x06\x16\x06\x16cv"}
 
 
-def test_a_worker_that_starts_meanwhile_works_off_what_waits(settings, client):
+def test_worker_that_starts_meanwhile_works_off_what_waits(settings, client):
     with worker_app(settings) as app:
 
         @app.task(bind=True, shared=False, name="anything.else")
@@ -86,14 +90,14 @@ def test_a_worker_that_starts_meanwhile_works_off_what_waits(settings, client):
     assert heard["data"].decode() == sent.id
 
 
-def test_a_job_ends_and_what_is_not_its_end_goes_unsaid(settings, client, running):
+def test_job_ends_and_no_other_state_of_it_is_stored(settings, client, ledger, running):
     backend = make_app(settings).backend
     with full(client):
         backend.mark_as_retry(running, ValueError("again"))
         assert client.get(keys.result(running)) is None
         backend.mark_as_done(running, {"items": []})
         assert backend.get_task_meta(running)["status"] == SUCCESS
-    assert Ledger(client, 1000).get(running).state is State.DONE
+    assert ledger.get(running).state is State.DONE
 
 
 def test_there_is_a_word_for_it_however_redis_says_so(settings, client):

@@ -1,6 +1,5 @@
 """Jobs and workers while the blob store is away."""
 
-import json
 from functools import partial
 
 import pytest
@@ -10,12 +9,12 @@ from shared.blobs import Blobs
 from shared.directory_store import MARKER
 from shared.errors import BlobStoreFullError
 from shared.paused import paused_workers, say_paused, say_resumed
-from shared.queue.ledger import Ledger
+from shared.queue.ledger import Ledger, Lifetimes
 from shared.queue.record import State
 from tests.e2e.messages import good_job
 from tests.e2e.stack import until
-from tests.integration.consuming import consuming, ids, look, send, worker_app
-from tests.integration.delivering import AWAY, LIST, deliver, hsv
+from tests.integration.consuming import consuming, ids, look, message_of, send, worker_app
+from tests.integration.delivering import AWAY, deliver, hsv, make_due
 from workers import deliveries
 from workers import pause as pause_module
 from workers.context import Context
@@ -29,7 +28,7 @@ MANY = 15
 def tools(settings, client, tmp_path, monkeypatch):
     url = f"file://{tmp_path}/blobs"
     chosen = settings.model_copy(update={"blob_url": url})
-    made = Context(chosen, client, Blobs(chosen, client), Ledger(client, 1000))
+    made = Context(chosen, client, Blobs(chosen, client), Ledger(client, Lifetimes(1000, 1000)))
     made.blobs.check()
     monkeypatch.setattr(deliveries, "context", lambda: made)
     monkeypatch.setattr(pause_module, "context", lambda: made)
@@ -47,37 +46,42 @@ def unmounted(tools, tmp_path):
     return mount
 
 
-def test_a_job_is_tried_again_any_number_of_times_while_the_store_is_away(
+def test_job_is_tried_again_any_number_of_times_while_the_store_is_away(
     app, tools, client, unmounted
 ):
     job_id = hsv(app, good_job()).apply_async(headers={"kept": 1}).id
-    first = json.loads(client.lindex(LIST, 0))["headers"]
+    first = message_of(client, job_id)["headers"]
     for _ in range(MANY):
+        make_due(client)
         deliver(app)
         assert tools.ledger.get(job_id).state is State.WAITING
-    last = json.loads(client.lindex(LIST, 0))["headers"]
+    last = message_of(client, job_id)["headers"]
     assert (last["retries"], last["full_retries"], last["kept"]) == (MANY, MANY, 1)
     assert last["enqueued_at"] == first["enqueued_at"]
     unmounted()
+    make_due(client)
     deliver(app)
     assert tools.ledger.get(job_id).state is State.DONE
     assert client.zcard(keys.DEAD_LETTERS) == 0
 
 
-def test_a_job_is_given_up_if_its_own_bytes_fail_and_not_the_store(app, tools, trouble):
+def test_job_is_given_up_if_its_own_bytes_fail_and_not_the_store(app, tools, client, trouble):
     trouble += [AWAY] * 6
     job_id = hsv(app, good_job()).apply_async().id
     for _ in range(6):
+        make_due(client)
         deliver(app)
     assert tools.ledger.get(job_id).state is State.DEAD
 
 
-def test_a_full_store_counts_no_retry_although_it_has_room_for_a_little(app, tools, trouble):
+def test_full_store_counts_no_retry_although_it_has_room_for_a_little(app, tools, client, trouble):
     trouble += [partial(BlobStoreFullError, "here", "No space left on device")] * MANY
     job_id = hsv(app, good_job()).apply_async().id
     for _ in range(MANY):
+        make_due(client)
         deliver(app)
         assert tools.ledger.get(job_id).state is State.WAITING
+    make_due(client)
     deliver(app)
     assert tools.ledger.get(job_id).state is State.DONE
 
@@ -86,11 +90,11 @@ def test_a_full_store_counts_no_retry_although_it_has_room_for_a_little(app, too
 def pause(monkeypatch):
     made = Pause()
     monkeypatch.setattr(pause_module, "pause", made)
-    monkeypatch.setattr("workers.reserved.pause", made)
+    monkeypatch.setattr("workers.consuming.unacked.pause", made)
     return made
 
 
-def test_a_paused_worker_takes_no_job_until_the_store_is_back(
+def test_paused_worker_takes_no_job_until_the_store_is_back(
     settings, client, tools, unmounted, pause
 ):
     app = worker_app(settings)
@@ -103,12 +107,11 @@ def test_a_paused_worker_takes_no_job_until_the_store_is_back(
         assert not pause.look()
         unmounted()
         until(pause.look, 10, lambda: pause.reason)
-        connection.default_channel.ask_now()
         look(connection, until=lambda: got)
         assert ids(got) == sent[:1]
 
 
-def test_a_pause_for_one_job_s_bytes_alone_is_over_at_once_and_not_spoken_of(tools, pause):
+def test_pause_for_one_jobs_bytes_alone_is_over_at_once_and_not_spoken_of(tools, pause):
     pause.begin("one file")
     until(pause.look, 10, lambda: pause.reason)
     assert not pause.is_confirmed

@@ -7,21 +7,22 @@ import pytest
 from celery import Celery, chain
 from celery.contrib.testing.worker import start_worker
 
-from shared import keys, stamp
-from shared.celery_app import broker_url, make_app
+from shared import stamp
+from shared.celery_app import broker_url
 from shared.envelope import ENQUEUED_AT as HEADER
 from shared.stamp import RedisClock, redis_now
+from tests.integration.consuming import message_of, waiting_ids, worker_app
 
 
 @pytest.fixture
 def app(settings, client):
-    with make_app(settings) as made:
+    with worker_app(settings) as made:
         yield made
 
 
-def sent(client, level=5):
-    """The messages that wait on a level, the oldest first."""
-    return [json.loads(raw) for raw in client.lrange(keys.waiting_list("cv", level), 0, -1)[::-1]]
+def sent(client):
+    """The messages that wait, the next one first."""
+    return [message_of(client, job_id) for job_id in waiting_ids(client)]
 
 
 def test_a_message_carries_the_time_of_redis(app, client):
@@ -94,7 +95,7 @@ def test_a_retry_keeps_the_time_and_the_level_of_the_first(app, client):
             raise self.retry(countdown=0)
 
     retried.apply_async(priority=7)
-    enqueued_at = sent(client, 7)[0]["headers"][HEADER]
+    enqueued_at = sent(client)[0]["headers"][HEADER]
     assert run_worker(app, client, 3) == [[enqueued_at, n, 7] for n in range(3)]
 
 
@@ -104,5 +105,5 @@ def test_each_step_of_a_chain_keeps_the_time_of_the_first(app, client):
         note(client, self.request)
 
     chain(step.s(), step.s(), step.s()).apply_async(priority=3)
-    enqueued_at = sent(client, 3)[0]["headers"][HEADER]
+    enqueued_at = sent(client)[0]["headers"][HEADER]
     assert run_worker(app, client, 3) == [[enqueued_at, 0, 3]] * 3
