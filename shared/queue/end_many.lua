@@ -7,8 +7,8 @@
 --       Celery's result with two NUL characters where the id belongs, the prefixes of records, results and
 --       reserved jobs, the metric of such ends, 1 if the list has places rather than ids
 -- Returns how many were listed, how many have ended, and the ids of those that a chord may count. Lua cannot
---       fail a chord: the caller ends these. Those that are purged get a deadline that has passed, by which
---       upkeep comes to them.
+--       fail a chord: the caller ends these, which are in deadlines until then. Those that are purged get a
+--       deadline that has passed, by which upkeep comes to them.
 --@include count
 --@include order
 --@include finish
@@ -20,11 +20,17 @@ local call = redis.call
 local before, after = string.match(template, '^(.-)%z%z(.*)$')
 local members = call('ZRANGEBYSCORE', list, '-inf', highest, 'LIMIT', 0, most)
 local ended_count, others = 0, {}
+local key = { waiting = waiting, running = running, ended = ended, deadlines = deadlines,
+  orders = { unpack(KEYS, FIXED_KEYS + 1) } }
+local ending = { state = state, now = now, items_failed = '0', error = error_text, ttl_s = ttl_s, op = '', items = 0,
+  inputs = '', reserved = reserved, keeps_message = false }
 for _, member in ipairs(members) do
   local id = has_places == '1' and id_of(member) or member
   local record = records .. id
   local found = call('HMGET', record, 'state', 'started_at', 'chord', 'op')
-  call('ZREM', list, member)
+  if has_places == '1' or not found[3] then
+    call('ZREM', list, member)
+  end
   if found[3] then
     others[#others + 1] = id
     if state == 'cancelled' then
@@ -35,13 +41,9 @@ for _, member in ipairs(members) do
     call('DEL', record) -- another task's message, which nobody has reserved
     ended_count = ended_count + 1
   elseif found[1] == 'waiting' and not (state == 'expired' and found[2]) then
-    finish({
-      record = record, waiting = waiting, running = running, ended = ended, result = results .. id,
-      deadlines = deadlines, orders = { unpack(KEYS, FIXED_KEYS + 1) },
-    }, {
-      id = id, state = state, now = now, items_failed = '0', error = error_text, ttl_s = ttl_s, op = '', items = 0,
-      result = before .. id .. after, inputs = '', reserved = reserved, keeps_message = false,
-    })
+    key.record, key.result = record, results .. id
+    ending.id, ending.result = id, before .. id .. after
+    finish(key, ending)
     ended_count = ended_count + 1
   end
 end

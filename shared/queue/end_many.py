@@ -14,7 +14,7 @@ from shared.queue.ledger import Lifetimes
 from shared.queue.record import State
 from shared.queue.scripts import Script
 
-JOBS_A_CALL = 100
+JOBS_A_CALL = 25
 """At about 10 microseconds each, a call takes a millisecond of Redis's time."""
 
 _END_MANY = Script("end_many")

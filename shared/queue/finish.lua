@@ -14,14 +14,17 @@ local PIECE_BYTES = 64
 local function finish(key, ending)
   local call = redis.call
   -- A ZREM takes no memory, so a Redis that is full lets a script that starts with one go on.
-  call('ZREM', key.waiting, ending.id)
-  call('ZREM', key.running, ending.id)
-  local op, level, items, enqueued_at, started_at, deadline_at, worker, worker_id, tag, place, history =
-    unpack(call('HMGET', key.record, 'op', 'level', 'items', 'enqueued_at', 'started_at', 'deadline_at', 'worker',
-      'worker_id', 'tag', 'place', 'history'))
-  if place then
+  if call('ZREM', key.waiting, ending.id) == 0 then
+    call('ZREM', key.running, ending.id)
+  end
+  local state, op, level, items, enqueued_at, started_at, deadline_at, worker, worker_id, tag, place, history =
+    unpack(call('HMGET', key.record, 'state', 'op', 'level', 'items', 'enqueued_at', 'started_at', 'deadline_at',
+      'worker', 'worker_id', 'tag', 'place', 'history'))
+  if place and state ~= 'running' then
     for _, order in ipairs(key.orders) do
-      call('ZREM', order, place)
+      if call('ZREM', order, place) == 1 then
+        break
+      end
     end
   end
   if deadline_at then

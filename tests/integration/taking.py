@@ -37,7 +37,7 @@ def take(
     """Take the next job for a worker; None if nothing waits."""
     tag = f"{next(_count):012x}-tag"
     now, reserved = redis_now(client), keys.reserved(worker_id)
-    command = take_command([queue], reserved, tag, now, MAX_MESSAGE_BYTES, {queue: k}, ended)
+    command = take_command([queue], "", reserved, tag, now, MAX_MESSAGE_BYTES, {queue: k}, ended)
     answer = TAKE.run(client, command)
     if answer is None:
         return None

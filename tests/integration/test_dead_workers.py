@@ -312,13 +312,17 @@ def test_jobs_return_from_a_dead_worker_while_redis_is_full(app, client, setting
     assert waiting_ids(client) == sent
 
 
-@pytest.mark.parametrize(("priority", "level"), [("7", 7), (7, 7), (12, 9), (None, 0), ("x", 0)])
-def test_another_queues_message_returns_to_the_level_that_kombu_reads(client, priority, level):
-    properties = {"priority": priority, "delivery_info": {}}
-    raw = json.dumps({"headers": {"id": "a"}, "properties": properties})
-    client.hset(keys.reserved(RUN), "tag", f"{keys.inlet('theirs', 5)}\n{raw}")
-    assert give_back(client, keys.reserved(RUN), "tag", K)
-    [returned] = client.lrange(keys.inlet("theirs", level), 0, -1)
+@pytest.mark.parametrize("level", [0, 7])
+def test_another_queues_message_returns_to_the_list_that_it_came_from(client, settings, level):
+    came_from = keys.inlet("theirs", level)
+    raw = json.dumps({"headers": {"id": "a"}, "properties": {"delivery_info": {}}})
+    client.rpush(came_from, raw, "no message")
+    for _ in range(2):
+        take(client, RUN, queue="theirs")
+    client.lpush(came_from, "later")
+    assert rescue_dead(client, settings) == 2
+    later, returned, odd = client.lrange(came_from, 0, -1)
+    assert (later, odd) == (b"later", b"no message")
     assert json.loads(returned)["headers"]["redelivered"] is True
 
 

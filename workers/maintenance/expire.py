@@ -1,18 +1,25 @@
 """Waiting jobs whose deadlines have passed end as expired; ended jobs are forgotten in time."""
 
+import logging
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import redis
+from celery import states
 from celery.exceptions import TaskRevokedError
 
 from shared import keys
+from shared.queue.documents import document_of
 from shared.queue.end_many import end_many
-from shared.queue.ledger import Ledger, Lifetimes
+from shared.queue.ledger import End, Ledger, Lifetimes
 from shared.queue.record import State
+from shared.queue.request import request_of
+from shared.redis_client import REDIS_ERRORS
 from shared.results import EXPIRED
 
-BUDGET_S = 0.5
+log = logging.getLogger(__name__)
+
+BUDGET_S = 0.8
 """A tick stops after this time; the next one goes on."""
 
 
@@ -36,12 +43,37 @@ def expire(
         part = end_many(client, keys.DEADLINES, State.EXPIRED, now, lifetimes)
         expired += part.ended
         for job_id in part.counted_by_chords:
-            # A purged part of a chord comes here at once: only a result backend can fail the chord.
-            reason = "cancelled" if backend.ledger.cancel_asked(job_id) else EXPIRED
-            expired += backend.end_open(job_id, TaskRevokedError(reason), State.WAITING)
+            expired += _end_part(backend, client, job_id, now)
         if not part.listed:
             break
     return expired
+
+
+def _end_part(backend: Any, client: redis.Redis, job_id: str, now: float) -> bool:
+    """End a waiting job that a chord may count: its deadline has passed, or it was purged.
+
+    The chord counts it first. If upkeep is killed between the two, the next tick does both again,
+    and a chord counts each part once.
+    """
+    fields = ("state", "started_at", "cancelled_at", "message")
+    found = cast("list[bytes | None]", client.hmget(keys.job(job_id), fields))
+    state, started_at, cancelled_at, message = found
+    if state != State.WAITING.encode() or (started_at and not cancelled_at):
+        client.zrem(keys.DEADLINES, job_id)
+        return False
+    error = TaskRevokedError(EXPIRED if cancelled_at is None else "cancelled")
+    request = None if message is None else request_of(message)
+    if request is not None and request.chord:
+        try:
+            backend.on_chord_part_return(request, states.REVOKED, error)
+        except REDIS_ERRORS:
+            raise
+        except Exception:
+            log.exception("job %s: its chord cannot be told that it has ended", job_id)
+    how = State.EXPIRED if cancelled_at is None else State.CANCELLED
+    end = End(job_id=job_id, state=how, error=str(error), only_from=State.WAITING)
+    ended: bool = backend.ledger.end(end, document_of(job_id, error, now))
+    return ended
 
 
 def trim(ledger: Ledger, budget_s: float = BUDGET_S) -> None:
