@@ -29,7 +29,7 @@ _COMMON = (
     b'"gradient":"src","mask_on_source":[0,0],"mask_on_destination":[0,0]}}'
     b'"given":{"model":"classifier","version":"1","palette":["#"],"reference":{"uri":"store:",'
     b'"tap":"","output":{"format":"jpeg","quality":90}}}'
-    b'{"items":[{"image":{"uri":"store:","sha256":"","size_bytes":1,"media_type":"image/png",'
+    b'{"items":[{"image":{"uri":"store:","size_bytes":1,"media_type":"image/png",'
     b'"name":".png"}}],"given":{"output":{"format":"png"},"full_range":false}}'
 )
 """Text that deflate refers back to, the most frequent last. Old records need it as it is."""
@@ -60,7 +60,8 @@ def inputs_of(job: Job) -> Inputs:
 
 def pack(inputs: Inputs) -> bytes:
     """Inputs as bytes: about 60 for one image, and 50 more for each further one."""
-    text = json.dumps({"items": inputs.items, "given": inputs.given}, separators=(",", ":"))
+    items = [{role: _brief(each) for role, each in item.items()} for item in inputs.items]
+    text = json.dumps({"items": items, "given": inputs.given}, separators=(",", ":"))
     text = _HASH.sub(lambda found: "\xff" + bytes.fromhex(found[0]).decode("latin-1"), text)
     deflate = zlib.compressobj(
         9, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL, zlib.Z_DEFAULT_STRATEGY, _COMMON
@@ -74,9 +75,23 @@ def unpack(packed: bytes) -> Inputs:
     try:
         text = inflate.decompress(packed, UNPACKED_MAX_BYTES).decode("latin-1")
         found = json.loads(_RAW_HASH.sub(lambda raw: raw[1].encode("latin-1").hex(), text))
-        return Inputs(list(found["items"]), dict(found["given"]))
-    except (zlib.error, ValueError, LookupError, TypeError, RecursionError):
+        items = [{role: _whole(each) for role, each in item.items()} for item in found["items"]]
+        return Inputs(items, dict(found["given"]))
+    except (zlib.error, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Inputs()
+
+
+def _brief(reference: dict[str, Any]) -> dict[str, Any]:
+    """A reference without its hash, if its address says that as well."""
+    digest = reference.get("sha256", "-")
+    is_said = reference.get("uri", "").endswith(f":{digest}")
+    return {name: value for name, value in reference.items() if name != "sha256" or not is_said}
+
+
+def _whole(reference: dict[str, Any]) -> dict[str, Any]:
+    if "uri" not in reference or "sha256" in reference:
+        return reference
+    return reference | {"sha256": reference["uri"].partition(":")[2]}
 
 
 def _references(document: dict[str, Any]) -> dict[str, Any]:
