@@ -23,14 +23,14 @@ _WINDOW_BITS, _MEMORY_LEVEL = -12, 3
 """Raw deflate with a window of 4 KiB: to set up a larger one takes five times as long."""
 
 _COMMON = (
-    b'"uri":"redis:","image/jpeg","name":".jpg"}},{"image/webp","image/tiff","image/bmp",'
     b'{"foreground":{"uri":"store:","background":{"uri":"store:","alpha":0.5,"offset":[0,0]}}'
     b'{"source":{"uri":"store:","mask":{"uri":"store:","destination":{"uri":"store:",'
     b'"gradient":"src","mask_on_source":[0,0],"mask_on_destination":[0,0]}}'
     b'"given":{"model":"classifier","version":"1","palette":["#"],"reference":{"uri":"store:",'
-    b'"tap":"","output":{"format":"jpeg","quality":90}}}'
-    b'{"items":[{"image":{"uri":"store:","size_bytes":1,"media_type":"image/png",'
-    b'"name":".png"}}],"given":{"output":{"format":"png"},"full_range":false}}'
+    b'"tap":"","output":{"format":"jpeg","quality":90}}}"image/webp","image/tiff","image/bmp",'
+    b'{"items":[{"image":{"uri":"redis:","size_bytes":"media_type":"image/png","name":".png"}},'
+    b'{"image":{"uri":"store:","size_bytes":,"media_type":"image/jpeg","name":"IMG_'
+    b'.jpg"}}],"given":{"output":{"format":"png"},"full_range":false}}'
 )
 """Text that deflate refers back to, the most frequent last. Old records need it as it is."""
 
