@@ -233,8 +233,6 @@ class _Ledgered:
         meta = self._get_result_meta(  # type: ignore[attr-defined]
             result=result, state=state, traceback=traceback, request=request
         )
-        if meta["traceback"] is None:
-            del meta["traceback"]
         encoded: str = self.encode(meta | {"task_id": task_id})  # type: ignore[attr-defined]
         return encoded
 
