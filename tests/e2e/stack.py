@@ -67,7 +67,7 @@ def _value(raw: bytes) -> float | str:
     try:
         return float(raw)
     except ValueError:
-        return raw.decode()
+        return raw.decode(errors="replace")  # the inputs are packed
 
 
 def is_gone(process: psutil.Process) -> bool:
