@@ -18,6 +18,7 @@ from shared.errors import (
     BrokerUnreachableError,
     ParameterError,
     QueueFullError,
+    ScriptsMissingError,
     SettingsError,
 )
 
@@ -43,6 +44,8 @@ def exit_codes() -> Iterator[None]:
         leave(ExitCode.FULL, str(error), hint=hint)
     except BrokerUnreachableError as error:
         leave(ExitCode.UNREACHABLE, str(error), hint="Is it running? `agewell up` starts one here.")
+    except ScriptsMissingError as error:
+        leave(ExitCode.UNREACHABLE, str(error), hint="With --block, jobs are sent once it has.")
     except BlobStoreError as error:
         hint = "What was sent before is safe. Is AGEWELL_BLOB_URL right, mounted, and not full?"
         leave(ExitCode.UNREACHABLE, str(error), hint=hint)

@@ -1,4 +1,7 @@
-"""Limits that push back: no more jobs than a queue, or Redis's memory, has room for."""
+"""Limits that push back: no more jobs than a queue, or Redis's memory, has room for.
+
+A Redis that has just started takes none from a user who may not give it scripts (`Script`).
+"""
 
 import time
 from collections.abc import Callable
@@ -7,8 +10,9 @@ import redis
 
 from producer.session import Session
 from shared import keys
-from shared.errors import BrokerFullError, QueueFullError
+from shared.errors import BrokerFullError, QueueFullError, ScriptsMissingError
 from shared.names import Queue
+from shared.queue.publish import PUBLISH
 from shared.redis_client import REDIS_ERRORS, unreachable, url_of
 from shared.urls import without_password
 
@@ -21,7 +25,7 @@ LOOK_AGAIN_S = 0.5
 MEMORY_KEPT = 0.1
 """Of Redis's maxmemory, kept for workers: what they write ends jobs, and so makes room."""
 
-FullError = QueueFullError | BrokerFullError
+FullError = QueueFullError | BrokerFullError | ScriptsMissingError
 OnFull = Callable[[FullError], None]
 """Told that there is no room, each time that it is looked for; raises in order not to wait."""
 
@@ -53,13 +57,14 @@ class Room:
         Raises:
             QueueFullError: as many jobs wait as may, and `on_full` does not wait.
             BrokerFullError: Redis is all but full, and it does not wait.
+            ScriptsMissingError: Redis has no scripts yet, and it does not wait.
             BrokerUnreachableError: Redis does not answer.
         """
         while True:
             try:
                 self._ask(queue)
                 return
-            except (QueueFullError, BrokerFullError) as error:
+            except (QueueFullError, BrokerFullError, ScriptsMissingError) as error:
                 self._on_full(error)
                 time.sleep(LOOK_AGAIN_S)
 
@@ -67,6 +72,7 @@ class Room:
         """Ask Redis how many jobs it takes: at least one, or it raises."""
         settings, limit = self._session.settings, self._session.settings.max_waiting
         try:
+            PUBLISH(self._session.client, [])
             left = _memory_left(self._session.client)
             waiting = _count_waiting(self._session.client, queue) if limit else 0
         except REDIS_ERRORS as error:

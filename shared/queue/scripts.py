@@ -57,7 +57,7 @@ class Script:
 
 
 def load_all(client: redis.Redis) -> None:
-    """Give Redis every script, for those who may only run them.
+    """Give Redis every script: one that misses any has just started, or had them flushed.
 
     Raises:
         ScriptsMissingError: this user may not.

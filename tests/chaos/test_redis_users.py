@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,27 +12,36 @@ import pytest
 import redis
 
 from producer.supervisor import Child, Program, celery
+from shared.names import Queue
+from shared.queue.admit import admit
+from shared.queue.scripts import Script, load_all
 from shared.queue.status import queue_status
-from shared.settings import Settings
+from shared.settings import MAX_MESSAGE_BYTES, Settings
 from tests.chaos.redis_process import RedisProcess
 from tests.e2e.stack import agewell, environment, until
 from tests.image_files import file_of, picture
+from tests.programs import SERVERS, require_server
 
 ROOT = Path(__file__).parents[2]
 ACL = ROOT / "deploy" / "redis-users.acl"
 ROLES = ("producer", "worker", "upkeep")
+LOADED_S = 5.0
+"""A worker that was cut off connects again after at most two seconds, and needs one to start."""
 
 
-@pytest.fixture
-def server(short_path: Path) -> Iterator[RedisProcess]:
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, short_path: Path) -> Iterator[RedisProcess]:
     """A Redis with those users, each with a password of its own, and an onlooker who may all."""
+    binary = require_server(request.param)
     text = ACL.read_text()
     for role in (*ROLES, "flower"):
         text = text.replace(f"{role.upper()}_PASSWORD", f"{role}-secret")
     users = short_path / "users.acl"
     users.write_text(f"{text}user onlooker on >onlooker ~* &* +@all\n")
     lines = (f"aclfile {users}", "appendonly yes")
-    server = RedisProcess(short_path / "redis", *lines, user="onlooker", password="onlooker")
+    server = RedisProcess(
+        short_path / "redis", *lines, user="onlooker", password="onlooker", binary=binary
+    )
     yield server
     server.end()
 
@@ -91,12 +101,20 @@ def denials(server: RedisProcess) -> list[tuple[Any, ...]]:
     ]
 
 
-@pytest.mark.slow
-def test_each_part_has_the_rights_that_it_needs(server: RedisProcess, short_path: Path):
-    photos, out = short_path / "photos", short_path / "out"
-    photos.mkdir()
+@pytest.fixture
+def photos(short_path: Path) -> Path:
+    folder = short_path / "photos"
+    folder.mkdir()
     for number in range(5):
-        (photos / f"{number}.png").write_bytes(file_of("PNG", picture().rotate(number)))
+        (folder / f"{number}.png").write_bytes(file_of("PNG", picture().rotate(number)))
+    return folder
+
+
+@pytest.mark.slow
+def test_each_part_has_the_rights_that_it_needs(
+    server: RedisProcess, photos: Path, short_path: Path
+):
+    out = short_path / "out"
     env = environment_of(server, short_path, "producer")
     with parts(server, short_path):
         done = agewell("enqueue", "hsv", photos, "--images-per-job", 1, "--out", out, env=env)
@@ -106,15 +124,63 @@ def test_each_part_has_the_rights_that_it_needs(server: RedisProcess, short_path
         ids = sent.stdout.split()
         assert agewell("status", *ids, env=env).returncode == 0
         agewell("cancel", *ids, env=env)
-        for command in (["queues", "--json"], ["result", ids[0], "--out", short_path / "a.png"]):
+        for command in (
+            ["queues", "--json"],
+            ["jobs"],
+            ["dead", "list"],
+            ["doctor"],
+            ["result", ids[0], "--out", short_path / "a.png"],
+        ):
             agewell(*command, env=env)
         with server.client() as client:  # sweeps and returns run every second
             until(lambda: client.exists("agewell:aging:cv"), 30, lambda: denials(server))
     assert denials(server) == []
 
 
+@pytest.mark.slow
+def test_a_producer_waits_until_a_worker_has_given_redis_the_scripts(
+    server: RedisProcess, photos: Path, short_path: Path
+):
+    env, out = environment_of(server, short_path, "producer"), short_path / "out"
+    refused = agewell("enqueue", "hsv", photos, env=env)
+    assert refused.returncode == 3
+    assert "Redis has not been given agewell's scripts" in refused.stderr
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(agewell, "enqueue", "hsv", photos, "--out", out, "--block", env=env)
+        with parts(server, short_path):
+            assert waits.result(60).returncode == 0, waits.result().stderr
+    assert len(list(out.iterdir())) == 5
+
+
+@pytest.mark.slow
+def test_workers_give_a_redis_that_has_lost_its_scripts_all_of_them(
+    server: RedisProcess, photos: Path, short_path: Path
+):
+    hashes = [Script(name).sha for name in ("publish", "end", "take", "end_many", "keep_letter")]
+
+    def all_known() -> bool:
+        with server.client() as client:
+            return all(client.script_exists(*hashes))
+
+    with parts(server, short_path):
+        assert all_known()
+        with server.client() as client:
+            client.script_flush()
+        until(all_known, LOADED_S, lambda: "the scripts are there after SCRIPT FLUSH")
+        server.kill()
+        server.restart()
+        until(all_known, LOADED_S, lambda: "the scripts are there after a restart")
+        env = environment_of(server, short_path, "producer")
+        done = agewell("enqueue", "hsv", photos, "--out", short_path / "out", env=env)
+        assert done.returncode == 0, done.stderr + str(denials(server))
+
+
 FORBIDDEN = {
     "producer": [
+        "EVAL return(1) 0",
+        "SCRIPT LOAD return(1)",
+        "SCRIPT FLUSH",
+        "BRPOP cv 1",
         "FLUSHALL",
         "CONFIG GET *",
         "KEYS *",
@@ -123,9 +189,36 @@ FORBIDDEN = {
         "GET other",
         "SCAN 0",
     ],
-    "worker": ["FLUSHALL", "CONFIG GET *", "KEYS *", "ACL LIST", "GET other", "SHUTDOWN NOSAVE"],
-    "upkeep": ["FLUSHALL", "CONFIG GET *", "KEYS *", "ACL LIST", "GET other", "DEBUG SLEEP 0"],
-    "flower": ["FLUSHALL", "CONFIG GET *", "SET agewell:x 1", "LPUSH cv x", "DEL cv", "GET other"],
+    "worker": [
+        "EVAL return(1) 0",
+        "SCRIPT FLUSH",
+        "FLUSHALL",
+        "CONFIG GET *",
+        "KEYS *",
+        "ACL LIST",
+        "GET other",
+        "SHUTDOWN NOSAVE",
+    ],
+    "upkeep": [
+        "EVAL return(1) 0",
+        "SCRIPT FLUSH",
+        "FLUSHALL",
+        "CONFIG GET *",
+        "KEYS *",
+        "ACL LIST",
+        "GET other",
+        "SHUTDOWN NOSAVE",
+    ],
+    "flower": [
+        "EVAL return(1) 0",
+        "SCRIPT LOAD return(1)",
+        "FLUSHALL",
+        "CONFIG GET *",
+        "SET agewell:x 1",
+        "LPUSH cv x",
+        "DEL cv",
+        "GET other",
+    ],
 }
 
 
@@ -139,9 +232,13 @@ def test_no_part_has_the_rights_of_another(server: RedisProcess, role: str):
 
 
 def test_flower_reads_what_waits_and_writes_nothing_by_a_script(server: RedisProcess):
-    url = url_of(server, "flower")
+    url, queue = url_of(server, "flower"), Queue.CV.value
+    with server.client() as client:
+        load_all(client)
+        client.lpush(queue, "a message")
     with redis.Redis.from_url(url) as client:
-        assert [each.queue for each in queue_status(client, Settings(redis_url=url), 0.0)]
+        [cv, *_] = queue_status(client, Settings(redis_url=url), 0.0)
+        assert sum(each.waiting for each in cv.levels) == 1
         with pytest.raises(redis.ResponseError):
-            client.eval("return redis.call('LPUSH', KEYS[1], 'x')", 1, "cv")
-        assert client.llen("cv") == 0
+            admit(client, queue, 0.0, 0.05, MAX_MESSAGE_BYTES)
+        assert client.llen(queue) == 1
