@@ -128,7 +128,6 @@ def test_each_part_has_the_rights_that_it_needs(
             ["queues", "--json"],
             ["jobs"],
             ["dead", "list"],
-            ["doctor"],
             ["result", ids[0], "--out", short_path / "a.png"],
         ):
             agewell(*command, env=env)
@@ -240,5 +239,5 @@ def test_flower_reads_what_waits_and_writes_nothing_by_a_script(server: RedisPro
         [cv, *_] = queue_status(client, Settings(redis_url=url), 0.0)
         assert sum(each.waiting for each in cv.levels) == 1
         with pytest.raises(redis.ResponseError):
-            admit(client, queue, 0.0, 0.05, MAX_MESSAGE_BYTES)
+            admit(client, {queue: 0.05}, 0.0, MAX_MESSAGE_BYTES)
         assert client.llen(queue) == 1
