@@ -1,48 +1,31 @@
 """How fast does a worker consume no-op jobs with aging on, over stock Celery in the same run?
 
-A queue is filled with messages of the same kind; then a prefork worker with a process a core starts
-and empties it. With ours run the upkeep worker and beat, which sweeps every second.
+A queue is filled through the app that the worker has; then a prefork worker with a process a core
+starts and empties it. Beside ours run upkeep and beat, which re-prioritises every second. The rate
+is taken between nine tenths and one tenth of the jobs, and so is the processor time.
 """
 
 import os
-import socket
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 
-import redis
+import psutil
+from celery import Celery
 
+from benchmarks import programs
 from benchmarks.report import Spread, report
-from producer.session import make_session
-from producer.supervisor import Child, Program, celery
-from shared import keys
-from shared.embedded_redis import embedded_redis
-from shared.names import LEVELS
+from benchmarks.servers import Server, server
+from shared.celery_app import broker_url, make_app
+from shared.names import Queue
 from shared.setting_types import usable_cores
 from shared.settings import Settings
 
-JOBS = 3000
-ROUNDS = 3
-KINDS = ("stock", "stock, reserving like ours", "agewell")
-
-
-@contextmanager
-def child(name: str, command: list[str], env: dict[str, str], folder: Path) -> Iterator[Child]:
-    """Run one program, from its being ready."""
-    process = Child(Program(name, command, env), folder, folder)
-    process.start()
-    try:
-        while not process.ready:
-            process.tend(lambda _, what: print(name, what) if "ready" not in what else None)
-            time.sleep(0.01)
-        yield process
-    finally:
-        process.kill_group()
-        process.close()
-
-
+JOBS = 4000
+ROUNDS = 9
+STOCK, RESERVING, OURS = "stock", "stock, reserving like ours", "agewell"
+KINDS = (STOCK, RESERVING, OURS)
 JOB = {
     "op": "hsv",
     "items": [
@@ -59,96 +42,102 @@ JOB = {
 }
 
 
-def fill(settings: Settings, *, keep: bool) -> None:
-    """Publish the jobs, all of them bulk, as ours; a stock worker reads them as well."""
-    app = make_session(settings).app
+@dataclass(frozen=True)
+class Consumed:
+    """One worker emptying one queue."""
+
+    jobs_per_s: float
+    worker_us: float
+    """Processor time a job: of the worker's main process,"""
+    pool_us: float
+    """of its pool,"""
+    redis_us: float
+    """and of Redis."""
+
+
+def sender(kind: str, redis_url: str) -> Celery:
+    """An app that publishes as a kind of worker consumes."""
+    if kind == OURS:
+        return make_app(Settings(redis_url=redis_url))
+    return Celery("stock", broker=broker_url(redis_url))
+
+
+def fill(app: Celery, *, keep: bool) -> None:
+    """Publish the jobs, all of them bulk."""
     task, args = ("cv.hsv", [JOB]) if keep else ("cv.noop", [])
     with app.producer_pool.acquire() as producer, producer.batch():
         for _ in range(JOBS):
             # Level 9 is a list that stock Celery knows as well, under its own steps 0, 3, 6, 9.
-            options = {"queue": "cv", "priority": 9, "producer": producer}
+            options = {"queue": Queue.CV.value, "priority": 9, "producer": producer}
             app.send_task(task, args=args, ignore_result=not keep, **options)
 
 
-def waiting(client: redis.Redis) -> int:
-    """Jobs in the queue, on all levels."""
-    pipe = client.pipeline(transaction=False)
-    for level in LEVELS:
-        pipe.llen(keys.waiting_list("cv", level))
-    return sum(pipe.execute())
+def consume(kind: str, *, keep: bool) -> Consumed:
+    """Fill a queue, and have it emptied."""
+    with ExitStack() as stack:
+        redis = stack.enter_context(server())
+        env = {"AGEWELL_REDIS_URL": redis.url, "NOOP_KIND": kind}
+        app = sender(kind, redis.url)
+        fill(app, keep=keep)
+        if kind == OURS:
+            for name, command in (
+                ("upkeep", programs.upkeep()),
+                ("beat", programs.beat(redis.folder)),
+            ):
+                stack.enter_context(programs.running(name, command, env, redis.folder))
+        channel = stack.enter_context(app.connection_for_read()).default_channel
+        command = programs.worker("benchmarks.noop", "noop", usable_cores())
+        worker = stack.enter_context(programs.running("worker", command, env, redis.folder))
+        return _watch(redis, worker, lambda: channel._size(Queue.CV.value))
 
 
-def consume(kind: str, *, keep: bool) -> float:
-    """Jobs per second, with results and the ledger or with neither."""
-    with tempfile.TemporaryDirectory(prefix="aw-") as name, ExitStack() as stack:
-        folder = Path(name)
-        server = stack.enter_context(embedded_redis(folder / "redis"))
-        env = {"AGEWELL_REDIS_URL": server.url, "NOOP_KIND": kind}
-        settings = Settings(redis_url=server.url)
-        fill(settings, keep=keep)
-        if kind == "agewell":
-            stack.enter_context(child("upkeep", _upkeep(), env, folder))
-            stack.enter_context(child("beat", _beat(folder), env, folder))
-        client = make_session(settings).client
-        stack.enter_context(child("worker", _worker(), env, folder))
-        return _rate(client)
-
-
-def _rate(client: redis.Redis) -> float:
-    """Watch the queue's length between nine tenths and one tenth."""
+def _watch(redis: Server, worker: psutil.Process, waiting: Callable[[], int]) -> Consumed:
     marks = []
     for share in (0.9, 0.1):
-        while waiting(client) > share * JOBS:
-            time.sleep(0.005)
-        marks.append((time.perf_counter(), waiting(client)))
-    (began, first), (ended, last) = marks
-    return (first - last) / (ended - began)
-
-
-def _worker() -> list[str]:
-    concurrency = f"--concurrency={usable_cores()}"
-    name = f"noop@{socket.gethostname()}"
-    quiet = ("--loglevel=ERROR", "--without-gossip", "--without-mingle")
-    return celery("-A", "benchmarks.noop", "worker", "-Q", "cv", "-n", name, concurrency, *quiet)
-
-
-def _upkeep() -> list[str]:
-    quiet = ("--pool=threads", "--concurrency=1", "--loglevel=ERROR")
-    return celery("-A", "workers.upkeep", "worker", "-Q", "upkeep", *quiet)
-
-
-def _beat(folder: Path) -> list[str]:
-    files = ("--pidfile=", f"--schedule={folder / 'schedule'}")
-    return celery("-A", "workers.upkeep", "beat", *files, "--loglevel=ERROR")
+        while (left := waiting()) > share * JOBS:
+            time.sleep(0.02)
+        pool = sum(map(programs.processor_s, worker.children()))
+        spent = (programs.processor_s(worker), pool, redis.processor_us() / 1e6)
+        marks.append((left, time.perf_counter(), spent))
+    (first, began, before), (last, ended, after) = marks
+    jobs = first - last
+    a_job_us = [1e6 * (b - a) / jobs for a, b in zip(before, after, strict=True)]
+    return Consumed(jobs / (ended - began), *a_job_us)
 
 
 def main() -> None:
     """In turn, each on a Redis of its own."""
     os.environ["AGEWELL_LOG_LEVEL"] = "ERROR"
     compare("consume", "No-op jobs, results ignored", keep=False)
-    compare("consume-ledger", "No-op jobs, results kept; ours in the ledger", keep=True)
+    compare("consume-kept", "No-op jobs, results kept", keep=True)
 
 
 def compare(name: str, title: str, *, keep: bool) -> None:
     """Every kind in turn, several times over."""
-    rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    found: dict[str, list[Consumed]] = {kind: [] for kind in KINDS}
     for _ in range(ROUNDS):
         for kind in KINDS:
-            rates[kind].append(consume(kind, keep=keep))
-    rows = [
-        {
-            "worker": kind,
-            "jobs/s": Spread(tuple(rates[kind])),
-            "over stock": Spread(_ratios(rates, kind, "stock")),
-            "over reserving like ours": Spread(_ratios(rates, kind, KINDS[1])),
-        }
-        for kind in KINDS
-    ]
-    report(name, title, rows)
+            found[kind].append(consume(kind, keep=keep))
+    report(name, title, [_row(found, kind) for kind in KINDS])
 
 
-def _ratios(rates: dict[str, list[float]], kind: str, other: str) -> tuple[float, ...]:
-    return tuple(a / b for a, b in zip(rates[kind], rates[other], strict=True))
+def _row(found: dict[str, list[Consumed]], kind: str) -> dict[str, object]:
+    def spread(field: str) -> Spread:
+        return Spread(tuple(getattr(each, field) for each in found[kind]))
+
+    def over(other: str) -> Spread:
+        pairs = zip(found[kind], found[other], strict=True)
+        return Spread(tuple(ours.jobs_per_s / theirs.jobs_per_s for ours, theirs in pairs))
+
+    return {
+        "worker": kind,
+        "jobs/s": spread("jobs_per_s"),
+        "over stock": over(STOCK),
+        "over reserving like ours": over(RESERVING),
+        "main us a job": spread("worker_us"),
+        "pool us a job": spread("pool_us"),
+        "Redis us a job": spread("redis_us"),
+    }
 
 
 if __name__ == "__main__":

