@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from queue import Empty
 from typing import Any
 
@@ -19,17 +20,17 @@ from producer.cancel import cancel_job
 from producer.session import Session
 from shared import keys
 from shared.celery_app import make_app
-from shared.ledger import Start
 from shared.names import Queue
-from shared.queues import queue_status, started
-from workers import lost
-from workers.amqp import WorkerAMQP
+from shared.queue.status import queue_status, started
+from workers.consuming.connection import WorkerAMQP
 from workers.context import Context
 from workers.dashboard.lengths import Lengths
+from workers.maintenance.expire import expire
 
 TAKES = 2000
 CANCELS = 200
 LOOKS = 20
+EXPIRING = 100_000
 MIB = 2**20
 LARGE = 1000
 IDLE_WORKERS = 500
@@ -40,7 +41,7 @@ QUIET_S = 0.05
 def worker_app(session: Session, number: int = 0) -> Celery:
     """The app of a worker."""
     app = make_app(session.settings, amqp=WorkerAMQP)
-    where = {"unacked_key": keys.unacked(f"bench@here:{number}")}
+    where = {"unacked_key": keys.reserved(f"bench@here:1:{number}")}
     app.conf.broker_transport_options = app.conf.broker_transport_options | where
     return app
 
@@ -69,22 +70,17 @@ def look(connection: kombu.Connection, timeout_s: float = 1.0) -> None:
 def take(server: Server, session: Session) -> float:
     """Microseconds to take a job, its start and the acknowledgement of the last one included."""
     with consuming(worker_app(session)) as (got, connection):
-        _take(session, got, connection, 100)
+        _take(got, connection, 100)
         with Meter(server) as meter:
-            _take(session, got, connection, TAKES)
+            _take(got, connection, TAKES)
     return meter.us / TAKES
 
 
-def _take(session: Session, got: list[Any], connection: kombu.Connection, jobs: int) -> None:
+def _take(got: list[Any], connection: kombu.Connection, jobs: int) -> None:
     for _ in range(jobs):
         while not got:
             look(connection)
-        message = got.pop()
-        job_id, level = message.headers["id"], message.properties["priority"]
-        enqueued_at = message.headers["enqueued_at"]
-        start = Start(job_id, "hsv", 1, "bench", level, enqueued_at)
-        session.ledger.start(start, 3)
-        message.ack()
+        got.pop().ack()
 
 
 def cancel(server: Server, session: Session, ids: list[str]) -> float:
@@ -167,11 +163,29 @@ def _settle(poller: select.poll, by_socket: dict[int, Any]) -> None:
             look(by_socket[number][1], 0.0001)
 
 
-def expire(server: Server, session: Session, jobs: int) -> float:
-    """Jobs expired per second, all of one deadline, by the clock."""
+@dataclass(frozen=True)
+class Expired:
+    """The expiry of many jobs that have one deadline."""
+
+    jobs_per_s: float
+    """By the clock, of one process."""
+    redis_us: float
+    """Of Redis's processor time, for each job."""
+    longest_ms: float
+    """The longest call, by Redis's own clock."""
+
+
+def expire_all(server: Server, session: Session) -> Expired:
+    """Expire many jobs of one deadline."""
     app = worker_app(session)
-    filling.fill(session, jobs, deadline_at=session.now() - 1)
+    lifetimes = session.ledger.lifetimes
+    filling.fill(session, EXPIRING, deadline_at=session.now() - 1)
+    server.note_slow()
     begun = time.perf_counter()
-    while lost.expire_jobs(app, session.client):
-        pass
-    return jobs / (time.perf_counter() - begun)
+    with Meter(server) as meter:
+        expired = 0
+        while count := expire(app.backend, session.client, lifetimes, session.now()):
+            expired += count
+    took_s = time.perf_counter() - begun
+    assert expired >= EXPIRING
+    return Expired(expired / took_s, meter.us / expired, server.slow_ms()[0])

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -19,13 +19,12 @@ from benchmarks.servers import Server
 from benchmarks.system import make_images
 from producer.client import Client
 from producer.session import Session
-from shared.entry import State
 from shared.messages import HsvItem, HsvJob
 from shared.names import Queue
-from shared.queues import queue_status
+from shared.queue.record import State
+from shared.queue.status import queue_status
 
 SETTLE_S, UPKEEP_S, BEAT_S = 10.0, 60.0, 30.0
-SLOW_US = 500
 WARM_UP_JOBS, ENDED_JOBS = 200, 2000
 SCHEDULED, LEAD_S, DUE_WITHIN_S, KILL_BEFORE_S = 10_000, 15.0, 40.0, 5.0
 
@@ -59,9 +58,7 @@ def upkeep(server: Server, session: Session) -> Upkeep:
         program(server, "beat", programs.beat(server.folder)) as beat,
     ):
         time.sleep(SETTLE_S)
-        server.client.config_set("slowlog-log-slower-than", SLOW_US)
-        server.client.config_set("slowlog-max-len", 1000)
-        server.client.slowlog_reset()
+        server.note_slow()
         processes = (worker, beat)
         begun, redis_us = time.perf_counter(), server.processor_us()
         python_s = sum(map(programs.processor_s, processes))
@@ -77,11 +74,11 @@ def upkeep(server: Server, session: Session) -> Upkeep:
         took_s = time.perf_counter() - begun
         redis_us = server.processor_us() - redis_us
         python_s = sum(map(programs.processor_s, processes)) - python_s
-        slow = [each["duration"] for each in server.client.slowlog_get(1000)]
+        slow_ms = server.slow_ms()
     return Upkeep(
         redis_percent=redis_us / 1e4 / took_s,
         python_percent=100 * python_s / took_s,
-        longest_ms=max(slow, default=SLOW_US) / 1e3,
+        longest_ms=slow_ms[0],
         oldest_pass_s=oldest_s,
     )
 
@@ -174,6 +171,6 @@ def _send_scheduled(session: Session) -> dict[str, float]:
     }
     with session.app.producer_pool.acquire() as producer, producer.batch():
         for job_id, at in due.items():
-            eta = datetime.fromtimestamp(at, timezone.utc)
+            eta = datetime.fromtimestamp(at, UTC)
             filling.send(session, job_id, 5, eta=eta, producer=producer, ignore_result=True)
     return due

@@ -55,6 +55,17 @@ class Server:
         """What its data takes."""
         return int(self.client.info("memory")["used_memory"])
 
+    def note_slow(self, over_us: int = 100) -> None:
+        """Begin to note commands and scripts that take longer than this, by Redis's clock."""
+        self.client.config_set("slowlog-log-slower-than", over_us)
+        self.client.config_set("slowlog-max-len", 100_000)
+        self.client.slowlog_reset()
+
+    def slow_ms(self) -> list[float]:
+        """The milliseconds of the noted commands, the longest first."""
+        found = self.client.slowlog_get(100_000)
+        return sorted((each["duration"] / 1e3 for each in found), reverse=True)
+
     def sent_bytes(self) -> int:
         """What it has sent to all clients."""
         return int(self.client.info("stats")["total_net_output_bytes"])
