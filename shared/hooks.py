@@ -34,7 +34,7 @@ PRODUCER: Final = (
         "kombu.transport.redis:Channel",
         (
             "_size", "_purge", "_queue_bind", "_delete", "_put", "_receive_one",
-            "create_publish_batch", "conn_or_acquire", "pool", "_q_for_pri",
+            "create_publish_batch", "conn_or_acquire", "pool", "_q_for_pri", "_connparams",
             "priority_steps", "global_keyprefix", "keyprefix_queue", "keyprefix_binding_permanent",
             "sep", "from_transport_options",
         ),
@@ -51,7 +51,7 @@ PRODUCER: Final = (
     ),
     Hooks(
         "celery.backends.redis:RedisBackend",
-        ("on_chord_part_return", "ensure", "client"),
+        ("on_chord_part_return", "ensure", "client", "_create_client"),
         ("expires",),
     ),
     Hooks("celery.backends.redis:SentinelBackend"),

@@ -15,6 +15,7 @@ from redis.sentinel import Sentinel
 
 from shared.errors import BrokerFullError, BrokerUnreachableError, PassingError
 from shared.loading import Tell, ping_when_loaded
+from shared.packing import PACKER
 from shared.settings import Settings
 from shared.urls import SENTINELS_SEPARATOR, scrubbed, without_password
 
@@ -55,7 +56,7 @@ def url_of(settings: Settings) -> str:
 def connect(settings: Settings) -> redis.Redis:
     """A client with a pool of connections; nothing is sent yet."""
     url = url_of(settings)
-    options = _options(url) | {"retry": Retry(_BACKOFF, RETRIES)}
+    options = _options(url) | {"retry": Retry(_BACKOFF, RETRIES), "command_packer": PACKER}
     if not url.startswith(SENTINEL_SCHEME):
         return redis.Redis.from_url(url, **options)
     sentinels = Sentinel(  # type: ignore[no-untyped-call]

@@ -19,6 +19,7 @@ from kombu.utils.json import dumps
 
 from shared.errors import DeadJobError
 from shared.names import OP_OF_TASK
+from shared.packing import PACKER
 from shared.queue.ledger import End, Ledger, Lifetimes
 from shared.queue.record import State
 from shared.queue.request import request_of
@@ -40,6 +41,9 @@ EXPIRED = "expired"
 
 class _Ledgered:
     """The part that differs from Celery's own."""
+
+    def _create_client(self, **params: Any) -> Any:
+        return super()._create_client(**params | {"command_packer": PACKER})  # type: ignore[misc]
 
     def _store_result(
         self,

@@ -15,6 +15,7 @@ from kombu.utils.json import dumps
 
 from shared import envelope, keys
 from shared.errors import MessageTooLargeError
+from shared.packing import PACKER
 from shared.queue.ledger import Lifetimes
 from shared.queue.publish import ORDERED, PUBLISH, is_ordered, op_of, publishing
 from shared.queue.purge import purge
@@ -61,6 +62,9 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         with self.conn_or_acquire() as client:
             PUBLISH(client, [])
         return super().create_publish_batch(max_size)
+
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        return super()._connparams(asynchronous=asynchronous) | {"command_packer": PACKER}
 
     def _size(self, queue: str) -> int:
         # kombu's is a transaction, of which a Redis that is full takes nothing.

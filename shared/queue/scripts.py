@@ -16,6 +16,7 @@ from typing import Any
 import redis
 
 from shared.errors import ScriptsMissingError
+from shared.packing import packed
 
 _INCLUDE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
 
@@ -54,6 +55,26 @@ class Script:
     def command(self, keys: Sequence[str], args: Iterable[Argument] = ()) -> tuple[Argument, ...]:
         """The command that runs it, for a pipeline or a connection."""
         return ("EVALSHA", self.sha, len(keys), *keys, *args)
+
+    def prepare(self, keys: Sequence[str], args: Iterable[Argument]) -> "Prepared":
+        """The command that runs it, without its last arguments."""
+        return Prepared(self.command(keys, args))
+
+
+class Prepared:
+    """The beginning of a command that is sent often, packed once."""
+
+    def __init__(self, beginning: Sequence[Argument]) -> None:
+        self._beginning = tuple(beginning)
+        self._packed = packed(beginning)
+
+    def command(self, *more: Argument) -> tuple[Argument, ...]:
+        """The whole command, for a client."""
+        return (*self._beginning, *more)
+
+    def packed(self, *more: Argument) -> bytes:
+        """The whole command as Redis's protocol has it, for a connection."""
+        return b"*%d\r\n%b%b" % (len(self._beginning) + len(more), self._packed, packed(more))
 
 
 def load_all(client: redis.Redis) -> None:

@@ -8,31 +8,33 @@
 --       jobs, counters of rare events, deadlines, the sequence of places, k of each queue, refused messages;
 --       then for each queue with an order: its order, its scheduled jobs, its tokens, its ten lists;
 --       then lists of other queues, the most urgent first
--- ARGV: worker id, tag to reserve under, now, the most bytes of a message, the prefix of records, each task's
---       operation as text, the number of queues with an order; for each of them its name and k if no other is
---       in force; then the tags of messages to acknowledge
+-- ARGV: worker id, the most bytes of a message, the prefix of records, each task's operation as text, the number
+--       of queues with an order; for each of them its name and k if no other is in force; then the tag to reserve
+--       under, now, and the tags of messages to acknowledge
 -- Returns false if nothing waits; otherwise the queue (or list), the message, the flag, 1 if it was delivered
 --       before, the id and since when it waits (both '' for other queues' messages).
 --@include count
 --@include admit
 --@include acknowledging
-local FIXED_KEYS, KEYS_A_QUEUE = 10, 13
+local FIXED_KEYS, FIXED_ARGUMENTS, KEYS_A_QUEUE = 10, 5, 13
 -- Jobs that one call admits to each order, and records that it may find gone.
 local MOST_DUE, MOST_MESSAGES, MOST_BYTES, MOST_GONE = 8, 8, 262144, 16
 
 local reserved, workers, waiting, running, started, counts, deadlines, sequence, ks, refused = unpack(KEYS, 1, FIXED_KEYS)
-local worker_id, tag, now_text, most_bytes, records, ops, queue_count = unpack(ARGV, 1, 7)
-local call, now = redis.call, tonumber(now_text)
+local worker_id, most_bytes, records, ops, queue_count = unpack(ARGV, 1, FIXED_ARGUMENTS)
 queue_count = tonumber(queue_count)
+local after_queues = FIXED_ARGUMENTS + 2 * queue_count + 1
+local tag, now_text = ARGV[after_queues], ARGV[after_queues + 1]
+local call, now = redis.call, tonumber(now_text)
 
-for index = 8 + 2 * queue_count, #ARGV do
+for index = after_queues + 2, #ARGV do
   acknowledge(reserved, ARGV[index], records)
 end
 
 local queues, all_admitted = {}, true
 for number = 1, queue_count do
   local first = FIXED_KEYS + (number - 1) * KEYS_A_QUEUE
-  local name, k = ARGV[6 + 2 * number], ARGV[7 + 2 * number]
+  local name, k = unpack(ARGV, FIXED_ARGUMENTS + 2 * number - 1, FIXED_ARGUMENTS + 2 * number)
   local admission = {
     queue = name, records = records, refused = refused, ops = ops, now = now, most_bytes = tonumber(most_bytes),
     lists = { unpack(KEYS, first + 4, first + KEYS_A_QUEUE) }, k = tonumber(call('HGET', ks, name) or k),

@@ -14,6 +14,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from enum import Enum, auto
+from functools import cache
 from queue import Empty
 from time import monotonic
 from typing import Any
@@ -23,10 +24,10 @@ from kombu.transport import virtual
 
 from shared import transport
 from shared.queue.letter import excerpt_of, names_in
-from shared.queue.scripts import load_all
+from shared.queue.scripts import Prepared, load_all
 from shared.redis_client import REDIS_ERRORS
 from workers.consuming.message import message_of, named
-from workers.consuming.take import TAKE, Taken, delivery_tags, take_command, wait_command
+from workers.consuming.take import TAKE, Taken, delivery_tags, prepare_take, wait_command
 from workers.consuming.unacked import QoS, acknowledge, give_back, refuse
 
 log = logging.getLogger(__name__)
@@ -51,9 +52,9 @@ class Channel(transport.Channel):
         self._phase = _Phase.IDLE
         self._tag, self._asked_at = "", 0.0
         self._unanswered: list[str] = []
-        self._ended: set[str] = set()
-        self._no_ack: set[str] = set()
+        self._ended, self._no_ack = set[str](), set[str]()
         self._tags = delivery_tags()
+        self._prepared = cache(self._prepare)
         super().__init__(*args, **options)
 
     def basic_consume(
@@ -113,7 +114,8 @@ class Channel(transport.Channel):
         while True:
             tag = next(self._tags)
             self._unanswered.append(tag)
-            answer = TAKE.run(client, self._take_command([queue], tag, client, ()))
+            self._asked_at = self._clock.now(client)
+            answer = TAKE.run(client, self._prepared((queue,)).command(tag, self._asked_at))
             self._unanswered.pop()
             if answer is None:
                 raise Empty
@@ -142,25 +144,25 @@ class Channel(transport.Channel):
             return
         self._tag, ended = next(self._tags), self.qos.ended.copy()
         # Nothing is on its way on this connection, so the clock may use it.
-        command = self._take_command(queues, self._tag, self.client, ended)
+        self._asked_at = self._clock.now(self.client)
+        packed = self._prepared(tuple(queues)).packed(self._tag, self._asked_at, *ended)
         self._ended = ended
         self.qos.ended -= ended  # in place: a thread may add to it meanwhile
-        self._send(_Phase.TAKING, command)
+        self._send(_Phase.TAKING, packed)
 
-    def _take_command(self, queues: Any, tag: str, client: Any, ended: Any) -> Any:
-        self._asked_at, most = self._clock.now(client), self.max_message_bytes
-        prefix, where = self.global_keyprefix, self.unacked_key
-        return take_command(queues, prefix, where, tag, self._asked_at, most, self.aging_k, ended)
+    def _prepare(self, queues: tuple[str, ...]) -> Prepared:
+        prefix, reserved, most = self.global_keyprefix, self.unacked_key, self.max_message_bytes
+        return prepare_take(queues, prefix, reserved, most, self.aging_k)
 
     def _block(self) -> None:
         """Wait for a token."""
         self.qos.acknowledge_ended()
         self._send(_Phase.BLOCKED, wait_command(self.active_queues))
 
-    def _send(self, phase: _Phase, command: Any) -> None:
+    def _send(self, phase: _Phase, packed: bytes) -> None:
         self._in_poll = connection = self.client.connection
         self._phase, self._brpop_sent_at = phase, monotonic()
-        connection.send_command(*command)
+        connection.send_packed_command([packed])
 
     def _brpop_read(self, **_: Any) -> Any:
         connection = self.client.connection

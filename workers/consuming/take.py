@@ -8,9 +8,10 @@ from typing import Any
 
 from shared import keys
 from shared.names import LEVELS
+from shared.packing import command
 from shared.queue.publish import OPS, ORDERED
 from shared.queue.record import State
-from shared.queue.scripts import Argument, Script
+from shared.queue.scripts import Prepared, Script
 from shared.settings import DEFAULT_K_PER_S
 
 TAKE = Script("take")
@@ -48,32 +49,29 @@ class Taken:
         )
 
 
-def take_command(
+def prepare_take(
     queues: Iterable[str],
     prefix: str,
     reserved: str,
-    tag: str,
-    now: float,
     max_message_bytes: int,
     aging_k: Mapping[str, float],
-    ended: Iterable[str],
-) -> tuple[Argument, ...]:
+) -> Prepared:
     """The command that takes the next message.
+
+    What follows in it: the tag to reserve under, Unix time in seconds by Redis's clock, and the
+    tags of jobs that have ended.
 
     Args:
         queues: to take from.
         prefix: before the names of kombu's lists, for queues without an order.
         reserved: the hash of what this worker has reserved.
-        tag: to reserve under.
-        now: Unix time in seconds, by Redis's clock.
         max_message_bytes: larger messages are refused.
         aging_k: k of each queue, per second, if no other is in force.
-        ended: tags of jobs that have ended.
     """
     names = list(queues)
     ordered = [queue for queue in names if queue in ORDERED]
     others = [queue for queue in names if queue not in ORDERED]
-    return TAKE.command(
+    return TAKE.prepare(
         [
             reserved,
             keys.WORKER_IDS,
@@ -90,23 +88,20 @@ def take_command(
         ],
         [
             keys.worker_id_of(reserved),
-            tag,
-            now,
             max_message_bytes,
             keys.RECORD_PREFIX,
             OPS,
             len(ordered),
             *(part for queue in ordered for part in (queue, aging_k.get(queue, DEFAULT_K_PER_S))),
-            *ended,
         ],
     )
 
 
-def wait_command(queues: Collection[str]) -> tuple[Argument, ...]:
+def wait_command(queues: Collection[str]) -> bytes:
     """The command that waits for a token of any queue; it is answered after a while without one."""
     tokens = (keys.tokens(queue) for queue in queues)
     wait_s = TAKE_AGAIN_AFTER_S if ORDERED.issuperset(queues) else LOOK_AGAIN_S
-    return ("BLPOP", *tokens, wait_s)
+    return command(["BLPOP", *tokens, wait_s])
 
 
 def delivery_tags() -> Iterator[str]:
