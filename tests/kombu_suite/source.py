@@ -39,7 +39,7 @@ def _download(folder: Path, requirement: str) -> Path:
         command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S, check=False
     )
     if done.returncode:
-        lines = (done.stdout + done.stderr).strip().splitlines()
-        absent(f"pip cannot fetch the source distribution of {requirement}: {lines[-1:]}")
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        absent(f"pip cannot fetch the source distribution of {requirement}: {errors[-1:]}")
     [archive] = folder.glob("*.tar.gz")
     return archive

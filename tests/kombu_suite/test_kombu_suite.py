@@ -38,6 +38,16 @@ def test_only_listed_tests_fail_on_the_workers_channel(suite):
     assert len(outcome.all) >= TESTS
 
 
+def test_skip_says_that_pip_cannot_fetch_the_source(tmp_path, monkeypatch):
+    monkeypatch.delenv("NO_SKIPS", raising=False)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(
+        pytest.skip.Exception, match=r"source distribution of kombu==[\d.]+: .*ERROR"
+    ):
+        fetch_suite(tmp_path)
+
+
 class DroppingChannel(transport.Channel):
     """A channel that loses every message."""
 
