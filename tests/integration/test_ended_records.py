@@ -19,7 +19,7 @@ IMAGE = {
     "sha256": SHA256,
     "size_bytes": 2_182_000,
     "media_type": "image/png",
-    "name": "IMG_2024.hsv.png",
+    "name": "bird.hsv.png",
 }
 RESULT = {"schema_version": 1, "op": "hsv", "items": [{"image": IMAGE, "info": {}}]}
 INPUTS = pack(Inputs([{"image": IMAGE}], {"output": {"format": "png"}, "full_range": False}))
