@@ -188,20 +188,30 @@ class _Ledgered:
     ) -> bool:
         """End a job that no worker ends; False if it is not in that state any more.
 
-        A chord that waits for the job fails, as it does if a worker ends one of its parts.
+        Those who wait for the job are told as they are if a worker ends it.
         """
-        message = self.ledger.message_of_part(job_id)
         revoked = isinstance(error, TaskRevokedError)
+        read = self.ledger.message_of_part if revoked else self.ledger.message
+        message = read(job_id)
         state = states.REVOKED if revoked else states.FAILURE
         result = self.prepare_exception(error)  # type: ignore[attr-defined]
         ended = _ended_state(_STATE_OF[state], error)
         end = End(job_id=job_id, state=ended, error=str(error), only_from=only_from)
         if not self.ledger.end(end, self.result_of(job_id, result, state)):
             return False
-        part = None if message is None else request_of(message)
-        if part is not None and part.chord:
-            self.on_chord_part_return(part, state, error)
+        request = None if message is None else request_of(message)
+        if request is not None:
+            self.tell_followers(request, state, error)
         return True
+
+    def tell_followers(self, request: Any, state: str, error: Exception) -> None:
+        """Tell the chord, the chain and the errbacks of a job that no worker has ended."""
+        if request.chord:
+            self.on_chord_part_return(request, state, error)
+        if state == states.FAILURE:
+            self._fail_chain(request.chain, error)  # type: ignore[attr-defined]
+            if request.errbacks:
+                self._call_task_errbacks(request, error, None)  # type: ignore[attr-defined]
 
     def _end_of(
         self,

@@ -1,4 +1,4 @@
-"""What was given up: jobs that took their workers down or never came right, messages that are none.
+"""Dead letters: jobs that agewell gave up on, and messages that it could not parse.
 
 They are kept until somebody sends them again or drops them.
 """
@@ -146,6 +146,12 @@ class DeadLetters:
         fields = record | {"at": now, "reason": reason[:REASON_CHARACTERS]}
         _KEEP(
             self._client,
-            [keys.dead_letter(letter_id), keys.DEAD_LETTERS, keys.COUNTS],
+            [
+                keys.dead_letter(letter_id),
+                keys.DEAD_LETTERS,
+                keys.COUNTS,
+                keys.job(letter_id),
+                keys.GIVEN_UP,
+            ],
             [letter_id, now, count, most, *(part for pair in fields.items() for part in pair)],
         )

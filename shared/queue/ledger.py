@@ -105,11 +105,15 @@ class Ledger:
         """Whether a job's end was asked for."""
         return bool(self._client.hexists(keys.job(job_id), "cancelled_at"))
 
+    def message(self, job_id: str) -> bytes | None:
+        """The message of an open job; None if there is none."""
+        return cast("bytes | None", self._client.hget(keys.job(job_id), "message"))
+
     def message_of_part(self, job_id: str) -> bytes | None:
         """The message of an open job of a group; None for another job, whose end tells no chord."""
         if not self._client.hexists(keys.job(job_id), "chord"):
             return None
-        return cast("bytes | None", self._client.hget(keys.job(job_id), "message"))
+        return self.message(job_id)
 
     def forget(self, *job_ids: str) -> None:
         """Drop ended jobs' records and Celery's results, so that the jobs may be sent again."""

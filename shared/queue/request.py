@@ -27,6 +27,8 @@ def request_of(raw: bytes) -> Context | None:
                 "args": args,
                 "kwargs": kwargs,
                 "delivery_info": message["properties"].get("delivery_info") or {},
+                "reply_to": message["properties"].get("reply_to"),
+                "correlation_id": message["properties"].get("correlation_id"),
             }
         )
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error):
@@ -38,7 +40,11 @@ def signature_of(app: Any, raw: bytes) -> dict[str, Any] | None:
     request = request_of(raw)
     if request is None or not request.task:
         return None
-    options: dict[str, Any] = {**request.as_execution_options(), "retries": 0}
+    options: dict[str, Any] = {
+        **request.as_execution_options(),
+        "ignore_result": bool(request.ignore_result),
+        "retries": 0,
+    }
     info = request.delivery_info
     if info.get("priority") is not None:
         options["priority"] = info["priority"]

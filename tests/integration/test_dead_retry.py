@@ -6,7 +6,6 @@ import json
 import pytest
 from celery import chain
 from typer.testing import CliRunner
-from workers.reserved import refuse
 
 from producer import dead_cli
 from producer.cli import app as command
@@ -14,11 +13,15 @@ from producer.dead_retry import Resender
 from producer.session import make_session
 from shared import keys
 from shared.queue.dead_letters import DeadLetters
+from shared.queue.ledger import Lifetimes
 from shared.queue.letter import Letter
 from shared.queue.record import State
 from tests.e2e.messages import good_job
 from tests.e2e.test_malformed_messages import encoded, message
-from tests.integration.delivering import AWAY, LIST, deliver, hsv
+from tests.integration.consuming import message_of, scheduled_ids, waiting_ids
+from tests.integration.delivering import AWAY, deliver, hsv, lose_worker, make_due, taken
+from workers.consuming.unacked import refuse
+from workers.maintenance.give_up import give_up_lost_jobs
 
 DIES = [AWAY] * 6
 
@@ -38,35 +41,65 @@ def agewell(session, monkeypatch):
     return run
 
 
-def die(app, trouble, **options):
+@pytest.fixture(params=["by its worker", "by upkeep"])
+def kill(request, app, client, trouble):
+    """Let the next job be given up."""
+
+    def by_its_worker():
+        trouble.extend(DIES)
+        for _ in DIES:
+            deliver(app)
+            make_due(client)
+        assert not trouble
+
+    def by_upkeep():
+        for _ in range(3):
+            with taken(app):
+                lose_worker(client)
+        assert give_up_lost_jobs(app, client, 3) == 1
+
+    return {"by its worker": by_its_worker, "by upkeep": by_upkeep}[request.param]
+
+
+by_its_worker = pytest.mark.parametrize("kill", ["by its worker"], indirect=True)
+
+
+@pytest.fixture
+def die(app, kill):
     """Send a job that is given up; its id."""
-    signature = hsv(app, good_job(), **options)
-    job_id = signature.apply_async().id
-    kill(app, trouble)
-    return job_id
+
+    def send_and_kill(**options):
+        job_id = hsv(app, good_job(), **options).apply_async().id
+        kill()
+        return job_id
+
+    return send_and_kill
 
 
-def kill(app, trouble):
-    trouble += DIES
-    for _ in DIES:
-        deliver(app)
-    assert not trouble
+def waiting(client):
+    return len(waiting_ids(client)) + len(scheduled_ids(client))
+
+
+def put_aside(client):
+    """Let the next job wait longer, and say how to bring it back."""
+    [(place, score)] = client.zpopmin(keys.order("cv"))
+    return lambda: client.zadd(keys.order("cv"), {place: score})
 
 
 def test_the_rest_of_a_chain_runs_after_its_first_step_is_sent_again(
-    app, tools, trouble, client, agewell
+    app, tools, client, agewell, kill
 ):
     steps = [hsv(app, good_job()), hsv(app, {"op": "hsv"}), hsv(app, {"op": "hsv"})]
     last = chain(*steps).apply_async()
     ids = [last.parent.parent.id, last.parent.id, last.id]
-    kill(app, trouble)
+    kill()
     assert [entry and entry.state for entry in tools.ledger.get_all(ids)] == [State.DEAD] * 3
     assert agewell("retry", ids[0]).output == f"{ids[0]} sent again\n"
     for _ in ids:
         deliver(app)
     assert [entry and entry.state for entry in tools.ledger.get_all(ids)] == [State.DONE] * 3
     assert len(app.backend.get_result(ids[2])["items"]) == 1
-    assert client.llen(LIST) == 0
+    assert waiting(client) == 0
 
 
 def chord_of_two(app):
@@ -79,74 +112,76 @@ def chord_of_two(app):
 
 
 def test_a_chord_waits_for_a_dead_part_and_goes_on_when_that_is_sent_again(
-    app, trouble, client, agewell, tools
+    app, client, agewell, tools, kill
 ):
     chord_of_two(app)
-    other = client.lpop(LIST)
-    kill(app, trouble)  # part 0
-    client.rpush(LIST, other)
+    first = put_aside(client)
+    other = put_aside(client)
+    first()
+    kill()  # part 0
+    other()
     deliver(app)
-    assert client.llen(LIST) == 0
+    assert waiting(client) == 0
     assert tools.ledger.get("callback") is None
     assert agewell("retry", "part-0").exit_code == 0
     deliver(app)
-    assert client.llen(LIST) == 1  # the callback
+    assert waiting(client) == 1  # the callback
     deliver(app)
     assert len(app.backend.get_result("callback")["items"]) == 2
 
 
-def test_a_chord_fails_when_its_dead_part_is_dropped(app, trouble, client, agewell):
+def test_a_chord_fails_when_its_dead_part_is_dropped(app, client, agewell, kill):
     chord_of_two(app)
-    other = client.lpop(LIST)
-    kill(app, trouble)
-    client.rpush(LIST, other)
+    first = put_aside(client)
+    other = put_aside(client)
+    first()
+    kill()
+    other()
     deliver(app)
     assert agewell("drop", "part-0").exit_code == 0
     assert app.backend.get_state("callback") == "FAILURE"
     assert "dropped" in str(app.backend.get_result("callback"))
 
 
-def test_what_is_linked_to_a_job_is_called_when_it_was_sent_again(app, trouble, client, agewell):
-    job_id = die(app, trouble, link=hsv(app, {"op": "hsv"}, task_id="linked"))
+def test_what_is_linked_to_a_job_is_called_when_it_was_sent_again(app, client, agewell, die):
+    job_id = die(link=hsv(app, {"op": "hsv"}, task_id="linked"))
     agewell("retry", job_id)
     deliver(app)
-    assert json.loads(client.lindex(LIST, 0))["headers"]["id"] == "linked"
+    assert waiting_ids(client) == ["linked"]
 
 
-def test_errbacks_come_along(app, trouble, agewell):
+def test_errbacks_come_along(app, client, agewell, kill):
     errback = hsv(app, {"op": "hsv"}, task_id="errback", immutable=True)
     job_id = hsv(app, good_job()).apply_async(link_error=errback).id
-    kill(app, trouble)
-    while app.backend.client.llen(LIST):
+    kill()
+    while waiting(client):
         deliver(app)
     agewell("retry", job_id)
-    raw = app.backend.client.lindex(LIST, 0)
-    assert b"errback" in raw or "errback" in body_of(raw)
+    assert "errback" in body_of(message_of(client, job_id))
 
 
-def body_of(raw):
+def body_of(message):
+    return base64.b64decode(message["body"]).decode()
 
-    return base64.b64decode(json.loads(raw)["body"]).decode()
 
-
-def test_a_job_keeps_its_headers_and_level_and_waits_from_now_on(app, trouble, client, agewell):
+def test_a_job_keeps_its_headers_and_level_and_waits_from_now_on(app, client, agewell, kill):
     headers = {"kept": 1, "enqueued_at": 1000.0, "deadline_at": 4_000_000_000}
     job_id = hsv(app, good_job()).apply_async(headers=headers, priority=5).id
-    raw = json.loads(client.lindex(LIST, 0))
-    kill(app, trouble)
+    first = message_of(client, job_id)
+    kill()
     agewell("retry", job_id)
-    again = json.loads(client.lindex(LIST, 0))
+    again = message_of(client, job_id)
     assert again["headers"]["kept"] == 1
     assert again["headers"]["retries"] == 0
     assert again["headers"]["enqueued_at"] > 1_000_000_000
     assert again["headers"]["deadline_at"] == 4_000_000_000
-    assert again["properties"]["priority"] == raw["properties"]["priority"] == 5
-    assert again["properties"].get("reply_to") == raw["properties"].get("reply_to")
-    assert json.loads(body_of(json.dumps(again)))[0] == json.loads(body_of(json.dumps(raw)))[0]
+    assert again["properties"]["priority"] == first["properties"]["priority"] == 5
+    assert again["properties"].get("reply_to") == first["properties"].get("reply_to")
+    assert json.loads(body_of(again))[0] == json.loads(body_of(first))[0]
 
 
-def test_a_deadline_that_has_passed_is_not_sent_again(app, trouble, client, agewell, tools):
-    job_id = die(app, trouble)
+def test_a_deadline_that_has_passed_is_not_sent_again(app, client, agewell, tools, die):
+    job_id = die()
     client.hset(keys.dead_letter(job_id), "job", with_deadline(client, job_id, 1000.0))
     agewell("retry", job_id)
     deliver(app)
@@ -159,8 +194,8 @@ def with_deadline(client, job_id, at):
     return json.dumps(job)
 
 
-def test_a_second_retry_sends_nothing(app, trouble, client, agewell, session):
-    job_id = die(app, trouble)
+def test_a_second_retry_sends_nothing(app, client, agewell, session, die):
+    job_id = die()
     [letter] = DeadLetters(client).latest()
     assert agewell("retry", job_id).exit_code == 0
     again = agewell("retry", job_id)
@@ -168,13 +203,13 @@ def test_a_second_retry_sends_nothing(app, trouble, client, agewell, session):
     assert "not among the dead letters" in again.output
     # Of two at once, the other has read the letter before it was gone.
     assert list(Resender(session).resend([letter])) == []
-    assert client.llen(LIST) == 1
+    assert waiting(client) == 1
 
 
 def test_a_letter_that_was_left_by_an_interrupted_retry_is_no_second_run(
-    app, trouble, client, agewell, tools
+    app, client, agewell, tools, die
 ):
-    job_id = die(app, trouble)
+    job_id = die()
     letter = client.hgetall(keys.dead_letter(job_id))
     agewell("retry", job_id)
     deliver(app)
@@ -183,7 +218,7 @@ def test_a_letter_that_was_left_by_an_interrupted_retry_is_no_second_run(
     done = agewell("retry", job_id)
     assert done.exit_code == 1
     assert "sent again before" in done.output
-    assert client.llen(LIST) == 0
+    assert waiting(client) == 0
     assert tools.ledger.get(job_id).state is State.DONE
     assert DeadLetters(client).count() == 0
 
@@ -232,12 +267,12 @@ def test_all_letters_or_those_of_one_reason_or_operation_are_sent_again(client, 
     client.zadd(keys.DEAD_LETTERS, {"raw": 1})
     done = agewell("retry", "--all", "--reason", "BLOB store", "--operation", "hsv")
     assert (done.exit_code, done.output) == (0, "250 jobs sent again\n")
-    assert client.llen(LIST) == 250
+    assert waiting(client) == 250
     done = agewell("retry", "--all", "--operation", "alpha_blend")
     assert done.output == "20 jobs sent again\n"
     assert agewell("retry", "--all").output == "30 jobs sent again\n"
     assert agewell("retry", "--all").output == "0 jobs sent again\n"
-    assert client.llen(LIST) == 300
+    assert waiting(client) == 300
     assert [each.letter_id for each in DeadLetters(client).latest()] == ["raw"]
 
 
@@ -257,7 +292,7 @@ def test_no_more_is_sent_again_than_may_wait(client, settings, monkeypatch):
     done = CliRunner().invoke(command, ["dead", "retry", "--all"])
     assert done.exit_code == 4
     assert "20 jobs sent again" in done.output
-    assert client.llen(LIST) == 20
+    assert waiting(client) == 20
     assert DeadLetters(client).count() == 30
 
 
@@ -283,7 +318,7 @@ def test_a_message_that_is_no_job_is_shown_by_its_task_and_id_and_not_by_its_byt
 ):
     raw = raw if isinstance(raw, bytes) else raw.encode()
     client.hset("reserved", "tag", b"cv\n" + raw)
-    refuse(client, "reserved", "tag", "DecodeError: " + BODY)
+    refuse(client, "reserved", "tag", "DecodeError: " + BODY, Lifetimes(1000, 1000))
     outputs = [agewell("list").output, agewell("show", "tag").output]
     outputs = [" ".join(output.split()) for output in outputs]
     assert all(len(output) < 1000 for output in outputs)
@@ -300,9 +335,10 @@ def test_a_letter_says_whether_it_is_a_job():
     assert not Letter("id", 0.0, "why", "cv", raw=b"x").is_job
 
 
-def test_a_job_with_images_inside_is_shown_without_their_bytes(app, trouble, agewell):
+@by_its_worker
+def test_a_job_with_images_inside_is_shown_without_their_bytes(app, agewell, die):
     job = good_job()
-    job_id = die(app, trouble)
+    job_id = die()
     output = agewell("show", job_id).output
     assert job["items"][0]["image"]["uri"][-60:] not in output.replace("\n", "")
     assert "cv.hsv" in output

@@ -5,15 +5,19 @@ import logging
 from typing import Any, cast
 
 import redis
-from celery import Celery
+from celery import Celery, states
 
 from shared import envelope, keys, oversize
 from shared.errors import DeadJobError
 from shared.names import OP_OF_TASK
 from shared.queue.dead_letters import DeadLetters
+from shared.queue.documents import document_of
+from shared.queue.ledger import End
 from shared.queue.letter import excerpt_of
 from shared.queue.record import State
-from shared.queue.request import signature_of
+from shared.queue.request import request_of, signature_of
+from shared.redis_client import REDIS_ERRORS
+from shared.stamp import redis_now
 
 log = logging.getLogger(__name__)
 
@@ -23,33 +27,62 @@ TOO_LARGE = "too large"
 
 def give_up_lost_jobs(app: Celery, client: redis.Redis, max_deliveries: int) -> int:
     """Make dead letters of jobs that took their workers down too often; how many."""
-    given_up = 0
-    for member in cast("set[bytes]", client.smembers(keys.GIVEN_UP)):
-        job_id = member.decode()
-        reason = f"its worker ended {max_deliveries} times while it ran"
-        given_up += _give_up(app, client, job_id, reason)
-        client.srem(keys.GIVEN_UP, job_id)
-    return given_up
+    reason = f"its worker ended {max_deliveries} times while it ran"
+    members = cast("set[bytes]", client.smembers(keys.GIVEN_UP))
+    return sum(_give_up(app, client, member.decode(), reason) for member in members)
 
 
-def _give_up(app: Celery, client: redis.Redis, job_id: str, reason: str) -> bool:
-    fields = ("message", "level", "queue", "history")
+def _give_up(app: Any, client: redis.Redis, job_id: str, reason: str) -> bool:
+    """End a job as dead, tell those who wait for it, and keep its letter.
+
+    The record has the message until the letter has it: if upkeep is killed halfway, the next tick
+    goes on.
+    """
+    fields = ("state", "message", "level", "queue", "history")
     found = cast("list[bytes | None]", client.hmget(keys.job(job_id), fields))
-    raw, level, queue, history = found
-    job = None if raw is None else signature_of(app, raw)
-    if raw is not None and job is not None:
-        DeadLetters(client).keep_job(
+    state, raw, level, queue, history = found
+    error = DeadJobError(reason)
+    if raw is None or not _is_dead(app, client, job_id, state, error):
+        client.srem(keys.GIVEN_UP, job_id)
+        return False
+    request, job = request_of(raw), signature_of(app, raw)
+    if request is not None:
+        try:
+            app.backend.tell_followers(request, states.FAILURE, error)
+        except REDIS_ERRORS:
+            raise
+        except Exception:
+            log.exception("job %s: those who wait for it cannot be told that it is dead", job_id)
+    letters, queue_name = DeadLetters(client), (queue or b"").decode()
+    if job is None:
+        letters.keep_message(job_id, queue_name, raw, reason)
+    else:
+        letters.keep_job(
             job_id,
-            queue=(queue or b"").decode(),
+            queue=queue_name,
             job=job,
             level=envelope.level_of((level or b"0").decode()),
             reason=reason,
             history=(history or b"").decode(),
         )
-    elif raw is not None:
-        DeadLetters(client).keep_message(job_id, (queue or b"").decode(), raw, reason)
-    ended: bool = app.backend.end_open(job_id, DeadJobError(reason), State.RUNNING)
-    return ended
+    return True
+
+
+def _is_dead(
+    app: Any, client: redis.Redis, job_id: str, state: bytes | None, error: DeadJobError
+) -> bool:
+    """End a running job as dead; True if it is dead now."""
+    if state == State.RUNNING.encode():
+        end = End(
+            job_id=job_id,
+            state=State.DEAD,
+            error=str(error),
+            only_from=State.RUNNING,
+            is_counted=True,
+        )
+        ended: bool = app.backend.ledger.end(end, document_of(job_id, error, redis_now(client)))
+        return ended
+    return state == State.DEAD.encode()
 
 
 def give_up_refused_messages(app: Celery, client: redis.Redis, max_bytes: int) -> int:
@@ -63,7 +96,7 @@ def give_up_refused_messages(app: Celery, client: redis.Redis, max_bytes: int) -
     return MESSAGES_A_TICK
 
 
-def _keep_refused(app: Celery, client: redis.Redis, entry: bytes, max_bytes: int) -> None:
+def _keep_refused(app: Any, client: redis.Redis, entry: bytes, max_bytes: int) -> None:
     about, _, raw = entry.partition(b"\n")
     found = json.loads(about)
     queue, size = str(found["queue"]), int(found["size"])
@@ -79,7 +112,15 @@ def _keep_refused(app: Celery, client: redis.Redis, entry: bytes, max_bytes: int
     level = envelope.level_of(message["properties"].get("priority"))
     head = raw[: len(found["head"])]
     letters.keep_unread(headers["id"], queue, headers["task"], level, head, size, reason)
-    app.backend.end_open(headers["id"], DeadJobError(reason), "unstarted")
+    error = DeadJobError(reason)
+    end = End(
+        job_id=headers["id"],
+        state=State.DEAD,
+        op=OP_OF_TASK[headers["task"]],
+        error=str(error),
+        only_from="unstarted",
+    )
+    app.backend.ledger.end(end, document_of(end.job_id, error, redis_now(client)))
 
 
 def _job_of_large(found: dict[str, Any]) -> dict[str, Any] | None:
