@@ -15,9 +15,10 @@ def request_of(raw: bytes) -> Context | None:
     message = envelope.read(raw)
     if message is None:
         return None
+    properties = message["properties"]
     try:
         body = message["body"]
-        if message["properties"].get("body_encoding") == "base64":
+        if properties.get("body_encoding") == "base64":
             body = base64.b64decode(body)
         args, kwargs, embedded = json.loads(body)
         return Context(
@@ -26,9 +27,12 @@ def request_of(raw: bytes) -> Context | None:
                 **embedded,
                 "args": args,
                 "kwargs": kwargs,
-                "delivery_info": message["properties"].get("delivery_info") or {},
-                "reply_to": message["properties"].get("reply_to"),
-                "correlation_id": message["properties"].get("correlation_id"),
+                "delivery_info": {
+                    **(properties.get("delivery_info") or {}),
+                    "priority": properties.get("priority"),
+                },
+                "reply_to": properties.get("reply_to"),
+                "correlation_id": properties.get("correlation_id"),
             }
         )
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error):
