@@ -8,6 +8,8 @@ from typing import Any
 from celery.app.task import Context
 
 from shared import envelope
+from shared.queue.unpack import unpack
+from shared.settings import MAX_MESSAGE_BYTES
 
 
 def request_of(raw: bytes) -> Context | None:
@@ -17,7 +19,7 @@ def request_of(raw: bytes) -> Context | None:
         return None
     properties = message["properties"]
     try:
-        body = message["body"]
+        body = unpack(message, MAX_MESSAGE_BYTES)["body"]
         if properties.get("body_encoding") == "base64":
             body = base64.b64decode(body)
         args, kwargs, embedded = json.loads(body)

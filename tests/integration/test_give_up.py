@@ -48,6 +48,7 @@ WAYS = {
     "with a priority": {"priority": 7},
     "with limits": {"time_limit": 20, "soft_time_limit": 10, "expires": 4e9},
     "answering": {"reply_to": "them", "shadow": "shown", "ignore_result": True},
+    "compressed": {"compression": "zlib"},
     "retried": {"retries": 2, "root_id": "root", "parent_id": "parent"},
 }
 

@@ -7,8 +7,8 @@ from kombu.utils.json import loads
 from shared import envelope
 from shared.queue.letter import beginning
 from shared.queue.publish import ORDERED, due_at_of
+from shared.queue.unpack import unpack
 from workers.consuming.take import Taken
-from workers.consuming.unpack import unpack
 
 FLAG = "agewell_flag"
 """A header of a delivery: the state of a job that must not run; see `Taken.flag`."""

@@ -18,8 +18,8 @@ from shared import envelope, keys
 from shared.blobs import Blobs
 from shared.errors import PassingError
 from shared.queue.record import State
+from shared.queue.unpack import unpack
 from shared.settings import MAX_MESSAGE_BYTES
-from workers.consuming.unpack import unpack
 from workers.maintenance.notes import note
 
 ROUNDS_A_TTL = 4
