@@ -11,6 +11,13 @@ from pathlib import Path
 
 import redis
 
+from tests.chaos.away import (
+    empty_redis,
+    kill_while_jobs_are_scheduled,
+    leave_without_upkeep,
+    unmount_store,
+)
+from tests.chaos.brokers import Broker, one_redis, watched_redis
 from tests.chaos.clocks import outlast_the_visibility_timeout, set_clock
 from tests.chaos.kills import (
     Strike,
@@ -22,7 +29,7 @@ from tests.chaos.kills import (
     without_torch,
 )
 from tests.chaos.memory import fill_redis, run_out_of_memory, without_groups
-from tests.chaos.scene import DIGITS, HSV, Broker, Scene, Work, one_redis, watched_redis
+from tests.chaos.scene import DIGITS, HSV, Scene, Work
 from tests.chaos.sentinels import master_port
 from tests.chaos.upkeep import kill_in_mid_admission, second_beat
 from tests.e2e.stack import until
@@ -46,6 +53,8 @@ class Fault:
     settings: Mapping[str, object] = field(default_factory=dict)
     """Further settings of the stack, without AGEWELL_."""
     broker: Callable[[Path], AbstractContextManager[Broker]] = one_redis
+    stores_files: bool = False
+    """The images lie in a directory instead of in Redis."""
     spoils: bool = False
     """The scene is fit for no other fault afterwards."""
     slow: bool = False
@@ -165,9 +174,30 @@ FAULTS = (
         times=1,
         unless=without_torch,
     ),
+    Fault(
+        "kill -9 of the worker, 40 jobs scheduled",
+        kill_while_jobs_are_scheduled,
+        times=1,
+    ),
+    Fault("upkeep and beat away for 4 s (SIGSTOP)", leave_without_upkeep(4), times=1),
+    Fault(
+        "upkeep and beat away for 60 s (SIGSTOP)",
+        leave_without_upkeep(60),
+        long_times=2,
+        slow=True,
+    ),
+    Fault("Redis: FLUSHALL", empty_redis, times=1),
     Fault("two beats", second_beat, times=1),
     Fault("a producer's clock, set 30 s forward", set_clock(30), times=1),
     Fault("a producer's clock, set 30 s back", set_clock(-30), times=1),
+    Fault("blob store away for 3 s", unmount_store(3), times=1, stores_files=True),
+    Fault(
+        "blob store away for 60 s",
+        unmount_store(60),
+        long_times=2,
+        stores_files=True,
+        slow=True,
+    ),
     Fault(
         "a job that takes longer than the visibility timeout",
         outlast_the_visibility_timeout,

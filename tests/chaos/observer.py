@@ -24,6 +24,8 @@ class Observer:
         self._client = client
         self.ends: dict[str, list[float]] = defaultdict(list)
         """By job, when it ended as seen here: time.monotonic()."""
+        self.done: set[str] = set()
+        """Those that ended with a result."""
         self._stop = threading.Event()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="observer", daemon=True)
@@ -58,3 +60,5 @@ class Observer:
     def _note(self, meta: dict[str, object]) -> None:
         if meta["status"] in ENDED:
             self.ends[str(meta["task_id"])].append(time.monotonic())
+        if meta["status"] == "SUCCESS":
+            self.done.add(str(meta["task_id"]))

@@ -55,11 +55,12 @@ class Scenes:
 
     def run(self, fault: Fault, *, long: bool) -> Row:
         """Let a fault strike so many times while jobs stream by."""
-        kind = (fault.broker, sorted(fault.settings.items()))
+        kind = (fault.broker, fault.stores_files, sorted(fault.settings.items()))
         if self._kind != kind:
             self._held.close()
             self._kind = None
-            self._scene = self._held.enter_context(scene(fault.broker, **fault.settings))
+            started = scene(fault.broker, stores_files=fault.stores_files, **fault.settings)
+            self._scene = self._held.enter_context(started)
             self._kind = kind
         try:
             row = _run(self._scene, fault, long=long)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -23,17 +24,15 @@ from producer.submit import Submitter
 from producer.supervisor import celery
 from shared import keys
 from shared.child_process import end_child, start_child
-from shared.errors import BrokerFullError, BrokerUnreachableError
+from shared.errors import BlobStoreError, BrokerFullError, BrokerUnreachableError
 from shared.messages import HsvItem, HsvJob, ImageRef, InferItem, InferJob, Job
-from shared.redis_client import connect
 from shared.settings import Settings
+from tests.chaos.brokers import Broker, one_redis
 from tests.chaos.observer import ENDED, Observer
-from tests.chaos.proxy import FaultProxy, fault_proxy
+from tests.chaos.proxy import FaultProxy
 from tests.chaos.redis_process import AWAY, RedisProcess
-from tests.chaos.sentinels import watched_pair
 from tests.e2e.stack import Stack, started
 
-APPEND_ONLY = ("appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction")
 BATCH_JOBS = 10
 WAITING_MOST = 60
 """The stream keeps so many jobs under way: some run and some wait when a fault strikes."""
@@ -76,11 +75,15 @@ class Scene:
     celery: Celery
     """A plain Celery program's; it talks to Redis itself."""
     photos: list[LocalFile]
+    store: Path
+    """The directory of the blob store, if that is not Redis."""
     acknowledged: list[str] = field(default_factory=list)
     """The jobs that the producer was told are enqueued: none of these may be lost."""
     refused: int = 0
     """Calls of the producer that ended in an error of ours; their jobs are nobody's promise."""
 
+    sending: threading.Lock = field(default_factory=threading.Lock)
+    """Held while jobs are published and noted as acknowledged."""
     found: dict[str, float] = field(default_factory=dict)
     """The jobs whose results were found by asking, and when: the observer can miss an end."""
 
@@ -102,8 +105,8 @@ class Scene:
         return [j for j, state in zip(sent, pipe.execute(), strict=True) if state == b"running"]
 
     def done(self, jobs: Iterable[str]) -> set[str]:
-        """Those of the jobs that have a result."""
-        return {each for each in jobs if self.record(each, "state") == ["done"]}
+        """Those of the jobs that have had a result."""
+        return self.observer.done & set(jobs)
 
     def crashed(self) -> int:
         """How often a program of the stack ended of itself, and not well."""
@@ -119,16 +122,22 @@ class Scene:
         answers = asked.active() or {}
         return {job["id"]: job["worker_pid"] for jobs in answers.values() for job in jobs}
 
+    def forget(self, jobs: Iterable[str]) -> None:
+        """Count these jobs no longer: the producer was told that they have no result."""
+        for job_id in jobs:
+            self.acknowledged.remove(job_id)
+
     def send(self, photos: list[LocalFile], work: Work, level: int = 5) -> list[str]:
         """Send jobs by agewell's own producer; those that it was told are enqueued."""
         submitter = Submitter(self.session, make_job=work.make, level=level)
         items = (Planned({"image": photo}) for photo in photos)
         ids = []
         try:
-            for sent in submitter.submit(items, work.images_per_job):
-                self.acknowledged.append(sent.job_id)
-                ids.append(sent.job_id)
-        except (BrokerUnreachableError, BrokerFullError):
+            with self.sending:
+                for sent in submitter.submit(items, work.images_per_job):
+                    self.acknowledged.append(sent.job_id)
+                    ids.append(sent.job_id)
+        except (BrokerUnreachableError, BrokerFullError, BlobStoreError):
             self.refused += 1
             time.sleep(0.1)
         return ids
@@ -142,9 +151,15 @@ class Scene:
             return unseen
         now = time.monotonic()
         for job_id, result in zip(unseen, raw, strict=True):
-            if result is not None and json.loads(result)["status"] in ENDED:
-                self.found[job_id] = now
+            if result is not None:
+                self._note(job_id, json.loads(result)["status"], now)
         return self.unended()
+
+    def _note(self, job_id: str, status: str, now: float) -> None:
+        if status in ENDED:
+            self.found[job_id] = now
+        if status == "SUCCESS":
+            self.observer.done.add(job_id)
 
     def wait_all(self, timeout_s: float = ALL_END_S) -> list[str]:
         """Wait until every acknowledged job has a result; those that have none by then."""
@@ -205,54 +220,27 @@ def _photos(folder: Path) -> list[LocalFile]:
     return files
 
 
-@dataclass(frozen=True)
-class Broker:
-    """The Redis of a scene, and the ways to it."""
-
-    server: RedisProcess
-    """The one that faults strike: the only one, or the first master."""
-    proxy: FaultProxy
-    """Before the only one; before nothing that is used where there are sentinels."""
-    url: str
-    """For the stack and the producer: through the proxy, or the sentinels."""
-    client: Callable[[], redis.Redis]
-    """For the onlooker."""
-
-
-@contextmanager
-def one_redis(folder: Path) -> Iterator[Broker]:
-    """A server, and a proxy before it."""
-    with ExitStack() as held:
-        server = RedisProcess(folder / "redis", *APPEND_ONLY)
-        held.callback(server.end)
-        proxy = held.enter_context(fault_proxy(server.port))
-        url = server.url.replace(f":{server.port}/", f":{proxy.port}/")
-        yield Broker(server, proxy, url, server.client)
-
-
-@contextmanager
-def watched_redis(folder: Path) -> Iterator[Broker]:
-    """A master and a replica, with three sentinels to tell which is which."""
-    with ExitStack() as held, watched_pair(folder) as (master, url):
-        proxy = held.enter_context(fault_proxy(master.port))
-        settings = Settings(redis_url=SecretStr(url))
-        yield Broker(master, proxy, url, lambda: connect(settings))
-
-
 @contextmanager
 def scene(
-    broker: Callable[[Path], AbstractContextManager[Broker]] = one_redis, **settings: object
+    broker: Callable[[Path], AbstractContextManager[Broker]] = one_redis,
+    *,
+    stores_files: bool = False,
+    **settings: object,
 ) -> Iterator[Scene]:
     """A Redis, `agewell up` on it, and an onlooker.
 
     Args:
         broker: what Redis it is.
+        stores_files: True to keep images in a directory instead of in Redis.
         settings: further settings of the stack, without AGEWELL_.
     """
     with ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="aw-")))
         found = held.enter_context(broker(folder))
-        ours = {"REDIS_URL": found.url, "CONCURRENCY": 2, "LOG_LEVEL": "WARNING"} | settings
+        store = folder / "blobs"
+        blob_url = store.as_uri() if stores_files else "redis"
+        ours = {"REDIS_URL": found.url, "BLOB_URL": blob_url, "CONCURRENCY": 2}
+        ours |= {"LOG_LEVEL": "WARNING"} | settings
         stack = held.enter_context(started(folder / "state", **ours))
         observer = Observer(found.client())
         held.callback(observer.close)
@@ -260,11 +248,12 @@ def scene(
             server=found.server,
             proxy=found.proxy,
             stack=stack,
-            session=make_session(Settings(redis_url=SecretStr(found.url), blob_url="redis")),
+            session=make_session(Settings(redis_url=SecretStr(found.url), blob_url=blob_url)),
             client=found.client(),
             observer=observer,
             celery=plain_celery(found.server.url),
             photos=_photos(folder),
+            store=store,
         )
 
 
