@@ -9,7 +9,7 @@ from tests.kombu_suite.expected import ON_WORKERS_CHANNEL
 from tests.kombu_suite.run import run_suite, run_tests
 from tests.kombu_suite.source import fetch_suite
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 TESTS = 129
 """In the two files of kombu 5.7.0."""
