@@ -1,7 +1,8 @@
-"""Messages that are too large: nobody reads them, and something small stands in for them.
+"""Messages that are too large: nobody reads them whole.
 
-Redis makes a stand-in (`shrink.lua`) as soon as a worker takes the message, or a sweep or a command
-looks at it. It has the first and the last bytes of the message, so that its job can be named.
+Admission puts one aside with its first and last bytes, and upkeep makes a dead letter of it. Its
+job is named by these: kombu writes the body first, and the headers last. A message that is small
+but unpacks to too much is delivered without its body.
 """
 
 import json
@@ -10,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 SIZE: Final = "too_large_bytes"
-HEAD: Final = "too_large_head"
-TAIL: Final = "too_large_tail"
+"""A header of a delivery: the message is larger than this, and has no body."""
+
 _NO_BODY = "W1tudWxsXSwge30sIHt9XQ=="
 """[[null], {}, {}] in base64: no job, and nothing to call afterwards."""
 
@@ -19,26 +20,17 @@ _FIELD = r'"%s"\s*:\s*"([^"\\]{1,200})"'
 
 
 def size_of(headers: Mapping[str, Any] | None) -> int:
-    """The size in bytes of the message that headers stand in for; 0 for those of any other."""
+    """The size in bytes that headers say of a message without its body; 0 for any other message."""
     found = (headers or {}).get(SIZE)
     return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else 0
 
 
-def as_message(message: dict[str, Any]) -> dict[str, Any]:
-    """A message that Celery takes for its job, without arguments, in the place of a stand-in.
-
-    Raises:
-        ValueError: the stand-in does not tell whose message it was.
-    """
-    headers = message["headers"]
-    size, head, tail = size_of(headers), str(headers.get(HEAD)), str(headers.get(TAIL))
-    found = _headers(tail) or _headers(head)
-    if found is None:
-        raise ValueError(
-            f"a message of {size:,} bytes, which is too large, and of no job by its ends"
-        )
-    properties = {"delivery_info": {}} | (_object(tail, "properties") or {})
-    return without_body({"properties": properties}, found | {HEAD: head}, size)
+def named_in(head: str, tail: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The headers and properties of a message, by its two ends; None if they name no job."""
+    headers = _headers(tail) or _headers(head)
+    if headers is None:
+        return None
+    return headers, _object(tail, "properties") or _object(head, "properties") or {}
 
 
 def without_body(
@@ -58,12 +50,16 @@ def without_body(
 def _headers(text: str) -> dict[str, Any] | None:
     """The headers in a part of a message: whole, or else those that name the job."""
     whole = _object(text, "headers")
-    if whole is not None and whole.get("id") and whole.get("task"):
+    if whole is not None and _is_text(whole.get("id")) and _is_text(whole.get("task")):
         return whole
     named = {name: re.search(_FIELD % name, text) for name in ("id", "task")}
     if not all(named.values()):
         return None
     return {name: found[1] for name, found in named.items() if found}
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and value.isprintable()
 
 
 def _object(text: str, name: str) -> dict[str, Any] | None:

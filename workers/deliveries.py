@@ -204,15 +204,12 @@ def _full_retries(request: Any) -> int:
 
 
 def _give_up_unread(task: Task, size_bytes: int) -> NoReturn:
-    """Put a job whose message is too large among the dead letters; most of it is not kept."""
+    """Put a job whose message unpacks to too much among the dead letters, without its arguments."""
     request, limit = task.request, context().settings.max_message_bytes
-    reason = f"its message has {size_bytes:,} bytes; AGEWELL_MAX_MESSAGE_BYTES is {limit:,}"
-    if oversize.HEAD not in (request.headers or {}):
-        reason = f"its message unpacks to more than {limit:,} bytes (AGEWELL_MAX_MESSAGE_BYTES)"
+    reason = f"its message unpacks to more than {limit:,} bytes (AGEWELL_MAX_MESSAGE_BYTES)"
     queue = (request.delivery_info or {}).get("routing_key") or ""
-    head = str((request.headers or {}).get(oversize.HEAD, "")).encode()
     letters = DeadLetters(context().client)
-    letters.keep_unread(request.id, queue, task.name, _level(task), head, size_bytes, reason)
+    letters.keep_unread(request.id, queue, task.name, _level(task), b"", size_bytes, reason)
     raise DeadJobError(reason)
 
 

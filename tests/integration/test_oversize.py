@@ -1,4 +1,4 @@
-"""Messages that are too large: refused where they are sent, read by nobody where they wait."""
+"""Messages that are too large: refused when they are sent, and read by nobody while they wait."""
 
 import base64
 import hashlib
@@ -9,14 +9,10 @@ import zlib
 import kombu.compression
 import pytest
 from celery import chain
-from workers.keeping import keep_blobs_of_waiting_jobs
-from workers.lost import end_lost_jobs
-from workers.sweep import sweep
 
 from producer.client import Client
 from producer.session import make_session
 from shared import keys
-from shared.aging import AgingPolicy
 from shared.errors import MessageTooLargeError
 from shared.messages import HsvItem, HsvJob, ImageRef, PoissonBlendItem, PoissonBlendJob
 from shared.queue.dead_letters import DeadLetters
@@ -25,9 +21,18 @@ from shared.queue.status import queue_status
 from shared.stamp import redis_now
 from tests.e2e.messages import good_job
 from tests.fuzz.messages import envelope
-from tests.integration.consuming import consuming, look, worker_app
+from tests.integration.consuming import (
+    consuming,
+    look,
+    scheduled_ids,
+    waiting_ids,
+    worker_app,
+)
 from tests.integration.delivering import AWAY, deliver, hsv
-from workers.dashboard.message import find_waiting
+from workers.maintenance.aging import reprioritise
+from workers.maintenance.give_up import give_up_refused_messages
+from workers.maintenance.keep_blobs import keep_blobs_of_waiting_jobs
+from workers.maintenance.orphans import find_orphans
 
 LARGE = 6 * 2**20
 SMALL = 2**20
@@ -79,7 +84,7 @@ def test_a_larger_job_is_refused_with_all_that_is_sent_with_it(agewell, client):
         agewell.send_many([FULL, TOO_LARGE])
     assert caught.value.size_bytes > 64 * 3 * 32 * 1024
     assert agewell.session.ledger.counts()[State.WAITING] == 0
-    assert client.keys("cv*") == []
+    assert waiting_ids(client) == []
 
 
 def test_the_limit_is_a_setting(settings, client):
@@ -92,88 +97,117 @@ def test_the_limit_is_a_setting(settings, client):
 def test_celerys_own_calls_are_refused_too(agewell, client):
     with pytest.raises(MessageTooLargeError):
         agewell.session.app.send_task("cv.hsv", args=["A" * LARGE], queue="cv")
-    assert client.keys("cv*") == []
+    assert waiting_ids(client) == []
+
+
+@pytest.fixture
+def refuse(app, client, tools):
+    """Let upkeep look at what was refused; how many messages."""
+
+    def once():
+        return give_up_refused_messages(app, client, tools.settings.max_message_bytes)
+
+    return once
+
+
+def admit_all(client, settings):
+    while client.llen("cv"):
+        reprioritise(client, settings, redis_now(client))
 
 
 @pytest.mark.usefixtures("little_read")
 @pytest.mark.parametrize("first", [(), ("headers", "properties")])
-def test_a_worker_is_given_a_small_message_in_its_place(settings, client, first):
+@pytest.mark.parametrize("taken_first", [True, False])
+def test_a_plain_clients_large_message_becomes_a_dead_letter_at_the_inlet(
+    app, settings, client, tools, refuse, first, taken_first
+):
+    """Whichever comes first, a worker's take or the beat task: no worker is given it."""
     client.lpush("cv", large(first=first))
-    with consuming(worker_app(settings)) as (got, connection):
-        look(connection, until=lambda: got)
-        [message] = got
-        assert (message.headers["id"], message.headers["task"]) == ("large", "cv.hsv")
-        assert message.headers["too_large_bytes"] > LARGE
-        assert json.loads(message.body) == [[None], {}, {}]
-        [entry] = client.hvals(keys.reserved("cv@here:1"))
-        assert len(entry) < SMALL
-
-
-@pytest.mark.usefixtures("little_read")
-def test_it_comes_back_small_if_its_worker_dies(settings, client):
-    client.lpush("cv", large())
-    for _ in range(2):
+    if taken_first:
         with consuming(worker_app(settings)) as (got, connection):
-            look(connection, until=lambda got=got: got)
-            assert got[0].headers["id"] == "large"
-        # Closing the channel has given it back.
-    assert client.llen("cv") == 1
-    assert client.memory_usage("cv") < SMALL
-
-
-@pytest.mark.usefixtures("little_read")
-def test_one_that_names_no_job_becomes_a_dead_letter(settings, client):
-    client.lpush("cv", b"A" * LARGE)
-    with consuming(worker_app(settings)) as (_, connection):
-        look(connection, until=lambda: DeadLetters(client).count())
-    [letter] = DeadLetters(client).latest()
-    assert f"{LARGE:,} bytes" in letter.reason
-    assert b"AAAA" in letter.raw
-
-
-def test_its_job_ends_as_dead_and_only_its_first_bytes_are_kept(app, tools, client):
-    stand_in = envelope({}, "large")
-    stand_in["headers"] |= {"too_large_bytes": LARGE, "too_large_head": '{"body": "AAAA'}
-    client.lpush("cv", json.dumps(stand_in))
-    deliver(app)
+            look(connection, until=lambda: client.exists(keys.REFUSED))
+            assert not got
+            assert not client.exists(keys.reserved("cv@here:1"))
+    else:
+        reprioritise(client, settings, redis_now(client))
+    assert client.llen("cv") == 0
+    assert refuse() == 1
     assert tools.ledger.get("large").state is State.DEAD
-    assert (
-        f"{LARGE:,} bytes; AGEWELL_MAX_MESSAGE_BYTES is 4,194,304"
-        in app.backend.get_result("large").reason
-    )
+    assert (tools.ledger.get("large").op, waiting_ids(client)) == ("hsv", [])
+    reason = app.backend.get_result("large").reason
+    assert f"{len(large()):,} bytes; AGEWELL_MAX_MESSAGE_BYTES is 4,194,304" in reason
     letter = DeadLetters(client).get("large")
-    assert (letter.task, letter.args, letter.raw) == ("cv.hsv", None, b'{"body": "AAAA')
+    assert (letter.task, letter.args, letter.level, letter.queue) == ("cv.hsv", None, 5, "cv")
+    assert letter.raw == large(first=first)[:1024]
+    assert letter.size_bytes == len(large())
+    assert refuse() == 0
 
 
 @pytest.mark.usefixtures("little_read")
-def test_whoever_looks_at_waiting_messages_reads_none_that_is_large(app, settings, client, tools):
-    for level in (0, 3):
-        for job_id in ("first", "second"):
-            client.lpush(keys.waiting_list("cv", level), large(f"{job_id}-{level}"))
-    client.hset(keys.job("first-3"), "state", "waiting")
-    client.zadd(keys.jobs("waiting"), {"first-3": 1})
-    queue_status(client, settings, redis_now(client))
-    for _ in range(3):
-        assert end_lost_jobs(app, client, tools.ledger) == 0
-        client.delete(keys.LISTS_WALKED)
-    keep_blobs_of_waiting_jobs(client, tools.blobs, 1, redis_now(client))
-    find_waiting(client, "second-3")
+@pytest.mark.parametrize(
+    ("raw", "named"),
+    [
+        (b"A" * LARGE, {}),
+        (large("theirs").replace(b"cv.hsv", b"their.task"), {}),
+        (large(chr(27) + "[31m"), {}),
+        (large("\ud800"), {}),
+    ],
+    ids=["no message", "another task's", "a control character", "half a character"],
+)
+def test_one_that_names_no_job_of_ours_becomes_a_dead_letter_too(
+    client, settings, refuse, raw, named
+):
+    client.lpush("cv", raw)
+    client.lpush("cv", large())
+    admit_all(client, settings)
+    assert refuse() == 2
+    last, first = sorted(DeadLetters(client).latest(), key=lambda each: each.is_job, reverse=True)
+    assert last.letter_id == "large"
+    assert (first.reason, first.size_bytes, first.named) == ("too large", len(raw), named)
+    assert first.raw == raw[: 64 * 1024]
+
+
+def test_headers_that_are_too_large_are_refused(client, settings, refuse):
+    client.lpush("cv", large(pad="A" * 200_000).replace(b"A" * LARGE, b"A"))
+    reprioritise(client, settings, redis_now(client))
+    assert refuse() == 1
+    assert DeadLetters(client).latest()[0].reason == "headers too large"
+
+
+def test_a_large_message_is_refused_while_redis_is_full(client, settings, refuse, tools):
+    client.lpush("cv", large())
+    client.config_set("maxmemory", 2**20)
+    try:
+        reprioritise(client, settings, redis_now(client))
+        assert refuse() == 1
+    finally:
+        client.config_set("maxmemory", 0)
+    assert tools.ledger.state("large") is State.DEAD
+    assert DeadLetters(client).count() == 1
+
+
+def test_a_large_message_does_not_end_a_job_of_its_id_that_runs(app, client, tools, refuse):
+    job_id = app.send_task("cv.hsv", args=[good_job()], queue="cv").id
+    with consuming(worker_app(tools.settings)) as (got, connection):
+        look(connection, until=lambda: got)
+        client.lpush("cv", large(job_id))
+        reprioritise(client, tools.settings, redis_now(client))
+        assert refuse() == 1
+        assert tools.ledger.state(job_id) is State.RUNNING
 
 
 @pytest.mark.usefixtures("little_read")
-def test_a_sweep_leaves_small_messages_in_the_place_of_large_ones(client, unhurried):
-    def small(job_id, at):
-        message = envelope({}, job_id)
-        message["headers"]["enqueued_at"] = at
-        return json.dumps(message)
-
+def test_nobody_who_looks_at_waiting_jobs_reads_their_messages(app, settings, client, tools):
+    """A limit that was lowered leaves large messages in records."""
+    for number in range(4):
+        job_id = app.send_task("cv.hsv", args=[{}], headers={"enqueued_at": 1.0}).id
+        client.hset(keys.job(job_id), "message", large(f"{number}"))
     now = redis_now(client)
-    waiting = keys.waiting_list("cv", 5)
-    client.lpush(waiting, small("before", now - 2), large(enqueued_at=now - 1), small("after", now))
-    sweep(client, "cv", AgingPolicy(0.001), now)
-    assert client.memory_usage(waiting) < SMALL
-    found = [json.loads(raw)["headers"].get("id") for raw in client.lrange(waiting, 0, -1)]
-    assert found == ["after", None, "before"]
+    queue_status(client, settings, now)
+    find_orphans(app, client, settings, now)
+    keep_blobs_of_waiting_jobs(client, tools.blobs, 1, now)
+    reprioritise(client, settings, now)
+    tools.ledger.get_all(waiting_ids(client))
 
 
 def within(app, max_bytes):
@@ -191,7 +225,7 @@ def test_a_chain_whose_next_step_would_be_too_large_fails_in_words(app, tools, c
         entry = tools.ledger.get(step.id)
         assert entry.state is State.FAILED
         assert "bytes; AGEWELL_MAX_MESSAGE_BYTES is 900." in entry.error
-    assert client.keys("cv*") == []
+    assert waiting_ids(client) == []
 
 
 def test_a_retry_that_would_be_too_large_fails_in_words(app, tools, client, trouble):
@@ -201,7 +235,7 @@ def test_a_retry_that_would_be_too_large_fails_in_words(app, tools, client, trou
     deliver(app)
     assert tools.ledger.get(job_id).state is State.FAILED
     assert "AGEWELL_MAX_MESSAGE_BYTES is 900." in tools.ledger.get(job_id).error
-    assert client.keys("cv*") == []
+    assert waiting_ids(client) + scheduled_ids(client) == []
 
 
 BOMB = json.dumps([["A" * 24 * 2**20], {}, {}]).encode()
@@ -230,7 +264,7 @@ def test_a_compressed_message_is_unpacked_no_further_than_one_may_be(settings, c
     ("kind", "body"),
     [("rar", b"x"), ("zlib", b"x"), ("zlib", zlib.compress(b"x" * 99)[:-3]), (5, b"")],
 )
-def test_what_cannot_be_unpacked_becomes_a_dead_letter(settings, client, kind, body):
+def test_what_cannot_be_unpacked_becomes_a_dead_letter(settings, client, tools, kind, body):
     message = envelope({}, "broken")
     message["headers"]["compression"] = kind
     message["body"] = base64.b64encode(body).decode()
@@ -240,11 +274,14 @@ def test_what_cannot_be_unpacked_becomes_a_dead_letter(settings, client, kind, b
     [letter] = DeadLetters(client).latest()
     assert "compressed" in letter.reason
     assert not got
+    assert tools.ledger.state("broken") is State.DEAD
 
 
 def test_the_job_of_a_message_that_unpacks_to_too_much_says_so(app, tools, client):
     message = envelope({}, "bomb")
-    message["headers"]["too_large_bytes"] = 4 * 2**20 + 1
+    packed, message["headers"]["compression"] = kombu.compression.compress(BOMB, "zlib")
+    message["body"] = base64.b64encode(packed).decode()
     client.lpush("cv", json.dumps(message))
     deliver(app)
     assert "unpacks to more than 4,194,304 bytes" in tools.ledger.get("bomb").error
+    assert DeadLetters(client).get("bomb").task == "cv.hsv"

@@ -7,9 +7,10 @@ from typing import Any, cast
 import redis
 from celery import Celery, states
 
-from shared import envelope, keys, oversize
+from shared import envelope, keys
 from shared.errors import DeadJobError
 from shared.names import OP_OF_TASK
+from shared.oversize import named_in
 from shared.queue.dead_letters import DeadLetters
 from shared.queue.documents import document_of
 from shared.queue.ledger import End
@@ -101,17 +102,14 @@ def _keep_refused(app: Any, client: redis.Redis, entry: bytes, max_bytes: int) -
     found = json.loads(about)
     queue, size = str(found["queue"]), int(found["size"])
     log.error("refused, %s: %d bytes in %s: %s", found["reason"], size, queue, excerpt_of(raw))
-    message = _job_of_large(found) if found["reason"] == TOO_LARGE else None
+    named = named_in(found["head"], found["tail"]) if found["reason"] == TOO_LARGE else None
     letters = DeadLetters(client)
-    if message is None:
+    if named is None or named[0]["task"] not in OP_OF_TASK:
         letter_id = f"message-{found['number']}"
         letters.keep_message(letter_id, queue, raw, str(found["reason"]), size)
         return
-    headers = message["headers"]
+    headers, properties = named
     reason = f"its message has {size:,} bytes; AGEWELL_MAX_MESSAGE_BYTES is {max_bytes:,}"
-    level = envelope.level_of(message["properties"].get("priority"))
-    head = raw[: len(found["head"])]
-    letters.keep_unread(headers["id"], queue, headers["task"], level, head, size, reason)
     error = DeadJobError(reason)
     end = End(
         job_id=headers["id"],
@@ -121,13 +119,6 @@ def _keep_refused(app: Any, client: redis.Redis, entry: bytes, max_bytes: int) -
         only_from="unstarted",
     )
     app.backend.ledger.end(end, document_of(end.job_id, error, redis_now(client)))
-
-
-def _job_of_large(found: dict[str, Any]) -> dict[str, Any] | None:
-    """What the ends of a message that is too large say of its job; None if it is no job of ours."""
-    headers = {oversize.SIZE: found["size"], oversize.HEAD: found["head"]}
-    try:
-        message = oversize.as_message({"headers": headers | {oversize.TAIL: found["tail"]}})
-    except ValueError:
-        return None
-    return message if message["headers"]["task"] in OP_OF_TASK else None
+    level = envelope.level_of(properties.get("priority"))
+    head = raw[: len(found["head"])]
+    letters.keep_unread(end.job_id, queue, headers["task"], level, head, size, reason)
