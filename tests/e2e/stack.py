@@ -1,6 +1,7 @@
 """`agewell up` as a user starts it: the installed command, in a state directory of its own."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -23,9 +25,6 @@ READY_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
 CALL_TIMEOUT_S = 120.0
 AWAY = (redis.ConnectionError, redis.exceptions.BusyLoadingError)
-
-WAITING_LISTS = ["cv", *(f"cv\x06\x16{level}" for level in range(1, 10))]
-"""kombu's lists of the queue `cv`, one a level."""
 
 Found = TypeVar("Found")
 
@@ -149,6 +148,16 @@ class Stack:
             return [state and state.decode() for state in pipe.execute()]
         except AWAY:
             return []
+
+    def waiting(self, queue: str = "cv") -> list[int]:
+        """How many jobs wait on each level at present, by the scores in Redis."""
+        pipe = self.redis.pipeline()
+        pipe.time()
+        pipe.zrange(f"agewell:order:{queue}", 0, -1, withscores=True)
+        (seconds, microseconds), places = pipe.execute()
+        now, k = seconds + microseconds / 1e6, float(self.env.get("AGEWELL_AGING_K", 0.05))
+        levels = Counter(math.ceil(k * (score - now)) for _, score in places)
+        return [levels[level] for level in range(10)]
 
     def wait_ended(self, ids: Sequence[str], timeout_s: float = 60.0) -> list[dict[str, Any]]:
         """Wait until every job has ended; their records then."""

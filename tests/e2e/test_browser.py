@@ -1,6 +1,7 @@
 """What people see in a browser: headless Chromium in front of the real stack."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.e2e.browser import WAIT_S, Browser, browser
 from tests.e2e.messages import hsv_job, send, stored
-from tests.e2e.stack import WAITING_LISTS, Stack, until
+from tests.e2e.stack import Stack, until
 from tests.e2e.watched import PASSWORD, USER
 from tests.image_files import file_of
 
@@ -69,14 +70,14 @@ def _reload(seen: Browser, path: str) -> bool:
 def test_the_brokers_numbers_are_those_of_redis(
     watched: Stack, seen: Browser, held: str, small_folder: Path
 ):
-    for level in ("high", "normal", "bulk"):
-        _enqueue(watched, small_folder, level)
+    ids = [
+        job_id
+        for level in ("high", "normal", "bulk")
+        for job_id in _enqueue(watched, small_folder, level)
+    ]
 
     def lengths() -> dict[str, str]:
-        pipe = watched.redis.pipeline()
-        for each in WAITING_LISTS:
-            pipe.llen(each)
-        found = pipe.execute()
+        found = watched.waiting()
         names = {0: "0 urgent", 2: "2 high", 5: "5 normal", 7: "7 low", 9: "9 bulk"}
         rows = {f"cv, level {names.get(i, i)}": str(n) for i, n in enumerate(found) if n}
         return {"cv": str(sum(found))} | rows
@@ -88,12 +89,13 @@ def test_the_brokers_numbers_are_those_of_redis(
         rows = dict(zip(*columns, strict=True))
         shown = {name: value for name, value in rows.items() if name.startswith("cv")}
         if before != lengths():
-            return False  # a sweep came between
+            return False  # a job has climbed meanwhile
         assert shown == before
         return len(before) > 2 and before["cv"] == "24"
 
     until(same, WAIT_S, lambda: (lengths(), seen.text))
     seen.screenshot("broker")
+    watched.ok("cancel", *ids)
 
 
 def test_the_queues_page_shows_a_bulk_job_climb(
@@ -106,7 +108,6 @@ def test_the_queues_page_shows_a_bulk_job_climb(
         found: dict[str, str] = seen.driver.execute_script(script)
         return found
 
-    watched.redis.delete(*WAITING_LISTS)  # what the test before has left
     _enqueue(watched, small_folder, "bulk")
     seen.open("/aging")
     until(lambda: waiting().get("9") == "8", WAIT_S, waiting)
@@ -188,13 +189,35 @@ def test_a_waiting_job_shows_its_images_and_parameters(
     assert len(_drawn(seen, 'img[data-side="in"]')) == 3
     assert "10, 20" in seen.texts("#parameters dd")
     seen.screenshot("job-waiting")
-    seen.open(f"/job/{quote(plain, safe='')}")  # it has no record before it starts
-    assert seen.texts("#job-state") == ["waiting"]
+    # It has a record as soon as it is admitted.
+    until(lambda: _shown_state(seen, plain) == ["waiting"], WAIT_S, lambda: seen.text)
     assert len(_drawn(seen, 'img[data-side="in"]')) == 1
     assert seen.texts("figcaption") == ["image: <b>plain</b>.png"]
     seen.open(f"/job/{held}")
     assert seen.texts("#job-state") == ["running"]
     assert len(_drawn(seen, 'img[data-side="in"]')) == 8
+    assert seen.errors() == []
+
+
+def _shown_state(seen: Browser, job_id: str) -> list[str]:
+    seen.open(f"/job/{quote(job_id, safe='')}")
+    return seen.texts("#job-state")
+
+
+def test_scheduled_jobs_are_shown_with_the_time_they_are_due(watched: Stack, seen: Browser):
+    job = hsv_job(stored(watched, file_of("PNG")))
+    due = datetime.now(UTC) + timedelta(hours=1)
+    job_id = watched.celery.send_task("cv.hsv", args=[job], queue="cv", eta=due).id
+    until(lambda: _shown_state(seen, job_id) == ["scheduled"], WAIT_S, lambda: seen.text)
+    assert f"{due:%Y-%m-%d %H:%M:%S} UTC" in seen.texts("#record dd")
+    assert len(_drawn(seen, 'img[data-side="in"]')) == 1
+    seen.screenshot("job-scheduled")
+    seen.open("/aging")
+    seen.wait_text('[data-tile="Scheduled"]', "1")
+    assert "1 scheduled" in seen.texts('[data-queue="cv"] header p')[0]
+    seen.screenshot("queues-scheduled")
+    assert watched.ok("cancel", job_id).stdout.split() == [job_id, "cancelled"]
+    assert _shown_state(seen, job_id) == ["cancelled"]
     assert seen.errors() == []
 
 

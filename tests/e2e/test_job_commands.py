@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.e2e.stack import WAITING_LISTS, Stack, until
+from tests.e2e.stack import Stack, until
 
 
 def test_json_is_one_document_a_job_on_stdout(stack: Stack, small_folder: Path, tmp_path: Path):
@@ -137,9 +137,9 @@ def test_queues_counts_what_waits_as_redis_does(stack: Stack, long_job: str, sma
 
     def read() -> dict | None:
         # Waiting jobs may climb meanwhile: only what was the same before and after is compared.
-        lengths = [stack.redis.llen(name) for name in WAITING_LISTS]
+        lengths = stack.waiting()
         [found] = [each for each in stack.documents("queues") if each["queue"] == "cv"]
-        same = lengths == [stack.redis.llen(name) for name in WAITING_LISTS]
+        same = lengths == stack.waiting()
         return found | {"lengths": lengths} if same else None
 
     queue = until(read, 30, lambda: "no job climbs for a moment")

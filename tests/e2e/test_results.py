@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.e2e.stack import COMMAND, WAITING_LISTS, Stack, until
+from tests.e2e.stack import COMMAND, Stack, until
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def interrupted(stack: Stack, long_job: str, grays: Path) -> Iterator[subprocess
     command = [COMMAND, "enqueue", "hsv", grays / "photos", "--images-per-job", "1", "--wait"]
 
     def waiting() -> int:
-        return sum(stack.redis.llen(name) for name in WAITING_LISTS)
+        return sum(stack.waiting())
 
     before = waiting()
     process = subprocess.Popen(
