@@ -54,8 +54,12 @@ class _Ledgered:
         request: Any = None,
         **options: Any,
     ) -> Any:
-        op = "" if request is None else _op(request)
-        ended = _STATE_OF.get(state)
+        if request is None and state == states.REVOKED:
+            # A worker is told to revoke a job that it does not have. Another may run it: that job
+            # ends with its result, as in Celery.
+            self.end_open(task_id, self.exception_to_python(result), "unstarted")  # type: ignore[attr-defined]
+            return result
+        op, ended = _op(request), _STATE_OF.get(state)
         if op is None:
             # No job of ours, unknown perhaps; it must not end a worker because Redis is full.
             with contextlib.suppress(redis.exceptions.OutOfMemoryError):
@@ -69,11 +73,6 @@ class _Ledgered:
         error = None
         if state in states.EXCEPTION_STATES:
             error = self.exception_to_python(result)  # type: ignore[attr-defined]
-        if request is None and error is not None and state == states.REVOKED:
-            # A worker is told to revoke a job that it does not have. Another may run it: that job
-            # ends with its result, as in Celery.
-            self.end_open(task_id, error, "unstarted")
-            return result
         end = self._end_of(task_id, op, ended, result, error, request)
         self._end(end, self.result_of(task_id, result, state, traceback, request))
         return result

@@ -6,6 +6,7 @@ import kombu.exceptions
 import kombu.pools
 import pytest
 import redis
+from celery.app.task import Context
 from celery.contrib.testing.worker import start_worker
 from celery.states import SUCCESS
 
@@ -95,7 +96,7 @@ def test_job_ends_and_no_other_state_of_it_is_stored(settings, client, ledger, r
     with full(client):
         backend.mark_as_retry(running, ValueError("again"))
         assert client.get(keys.result(running)) is None
-        backend.mark_as_done(running, {"items": []})
+        backend.mark_as_done(running, {"items": []}, Context(id=running, task="cv.hsv"))
         assert backend.get_task_meta(running)["status"] == SUCCESS
     assert ledger.get(running).state is State.DONE
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from celery import Celery
+from celery.app.task import Context
 from celery.exceptions import TaskRevokedError
 
 from shared import keys
@@ -13,11 +14,13 @@ from shared.errors import DeadJobError, MaskError
 from shared.queue.record import State
 
 RESULT = {"op": "hsv", "items": [{"error": {"code": "MaskError", "message": "made up"}}]}
+ERROR, DEAD = MaskError("a", "b"), DeadJobError("worn out")
 WAYS = {
-    "done": lambda backend, job_id: backend.mark_as_done(job_id, RESULT),
-    "failed": lambda backend, job_id: backend.mark_as_failure(job_id, MaskError("a", "b")),
-    "dead": lambda backend, job_id: backend.mark_as_failure(job_id, DeadJobError("worn out")),
-    "revoked": lambda backend, job_id: backend.mark_as_revoked(job_id, "revoked"),
+    "done": lambda backend, job: backend.mark_as_done(job.id, RESULT, job),
+    "failed": lambda backend, job: backend.mark_as_failure(job.id, ERROR, request=job),
+    "dead": lambda backend, job: backend.mark_as_failure(job.id, DEAD, request=job),
+    "revoked": lambda backend, job: backend.mark_as_revoked(job.id, "revoked", job),
+    "revoked elsewhere": lambda backend, job: backend.mark_as_revoked(job.id, "revoked"),
 }
 """Celery's own calls, from tasks, from failures and from revokes."""
 
@@ -44,8 +47,8 @@ def form(client, job_id):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_result_has_the_form_that_celery_gives_it(ours, stock, client, way):
-    WAYS[way](ours.backend, "ours")
-    WAYS[way](stock.backend, "stock")
+    for app, name in ((ours, "ours"), (stock, "stock")):
+        WAYS[way](app.backend, Context(id=name, task="cv.hsv"))
     assert form(client, "ours") == form(client, "stock")
 
 
@@ -62,7 +65,7 @@ def test_a_job_that_no_worker_ends_has_the_same_form(ours, stock, client, error)
 
 def test_every_client_reads_the_time_of_an_end_as_a_datetime(ours, stock, client):
     before = datetime.now(UTC) - timedelta(seconds=1)
-    ours.backend.mark_as_done("ours", RESULT)
+    ours.backend.mark_as_done("ours", RESULT, Context(id="ours", task="cv.hsv"))
     for app in (ours, stock):
         assert before <= app.AsyncResult("ours").date_done <= datetime.now(UTC)
     raw = json.loads(client.get(keys.result("ours")))["date_done"]
