@@ -66,14 +66,13 @@ def rescore(client: redis.Redis, queue: str, k_per_s: float) -> bool:
 def _rescore_for(
     seconds: float, client: redis.Redis, queue: str, k_per_s: float
 ) -> tuple[int, float]:
-    """Re-score for a while; how many calls it took, and the seconds of the longest."""
-    started = now = time.perf_counter()
+    """Re-score for a while, at least in one call; how many it took, and seconds of the longest."""
+    started = before = time.perf_counter()
     calls, longest_s, is_done = 0, 0.0, False
-    while not is_done and now < started + seconds:
-        before = now
+    while not is_done and (calls == 0 or before < started + seconds):
         is_done = rescore(client, queue, k_per_s)
         now = time.perf_counter()
-        calls, longest_s = calls + 1, max(longest_s, now - before)
+        calls, longest_s, before = calls + 1, max(longest_s, now - before), now
     return calls, longest_s
 
 

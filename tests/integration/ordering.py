@@ -1,0 +1,144 @@
+"""A queue driven through its scripts, by a clock of the test's, and what its order should be."""
+
+import itertools
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+
+import redis
+
+from shared import keys
+from shared.queue.admit import admit
+from shared.queue.end_many import end_many
+from shared.queue.law import set_k
+from shared.queue.ledger import End, Ledger, Lifetimes
+from shared.queue.order import SEQUENCE_DIGITS
+from shared.queue.publish import PUBLISH, publishing
+from shared.queue.record import State
+from shared.settings import MAX_MESSAGE_BYTES
+from workers.consuming.take import TAKE, Taken, take_command
+from workers.consuming.unacked import give_back
+from workers.maintenance.aging import rescore
+
+QUEUE = "cv"
+START = 1_700_000_000.0
+LIFETIMES = Lifetimes(1000, 1000)
+
+
+def message(job_id, level, *, task="cv.hsv", **headers):
+    """A message as kombu writes it; a header that is None is left out."""
+    given = {"lang": "py", "task": task, "id": job_id, "retries": 0, **headers}
+    return {
+        "body": "W1tdLCB7fV0=",
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {name: value for name, value in given.items() if value is not None},
+        "properties": {"priority": level, "body_encoding": "base64", "delivery_tag": job_id},
+    }
+
+
+class Scripts:
+    """One client of a queue: it publishes, takes and ends jobs."""
+
+    def __init__(self, client: redis.Redis, name: str = "cv@here:1.1:x", queue: str = QUEUE):
+        self.client, self.queue = client, queue
+        self.reserved = keys.reserved(name)
+        self._tags, self._name = itertools.count(), name
+        self._ended: list[str] = []
+        self.ledger = Ledger(client, LIFETIMES)
+
+    def publish(self, job_id, level, now, k_per_s=0.05, **headers):
+        """As our own app does: "entered", "known" or "ended"."""
+        sent = message(job_id, level, **headers)
+        command = publishing(self.queue, sent, json.dumps(sent), now, k_per_s)
+        return PUBLISH.run(self.client, command).decode()
+
+    def push(self, job_id, level, **headers):
+        """As a plain Celery client does."""
+        self.client.lpush(
+            keys.inlet(self.queue, level), json.dumps(message(job_id, level, **headers))
+        )
+
+    def take(self, now, k_per_s=0.05):
+        """The next job's id, tag and delivery; None if nothing waits."""
+        tag = f"{next(self._tags):06d}-{self._name}"
+        ended, self._ended = self._ended, []
+        command = take_command(
+            [self.queue], self.reserved, tag, now, MAX_MESSAGE_BYTES, {self.queue: k_per_s}, ended
+        )
+        answer = TAKE.run(self.client, command)
+        return None if answer is None else (answer[4].decode(), tag, Taken.of(answer))
+
+    def end(self, job_id, tag, state=State.DONE):
+        """End a job that was taken; the next take acknowledges it."""
+        self._ended.append(tag)
+        return self.ledger.end(End(job_id, state))
+
+    def forget(self, tag):
+        """Acknowledge a delivery whose job goes on by another message."""
+        self._ended.append(tag)
+
+    def cancel(self, job_id):
+        return self.ledger.end(End(job_id, State.CANCELLED, only_from=State.WAITING))
+
+    def give_back(self, tag, k_per_s=0.05):
+        return give_back(self.client, self.reserved, tag, {self.queue: k_per_s})
+
+    def expire(self, now):
+        return end_many(self.client, keys.DEADLINES, State.EXPIRED, now, LIFETIMES).ended
+
+    def admit(self, now, k_per_s=0.05):
+        while admit(self.client, {self.queue: k_per_s}, now, MAX_MESSAGE_BYTES):
+            pass
+
+    def change_k(self, k_per_s, now):
+        """As an operator does; waiting jobs have their new places when this returns."""
+        set_k(self.client, self.queue, k_per_s, now, by_operator=True)
+        while not rescore(self.client, self.queue, 0.05):
+            pass
+
+    def waiting(self):
+        """Ids in the order in which they are due."""
+        return ids_of(self.client.zrange(keys.order(self.queue), 0, -1))
+
+    def virtual_times(self):
+        """In the same order."""
+        return [at for _, at in self.client.zrange(keys.order(self.queue), 0, -1, withscores=True)]
+
+    def scheduled(self):
+        return ids_of(self.client.zrange(keys.scheduled(self.queue), 0, -1))
+
+
+def ids_of(places):
+    return [place[SEQUENCE_DIGITS:].decode() for place in places]
+
+
+@dataclass
+class Job:
+    """What the oracle knows of a job; times are exact."""
+
+    job_id: str
+    level: int
+    since: Fraction
+    number: int = 0
+    due_at: Fraction | None = None
+    deadline_at: Fraction | None = None
+    retries: int = 0
+    has_started: bool = False
+    tag: str = ""
+
+
+def in_order(jobs, k):
+    """Sort jobs by w = e^(k t - level), the heaviest first, then by who came first.
+
+    ln w = k (now - since) - level: at any time that is the order of level - k since. With k = 0
+    levels are strict, and a level is served in the order of time.
+    """
+    if k == 0:
+        return sorted(jobs, key=lambda job: (job.level, job.since, job.number))
+    return sorted(jobs, key=lambda job: (job.level + k * job.since, job.number))
+
+
+def virtual_time(job, k):
+    """From when on a job goes before newcomers of level 0; strict levels are 1e10 s apart."""
+    return job.since + (job.level / k if k else job.level * 10**10)
