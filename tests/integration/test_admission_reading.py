@@ -195,7 +195,7 @@ def check(client, raw, level):
 
 
 @settings(
-    max_examples=500,
+    max_examples=200,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

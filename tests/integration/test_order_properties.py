@@ -240,7 +240,7 @@ def test_order_is_that_of_weights_whatever_happens(client):
     run_state_machine_as_test(
         Order,
         settings=settings(
-            max_examples=60,
+            max_examples=40,
             stateful_step_count=40,
             deadline=None,
             derandomize=True,
