@@ -23,7 +23,6 @@ from producer.simulate_show import (
     say_target,
     warn_of_overload,
 )
-from producer.times import METAVAR, time_between
 from shared.aging import AgingPolicy
 from shared.durations import parse_duration
 from shared.errors import ParameterError
@@ -60,14 +59,6 @@ def simulate(
         int | None, typer.Option(min=1, max=10_000, help="Jobs that run at a time. Unset: 1.")
     ] = None,
     k: Annotated[float | None, typer.Option(help="Unset: AGEWELL_AGING_K.")] = None,
-    interval: Annotated[
-        float | None,
-        typer.Option(
-            parser=time_between(),
-            metavar=METAVAR,
-            help="Time between sweeps. Unset: AGEWELL_AGING_INTERVAL_S.",
-        ),
-    ] = None,
     reserved: Annotated[
         int,
         typer.Option(min=0, max=10_000, help="Jobs that a worker holds beyond the running one."),
@@ -104,7 +95,7 @@ def simulate(
         times = None if service is None else _service(service, law)
         if measured is not None:
             rates, times, workers = _complete(measured, rates, times, workers)
-        scenario = _scenario(rates, times, workers or 1, k, interval)
+        scenario = _scenario(rates, times, workers or 1, k)
         wanted = None if target is None else _wanted(target, scenario)
         if plot is not None:
             require_matplotlib(plot)
@@ -112,9 +103,7 @@ def simulate(
         made = arrivals(scenario.rates_per_s, scenario.service, jobs, seed)
         with show.progress() as progress:
             bar = progress.add_task("simulated", total=None)
-            experiment = Experiment(
-                made, scenario.workers, scenario.interval_s, reserved, lambda: progress.advance(bar)
-            )
+            experiment = Experiment(made, scenario.workers, reserved, lambda: progress.advance(bar))
             if wanted is None:
                 chosen: Summary | None = experiment.under(scenario.policy)
             else:
@@ -122,7 +111,7 @@ def simulate(
             if compare or plot is not None:
                 others = (experiment.under(STRICT), experiment.under(None))
             if plot is not None:
-                ks = telling_ks(*others, scenario.interval_s, PLOTTED_KS)
+                ks = telling_ks(*others, experiment.mean_service_s, PLOTTED_KS)
                 aging = [experiment.under(AgingPolicy(each)) for each in ks]
                 write_plot(plot, others[0], aging, others[1], scenario.load)
         found = [] if chosen is None else [chosen]
@@ -155,19 +144,15 @@ def _scenario(
     times: ServiceTime | None,
     workers: int,
     k: float | None,
-    interval: float | None,
 ) -> Scenario:
     if not rates or times is None:
         missing = "--service" if rates else "--rate"
         raise ParameterError(missing, "unset", "a value, or --measured QUEUE instead")
     settings = Settings.load()
     k = settings.aging_k if k is None else k
-    interval = settings.aging_interval_s if interval is None else interval
     if not 0 <= k < math.inf:
         raise ParameterError("--k", f"{k:g}", "0 (strict levels) or more, per second")
-    if not 0 < interval < math.inf:
-        raise ParameterError("--interval", f"{interval:g}", "more than 0, in seconds")
-    return Scenario(rates, times, workers, AgingPolicy(k), interval)
+    return Scenario(rates, times, workers, AgingPolicy(k))
 
 
 def _rates(given: list[str]) -> dict[int, float]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from producer.simulate import Run, Setup, regrets, simulate
+from producer.simulate import Run, Setup, simulate
 from producer.simulate_jobs import Job
 from shared.aging import AgingPolicy
 
@@ -30,17 +30,11 @@ class Waits:
 
 @dataclass(frozen=True)
 class Summary:
-    """One order of service; ``policy`` None is first come, first served.
-
-    The regrets are in seconds of virtual time: by how much each job was behind the best that
-    waited when it was taken. They are None where the order is not that of virtual time.
-    """
+    """One order of service; ``policy`` None is first come, first served."""
 
     policy: AgingPolicy | None
     waits: dict[int, Waits]
     utilisation: float
-    mean_regret_s: float | None
-    longest_regret_s: float | None
 
     @property
     def order(self) -> str:
@@ -51,19 +45,15 @@ class Summary:
 
 
 def summarise(jobs: Sequence[Job], run: Run, setup: Setup) -> Summary:
-    """The waits of each level, how busy the workers were, and how far the order erred."""
+    """The waits of each level, and how busy the workers were."""
     of_level: dict[int, list[float]] = {job.level: [] for job in jobs}
     for job, started_at in zip(jobs, run.started_at, strict=True):
         of_level[job.level].append(started_at - job.arrived_at)
-    policy = setup.policy
-    judged = regrets(jobs, run, policy) if policy is not None and policy.k_per_s > 0 else None
     busy_s = math.fsum(job.service_s for job in jobs)
     return Summary(
-        policy=policy,
+        policy=setup.policy,
         waits={level: _waits(sorted(of_level[level])) for level in sorted(of_level)},
         utilisation=busy_s / (setup.workers * run.ended_at),
-        mean_regret_s=None if judged is None else math.fsum(judged) / len(judged),
-        longest_regret_s=None if judged is None else max(judged),
     )
 
 
@@ -87,14 +77,18 @@ class Experiment:
 
     jobs: Sequence[Job]
     workers: int
-    interval_s: float
     reserved: int
     done: Callable[[], None]
     """Called after each simulation."""
 
+    @property
+    def mean_service_s(self) -> float:
+        """The mean time of a job, in seconds."""
+        return math.fsum(job.service_s for job in self.jobs) / len(self.jobs)
+
     def under(self, policy: AgingPolicy | None) -> Summary:
         """Serve the jobs in one order."""
-        setup = Setup(policy, self.workers, self.interval_s, self.reserved)
+        setup = Setup(policy, self.workers, self.reserved)
         summary = summarise(self.jobs, simulate(self.jobs, setup), setup)
         self.done()
         return summary
@@ -114,7 +108,7 @@ class Experiment:
         if keeps(strict):
             return strict
         longest = max(waits.longest for waits in strict.waits.values())
-        low, high = 0.5 / longest, 100 * max(strict.waits) / self.interval_s
+        low, high = 0.5 / longest, 100 * max(strict.waits) / self.mean_service_s
         found = self.under(AgingPolicy(high))
         if not keeps(found):
             return None
@@ -135,15 +129,16 @@ def _two_digits_up(value: float) -> float:
     return float(f"{math.ceil(value * 10**digits)}e{-digits}")
 
 
-def telling_ks(strict: Summary, fifo: Summary, interval_s: float, count: int) -> list[float]:
+def telling_ks(strict: Summary, fifo: Summary, service_s: float, count: int) -> list[float]:
     """Values of k, evenly spaced by their logarithms, from nearly strict to nearly fifo.
 
     Levels are strict where the longest wait is less than the head start of one, and mean nothing
-    where the head start of them all is less than a usual wait.
+    where the head start of them all is less than a usual wait. Waits below ``service_s``, the mean
+    time of a job, count as that.
     """
     spread = max(1, max(strict.waits) - min(strict.waits))
     longest = max(waits.longest for waits in strict.waits.values())
     usual = max(waits.mean for waits in fifo.waits.values())
-    low = 0.5 / max(longest, interval_s)
-    high = max(10 * spread / max(usual, interval_s), 10 * low)
+    low = 0.5 / max(longest, service_s)
+    high = max(10 * spread / max(usual, service_s), 10 * low)
     return [low * (high / low) ** (step / (count - 1)) for step in range(count)]

@@ -34,7 +34,6 @@ class Scenario:
     service: ServiceTime
     workers: int
     policy: AgingPolicy
-    interval_s: float
 
     @property
     def load(self) -> float:
@@ -75,12 +74,9 @@ def _document(summary: Summary, scenario: Scenario) -> dict[str, Any]:
     return {
         "order": summary.order,
         "k_per_s": None if summary.policy is None else summary.policy.k_per_s,
-        "interval_s": scenario.interval_s,
         "workers": scenario.workers,
         "load": scenario.load,
         "utilisation": summary.utilisation,
-        "mean_regret_s": summary.mean_regret_s,
-        "longest_regret_s": summary.longest_regret_s,
         "waits_s": [
             {"level": level, "name": NAME_OF_LEVEL.get(level), **asdict(waits)}
             for level, waits in summary.waits.items()
@@ -116,13 +112,10 @@ def _bar(mean: float, p95: float, top: float) -> str:
 
 def _line(summary: Summary, scenario: Scenario) -> str:
     text = f"{summary.order}: load {scenario.load:.2f}, workers busy {summary.utilisation:.0%}"
-    if summary.policy is None or summary.longest_regret_s is None:
+    if summary.order != "aging" or summary.policy is None:
         return text
     k = summary.policy.k_per_s
-    return (
-        f"{text}, k {k:g} (a level is {1 / k:.3g} s), sweeps every {scenario.interval_s:g} s, "
-        f"regret {summary.mean_regret_s:.3f} s on average, {summary.longest_regret_s:.3f} s at most"
-    )
+    return f"{text}, k {k:g} (a level is {1 / k:.3g} s)"
 
 
 def say_no_difference(strict: Summary, aging: Summary) -> None:

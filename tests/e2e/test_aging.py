@@ -1,4 +1,4 @@
-"""The order of real jobs on real workers, with beat and sweeps."""
+"""The order of real jobs on real workers, with beat and upkeep."""
 
 import statistics
 
@@ -15,7 +15,6 @@ from tests.e2e.timed_stack import Start, TimedStack, timed_stack
 pytestmark = pytest.mark.slow
 
 K = 1.0
-INTERVAL_S = 0.5
 BULK, URGENT = 9, 0
 SERVICE_S = 0.05
 WORKERS = 2
@@ -77,14 +76,14 @@ def longest_overtaking_s(starts: list[Start]) -> float:
 @pytest.fixture(scope="module")
 def overloaded() -> list[Start]:
     """Two minutes of more work than two workers can do, most of it urgent."""
-    with timed_stack("prefork", WORKERS, aging_k=K, aging_interval_s=INTERVAL_S) as stack:
+    with timed_stack("prefork", WORKERS, aging_k=K) as stack:
         stack.offer(OVERLOAD, SERVICE_S, for_s=120, seed=1)
         return stack.starts()
 
 
 def test_no_bulk_job_is_overtaken_by_what_comes_later_than_its_head_start(overloaded: list[Start]):
     assert len(_bulk(overloaded)) > 300
-    assert longest_overtaking_s(overloaded) <= BULK / K + INTERVAL_S + NOISE_S
+    assert longest_overtaking_s(overloaded) <= BULK / K + NOISE_S
     # The bound is near: the test would see a system that ages twice as slowly.
     assert longest_overtaking_s(overloaded) > BULK / K / 2
 
@@ -97,7 +96,7 @@ def test_real_workers_wait_as_long_as_the_simulator_says(overloaded: list[Start]
     later = starts[len(starts) // 4 :]
     occupied_s = WORKERS * (later[-1] - later[0]) / (len(later) - 1)
     jobs = [Job(start.enqueued_at - first, start.level, occupied_s) for start in by_arrival]
-    run = simulate(jobs, Setup(AgingPolicy(K), workers=WORKERS, interval_s=INTERVAL_S))
+    run = simulate(jobs, Setup(AgingPolicy(K), workers=WORKERS))
     for level in OVERLOAD:
         real = [s.started_at - s.enqueued_at for s in by_arrival if s.level == level]
         simulated = [

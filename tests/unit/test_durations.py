@@ -76,7 +76,6 @@ WITH_TIMES = {
     ("enqueue", "infer"): "--deadline",
     ("jobs",): "--since",
     ("top",): "--interval",
-    ("simulate",): "--interval",
     ("models", "load"): "--timeout",
     ("models", "unload"): "--timeout",
     ("models", "activate"): "--timeout",

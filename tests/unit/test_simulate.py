@@ -1,4 +1,4 @@
-"""The simulator, held to queueing theory and to a slower simulation that sweeps nothing."""
+"""The simulator, held to queueing theory and to a slower simulation that looks at every job."""
 
 import math
 import random
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.simulate import Setup, regrets, simulate
+from producer.simulate import Setup, simulate
 from producer.simulate_jobs import Exponential, Fixed, Job, Measured, arrivals
 from producer.simulate_report import STRICT, Experiment, summarise
 from shared.aging import AgingPolicy
@@ -20,6 +20,7 @@ JOBS = 100_000
 WITHIN = 0.03
 """What the means of 400,000 jobs at these loads may be off; their standard error is near 1 %."""
 
+ROUNDING_S = 1e-6
 ONE_SECOND = Exponential(1.0)
 RATES = {0: 0.2, 5: 0.2, 9: 0.3}
 LOAD = 0.7
@@ -33,12 +34,12 @@ def jobs_of(service, seed, scale=1.0, jobs=JOBS):
 
 
 @cache
-def mean_waits(service, policy, workers=1, scale=1.0, interval_s=1.0, seeds=SEEDS):
+def mean_waits(service, policy, workers=1, scale=1.0, seeds=SEEDS):
     """The mean wait of each level, and of all jobs, over the replications."""
     waits = {level: [] for level in RATES}
     for seed in seeds:
         jobs = jobs_of(service, seed, scale)
-        run = simulate(jobs, Setup(policy, workers, interval_s))
+        run = simulate(jobs, Setup(policy, workers))
         for job, started_at in zip(jobs, run.started_at, strict=True):
             waits[job.level].append(started_at - job.arrived_at)
     every = [wait for each in waits.values() for wait in each]
@@ -98,7 +99,7 @@ def test_strict_levels_of_several_workers_wait_as_cobham_says():
 
 
 def test_a_large_k_comes_to_first_come_first_served():
-    by_level, _ = mean_waits(ONE_SECOND, AgingPolicy(1000), interval_s=0.1)
+    by_level, _ = mean_waits(ONE_SECOND, AgingPolicy(1000))
     expected = LOAD / (1 - LOAD)
     assert by_level == {level: within(expected) for level in RATES}
 
@@ -130,33 +131,11 @@ def test_the_faster_jobs_age_the_less_bulk_waits_and_the_more_urgent():
     assert longest[-1] < longest[0]
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-@pytest.mark.parametrize(
-    ("k", "interval_s"), [(0.05, 1.0), (0.05, 0.7), (0.5, 1.0), (1.0, 0.1), (20.0, 1.0)]
-)
-def test_regret_is_less_than_the_interval_of_sweeps(k, interval_s, workers):
-    policy = AgingPolicy(k)
-    jobs = arrivals(dict.fromkeys(LEVELS, 0.102 * workers), ONE_SECOND, 20_000, seed=7)
-    found = regrets(jobs, simulate(jobs, Setup(policy, workers, interval_s)), policy)
-    assert len(found) == len(jobs)
-    assert 0 <= min(found) <= max(found) < interval_s
-
-
-def test_regret_is_what_an_urgent_job_gains_on_one_that_the_next_sweep_would_have_moved():
-    policy = AgingPolicy(1.0)
-    jobs = [Job(0.0, 0, 9.75), Job(0.0, 9, 1.0), Job(9.5, 0, 1.0)]
-    late, in_time = (simulate(jobs, Setup(policy, interval_s=each)) for each in (10.0, 9.0))
-    assert (late.taken, in_time.taken) == ([0, 2, 1], [0, 1, 2])
-    assert regrets(jobs, late, policy) == [0.0, 0.5, 0.0]
-    assert regrets(jobs, in_time, policy) == [0.0, 0.0, 0.0]
-
-
 small_runs = st.fixed_dictionaries(
     {
         "levels": st.sets(st.sampled_from(LEVELS), min_size=1),
         "load": st.floats(0.5, 3),
         "k": st.floats(0.01, 20),
-        "interval_s": st.floats(0.05, 5),
         "workers": st.integers(1, 3),
         "seed": st.integers(0, 2**32),
     }
@@ -166,48 +145,44 @@ small_runs = st.fixed_dictionaries(
 def small(case, jobs=60):
     rate = case["load"] * case["workers"] / len(case["levels"])
     made = arrivals(dict.fromkeys(sorted(case["levels"]), rate), ONE_SECOND, jobs, case["seed"])
-    return made, AgingPolicy(case["k"]), case["workers"], case["interval_s"]
+    return made, AgingPolicy(case["k"]), case["workers"]
 
 
 @given(small_runs, st.integers(0, 2))
-def test_a_job_is_overtaken_only_by_what_comes_within_its_head_start_and_one_sweep(case, reserved):
-    jobs, policy, workers, interval_s = small(case)
-    run = simulate(jobs, Setup(policy, workers, interval_s, reserved))
+def test_a_job_is_overtaken_only_by_what_comes_within_its_head_start(case, reserved):
+    jobs, policy, workers = small(case)
+    run = simulate(jobs, Setup(policy, workers, reserved))
     place = {index: number for number, index in enumerate(run.taken)}
     for i, job in enumerate(jobs):
         for j in range(i + 1, len(jobs)):
             if place[j] < place[i]:
                 levels_apart = job.level - jobs[j].level
                 later_s = jobs[j].arrived_at - job.arrived_at
-                assert later_s < levels_apart / policy.k_per_s + interval_s
-                assert later_s < job.level / policy.k_per_s + interval_s
+                assert later_s < levels_apart / policy.k_per_s + ROUNDING_S
+                assert later_s < job.level / policy.k_per_s + ROUNDING_S
 
 
 @given(small_runs)
-def test_the_sweep_gives_the_order_of_looking_at_every_job(case):
-    jobs, policy, workers, interval_s = small(case)
-    run = simulate(jobs, Setup(policy, workers, interval_s))
-    assert list(run.started_at) == pytest.approx(started_at_of(jobs, policy, workers, interval_s))
+def test_the_order_is_that_of_looking_at_every_job(case):
+    jobs, policy, workers = small(case)
+    run = simulate(jobs, Setup(policy, workers))
+    assert list(run.started_at) == pytest.approx(started_at_of(jobs, policy, workers))
 
 
-def started_at_of(jobs, policy, workers, interval_s):
-    """Without lists: whoever starts next is found among all that wait."""
+def started_at_of(jobs, policy, workers):
+    """Whoever starts next has the largest w = e^(k t - level) of all that wait."""
     started_at = {}
     free_at = [0.0] * workers
     while len(started_at) < len(jobs):
         free = min(free_at)
         left = [index for index in range(len(jobs)) if index not in started_at]
         now = max(free, jobs[left[0]].arrived_at)
-        swept_at = math.floor(now / interval_s) * interval_s
 
-        def rank(index, swept_at=swept_at):
+        def weight(index, now=now):
             job = jobs[index]
-            level = policy.level_at(job.arrived_at, job.level, swept_at)
-            if job.arrived_at > swept_at:
-                level = job.level
-            return level, policy.virtual_time(job.arrived_at, job.level)
+            return policy.k_per_s * (now - job.arrived_at) - job.level, -index
 
-        index = min((each for each in left if jobs[each].arrived_at <= now), key=rank)
+        index = max((each for each in left if jobs[each].arrived_at <= now), key=weight)
         started_at[index] = now
         free_at[free_at.index(free)] = now + jobs[index].service_s
     return [started_at[index] for index in range(len(jobs))]
@@ -215,9 +190,9 @@ def started_at_of(jobs, policy, workers, interval_s):
 
 @given(small_runs, st.sampled_from([None, 0.0, 0.5]), st.integers(0, 3))
 def test_workers_run_one_job_each_and_none_idles_while_a_job_waits(case, k, reserved):
-    jobs, _, workers, interval_s = small(case)
+    jobs, _, workers = small(case)
     policy = None if k is None else AgingPolicy(k)
-    run = simulate(jobs, Setup(policy, workers, interval_s, reserved))
+    run = simulate(jobs, Setup(policy, workers, reserved))
     assert sorted(run.taken) == list(range(len(jobs)))
     ends = [start + job.service_s for start, job in zip(run.started_at, jobs, strict=True)]
     assert run.ended_at == max(ends)
@@ -259,7 +234,7 @@ def test_percentiles_are_of_the_waits_themselves():
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_k_that_is_found_keeps_the_target_and_a_smaller_one_does_not(seed):
     jobs = arrivals(RATES, Exponential(1.4), 3_000, seed)
-    experiment = Experiment(jobs, 1, 1.0, 0, lambda: None)
+    experiment = Experiment(jobs, 1, 0, lambda: None)
     strict, fifo = (experiment.under(each).waits[9].p99 for each in (STRICT, None))
     limit_s = (strict + fifo) / 2
     found = experiment.smallest_k(9, "p99", limit_s)
