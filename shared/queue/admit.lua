@@ -3,7 +3,7 @@
 --@include enter
 --@include envelope
 
--- Of a message that is too large: its ends, by which its job can be named, and how much of it is kept.
+-- Of a message that is too large, the ends by which its job can be named. Of any message, what a dead letter keeps.
 local HEAD_BYTES, TAIL_BYTES, KEPT_BYTES = 1024, 16384, 65536
 
 local function printable(text)
@@ -17,9 +17,8 @@ local function refuse(admission, message, reason)
   if reason == TOO_LARGE then
     about.head = printable(string.sub(message, 1, HEAD_BYTES))
     about.tail = printable(string.sub(message, -TAIL_BYTES))
-    message = string.sub(message, 1, KEPT_BYTES)
   end
-  redis.call('LPUSH', admission.refused, cjson.encode(about) .. '\n' .. message)
+  redis.call('LPUSH', admission.refused, cjson.encode(about) .. '\n' .. string.sub(message, 1, KEPT_BYTES))
 end
 
 -- The operation of a task; empty for another task.

@@ -2,9 +2,9 @@
 
 -- Bytes of a message's headers and properties: a larger set is refused rather than parsed.
 local HEADERS_MAX_BYTES = 131072
--- Backslashes before quotes that are looked at in one body (base64, which Celery writes, has none), and texts
--- under the name of the body.
-local MOST_BACKSLASHES, MOST_BODIES = 2048, 64
+-- Quotes inside one body and backslashes before them that are looked at (base64, which Celery writes, has none),
+-- and texts under the name of the body.
+local MOST_LOOKS, MOST_BODIES = 40000, 64
 local BACKSLASH = 92
 -- Redis stores no later time, nor does Python's datetime: the end of the year 9999.
 local LATEST = 253402300799
@@ -96,47 +96,47 @@ local function seconds_of(text)
 end
 
 -- The place of the quote that ends a JSON string: one behind no backslash, or behind an even number of them.
--- Returns nil if there is none, or if too many backslashes had to be looked at.
+-- Returns nil if there is none, or if too many quotes and backslashes had to be looked at.
 local function end_of_string(text, first)
-  local quote = string.find(text, '"', first, true)
-  if not quote or string.byte(text, quote - 1) ~= BACKSLASH then
-    return quote
-  end
-  local before = string.find(text, '[^\\]"', quote)
-  local plain = before and before + 1
-  local from, steps = first, 0
-  while steps < MOST_BACKSLASHES do
-    local double = string.find(text, '\\\\"', from, true)
-    if not double or (plain and double > plain) then
-      return plain
+  local from, looks = first, 0
+  while looks < MOST_LOOKS do
+    local quote = string.find(text, '"', from, true)
+    if not quote then
+      return nil
     end
-    local other = double - 1
-    while other >= first and string.byte(text, other) == BACKSLASH and steps < MOST_BACKSLASHES do
-      other, steps = other - 1, steps + 1
+    local other = quote - 1
+    while other >= first and string.byte(text, other) == BACKSLASH and looks < MOST_LOOKS do
+      other, looks = other - 1, looks + 1
     end
-    if (double + 1 - other) % 2 == 0 then
-      return double + 2
+    if (quote - 1 - other) % 2 == 0 then
+      return looks < MOST_LOOKS and quote or nil
     end
-    from, steps = double + 3, steps + 1
+    from, looks = quote + 1, looks + 1
   end
 end
 
 -- A message without its body, which is most of it and says nothing about its place. Any text under this name
--- is left out, at whatever depth.
+-- is left out, at whatever depth. Returns nil if more is left than may be: no more than that is looked at.
 local function without_body(message)
-  local parts, from, at = {}, 1, 1
+  local parts, from, at, room = {}, 1, 1, HEADERS_MAX_BYTES
   for _ = 1, MOST_BODIES do
-    local start, stop = string.find(message, '"body"', at, true)
+    local ahead = string.sub(message, at, at + room)
+    local start, stop = string.find(ahead, '"body"', 1, true)
     if not start then
       break
     end
-    local _, opening = string.find(message, '^%s*:%s*"', stop + 1)
-    local closing = opening and end_of_string(message, opening + 1)
+    local _, opening = string.find(ahead, '^%s*:%s*"', stop + 1)
+    local closing = opening and end_of_string(message, at + opening)
     if closing then
-      parts[#parts + 1] = string.sub(message, from, opening)
-      from = closing
+      parts[#parts + 1] = string.sub(message, from, at + opening - 1)
+      from, room = closing, room - opening
+      at = closing + 1
+    else
+      at, room = at + stop, room - stop
     end
-    at = (closing or stop) + 1
+  end
+  if #message - from + 1 > HEADERS_MAX_BYTES then
+    return nil
   end
   parts[#parts + 1] = string.sub(message, from)
   return table.concat(parts)
@@ -171,7 +171,7 @@ end
 
 local function decode(text)
   local ok, found = pcall(cjson.decode, text)
-  if not ok then
+  if not ok and string.find(text, '\\u[dD]') then
     ok, found = pcall(cjson.decode, without_halves(text))
   end
   return ok and type(found) == 'table' and found or nil
@@ -183,7 +183,7 @@ local function read(message, most_bytes)
     return nil, TOO_LARGE
   end
   local short = without_body(message)
-  if #short > HEADERS_MAX_BYTES then
+  if not short or #short > HEADERS_MAX_BYTES then
     return nil, HEADERS_TOO_LARGE
   end
   local found = decode(short)
