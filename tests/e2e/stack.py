@@ -156,7 +156,7 @@ class Stack:
         pipe.zrange(f"agewell:order:{queue}", 0, -1, withscores=True)
         (seconds, microseconds), places = pipe.execute()
         now, k = seconds + microseconds / 1e6, float(self.env.get("AGEWELL_AGING_K", 0.05))
-        levels = Counter(math.ceil(k * (score - now)) for _, score in places)
+        levels = Counter(max(0, math.ceil(k * (score - now))) for _, score in places)
         return [levels[level] for level in range(10)]
 
     def wait_ended(self, ids: Sequence[str], timeout_s: float = 60.0) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from tests.e2e.stack import READY_TIMEOUT_S, Stack, agewell, environment, until
 from tests.e2e.watched import LOGIN, PASSWORD, PREFIX, USER, Answer, basic, flower, get
 from tests.image_files import file_of
 from workers.dashboard.pages import HANDLERS
+from workers.inputs import unpack
 
 OPEN = "/healthcheck"
 
@@ -262,8 +263,8 @@ def test_of_an_image_that_came_inside_the_message_only_the_name_is_kept(watched:
     watched.wait_ended([job_id])
     assert "inside.png" in flower(watched, f"/job/{job_id}").text
     assert flower(watched, f"/job/{job_id}/in/0").status == 404
-    kept = watched.redis.hget(f"agewell:job:{job_id}", "inputs")
-    assert base64.b64encode(data)[:40] not in kept
+    kept = watched.redis.hget(f"agewell:job:{job_id}", "inputs1")
+    assert unpack(kept).items == [{"image": {"name": "inside.png"}}]
 
 
 def test_an_image_that_has_expired_has_no_thumbnail(watched: Stack):

@@ -1,12 +1,14 @@
 """What a user does with jobs: status, result, queues, names of outputs, JSON."""
 
 import json
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from tests.e2e.messages import good_job
 from tests.e2e.stack import Stack, until
 
 
@@ -77,6 +79,43 @@ def test_status_tells_how_a_job_went(stack: Stack, small_folder: Path):
     table = stack.ok("status", job_id).stdout
     for word in (job_id, "hsv", "7 low", "done"):
         assert word in table
+
+
+def _send_for_later(stack: Stack, countdown_s: int) -> str:
+    job_id: str = stack.celery.send_task(
+        "cv.hsv", args=[good_job()], queue="cv", countdown=countdown_s
+    ).id
+    return job_id
+
+
+def test_a_scheduled_job_is_shown_with_its_time(stack: Stack):
+    due_at = time.time() + 3600
+    job_id = _send_for_later(stack, 3600)
+    until(lambda: stack.states([job_id]) == ["waiting"], 10, lambda: f"{job_id} is admitted")
+    [job] = stack.documents("status", job_id)
+    assert (job["state"], job["started_at"]) == ("waiting", None)
+    assert job["due_at"] == pytest.approx(due_at, abs=5)
+    for command in (["status", job_id], ["jobs", "--state", "waiting"]):
+        [line] = [each for each in stack.ok(*command).stdout.splitlines() if job_id in each]
+        assert "due in 59 min" in line
+    queues = {each["queue"]: each for each in stack.documents("queues")}
+    assert {name: each["scheduled"] for name, each in queues.items()} == {
+        "cv": 1,
+        "infer": 0,
+        "upkeep": 0,
+    }
+    [head, *lines] = stack.ok("queues").stdout.splitlines()
+    assert head.split()[-1] == "scheduled"
+    assert {line.split()[0]: line.split()[-1] for line in lines}["cv"] == "1"
+    stack.ok("cancel", job_id)
+    assert stack.states([job_id]) == ["cancelled"]
+
+
+def test_a_job_sent_for_later_starts_at_its_time(stack: Stack):
+    due_at = time.time() + 2
+    [job] = stack.wait_ended([_send_for_later(stack, 2)])
+    assert job["state"] == "done"
+    assert due_at <= job["started_at"] <= due_at + 5
 
 
 def test_an_unknown_job_is_named(stack: Stack):

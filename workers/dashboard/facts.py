@@ -31,6 +31,7 @@ def facts_of(record: Record, now: float, model: str, given: dict[str, Any]) -> l
         given: the job's parameters.
     """
     failed = f", {record.items_failed} failed" if record.items_failed else ""
+    is_scheduled = record.is_scheduled(now)
     is_waiting = record.state is State.WAITING
     waited_until = record.started_at or record.ended_at or now
     facts = [
@@ -41,10 +42,10 @@ def facts_of(record: Record, now: float, model: str, given: dict[str, Any]) -> l
         ("Items", f"{record.items}{failed}" if record.items else "-"),
         ("Enqueued", _clock(record.enqueued_at)),
         ("Deadline", _clock(record.deadline_at) if record.deadline_at else ""),
-        ("Due", _clock(record.due_at) if record.is_scheduled(now) else ""),
+        ("Due", _clock(record.due_at) if is_scheduled else ""),
         ("Started", _clock(record.started_at)),
         ("Ended", _clock(record.ended_at)),
-        ("Waited", _seconds(record.enqueued_at, waited_until)),
+        ("Waited", "-" if is_scheduled else _seconds(record.enqueued_at, waited_until)),
         ("Ran", "-" if is_waiting else _seconds(record.started_at, record.ended_at or now)),
         ("Worker", _worker(record)),
     ]

@@ -51,6 +51,19 @@ class Page(BaseHandler):  # type: ignore[misc]
         """The address of a job's page; tornado's own would leave the slashes of an id in it."""
         return str(self.reverse_url("job", "-")).removesuffix("-") + quote(job_id, safe="")
 
+    def render_unknown(self, job_id: str, celery: str = "", *, seen: bool = False) -> None:
+        """Say that there is no such job, with what may be the reason."""
+        done_s, other_s = context().settings.lifetimes_s
+        self.set_status(404)
+        self.render(
+            "unknown.html",
+            job_id=job_id,
+            celery=celery,
+            seen=seen,
+            done_s=done_s,
+            other_s=other_s,
+        )
+
     async def in_thread(self, function: Any, *args: Any) -> Any:
         """Call what waits for Redis, or for a processor, without holding up other pages."""
         try:
@@ -107,14 +120,7 @@ class JobPage(Page):
     async def _say_unknown(self, job_id: str) -> None:
         """The page of an id that is no job's, with what may be the reason."""
         celery = await self.in_thread(celery_state, context(), job_id)
-        self.set_status(404)
-        self.render(
-            "unknown.html",
-            job_id=job_id,
-            celery=celery,
-            seen=job_id in self.application.events.state.tasks,
-            kept_s=context().settings.result_ttl_s,
-        )
+        self.render_unknown(job_id, celery, seen=job_id in self.application.events.state.tasks)
 
 
 class NoJobPage(Page):
@@ -122,9 +128,7 @@ class NoJobPage(Page):
 
     def get(self, rest: str) -> None:
         """The page of an unknown id."""
-        self.set_status(404)
-        kept_s = context().settings.result_ttl_s
-        self.render("unknown.html", job_id=rest, celery="", seen=False, kept_s=kept_s)
+        self.render_unknown(rest)
 
 
 class Thumbnail(Page):
