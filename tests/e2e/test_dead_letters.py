@@ -2,7 +2,9 @@
 
 import time
 
+import psutil
 import pytest
+from celery import chain
 
 from tests.e2e.messages import answer_to, good_job, hsv_job, send, stored
 from tests.e2e.stack import Stack, until
@@ -41,14 +43,36 @@ def test_a_job_that_takes_its_process_down_again_and_again_is_given_up(
 def kill_what_runs(stack: Stack, job_id: str, number: int) -> None:
     """Kill the pool process that runs a job, once it has started for the so-many-th time."""
 
-    def runs() -> int | None:
-        fields = ("state", "runs_lost", "pid")
-        state, runs_lost, pid = stack.redis.hmget(f"agewell:job:{job_id}", fields)
-        if state == b"running" and int(runs_lost or 0) == number:
-            return next((each for each in stack.pool if each.pid == int(pid)), None)
-        return None
+    def runs() -> psutil.Process | None:
+        state, lost = stack.redis.hmget(f"agewell:job:{job_id}", "state", "lost")
+        if state != b"running" or int(lost or 0) != number:
+            return None
+        workers = (stack.celery.control.inspect(timeout=1).active() or {}).values()
+        pids = {job["worker_pid"] for jobs in workers for job in jobs if job["id"] == job_id}
+        return next((each for each in stack.pool if each.pid in pids), None)
 
     until(runs, 90, lambda: stack.jobs([job_id])).kill()
+
+
+@pytest.mark.slow
+def test_a_job_that_is_given_up_is_sent_again_with_the_rest_of_its_chain(
+    rough_stack: Stack, large_photo
+):
+    stack = rough_stack
+    image = stored(stack, large_photo.read_bytes(), "killer.jpg")
+    first = stack.celery.signature("cv.hsv", args=[hsv_job(*[image] * 16)], queue="cv")
+    then = stack.celery.signature("cv.hsv", args=[{"op": "hsv"}], queue="cv")
+    last = chain(first, then, app=stack.celery).apply_async()
+    ids = [last.parent.id, last.id]
+    for number in range(MAX_DELIVERIES):
+        kill_what_runs(stack, ids[0], number)
+    with pytest.raises(Exception, match="given up: its worker ended 3 times"):
+        answer_to(stack, ids[1])
+    assert stack.states(ids) == ["dead", "dead"]
+    stack.ok("dead", "retry", ids[0])
+    jobs = stack.wait_ended(ids, 180)
+    assert [job["state"] for job in jobs] == ["done", "done"]
+    assert len(answer_to(stack, ids[1])["items"]) == 16
 
 
 def test_a_refused_message_can_be_looked_at_and_dropped(stack: Stack):
@@ -96,18 +120,13 @@ def test_a_cancelled_job_leaves_its_queue_at_once(stack: Stack, long_job: str, p
         "hsv",
         photos / "bird.jpg",
         photos / "jellyfish.jpg",
-        "-p",
-        "bulk",
-        *(
-            "--images-per-job",
-            1,
-        ),
+        *("-p", "bulk", "--images-per-job", 1),
     )
-    assert stack.redis.llen("cv\x06\x169") == 2
+    assert stack.redis.zcard("agewell:order:cv") == 2
     stack.ok("cancel", ids[0])
-    assert stack.redis.llen("cv\x06\x169") == 1
+    assert stack.redis.zcard("agewell:order:cv") == 1
     stack.ok("cancel", ids[1])
-    assert stack.redis.llen("cv\x06\x169") == 0
+    assert stack.redis.zcard("agewell:order:cv") == 0
 
 
 def test_jobs_by_state(stack: Stack):
