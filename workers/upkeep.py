@@ -4,12 +4,6 @@ Apart from the operations, so that neither a long job nor a heavy library can ho
 """
 
 import logging
-import threading
-from collections.abc import Callable
-from functools import wraps
-from typing import cast
-
-from celery import shared_task
 
 from shared.celery_app import make_app
 from shared.errors import BlobStoreError
@@ -21,6 +15,7 @@ from workers.consuming.connection import WorkerAMQP
 from workers.context import context, settings
 from workers.maintenance import inlets
 from workers.maintenance.aging import reprioritise
+from workers.maintenance.duty import duty
 from workers.maintenance.expire import expire, trim
 from workers.maintenance.give_up import give_up_lost_jobs, give_up_refused_messages
 from workers.maintenance.keep_blobs import all_kept, keep_blobs_of_waiting_jobs
@@ -37,42 +32,13 @@ heartbeat.install(app)
 inlets.install(app)
 
 
-Duty = Callable[[], None]
-
-
-def _task(name: Task) -> Callable[[Duty], Duty]:
-    """Make a function a task of upkeep: no result is kept, and none of it is listed in Flower.
-
-    A duty that hangs, such as one whose blob store does not answer, holds one thread of the worker.
-    Its next runs return at once, so the other duties go on.
-    """
-    task = shared_task(name=name.value, ignore_result=True, send_events=False)
-
-    def decorate(duty: Duty) -> Duty:
-        runs = threading.Lock()
-
-        @wraps(duty)
-        def run_alone() -> None:
-            if not runs.acquire(blocking=False):
-                log.warning("%s: the run before has not ended yet", name.value)
-                return
-            try:
-                duty()
-            finally:
-                runs.release()
-
-        return cast("Duty", task(run_alone))
-
-    return decorate
-
-
-@_task(Task.SWEEP_AGING)
+@duty(Task.SWEEP_AGING)
 def sweep_aging() -> None:
     """Re-prioritise the waiting jobs of every queue."""
     reprioritise(context().client, settings(), redis_now(context().client))
 
 
-@_task(Task.KEEP_BLOBS)
+@duty(Task.KEEP_BLOBS)
 def keep_blobs() -> None:
     """Keep the blobs of jobs that still wait."""
     tools = context()
@@ -88,7 +54,7 @@ def keep_blobs() -> None:
             log.info("blobs kept for waiting jobs: %d", kept)
 
 
-@_task(Task.SWEEP_BLOBS)
+@duty(Task.SWEEP_BLOBS)
 def sweep_blobs() -> None:
     """Delete blobs that have outlived their time.
 
@@ -104,7 +70,7 @@ def sweep_blobs() -> None:
         log.warning("blobs not swept: %s", error)
 
 
-@_task(Task.RETURN_JOBS)
+@duty(Task.RETURN_JOBS)
 def return_jobs() -> None:
     """Return to their queues the jobs that dead workers held; give up those lost too often."""
     client = context().client
@@ -117,7 +83,7 @@ def return_jobs() -> None:
         log.error("dead letters: %d jobs, %d messages", given_up, refused)
 
 
-@_task(Task.EXPIRE_JOBS)
+@duty(Task.EXPIRE_JOBS)
 def expire_jobs() -> None:
     """End the waiting jobs whose deadlines have passed; forget jobs whose records have expired."""
     client = context().client
@@ -128,7 +94,7 @@ def expire_jobs() -> None:
     trim(context().ledger)
 
 
-@_task(Task.FIND_LOST_JOBS)
+@duty(Task.FIND_LOST_JOBS)
 def find_lost_jobs() -> None:
     """Give jobs their places again that somebody took away; end those whose messages are gone."""
     client = context().client

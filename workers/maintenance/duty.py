@@ -1,0 +1,41 @@
+"""A duty of upkeep: a task that beat sends, of which one run at a time is enough."""
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import cast
+
+from celery import shared_task
+
+from shared.names import Task
+
+log = logging.getLogger(__name__)
+
+Duty = Callable[[], None]
+
+
+def duty(name: Task) -> Callable[[Duty], Duty]:
+    """Make a function a task of upkeep: no result is kept, and none of it is listed in Flower.
+
+    A duty that hangs, such as one whose blob store does not answer, holds one thread of the worker.
+    Its next runs return at once, so the other duties go on.
+    """
+    task = shared_task(name=name.value, ignore_result=True, send_events=False)
+
+    def decorate(run: Duty) -> Duty:
+        runs = threading.Lock()
+
+        @wraps(run)
+        def run_alone() -> None:
+            if not runs.acquire(blocking=False):
+                log.warning("%s: the run before has not ended yet", name.value)
+                return
+            try:
+                run()
+            finally:
+                runs.release()
+
+        return cast("Duty", task(run_alone))
+
+    return decorate
