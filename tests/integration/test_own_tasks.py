@@ -7,7 +7,6 @@ import celery
 import pytest
 from celery import chain, chord, group
 from celery.contrib.testing.worker import start_worker
-from celery.result import AsyncResult
 from celery.states import READY_STATES
 
 from shared import keys
@@ -16,7 +15,7 @@ from shared.queue.record import State
 from shared.stamp import redis_now
 from tests.e2e.messages import good_job
 from tests.e2e.stack import until
-from tests.integration.consuming import RUN, scheduled_ids, waiting_ids
+from tests.integration.consuming import RUN, scheduled_ids
 from workers import heartbeat
 from workers.maintenance import inlets
 
@@ -209,17 +208,3 @@ def test_own_task_whose_id_is_sent_again_after_its_end_runs_again(app, plain, cl
             own(plain, "note", number, task_id="mine").apply_async()
             until(lambda number=number: client.llen("noted") == number, 10, lambda: "its run")
             until(lambda: nothing_left(client), 10, lambda: client.keys())
-
-
-def test_stock_purge_drops_only_what_is_not_admitted_yet(app, plain, client):
-    admitted = app.send_task("cv.hsv", [{}]).id
-    plain.send_task("cv.hsv", [{}], queue="cv")
-    plain.amqp.queues.add("cv")
-    plain.conf.task_create_missing_queues = True
-    with plain.connection_for_write() as connection:
-        assert connection.default_channel.queue_purge("cv") == 1
-    assert waiting_ids(client) == [admitted]
-    with app.connection_for_write() as connection:
-        assert connection.default_channel.queue_purge("cv") == 1
-    assert waiting_ids(client) == []
-    assert AsyncResult(admitted, app=plain).state == "REVOKED"
