@@ -1,0 +1,158 @@
+"""What the queue's core costs Redis, on each server, beside the core that kept messages in lists.
+
+Figures of Redis are processor time of its main thread, with nothing kept on disk: they depend
+little on what else the machine does. The longest scripts are by Redis's own clock, which runs on
+while another program has the processor.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import core_redis, core_stack, filling
+from benchmarks.report import report
+from benchmarks.servers import Server, server, servers
+from producer.session import Session, make_session
+from shared.settings import Settings
+
+WAITING = 1_000_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure of the core."""
+
+    name: str
+    with_lists: str
+    """The figure of the core that kept messages in lists."""
+    unit: str
+    most: float | None = None
+    """The target: at most, or"""
+    least: float | None = None
+    """at least this."""
+
+    @property
+    def target(self) -> str:
+        """The target as text."""
+        bounds = ((self.most, "<="), (self.least, ">="))
+        [text] = [f"{sign} {bound:,g}" for bound, sign in bounds if bound is not None] or ["-"]
+        return text
+
+    def is_met(self, figures: list[float]) -> bool | None:
+        """True if every figure meets the target; None without one."""
+        if self.most is not None:
+            return all(figure <= self.most for figure in figures)
+        return all(figure >= self.least for figure in figures) if self.least is not None else None
+
+
+ROWS = {
+    "take": Row("take, 1,000,000 waiting, start included", "2 round trips, 100-208", "us", 100),
+    "cancel": Row("cancel, 1,000,000 waiting", "3,900, not found", "ms", 1),
+    "cancel large": Row("cancel, 1,000 messages of 1 MiB", "79,000", "ms", 1),
+    "agewell queues": Row("agewell queues, 1,000,000 waiting", "0.1-0.2", "ms", 20),
+    "agewell top": Row("agewell top, one look", "0.1-0.3", "ms", 20),
+    "Flower": Row("Flower, one refresh", "0.1-0.25", "ms", 20),
+    "read": Row("read by these three, 1,000 messages of 1 MiB", "3,000", "KiB", 200),
+    "upkeep": Row("upkeep, 1,000,000 waiting, idle: Redis", "80", "% of a core", 1),
+    "upkeep python": Row("  its worker and beat", "12", "% of a core"),
+    "upkeep longest": Row("  its longest script", "68", "ms", 2),
+    "upkeep oldest": Row("  the oldest pass of the beat task", "193, and growing", "s", 5),
+    "wake": Row("one message, 500 idle workers", "15-40", "ms", 0.5),
+    "ended": Row("memory of an ended job with one image", "2,520-2,600", "B", 1200),
+    "waiting": Row("memory of a waiting job, message included", "1,650", "B"),
+    "late": Row("10,000 countdown jobs: latest start", "0.35", "s", 1),
+    "moved": Row("  moved by kill -9 of one of two workers", "all of one worker's", "jobs", 0),
+    "held": Row("  memory of the workers while they wait", "107", "MiB", 5),
+    "expire": Row("expiring 100,000 jobs of one deadline", "1,000", "per s", least=10_000),
+    "expire longest": Row("  its longest call", "-", "ms", 2),
+    "beat": Row("messages of beat after 30 s without upkeep", "91, and growing", "", 5),
+}
+
+
+def measure_redis(running: Server, session: Session) -> Iterator[tuple[str, float]]:
+    """The rows that need no program but Redis."""
+    yield "wake", core_redis.wake(running, session)
+    _empty(running)
+    yield "cancel large", core_redis.cancel_large(running, session)
+    yield "read", core_redis.read_kib(running, session)
+    _empty(running)
+    expired = core_redis.expire_all(running, session)
+    yield "expire", expired.jobs_per_s
+    yield "expire longest", expired.longest_ms
+
+
+def measure_waiting(running: Server, session: Session) -> Iterator[tuple[str, float]]:
+    """The rows for which a million jobs wait."""
+    before = running.memory_bytes()
+    ids = filling.fill(session, WAITING)
+    yield "waiting", (running.memory_bytes() - before) / WAITING
+    yield from core_redis.look_at_queues(running, session).items()
+    yield "take", core_redis.take(running, session)
+    yield "cancel", core_redis.cancel(running, session, ids[WAITING // 2 :])
+    found = core_stack.upkeep(running, session)
+    yield "upkeep", found.redis_percent
+    yield "upkeep python", found.python_percent
+    yield "upkeep longest", found.longest_ms
+    yield "upkeep oldest", found.oldest_pass_s
+
+
+def measure_stack(running: Server, session: Session) -> Iterator[tuple[str, float]]:
+    """The rows for which workers or beat run."""
+    yield "beat", core_stack.beat_alone(running, session)
+    _empty(running)
+    yield "ended", core_stack.ended_bytes(running, session)
+    _empty(running)
+    found = core_stack.scheduled(running, session)
+    yield "late", found.latest_s
+    yield "moved", found.redelivered
+    yield "held", found.worker_mib
+
+
+PARTS: dict[str, Callable[[Server, Session], Iterator[tuple[str, float]]]] = {
+    "redis": measure_redis,
+    "waiting": measure_waiting,
+    "stack": measure_stack,
+}
+
+
+def _empty(running: Server) -> None:
+    running.client.flushall(asynchronous=True)
+
+
+def measure(binary: Path, parts: list[str]) -> tuple[str, dict[str, float]]:
+    """The name of a server, and its figures."""
+    figures: dict[str, float] = {}
+    for part in parts:
+        with server(binary) as running:
+            session = make_session(Settings(redis_url=running.url))
+            name = running.name
+            for row, figure in PARTS[part](running, session):
+                print(f"{name}: {ROWS[row].name.strip()}: {figure:.3g} {ROWS[row].unit}")
+                figures[row] = figure
+    return name, figures
+
+
+def main() -> None:
+    """All parts on all servers; a part named on the command line alone."""
+    named = [each for each in sys.argv[1:] if each in PARTS]
+    found = [measure(binary, named or list(PARTS)) for binary in servers()]
+    rows = []
+    for key, row in ROWS.items():
+        figures = {name: figures[key] for name, figures in found if key in figures}
+        if figures:
+            rows.append(_line(row, figures))
+    report("core", "What the queue's core costs", rows)
+
+
+def _line(row: Row, figures: dict[str, float]) -> dict[str, Any]:
+    met = row.is_met(list(figures.values()))
+    about = {"measure": row.name, "unit": row.unit, "with lists": row.with_lists}
+    return (
+        about | figures | {"target": row.target, "met": "-" if met is None else ("no", "yes")[met]}
+    )
+
+
+if __name__ == "__main__":
+    main()
