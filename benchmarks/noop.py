@@ -8,7 +8,7 @@ from celery import Celery, Task, shared_task
 from shared.celery_app import broker_url, make_app
 from shared.messages import ItemResult, Job, JobResult
 from shared.names import Task as TaskName
-from workers import heartbeat, readiness
+from workers import heartbeat, pause, pool_writes, readiness, slots, time_limit
 from workers.consuming.connection import WorkerAMQP
 from workers.context import settings
 from workers.deliveries import deliver, operation
@@ -29,6 +29,10 @@ def _stock(**config: object) -> Celery:
 def _ours() -> Celery:
     ours = make_app(settings(), include=["benchmarks.noop"], amqp=WorkerAMQP)
     heartbeat.install(ours)
+    time_limit.install(ours, settings())
+    pause.install(ours)
+    slots.install(ours)
+    pool_writes.install()
     return ours
 
 

@@ -102,7 +102,15 @@ WORKER: Final = (
     Hooks("celery.worker.consumer:Consumer", ("timer",)),
     Hooks("celery.worker.consumer.tasks:Tasks", (), ("task_consumer",)),
     Hooks("celery.app.task:Task", ("Request", "retry", "signature_from_request")),
-    Hooks("celery.concurrency.prefork:TaskPool"),
+    Hooks("celery.concurrency.prefork:TaskPool", ("Pool",)),
+    Hooks(
+        "celery.concurrency.asynpool:AsynPool",
+        ("_create_write_handlers",),
+        (
+            "_quick_put", "outbound_buffer", "_all_inqueues", "_active_writes", "_busy_workers",
+        ),
+    ),
+    Hooks("kombu.asynchronous.hub:Hub", (), ("consolidate_callback",)),
     Hooks(
         "redis.connection:AbstractConnection",
         ("send_command", "read_response", "disconnect"),

@@ -1,7 +1,7 @@
 """The Celery app of the workers that run operations: `celery -A workers.app worker -Q cv`."""
 
 from shared.celery_app import make_app
-from workers import heartbeat, logs, pause, readiness, runtime, slots, time_limit
+from workers import heartbeat, logs, pause, pool_writes, readiness, runtime, slots, time_limit
 from workers.consuming.connection import WorkerAMQP
 from workers.context import settings
 
@@ -15,3 +15,4 @@ heartbeat.install(app)
 time_limit.install(app, settings())
 pause.install(app)
 slots.install(app)
+pool_writes.install()

@@ -16,7 +16,7 @@ from shared import hooks, results, stamp, transport
 from shared.errors import IncompatibleError
 from shared.hooks import PRODUCER, TESTED, WORKER, Hooks, check_hooks
 from tests.e2e.stack import COMMAND
-from workers import pause, time_limit
+from workers import pause, pool_writes, time_limit
 from workers.consuming import channel, unacked
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +31,7 @@ OURS = [
     unacked.QoS,
     time_limit.LimitedRequest,
     pause.PausingRequest,
+    pool_writes.PromptPool,
 ]
 NOBODYS = {"__init__", "__module__", "__doc__", "__dict__", "__weakref__", "__firstlineno__"}
 NOBODYS |= {"__static_attributes__"}

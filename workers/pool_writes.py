@@ -1,0 +1,42 @@
+"""Jobs go to a free process of the pool at once, in one write.
+
+Celery's pool waits for the next turn of the event loop to see which processes can be written to,
+and writes a message's length before the message, which wakes the process twice. For short jobs that
+was a fifth of the main process's time.
+"""
+
+import contextlib
+from typing import Any
+
+from celery.concurrency.asynpool import AsynPool
+from celery.concurrency.prefork import TaskPool
+
+ATOMIC_BYTES = 4096
+"""A pipe takes so many bytes wholly or not at all (PIPE_BUF on Linux; POSIX says 512)."""
+
+
+class PromptPool(AsynPool):  # type: ignore[misc]
+    """Celery's pool of processes, with quicker writes."""
+
+    def _create_write_handlers(self, hub: Any, *args: Any, **options: Any) -> None:
+        super()._create_write_handlers(hub, *args, **options)
+        put, write = self._quick_put, hub.consolidate_callback
+
+        def put_and_write(job: Any) -> None:
+            put(job)
+            entry = self.outbound_buffer[-1]
+            header, body, size = entry._payload
+            if len(header) + size <= ATOMIC_BYTES:
+                entry._payload = memoryview(bytes(header) + bytes(body)), memoryview(b""), 0
+            free = self._all_inqueues - self._active_writes - self._busy_workers
+            if free:
+                # A process that has just died: Celery sends its job to another once it sees that.
+                with contextlib.suppress(OSError):
+                    write(list(free))
+
+        self._quick_put = put_and_write
+
+
+def install() -> None:
+    """Have this process's prefork pool write so."""
+    TaskPool.Pool = PromptPool
