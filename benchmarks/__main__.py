@@ -8,7 +8,7 @@ NAMES = (
     "system",
     "enqueue",
     "memory",
-    "aging",
+    "core",
     "consume",
     "attention",
     "redis_limits",

@@ -6,6 +6,7 @@ was a fifth of the main process's time.
 """
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from celery.concurrency.asynpool import AsynPool
@@ -20,7 +21,8 @@ class PromptPool(AsynPool):  # type: ignore[misc]
 
     def _create_write_handlers(self, hub: Any, *args: Any, **options: Any) -> None:
         super()._create_write_handlers(hub, *args, **options)
-        put, write = self._quick_put, hub.consolidate_callback
+        put: Callable[[Any], None] = self._quick_put  # type: ignore[has-type]
+        write = hub.consolidate_callback
 
         def put_and_write(job: Any) -> None:
             put(job)
