@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks import filling, programs
-from benchmarks.servers import Server
+from benchmarks.servers import Meter, Server
 from benchmarks.system import make_images
 from producer.client import Client
 from producer.session import Session
@@ -23,6 +23,8 @@ from shared.messages import HsvItem, HsvJob
 from shared.names import Queue
 from shared.queue.record import State
 from shared.queue.status import queue_status
+from workers.maintenance.aging import reprioritise, rescore
+from workers.maintenance.orphans import WALK_EVERY_S, find_orphans
 
 SETTLE_S, UPKEEP_S, BEAT_S = 10.0, 60.0, 30.0
 WARM_UP_JOBS, ENDED_JOBS = 200, 2000
@@ -42,7 +44,7 @@ class Upkeep:
     """All of upkeep for a minute."""
 
     redis_percent: float
-    """Of a core."""
+    """Of a core; of the walk over all jobs, which is due once an hour, its share."""
     python_percent: float
     """Of a core: the upkeep worker and beat."""
     longest_ms: float
@@ -53,6 +55,7 @@ class Upkeep:
 
 def upkeep(server: Server, session: Session) -> Upkeep:
     """Run upkeep and beat beside the jobs that wait; no worker runs."""
+    walk_us = _walk(server, session)
     with (
         program(server, "upkeep", programs.upkeep()) as worker,
         program(server, "beat", programs.beat(server.folder)) as beat,
@@ -76,11 +79,22 @@ def upkeep(server: Server, session: Session) -> Upkeep:
         python_s = sum(map(programs.processor_s, processes)) - python_s
         slow_ms = server.slow_ms()
     return Upkeep(
-        redis_percent=redis_us / 1e4 / took_s,
+        redis_percent=redis_us / 1e4 / took_s + walk_us / 1e4 / WALK_EVERY_S,
         python_percent=100 * python_s / took_s,
         longest_ms=slow_ms[0],
         oldest_pass_s=oldest_s,
     )
+
+
+def _walk(server: Server, session: Session) -> float:
+    """Redis's microseconds for giving all jobs their places, and for the walk over all of them."""
+    client, settings, now = session.client, session.settings, session.now()
+    reprioritise(client, settings, now)
+    with Meter(server) as meter:
+        while not rescore(client, Queue.CV.value, settings.aging_k):
+            pass
+        find_orphans(session.app, client, settings, now, budget_s=float("inf"))
+    return meter.us
 
 
 def beat_alone(server: Server, session: Session) -> int:
