@@ -108,6 +108,7 @@ WORKER: Final = (
         ("_create_write_handlers",),
         (
             "_quick_put", "outbound_buffer", "_all_inqueues", "_active_writes", "_busy_workers",
+            "on_poll_start",
         ),
     ),
     Hooks("kombu.asynchronous.hub:Hub", (), ("consolidate_callback",)),

