@@ -17,14 +17,18 @@ local SKEW_S = 1
 -- Returns 'entered', 'known' or 'ended'.
 local function enter(key, job, now, k)
   local call = redis.call
-  local found = call('HMGET', key.record, 'state', 'retries', 'place', 'op', 'enqueued_at', 'since', 'cancelled_at')
+  local found = call('HMGET', key.record, 'state', 'retries', 'place', 'op', 'enqueued_at', 'since', 'cancelled_at',
+    'tag')
   local state, retries, place = found[1], tonumber(found[2] or 0), found[3]
   if state and not is_open(state) then
     return 'ended'
   end
   -- Celery runs another task's message once more if it is sent while the first runs.
   local runs_again = state == 'running' and found[4] == ''
-  if place and job.retries <= retries and not runs_again then
+  -- Somebody has deleted the order. A duty of upkeep would never run again, as its id is always the same.
+  local has_lost_place = state == 'waiting' and place and not found[8] and not call('ZSCORE', key.order, place)
+    and not call('ZSCORE', key.scheduled, place)
+  if place and job.retries <= retries and not runs_again and not has_lost_place then
     return 'known'
   end
   local enqueued_at = tonumber(found[5] or '')

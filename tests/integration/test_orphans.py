@@ -232,6 +232,22 @@ def test_a_job_of_the_previous_version_is_not_lost_while_its_message_is_somewher
     assert look().lost + look().lost == 1
 
 
+def test_a_duty_of_upkeep_runs_again_although_its_order_was_deleted(app, client):
+    """No look would help: looks are such duties themselves."""
+
+    def send_duty():
+        app.send_task("upkeep.return_jobs", task_id="upkeep.return_jobs", queue="upkeep")
+
+    send_duty()
+    client.delete(keys.order("upkeep"))
+    for _ in range(2):
+        send_duty()
+        assert waiting_ids(client, "upkeep") == ["upkeep.return_jobs"]
+    assert take(client, "upkeep@here:m.1:1", "upkeep").job_id == "upkeep.return_jobs"
+    send_duty()
+    assert waiting_ids(client, "upkeep") == ["upkeep.return_jobs"]
+
+
 def test_orphans_are_found_in_a_redis_that_is_full(app, client, look):
     ids = send(app, 3)
     client.delete(keys.order("cv"))
