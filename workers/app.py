@@ -2,6 +2,7 @@
 
 from shared.celery_app import make_app
 from workers import heartbeat, logs, pause, pool_writes, readiness, runtime, slots, time_limit
+from workers.consuming import undecodable
 from workers.consuming.connection import WorkerAMQP
 from workers.context import settings
 
@@ -16,3 +17,4 @@ time_limit.install(app, settings())
 pause.install(app)
 slots.install(app)
 pool_writes.install()
+undecodable.install(app)

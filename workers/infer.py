@@ -6,6 +6,7 @@ model is asked for, in this process, and in no parent of it.
 
 from shared.celery_app import make_app
 from workers import heartbeat, logs, model_agent, pause, readiness, runtime, slots, time_limit
+from workers.consuming import undecodable
 from workers.consuming.connection import WorkerAMQP
 from workers.context import settings
 
@@ -19,4 +20,5 @@ heartbeat.install(app)
 time_limit.install(app, settings())
 pause.install(app)
 slots.install(app)
+undecodable.install(app)
 model_agent.install()

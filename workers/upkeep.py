@@ -11,6 +11,7 @@ from shared.names import Task
 from shared.queue.ledger import Lifetimes
 from shared.stamp import redis_now
 from workers import heartbeat, logs, readiness
+from workers.consuming import undecodable
 from workers.consuming.connection import WorkerAMQP
 from workers.context import context, settings
 from workers.maintenance import inlets
@@ -29,6 +30,7 @@ logs.install()
 
 app = make_app(settings(), amqp=WorkerAMQP)
 heartbeat.install(app)
+undecodable.install(app)
 inlets.install(app)
 
 

@@ -114,6 +114,20 @@ def test_a_pickle_is_refused_counted_and_kept(rough_stack: Stack):
     assert json.loads(letter["message"])["body"] == pickled
 
 
+@pytest.mark.usefixtures("clean")
+def test_a_body_that_is_no_json_makes_its_job_a_dead_letter(rough_stack: Stack):
+    job_id = str(uuid.uuid4())
+    headers = {"task": "cv.hsv", "id": job_id}
+    rough_stack.redis.lpush("cv", message(headers=headers, body=encoded("%%%")))
+    until(
+        lambda: rough_stack.states([job_id]) == ["dead"],
+        JOB_BEHIND_S,
+        lambda: rough_stack.jobs([job_id]),
+    )
+    [letter] = [each for each in rough_stack.documents("dead", "list") if job_id in str(each)]
+    assert "DecodeError" in letter["reason"]
+
+
 @pytest.mark.parametrize("channel", ["/0.celery.pidbox", "/0.celeryev/worker.heartbeat"])
 def test_what_is_no_command_and_no_event_ends_no_program(stack: Stack, channel: str):
     programs = [(each.pid, each.create_time()) for each in stack.family]

@@ -1,10 +1,11 @@
-"""`python -m tests.fuzz`: the long form, 5,000 images and 5,000 messages."""
+"""`python -m tests.fuzz`: the long form, 5,000 images, 5,000 messages, 1,000 hostile ones."""
 
 import argparse
 import sys
 
+from shared import keys
 from tests.e2e.stack import started, state_directory
-from tests.fuzz.run import Found, fuzz_images, fuzz_messages
+from tests.fuzz.run import Found, fuzz_images, fuzz_inlet, fuzz_messages
 
 
 def main() -> int:
@@ -12,21 +13,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--messages", type=int, default=5000)
+    parser.add_argument("--hostile", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     with state_directory() as folder, started(folder, LOG_LEVEL="ERROR") as stack:
         found = {
             "images": fuzz_images(stack, args.images, args.seed),
             "messages": fuzz_messages(stack, args.messages, args.seed),
+            "hostile messages": fuzz_inlet(stack, args.hostile, args.seed),
         }
         for what, each in found.items():
             _print(what, each)
+        print(f"dead letters: {stack.redis.zcard(keys.DEAD_LETTERS)}")
     return 1 if any(each.replaced for each in found.values()) else 0
 
 
 def _print(what: str, found: Found) -> None:
-    print(f"{found.sent} mutated {what}: {dict(found.outcomes.most_common())}")
-    print(f"  processes lost: {found.replaced}")
+    print(f"{found.sent} {what}, mutated: {dict(found.outcomes.most_common())}")
+    print(f"  processes lost: {found.replaced}; slowest script: {found.slowest_script_ms:.1f} ms")
     print(f"  resident memory, MiB: {[round(each) for each in found.rss_mib]}")
 
 

@@ -3,13 +3,17 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from shared import keys
+from shared.names import LEVELS, Queue
 from tests.e2e.messages import ask, good_job
 from tests.e2e.stack import Stack, until
-from tests.fuzz import images, messages
+from tests.fuzz import images, inlet, messages
 
 BATCH = 80
-LISTS = ["cv", *(f"cv\x06\x16{level}" for level in range(1, 10))]
+CV = Queue.CV.value
 DRAINED_S = 240.0
+FOUND_LOST_S = 150.0
+OPEN = {"waiting", "running"}
 MIB = 2**20
 
 
@@ -21,6 +25,8 @@ class Found:
     outcomes: Counter[str] = field(default_factory=Counter)
     rss_mib: list[float] = field(default_factory=list)
     """Resident memory of the worker and its processes, after each batch."""
+    slowest_script_ms: float = 0.0
+    """By Redis's clock, which goes on while others have the processor."""
     replaced: int = 0
     """Processes that were there at the start and are gone."""
 
@@ -46,33 +52,56 @@ def fuzz_images(stack: Stack, count: int, seed: int = 1) -> Found:
 
 def fuzz_messages(stack: Stack, count: int, seed: int = 2) -> Found:
     """Mutated messages straight into the queue's list."""
+    return _fuzz_inlet(stack, list(messages.mutants(count, seed)))
+
+
+def fuzz_inlet(stack: Stack, count: int, seed: int = 3) -> Found:
+    """Hostile messages straight into the queue's lists."""
+    return _fuzz_inlet(stack, list(inlet.hostile(count, seed)))
+
+
+def _fuzz_inlet(stack: Stack, mutants: list[bytes]) -> Found:
     found = Found()
     before = _family(stack)
-    mutants = list(messages.mutants(count, seed))
-    for start in range(0, count, BATCH):
-        stack.redis.lpush("cv", *mutants[start : start + BATCH])
+    stack.redis.config_set("slowlog-log-slower-than", 1000)
+    stack.redis.slowlog_reset()
+    for start in range(0, len(mutants), BATCH):
+        pipe = stack.redis.pipeline(transaction=False)
+        for number, mutant in enumerate(mutants[start : start + BATCH]):
+            pipe.lpush(keys.inlet(CV, LEVELS[number % len(LEVELS)]), mutant)
+        pipe.execute()
         until(lambda: left_over(stack) == 0, DRAINED_S, lambda: f"{left_over(stack)} left over")
         _look(stack, found)
-    found.sent = count
+    # Celery acknowledges some messages that it cannot run: upkeep finds that their jobs are lost.
+    until(lambda: not OPEN & _states(stack).keys(), FOUND_LOST_S, lambda: _states(stack))
+    found.sent = len(mutants)
     found.outcomes = _states(stack)
+    scripts = [each for each in stack.redis.slowlog_get(1000) if b"EVALSHA" in each["command"]]
+    found.slowest_script_ms = max((each["duration"] / 1000 for each in scripts), default=0.0)
     found.replaced = len(before - _family(stack))
     return found
 
 
 def left_over(stack: Stack) -> int:
-    """Messages that wait, or that workers hold; not what workers say to each other."""
+    """Messages that wait anywhere, or that workers hold; not what workers say to each other."""
     held = 0
     for key in stack.redis.scan_iter("agewell:unacked:*"):
         if stack.redis.type(key) == b"hash":
             held += sum(b"celery.pidbox" not in each for each in stack.redis.hvals(key))
-    return held + sum(stack.redis.llen(name) for name in LISTS)
+    pipe = stack.redis.pipeline(transaction=False)
+    for name in (*keys.inlets(CV), keys.REFUSED):
+        pipe.llen(name)
+    for name in (keys.order(CV), keys.scheduled(CV)):
+        pipe.zcard(name)
+    pipe.scard(keys.GIVEN_UP)
+    return held + sum(pipe.execute())
 
 
 def _states(stack: Stack) -> Counter[str]:
-    """The states of all jobs in the ledger."""
-    keys = list(stack.redis.scan_iter("agewell:job:*", count=1000))
+    """The states of all jobs in the ledger; upkeep's own may be under way."""
+    records = stack.redis.scan_iter("agewell:job:*", count=1000)
     pipe = stack.redis.pipeline()
-    for key in keys:
+    for key in (each for each in records if b":upkeep." not in each and b":aging." not in each):
         pipe.hget(key, "state")
     return Counter(str(state and state.decode()) for state in pipe.execute())
 
