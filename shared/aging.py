@@ -4,7 +4,8 @@ k is the same for all jobs of a queue, so the order of two jobs never changes: i
 their virtual times, enqueued_at + level / k, the smallest first. A level is worth a head start of
 1/k seconds, and a job climbs one level every 1/k seconds that it waits.
 
-The sweep and the simulator both decide by this module.
+The queue's scripts compute the same virtual time (`shared/queue/order.lua`), and the simulator
+takes it from here.
 """
 
 from dataclasses import dataclass

@@ -160,7 +160,9 @@ class Settings(BaseSettings):
         description='k of single queues, as JSON: {"infer": 0.1}.',
     )
     aging_interval_s: PositiveTime = Field(
-        default=1.0, description="Seconds between sweeps: the most by which the order may err."
+        default=1.0,
+        description="Seconds between ticks of the beat task: it re-scores waiting jobs after a "
+        "change of k, and counts how many climb.",
     )
     max_waiting: Annotated[int, Field(ge=0)] = Field(
         default=0,

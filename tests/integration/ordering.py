@@ -16,7 +16,7 @@ from shared.queue.order import SEQUENCE_DIGITS
 from shared.queue.publish import PUBLISH, publishing
 from shared.queue.record import State
 from shared.settings import MAX_MESSAGE_BYTES
-from workers.consuming.take import TAKE, Taken, take_command
+from workers.consuming.take import TAKE, Taken, prepare_take
 from workers.consuming.unacked import give_back
 from workers.maintenance.aging import rescore
 
@@ -63,11 +63,11 @@ class Scripts:
         """The next job's id, tag and delivery; None if nothing waits."""
         tag = f"{next(self._tags):06d}-{self._name}"
         ended, self._ended = self._ended, []
-        command = take_command(
-            [self.queue], self.reserved, tag, now, MAX_MESSAGE_BYTES, {self.queue: k_per_s}, ended
-        )
+        aging_k = {self.queue: k_per_s}
+        prepared = prepare_take([self.queue], "", self.reserved, MAX_MESSAGE_BYTES, aging_k)
+        command = prepared.command(tag, now, *ended)
         answer = TAKE.run(self.client, command)
-        return None if answer is None else (answer[4].decode(), tag, Taken.of(answer))
+        return None if answer is None else (answer[4].decode(), tag, Taken.of(answer, ""))
 
     def end(self, job_id, tag, state=State.DONE):
         """End a job that was taken; the next take acknowledges it."""
