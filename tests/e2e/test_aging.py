@@ -1,13 +1,16 @@
 """The order of real jobs on real workers, with beat and upkeep."""
 
 import statistics
+import time
 
+import celery
 import pytest
 from celery import chain, group
 
 from producer.simulate import Setup, simulate
 from producer.simulate_jobs import Job
 from shared.aging import AgingPolicy
+from shared.celery_app import broker_url
 from shared.queue.status import queue_status
 from tests.e2e.stack import until
 from tests.e2e.timed_stack import Start, TimedStack, timed_stack
@@ -47,6 +50,23 @@ def test_each_part_of_a_chord_is_as_old_and_as_urgent_as_the_first_step():
         starts = stack.starts()
     assert {start.level for start in starts} == {3}
     assert len({start.enqueued_at for start in starts}) == 1
+
+
+def test_idle_worker_hears_soon_of_plain_messages_and_of_jobs_that_come_due():
+    """A worker's own heartbeat would look once a second: half a second late on average."""
+    with timed_stack("threads", WORKERS) as stack:
+        url = stack.session.settings.redis_url.get_secret_value()
+        with celery.Celery(broker=broker_url(url), set_as_current=False) as plain:
+            late_s = [_lateness_s(stack, plain, countdown) for countdown in [0.0, 0.3] * 8]
+    assert statistics.median(late_s) < 0.3
+
+
+def _lateness_s(stack: TimedStack, plain: celery.Celery, countdown: float) -> float:
+    due_at = time.time() + countdown
+    sent = plain.send_task("cv.timed", [0.0], queue="cv", countdown=countdown or None)
+    until(lambda: sent.id in _ids(stack.starts()), 30, stack.starts)
+    [start] = [start for start in stack.starts() if start.job_id == sent.id]
+    return start.started_at - due_at
 
 
 def _reserved(stack: TimedStack) -> int:
