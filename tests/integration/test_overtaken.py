@@ -15,18 +15,19 @@ from shared.queue.dead_letters import DeadLetters
 from shared.queue.ledger import End
 from shared.queue.record import State
 from tests.e2e.messages import good_job
-from tests.integration.delivering import AWAY, LIST, come_back, deliver, hsv
+from tests.integration.delivering import AWAY, deliver, hsv, lose_worker, make_due
 from tests.integration.test_full_redis import full
+from workers.maintenance.give_up import give_up_lost_jobs
 
 BAD = partial(MaskError, "m", "bad")
 
 
 def test_a_failure_after_another_run_is_done_ends_no_next_step(app, client, tools, trouble):
     last = chain(hsv(app, good_job()), hsv(app, {"op": "hsv"})).apply_async()
-    raw = client.lindex(LIST, 0)
 
     def overtaken():
-        come_back(app, client, raw)
+        lose_worker(client)
+        deliver(app)
         assert tools.ledger.get(last.parent.id).state is State.DONE
         return BAD()
 
@@ -75,13 +76,15 @@ def test_a_job_that_is_cancelled_as_it_tries_again_has_that_result(
 
 def test_a_job_that_ends_its_workers_is_dead_on_a_full_redis_too(app, tools, client, settings):
     job_id = hsv(app, good_job()).apply_async().id
-    before = {"state": "running", "runs_lost": settings.max_deliveries - 1}
-    client.hset(keys.job(job_id), mapping=before)
+    for _ in range(settings.max_deliveries):
+        with app.connection_for_read() as connection:
+            assert connection.default_channel.basic_get("cv")
+            lose_worker(client)
     with full(client):
-        deliver(app)
+        assert give_up_lost_jobs(app, client, settings.max_deliveries) == 1
     assert tools.ledger.get(job_id).state is State.DEAD
     assert [each.letter_id for each in DeadLetters(client).latest()] == [job_id]
-    assert client.llen(LIST) == 0
+    assert not client.exists(keys.order("cv"))
 
 
 def test_a_job_that_is_given_up_is_a_dead_letter_on_a_full_redis_too(app, tools, trouble, client):
@@ -89,6 +92,7 @@ def test_a_job_that_is_given_up_is_a_dead_letter_on_a_full_redis_too(app, tools,
     job_id = hsv(app, good_job()).apply_async().id
     for _ in range(5):
         deliver(app)
+        make_due(client)
     with full(client):
         deliver(app)
     assert tools.ledger.get(job_id).state is State.DEAD
@@ -121,9 +125,11 @@ def test_what_is_no_task_ends_no_worker_on_a_full_redis(app, client):
 
 def test_a_job_fails_whatever_its_message_says_its_level_is(app, client, tools, trouble):
     job_id = hsv(app, good_job()).apply_async().id
-    message = json.loads(client.rpop(LIST))
+    message = json.loads(client.hget(keys.job(job_id), "message"))
+    client.flushall()
     message["properties"]["delivery_info"]["priority"] = "most urgent"
     message["properties"]["priority"] = "most urgent"
     trouble.append(BAD)
-    come_back(app, client, json.dumps(message))
+    client.lpush(keys.inlet("cv", 0), json.dumps(message))
+    deliver(app)
     assert tools.ledger.get(job_id).state is State.FAILED
