@@ -148,7 +148,11 @@ def is_full(error: BaseException) -> bool:
 
 def is_passing(error: redis.RedisError) -> bool:
     """True if the same command may succeed later: Redis is full, or a replica for now."""
-    return isinstance(error, _PASSING) or str(error).startswith(("OOM", "READONLY", "MISCONF"))
+    return (
+        isinstance(error, _PASSING)
+        or is_full(error)
+        or str(error).startswith(("READONLY", "MISCONF"))
+    )
 
 
 def is_loading(error: BaseException) -> bool:

@@ -141,7 +141,6 @@ def test_a_chord_fails_when_a_part_expires(app, client, tools, expire_now):
     assert app.AsyncResult("callback").state == states.PENDING
     deliver(app)
     assert chord_failed(app)
-    assert tools.ledger.state("callback") is State.FAILED
 
 
 def test_a_chord_fails_when_all_of_its_parts_expire(app, client, tools, expire_now):
@@ -175,6 +174,22 @@ def test_a_chord_fails_even_if_upkeep_is_killed_halfway(
     assert expire_now() == 2
     assert chord_failed(app)
     assert tools.ledger.states(["part-0", "part-1"]) == [State.EXPIRED] * 2
+
+
+def test_a_chord_is_told_when_redis_has_room_again_and_holds_up_no_other_job(
+    app, client, tools, expire_now
+):
+    chord_of(app, client, [-2, -2])
+    late = send(app, client, -1, 2 * JOBS_A_CALL)
+    client.config_set("maxmemory", 1)
+    try:
+        assert expire_now() == len(late)
+        assert expire_now() == 0
+    finally:
+        client.config_set("maxmemory", 0)
+    assert tools.ledger.states(["part-0", "part-1"]) == [State.WAITING] * 2
+    assert expire_now() == 2
+    assert chord_failed(app)
 
 
 def test_a_chord_that_cannot_be_told_holds_nobody_up(app, client, tools, expire_now):

@@ -14,7 +14,7 @@ from shared.queue.end_many import end_many
 from shared.queue.ledger import End, Ledger, Lifetimes
 from shared.queue.record import State
 from shared.queue.request import request_of
-from shared.redis_client import REDIS_ERRORS
+from shared.redis_client import REDIS_ERRORS, is_full
 from shared.results import EXPIRED
 
 log = logging.getLogger(__name__)
@@ -41,19 +41,21 @@ def expire(
     stop_at, expired = monotonic() + budget_s, 0
     while monotonic() < stop_at:
         part = end_many(client, keys.DEADLINES, State.EXPIRED, now, lifetimes)
-        expired += part.ended
-        for job_id in part.counted_by_chords:
-            expired += _end_part(backend, client, job_id, now)
-        if not part.listed:
-            break
+        ends = [_end_part(backend, client, job_id, now) for job_id in part.counted_by_chords]
+        expired += part.ended + ends.count(True)
+        if part.listed == ends.count(None):
+            break  # none is left, or Redis has no room for what chords have to note
     return expired
 
 
-def _end_part(backend: Any, client: redis.Redis, job_id: str, now: float) -> bool:
+def _end_part(backend: Any, client: redis.Redis, job_id: str, now: float) -> bool | None:
     """End a waiting job that a chord may count: its deadline has passed, or it was purged.
 
     The chord counts it first. If upkeep is killed between the two, the next tick does both again,
     and a chord counts each part once.
+
+    Returns:
+        None if it is still to be ended, as Redis is full.
     """
     fields = ("state", "started_at", "cancelled_at", "message")
     found = cast("list[bytes | None]", client.hmget(keys.job(job_id), fields))
@@ -66,6 +68,10 @@ def _end_part(backend: Any, client: redis.Redis, job_id: str, now: float) -> boo
     if request is not None and request.chord:
         try:
             backend.on_chord_part_return(request, states.REVOKED, error)
+        except redis.ResponseError as refused:
+            if is_full(refused):
+                return None
+            raise
         except REDIS_ERRORS:
             raise
         except Exception:
