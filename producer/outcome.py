@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from shared.errors import AgewellError, AllItemsFailedError, DeadJobError
 from shared.messages import ErrorInfo, ImageRef, ItemResult, JobResult
 from shared.problems import first_problem
+from shared.queue.ending import EXPIRED
 from shared.queue.record import State
-from shared.results import EXPIRED
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,8 @@ PRODUCER: Final = (
     Hooks(
         "celery.backends.base:Backend",
         (
-            "mark_as_done", "mark_as_failure", "mark_as_revoked", "_get_result_meta", "encode",
+            "mark_as_done", "mark_as_failure", "mark_as_revoked", "chord_error_from_stack",
+            "_get_result_meta", "encode",
             "_encode", "prepare_exception", "exception_to_python", "decode_result", "_fail_chain",
             "_call_task_errbacks",
         ),

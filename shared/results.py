@@ -6,6 +6,7 @@ pool process that died. So this is where the ledger learns of the end, too.
 
 import contextlib
 import logging
+import sys
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Literal
@@ -18,25 +19,14 @@ from celery.exceptions import Reject, TaskRevokedError
 from kombu.utils.json import dumps
 
 from shared.errors import DeadJobError
-from shared.names import OP_OF_TASK
 from shared.packing import PACKER
+from shared.queue.ending import STATE_OF, end_of, ignores_result, op_of, state_of
 from shared.queue.ledger import End, Ledger, Lifetimes
 from shared.queue.record import State
 from shared.queue.request import request_of
 from shared.redis_client import REDIS_ERRORS, is_passing
 
 log = logging.getLogger(__name__)
-
-_STATE_OF = {
-    states.SUCCESS: State.DONE,
-    states.FAILURE: State.FAILED,
-    states.REVOKED: State.CANCELLED,
-}
-INPUTS = "agewell_inputs"
-"""An attribute of a request: bytes of `workers.inputs`, for its job's page."""
-
-EXPIRED = "expired"
-"""The reason that Celery itself gives for a task that came too late."""
 
 
 class _Ledgered:
@@ -59,27 +49,27 @@ class _Ledgered:
             # ends with its result, as in Celery.
             self.end_open(task_id, self.exception_to_python(result), "unstarted")  # type: ignore[attr-defined]
             return result
-        op, ended = _op(request), _STATE_OF.get(state)
-        if op is None:
+        if op_of(request) is None:
             # No job of ours, unknown perhaps; it must not end a worker because Redis is full.
             with contextlib.suppress(redis.exceptions.OutOfMemoryError):
                 super()._store_result(  # type: ignore[misc]
                     task_id, result, state, traceback=traceback, request=request, **options
                 )
             return result
-        if ended is None:
-            # Tried again, say: its record tells, and another run may have ended it meanwhile.
-            return result
-        error = None
-        if state in states.EXCEPTION_STATES:
-            error = self.exception_to_python(result)  # type: ignore[attr-defined]
-        end = self._end_of(task_id, op, ended, result, error, request)
-        self._end(end, self.result_of(task_id, result, state, traceback, request))
+        if state in STATE_OF:
+            document = self.result_of(task_id, result, state, traceback, request)
+            self._end(task_id, result, state, request, document)
+        # Else it is tried again: its record says so, and another run may have ended it by now.
         return result
 
-    def _end(self, end: End, result: str = "") -> None:
+    def _end(self, task_id: str, result: Any, state: str, request: Any, document: str = "") -> None:
         """Tell the ledger; while Redis is away, again for some seconds, as Celery tells results."""
-        self.ensure(self.ledger.end, (end, result))  # type: ignore[attr-defined]
+        op, error = op_of(request), None
+        if state in states.EXCEPTION_STATES:
+            error = self.exception_to_python(result)  # type: ignore[attr-defined]
+        if op is not None:
+            end = end_of(task_id, op, STATE_OF[state], result, error, request)
+            self.ensure(self.ledger.end, (end, document))  # type: ignore[attr-defined]
 
     def mark_as_done(
         self,
@@ -97,7 +87,7 @@ class _Ledgered:
         """
         try:
             if not store_result or ignores_result(request):
-                self._end_unstored(task_id, State.DONE, result, None, request)
+                self._end(task_id, result, state, request)
             super().mark_as_done(task_id, result, request, store_result, state)  # type: ignore[misc]
         except REDIS_ERRORS as error:
             raise Reject(str(error), requeue=True) from error
@@ -118,7 +108,7 @@ class _Ledgered:
         """
         done = self._is_done(task_id, request)
         if done or not store_result:
-            self._end_unstored(task_id, State.FAILED, None, exc, request)
+            self._end(task_id, exc, state, request)
         if not done:
             super().mark_as_failure(  # type: ignore[misc]
                 task_id, exc, traceback, request, store_result, call_errbacks, state
@@ -134,8 +124,7 @@ class _Ledgered:
     ) -> None:
         """End a job that shall not run; also one whose sender wants no result."""
         if not store_result:
-            error = TaskRevokedError(reason)
-            self._end_unstored(task_id, State.CANCELLED, None, error, request)
+            self._end(task_id, TaskRevokedError(reason), state, request)
         super().mark_as_revoked(task_id, reason, request, store_result, state)  # type: ignore[misc]
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **options: Any) -> None:
@@ -151,6 +140,13 @@ class _Ledgered:
             if is_passing(error):
                 raise
             log.exception("job %s: no part of a chord can be made of it", request.id)
+
+    def chord_error_from_stack(self, callback: Any, exc: Exception | None = None) -> Any:
+        """Fail the callback of a chord. It was never sent, so its signature says if it is a job."""
+        error = exc or sys.exc_info()[1]
+        info = super().chord_error_from_stack(callback, exc)  # type: ignore[misc]
+        self._end(callback.id, error, states.FAILURE, Context(task=callback.task))
+        return info
 
     def fail_chords(self, job: Mapping[str, Any], error: Exception) -> None:
         """Fail the chords that wait for a dead letter, which is dropped.
@@ -171,16 +167,9 @@ class _Ledgered:
                 self.on_chord_part_return(part, states.FAILURE, error)
 
     def _is_done(self, task_id: str, request: Any) -> bool:
-        if _op(request) is None:
+        if op_of(request) is None:
             return False
         return self.ensure(self.ledger.state, (task_id,)) is State.DONE  # type: ignore[attr-defined]
-
-    def _end_unstored(
-        self, task_id: str, ended: State, result: Any, error: Exception | None, request: Any
-    ) -> None:
-        op = _op(request)
-        if op is not None:
-            self._end(self._end_of(task_id, op, ended, result, error, request))
 
     def end_open(
         self, job_id: str, error: Exception, only_from: State | Literal["unstarted"]
@@ -194,7 +183,7 @@ class _Ledgered:
         message = read(job_id)
         state = states.REVOKED if revoked else states.FAILURE
         result = self.prepare_exception(error)  # type: ignore[attr-defined]
-        ended = _ended_state(_STATE_OF[state], error)
+        ended = state_of(STATE_OF[state], error)
         end = End(job_id=job_id, state=ended, error=str(error), only_from=only_from)
         if not self.ledger.end(end, self.result_of(job_id, result, state)):
             return False
@@ -211,27 +200,6 @@ class _Ledgered:
             self._fail_chain(request.chain, error)  # type: ignore[attr-defined]
             if request.errbacks:
                 self._call_task_errbacks(request, error, None)  # type: ignore[attr-defined]
-
-    def _end_of(
-        self,
-        job_id: str,
-        op: str,
-        ended: State,
-        result: Any,
-        error: Exception | None,
-        request: Any,
-    ) -> End:
-        items = _items(request)
-        return End(
-            job_id=job_id,
-            state=_ended_state(ended, error),
-            op=op,
-            items=items,
-            items_failed=_items_failed(result) if error is None else items,
-            error="" if error is None else str(error),
-            inputs=getattr(request, INPUTS, b""),
-            is_counted=bool(getattr(request, "chord", None)),
-        )
 
     def _encode(self, data: Any) -> tuple[str, str, str]:
         """Encode as Celery does, but JSON without blanks: results stay for hours."""
@@ -254,39 +222,6 @@ class _Ledgered:
         """The ledger in the same Redis."""
         lifetimes = Lifetimes(*self.app.conf.agewell_lifetimes_s)  # type: ignore[attr-defined]
         return Ledger(self.client, lifetimes)  # type: ignore[attr-defined]
-
-
-def ignores_result(request: Any) -> bool:
-    """Whether a message's sender wants no result."""
-    return bool(getattr(request, "ignore_result", False))
-
-
-def _op(request: Any) -> str | None:
-    """The operation of a task's request; None if it is no job of ours."""
-    return OP_OF_TASK.get(str(getattr(request, "task", "")))
-
-
-def _ended_state(ended: State, error: Any) -> State:
-    if isinstance(error, DeadJobError):
-        return State.DEAD
-    if ended is State.CANCELLED and EXPIRED in str(error):
-        return State.EXPIRED
-    return ended
-
-
-def _items(request: Any) -> int:
-    """How many items a job's message has; none where it is no message of a job."""
-    match getattr(request, "args", None):
-        case [{"items": [*items]}, *_]:
-            return len(items)
-    return 0
-
-
-def _items_failed(result: Any) -> int:
-    match result:
-        case {"items": [*items]}:
-            return sum("error" in item for item in items)
-    return 0
 
 
 class Results(_Ledgered, RedisBackend):  # type: ignore[misc]

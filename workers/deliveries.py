@@ -31,8 +31,8 @@ from shared.messages import Job, JobResult, parse_job
 from shared.metrics import Metric, tally
 from shared.names import Task as TaskName
 from shared.queue.dead_letters import DeadLetters
+from shared.queue.ending import EXPIRED, INPUTS
 from shared.queue.record import State
-from shared.results import EXPIRED, INPUTS
 from shared.stamp import RedisClock
 from workers import memory
 from workers.cancel_poll import CancelPoll

@@ -28,8 +28,8 @@ from celery.worker.consumer.tasks import Tasks
 from celery.worker.request import Request
 
 from shared.errors import JobTimeoutError
+from shared.queue.ending import INPUTS
 from shared.queue.record import State
-from shared.results import INPUTS
 from shared.settings import Settings
 from workers.chaining import job_of
 from workers.inputs import inputs_of, pack

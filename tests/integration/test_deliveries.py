@@ -246,3 +246,5 @@ def test_chord_fails_by_a_part_that_does_not_run(app, client, tools, end):
         deliver(app)
     assert app.backend.get_state("callback") == "FAILURE"
     assert isinstance(app.backend.get_result("callback"), ChordError)
+    assert tools.ledger.get("callback").op == "hsv"
+    assert tools.ledger.get("callback").state is State.FAILED

@@ -9,9 +9,9 @@ from shared import keys
 from shared.metrics import Metric, counter
 from shared.queue.documents import ID_MARK, document_of
 from shared.queue.end_many import JOBS_A_CALL
+from shared.queue.ending import EXPIRED
 from shared.queue.ledger import Lifetimes
 from shared.queue.record import State
-from shared.results import EXPIRED
 from shared.stamp import redis_now
 from tests.e2e.messages import good_job
 from tests.integration.delivering import deliver, hsv

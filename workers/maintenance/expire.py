@@ -11,11 +11,11 @@ from celery.exceptions import TaskRevokedError
 from shared import keys
 from shared.queue.documents import document_of
 from shared.queue.end_many import end_many
+from shared.queue.ending import EXPIRED
 from shared.queue.ledger import End, Ledger, Lifetimes
 from shared.queue.record import State
 from shared.queue.request import request_of
 from shared.redis_client import REDIS_ERRORS, is_full
-from shared.results import EXPIRED
 
 log = logging.getLogger(__name__)
 
