@@ -31,7 +31,7 @@ from tests.chaos.kills import (
 from tests.chaos.memory import fill_redis, run_out_of_memory, without_groups
 from tests.chaos.scene import DIGITS, HSV, Scene, Work
 from tests.chaos.sentinels import master_port
-from tests.chaos.upkeep import kill_in_mid_admission, second_beat
+from tests.chaos.upkeep import kill_in_mid_admission, second_pair
 from tests.e2e.stack import until
 
 SILENCE_S = 3.0
@@ -187,7 +187,7 @@ FAULTS = (
         slow=True,
     ),
     Fault("Redis: FLUSHALL", empty_redis, times=1),
-    Fault("two beats", second_beat, times=1),
+    Fault("two beats, and two upkeeps of one name", second_pair, times=1),
     Fault("a producer's clock, set 30 s forward", set_clock(30), times=1),
     Fault("a producer's clock, set 30 s back", set_clock(-30), times=1),
     Fault("blob store away for 3 s", unmount_store(3), times=1, stores_files=True),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from tests.chaos.faults import Fault
-from tests.chaos.scene import Scene, Stream, scene
+from tests.chaos.scene import Scene, scene
+from tests.chaos.stream import Stream
 from tests.e2e.stack import until
 
 PROGRESS_S = 120.0

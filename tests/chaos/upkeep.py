@@ -2,8 +2,10 @@
 
 import json
 import random
+import socket
 import tempfile
 import uuid
+from contextlib import ExitStack
 
 from shared import keys
 from shared.names import LEVELS, Queue
@@ -101,9 +103,17 @@ def _message(job_id: str, level: int, enqueued_at: float) -> str:
     return json.dumps({"body": "W10=", "headers": headers, "properties": properties})
 
 
-def second_beat(scene: Scene) -> None:
-    """Another beat beside the stack's own, for some beats."""
-    with tempfile.TemporaryDirectory(prefix="aw-") as folder:
+def second_pair(scene: Scene) -> None:
+    """Another upkeep worker of the same name, and another beat, for some beats."""
+    name = f"upkeep@{socket.gethostname()}"
+    options = ("-n", name, "--pool=threads", "--concurrency=2", "--loglevel=INFO")
+    with tempfile.TemporaryDirectory(prefix="aw-") as folder, ExitStack() as held:
         files = ("--pidfile=", f"--schedule={folder}/schedule")
-        with beside(scene, "-A", "workers.upkeep", "beat", *files, "--loglevel=INFO") as said:
-            until(lambda: said().count("sweep-aging") >= BEATS, ADMITTED_S, said)
+        upkeep = held.enter_context(
+            beside(scene, "-A", "workers.upkeep", "worker", "-Q", "upkeep", *options)
+        )
+        beat = held.enter_context(
+            beside(scene, "-A", "workers.upkeep", "beat", *files, "--loglevel=INFO")
+        )
+        until(lambda: upkeep().count("succeeded") >= BEATS, ADMITTED_S, upkeep)
+        until(lambda: beat().count("sweep-aging") >= BEATS, ADMITTED_S, beat)
