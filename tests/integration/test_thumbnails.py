@@ -1,7 +1,6 @@
 """Thumbnails of a job's images: made beside Flower, within bounds of memory and time."""
 
 import asyncio
-import json
 import os
 import re
 import subprocess
@@ -14,11 +13,9 @@ import numpy as np
 import psutil
 import pytest
 
-from shared import keys
 from shared.blobs import Blobs
+from shared.celery_app import make_app
 from shared.errors import BlobMissingError, ThumbnailError, UndecodableError
-from shared.queue.ledger import Ledger, Start
-from shared.queue.record import State
 from tests.e2e.stack import until
 from tests.image_files import file_of
 from workers.dashboard import thumbnails as module
@@ -159,14 +156,13 @@ def fresh_flower(environment, tmp_path):
 
 
 def test_the_first_thumbnails_are_made_although_they_are_asked_for_at_once(
-    fresh_flower, blobs, client
+    fresh_flower, blobs, environment
 ):
     url, flower = fresh_flower
     refs = [put(blobs, png(400 + number, 320)) for number in range(REQUESTS)]
-    inputs = json.dumps([{"image": ref.model_dump(mode="json")} for ref in refs])
-    start = Start("job", "hsv", REQUESTS, "cv@here", 5, None, inputs)
-    assert Ledger(client, 1000).start(start, 3) is State.RUNNING
-    assert client.hexists(keys.job("job"), "inputs")
+    items = [{"image": ref.model_dump(mode="json")} for ref in refs]
+    with make_app(environment) as app:
+        app.send_task("cv.hsv", args=[{"op": "hsv", "items": items}], task_id="job")
     statuses = {}
 
     def ask(number):
