@@ -77,15 +77,16 @@ class Scenes:
 def _run(stage: Scene, fault: Fault, *, long: bool) -> Row:
     jobs = fault.long_jobs if long else fault.jobs
     times = fault.long_times if long else fault.times
+    progress_s = PROGRESS_S * (1 + jobs / 1000)
     first, refused, crashed = len(stage.acknowledged), stage.refused, stage.crashed()
     source = Stream(stage, fault.work, first + jobs)
     with ThreadPoolExecutor(1) as pool:
         stream = pool.submit(source.run)
         try:
             ends = [first + jobs * (n + 1) // (times + 2) for n in range(times)]
-            strikes = [_strike(stage, fault, after) for after in ends]
+            strikes = [_strike(stage, fault, after, progress_s) for after in ends]
             source.struck()
-            stream.result(PROGRESS_S * (1 + jobs / 1000))
+            stream.result(progress_s)
         finally:
             source.stop()
     ours = set(stage.acknowledged[first:])
@@ -105,11 +106,11 @@ def _run(stage: Scene, fault: Fault, *, long: bool) -> Row:
     )
 
 
-def _strike(stage: Scene, fault: Fault, after: int) -> tuple[float, list[str]]:
+def _strike(stage: Scene, fault: Fault, after: int, progress_s: float) -> tuple[float, list[str]]:
     """Strike when so many jobs have ended and some run; when it was over, and what ran then."""
     until(
         lambda: len(stage.acknowledged) - len(stage.unended()) >= after,
-        PROGRESS_S,
+        progress_s,
         lambda: f"{after} jobs end: {stage.stack.said}",
     )
     held = until(stage.running, PROGRESS_S, lambda: f"a job runs: {stage.stack.said}")
