@@ -55,9 +55,12 @@ class Scripts:
 
     def push(self, job_id, level, **headers):
         """As a plain Celery client does."""
-        self.client.lpush(
-            keys.inlet(self.queue, level), json.dumps(message(job_id, level, **headers))
-        )
+        self.push_all([job_id], level, **headers)
+
+    def push_all(self, job_ids, level, **headers):
+        """The same, many at once."""
+        messages = [json.dumps(message(job_id, level, **headers)) for job_id in job_ids]
+        self.client.lpush(keys.inlet(self.queue, level), *messages)
 
     def take(self, now, k_per_s=0.05):
         """The next job's id, tag and delivery; None if nothing waits."""

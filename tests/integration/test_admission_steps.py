@@ -20,8 +20,7 @@ FLOOD = 2000
 def flooded(client):
     """A queue onto whose bulk list somebody has pushed a flood."""
     scripts = Scripts(client)
-    for number in range(FLOOD):
-        scripts.push(f"bulk-{number}", 9)
+    scripts.push_all([f"bulk-{number}" for number in range(FLOOD)], 9)
     return scripts
 
 
@@ -39,8 +38,7 @@ def test_one_call_admits_a_bounded_number(client, flooded):
 
 def test_large_messages_are_admitted_few_a_call(client):
     scripts = Scripts(client)
-    for number in range(JOBS_A_CALL):
-        scripts.push(str(number), 5, padding="x" * (BYTES_A_CALL // 3))
+    scripts.push_all(map(str, range(JOBS_A_CALL)), 5, padding="x" * (BYTES_A_CALL // 3))
     assert admit(client, K, START, MAX_MESSAGE_BYTES)
     assert client.zcard(keys.order("cv")) == 3
 
