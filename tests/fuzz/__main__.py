@@ -17,21 +17,21 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     with state_directory() as folder, started(folder, LOG_LEVEL="ERROR") as stack:
-        found = {
-            "images": fuzz_images(stack, args.images, args.seed),
-            "messages": fuzz_messages(stack, args.messages, args.seed),
-            "hostile messages": fuzz_inlet(stack, args.hostile, args.seed),
+        runs = {
+            "images": lambda: fuzz_images(stack, args.images, args.seed),
+            "messages": lambda: fuzz_messages(stack, args.messages, args.seed),
+            "hostile messages": lambda: fuzz_inlet(stack, args.hostile, args.seed),
         }
-        for what, each in found.items():
-            _print(what, each)
+        found = {what: _shown(what, run()) for what, run in runs.items()}
         print(f"dead letters: {stack.redis.zcard(keys.DEAD_LETTERS)}")
     return 1 if any(each.replaced for each in found.values()) else 0
 
 
-def _print(what: str, found: Found) -> None:
+def _shown(what: str, found: Found) -> Found:
     print(f"{found.sent} {what}, mutated: {dict(found.outcomes.most_common())}")
     print(f"  processes lost: {found.replaced}; slowest script: {found.slowest_script_ms:.1f} ms")
-    print(f"  resident memory, MiB: {[round(each) for each in found.rss_mib]}")
+    print(f"  resident memory, MiB: {[round(each) for each in found.rss_mib]}", flush=True)
+    return found
 
 
 if __name__ == "__main__":
