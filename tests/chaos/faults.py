@@ -190,20 +190,20 @@ FAULTS = (
     Fault("two beats, and two upkeeps of one name", second_pair, times=1),
     Fault("a producer's clock, set 30 s forward", set_clock(30), times=1),
     Fault("a producer's clock, set 30 s back", set_clock(-30), times=1),
-    Fault("blob store away for 3 s", unmount_store(3), times=1, stores_files=True),
-    Fault(
-        "blob store away for 60 s",
-        unmount_store(60),
-        long_times=2,
-        stores_files=True,
-        slow=True,
-    ),
     Fault(
         "a job that takes longer than the visibility timeout",
         outlast_the_visibility_timeout,
         times=1,
         long_jobs=12_000,
         long_times=3,
+        slow=True,
+    ),
+    Fault("blob store away for 3 s", unmount_store(3), times=1, stores_files=True),
+    Fault(
+        "blob store away for 60 s",
+        unmount_store(60),
+        long_times=2,
+        stores_files=True,
         slow=True,
     ),
 )
