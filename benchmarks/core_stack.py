@@ -28,7 +28,7 @@ from workers.maintenance.orphans import WALK_EVERY_S, find_orphans
 
 SETTLE_S, UPKEEP_S, BEAT_S = 10.0, 60.0, 30.0
 WARM_UP_JOBS, ENDED_JOBS = 200, 2000
-SCHEDULED, LEAD_S, DUE_WITHIN_S, KILL_BEFORE_S = 10_000, 15.0, 40.0, 5.0
+SCHEDULED, LEAD_S, DUE_WITHIN_S, KILL_BEFORE_S = 10_000, 30.0, 40.0, 5.0
 
 
 @contextmanager
