@@ -35,15 +35,19 @@ local queues, all_admitted = {}, true
 for number = 1, queue_count do
   local first = FIXED_KEYS + (number - 1) * KEYS_A_QUEUE
   local name, k = unpack(ARGV, FIXED_ARGUMENTS + 2 * number - 1, FIXED_ARGUMENTS + 2 * number)
-  local admission = {
-    queue = name, records = records, refused = refused, ops = ops, now = now, most_bytes = tonumber(most_bytes),
-    lists = { unpack(KEYS, first + 4, first + KEYS_A_QUEUE) }, k = tonumber(call('HGET', ks, name) or k),
-    key = { order = KEYS[first + 1], scheduled = KEYS[first + 2], tokens = KEYS[first + 3], waiting = waiting,
-      running = running, deadlines = deadlines, sequence = sequence },
-  }
-  all_admitted = admit_due(admission, MOST_DUE) and all_admitted
-  all_admitted = admit_messages(admission, MOST_MESSAGES, MOST_BYTES) and all_admitted
-  queues[number] = admission
+  local order, scheduled, tokens = unpack(KEYS, first + 1, first + 3)
+  -- Mostly nothing is to be admitted. One question is enough to know.
+  if call('EXISTS', scheduled, unpack(KEYS, first + 4, first + KEYS_A_QUEUE)) > 0 then
+    local admission = {
+      queue = name, records = records, refused = refused, ops = ops, now = now, most_bytes = tonumber(most_bytes),
+      lists = { unpack(KEYS, first + 4, first + KEYS_A_QUEUE) }, k = tonumber(call('HGET', ks, name) or k),
+      key = { order = order, scheduled = scheduled, tokens = tokens, waiting = waiting, running = running,
+        deadlines = deadlines, sequence = sequence },
+    }
+    all_admitted = admit_due(admission, MOST_DUE) and all_admitted
+    all_admitted = admit_messages(admission, MOST_MESSAGES, MOST_BYTES) and all_admitted
+  end
+  queues[number] = { name = name, order = order, tokens = tokens }
 end
 
 -- The queue whose best job is due first; nil if none waits.
@@ -53,7 +57,7 @@ local function best_queue()
   end
   local best, earliest
   for _, each in ipairs(queues) do
-    local head = call('ZRANGE', each.key.order, 0, 0, 'WITHSCORES')
+    local head = call('ZRANGE', each.order, 0, 0, 'WITHSCORES')
     if head[2] and (not best or tonumber(head[2]) < earliest) then
       best, earliest = each, tonumber(head[2])
     end
@@ -87,7 +91,7 @@ local function hand_over(queue, place)
   if not message then
     return nil
   end
-  reserve('\n' .. queue.queue .. '\n' .. id)
+  reserve('\n' .. queue.name .. '\n' .. id)
   local flag = flag_of(state, cancelled_at, deadline_at, started_at)
   if flag ~= '' then
     call('HSET', record, 'tag', tag, 'worker_id', worker_id)
@@ -101,19 +105,19 @@ local function hand_over(queue, place)
       redis.pcall('HINCRBYFLOAT', started, 'waited_s:' .. level, string.format('%.6f', waited_s))
     end
   end
-  return { queue.queue, message, flag, before and 1 or 0, id, since }
+  return { queue.name, message, flag, before and 1 or 0, id, since }
 end
 
 for _ = 1, MOST_GONE do
   local queue = best_queue()
-  local popped = queue and call('ZPOPMIN', queue.key.order) or {}
+  local popped = queue and call('ZPOPMIN', queue.order) or {}
   if not popped[1] then
     break
   end
   local taken = hand_over(queue, popped[1])
   if taken then
-    if not all_admitted or call('ZCARD', queue.key.order) > 0 then
-      leave_token(queue.key.tokens)
+    if not all_admitted or call('ZCARD', queue.order) > 0 then
+      leave_token(queue.tokens)
     end
     return taken
   end
@@ -127,10 +131,10 @@ for index = FIXED_KEYS + queue_count * KEYS_A_QUEUE + 1, #KEYS do
   end
 end
 for _, queue in ipairs(queues) do
-  if all_admitted and call('ZCARD', queue.key.order) == 0 then
-    call('DEL', queue.key.tokens) -- or an idle worker would be woken for nothing
+  if all_admitted and call('ZCARD', queue.order) == 0 then
+    call('DEL', queue.tokens) -- or an idle worker would be woken for nothing
   else
-    leave_token(queue.key.tokens)
+    leave_token(queue.tokens)
   end
 end
 return false
