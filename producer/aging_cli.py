@@ -22,7 +22,7 @@ LATE_S = 15.0
 COLUMNS = (
     Column("queue"),
     Column("k per second", right=True),
-    Column("a level is", right=True),
+    Column("a level is", right=True, drop=3),
     Column("set by"),
     Column("changed", right=True, drop=2),
     Column("re-scored", right=True),

@@ -29,8 +29,8 @@ def failed(stack: Stack) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("columns", [80, 60])
 def test_every_list_fits_the_terminal(stack: Stack, failed: list[str], columns: int):
-    for command in (["jobs"], ["status", *failed], ["queues"], ["dead", "list"], ["models", "list"],
-                    ["doctor"], ["--help"]):  # fmt: skip
+    for command in (["jobs"], ["status", *failed], ["queues"], ["aging"], ["dead", "list"],
+                    ["models", "list"], ["doctor"], ["--help"]):  # fmt: skip
         lines = on_terminal(*command, columns=columns, env=stack.env)
         assert max(map(wcswidth, lines)) <= columns, "\n".join(lines)
         shown = {"jobs": failed, "status": failed, "dead": failed[:1]}.get(command[0], [])
