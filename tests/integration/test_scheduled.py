@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 JOBS = int(os.environ.get("SCHEDULED_JOBS", "300"))
 """10,000 in the long form, which takes some minutes."""
 
-JOBS_PER_S = 60
+JOBS_PER_S = int(os.environ.get("SCHEDULED_JOBS_PER_S", "60"))
 READY_S = 60
 LATE_MAX_S = 1.0
 
@@ -73,7 +73,7 @@ def workers(settings, client):
 
 def test_jobs_start_on_time_although_a_worker_dies(settings, client, workers):
     app = worker_app(settings)
-    first_s = 4 + JOBS / 200  # publishing takes a while
+    first_s = 4 + JOBS / 250  # publishing takes a while
     with app.producer_pool.acquire(block=True) as producer, producer.batch():
         ids = [
             app.send_task(
