@@ -9,6 +9,7 @@ import redis
 from prometheus_client.parser import text_string_to_metric_families
 
 from shared import keys
+from shared.celery_app import make_app
 from shared.metrics import SECONDS, Metric, Tally
 from shared.names import LEVELS
 from shared.settings import Settings
@@ -122,6 +123,21 @@ def test_waiting_jobs_are_told_by_level(client, settings, waiting):
     for level, number in waiting.items():
         labels = frozenset({("queue", "infer"), ("level", str(level))})
         assert found["agewell_jobs_waiting", labels] == number
+
+
+def test_scheduled_jobs_are_told_by_queue(client, settings):
+    with make_app(settings) as app:
+        app.send_task("cv.hsv", args=[{}], queue="cv", countdown=100)
+    found = samples(exposition(client, settings), "agewell_jobs_scheduled")
+    numbers = {dict(labels)["queue"]: number for (_, labels), number in found.items()}
+    assert numbers == {"cv": 1, "infer": 0, "upkeep": 0}
+
+
+def test_the_k_in_force_is_told_rather_than_the_settings(client, settings):
+    client.hset(keys.AGING_K, "infer", 0.5)
+    found = samples(exposition(client, settings), "agewell_aging_k_per_second")
+    assert found["agewell_aging_k_per_second", frozenset({("queue", "infer")})] == 0.5
+    assert found["agewell_aging_k_per_second", frozenset({("queue", "cv")})] == settings.aging_k
 
 
 def test_how_many_series_there_are_does_not_grow_with_the_jobs(client, settings):
