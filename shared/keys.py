@@ -1,5 +1,7 @@
 """Every Redis key of ours, and the names that kombu gives to its lists."""
 
+from functools import cache
+
 from shared.names import LEVELS, Queue
 
 PREFIX = "agewell:"
@@ -101,9 +103,10 @@ def of_queue(queue: str) -> list[str]:
     return [order(queue), scheduled(queue), tokens(queue), *inlets(queue)]
 
 
-def orders() -> list[str]:
+@cache
+def orders() -> tuple[str, ...]:
     """The order and the scheduled jobs of each queue, as the scripts that end jobs want them."""
-    return [key for queue in Queue for key in (order(queue), scheduled(queue))]
+    return tuple(key for queue in Queue for key in (order(queue), scheduled(queue)))
 
 
 def aging(queue: str) -> str:
