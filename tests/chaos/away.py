@@ -12,7 +12,7 @@ from shared.names import Queue
 from shared.queue.record import State
 from shared.stamp import redis_now
 from tests.chaos.kills import Strike, kill, process
-from tests.chaos.scene import Scene, plain_celery
+from tests.chaos.scene import ALL_END_S, Scene, plain_celery
 from tests.e2e.stack import until
 
 DUE_S = 4.0
@@ -36,7 +36,7 @@ def kill_while_jobs_are_scheduled(scene: Scene) -> list[str]:
     assert all(due_at <= now or after[each] == due_at for each, due_at in before.items())
     last = max(before[each] for each in ids)
     until(lambda: redis_now(scene.client) > last, SCHEDULED_S, lambda: "all are due")
-    until(lambda: not set(scene.unended()) & set(ids), TOLD_S, lambda: "all have ended")
+    until(lambda: not set(scene.unended()) & set(ids), ALL_END_S, lambda: "all have ended")
     for each in ids:
         [started_at] = scene.record(each, "started_at")
         assert float(started_at) >= before[each]
