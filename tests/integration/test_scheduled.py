@@ -73,7 +73,7 @@ def workers(settings, client):
 
 def test_jobs_start_on_time_although_a_worker_dies(settings, client, workers):
     app = worker_app(settings)
-    first_s = 4 + JOBS / 250  # publishing takes a while
+    first_s = 4 + JOBS / 100  # publishing takes a while
     with app.producer_pool.acquire(block=True) as producer, producer.batch():
         ids = [
             app.send_task(
