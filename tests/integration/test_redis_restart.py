@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from producer.client import Client
 from shared.messages import HsvItem, HsvJob
+from shared.queue.scripts import load_all
 from shared.settings import Settings
 from tests.chaos.redis_process import RedisProcess
 from tests.image_files import file_of
@@ -23,7 +25,9 @@ JOBS = 5
 def _example(folder: Path) -> tuple[str, str]:
     """deploy/redis-users.acl, with passwords in it, for a producer."""
     users = (ROOT / "deploy" / "redis-users.acl").read_text()
-    (folder / "redis_users.acl").write_text(users.replace("PRODUCER_PASSWORD", "secret"))
+    for user in ("PRODUCER", "WORKER"):
+        users = users.replace(f"{user}_PASSWORD", "secret")
+    (folder / "redis_users.acl").write_text(users)
     return "producer", "secret"
 
 
@@ -65,7 +69,15 @@ def server(
     server.end()
 
 
+def _give_scripts(server: RedisProcess) -> None:
+    """As a worker does when it starts: a producer may not."""
+    user = "worker" if server.user == "producer" else server.user
+    with redis.Redis(port=server.port, username=user, password=server.password) as client:
+        load_all(client)
+
+
 def test_waiting_jobs_survive_a_restart(server: RedisProcess, short_path: Path):
+    _give_scripts(server)
     settings = Settings(redis_url=server.url, state_dir=short_path / "state", blob_url="redis")
     with Client.open(settings) as client:
         [image] = client.put(("photo.png", file_of("PNG")))
