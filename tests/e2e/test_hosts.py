@@ -60,8 +60,10 @@ def records(hosts: Network, ids: list[str]) -> list[dict[str, str]]:
 RUNNING_ON = """
 local found = {}
 for _, key in ipairs(KEYS) do
-  local job = redis.call('HMGET', key, 'state', 'worker')
-  if job[1] == 'running' and job[2] == ARGV[1] then found[#found + 1] = key end
+  local job = redis.call('HMGET', key, 'state', 'worker_id')
+  if job[1] == 'running' and string.find(job[2] or '', ARGV[1] .. ':', 1, true) == 1 then
+    found[#found + 1] = key
+  end
 end
 return found
 """
