@@ -107,11 +107,14 @@ def test_a_pickle_is_refused_counted_and_kept(rough_stack: Stack):
     pickled = base64.b64encode(pickle.dumps([[{}], {}, {}])).decode()
     kind = {"content-type": "application/x-python-serialize"}
     rough_stack.redis.lpush("cv", message(body=pickled, **kind))
-    until(
-        lambda: refused() == before + 1, JOB_BEHIND_S, lambda: rough_stack.documents("dead", "list")
-    )
-    letter = rough_stack.documents("dead", "list")[0]
-    assert json.loads(letter["message"])["body"] == pickled
+
+    def kept() -> bool:
+        # Upkeep may still count messages of the tests before.
+        letters = rough_stack.documents("dead", "list")
+        return any(pickled in (letter.get("message") or "") for letter in letters)
+
+    until(kept, JOB_BEHIND_S, lambda: rough_stack.documents("dead", "list"))
+    assert refused() > before
 
 
 @pytest.mark.usefixtures("clean")
