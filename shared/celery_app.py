@@ -142,6 +142,7 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         "priority_steps": list(LEVELS),
         "max_message_bytes": settings.max_message_bytes,
         "lifetimes_s": settings.lifetimes_s,
+        "max_deliveries": settings.max_deliveries,
         "aging_k": k_by_queue(settings),
         "queue_order_strategy": "priority",
         "socket_keepalive": True,

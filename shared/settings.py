@@ -39,6 +39,7 @@ from shared.setting_types import (
 SECRETS = ("redis_url", "flower_password", "blob_url")
 """Settings whose values are never shown, not even wrong ones."""
 DEFAULT_K_PER_S = 0.05
+MAX_DELIVERIES = 3
 RESULT_TTL_S = 86_400
 MAX_MESSAGE_BYTES = 4 * 2**20
 """A job of 64 images of 32 KiB inside its message takes 3.7 MB."""
@@ -175,7 +176,7 @@ class Settings(BaseSettings):
         "replaced. 0: no limit.",
     )
     max_deliveries: PositiveInt = Field(
-        default=3,
+        default=MAX_DELIVERIES,
         description="Times that a job may start and have its worker end before it has: "
         "it goes to the dead letters then.",
     )

@@ -21,7 +21,7 @@ from shared.queue.publish import ORDERED, PUBLISH, is_ordered, op_of, publishing
 from shared.queue.purge import purge
 from shared.queue.scripts import Script
 from shared.redis_client import REDIS_ERRORS, is_full
-from shared.settings import DEFAULT_K_PER_S, MAX_MESSAGE_BYTES, RESULT_TTL_S
+from shared.settings import DEFAULT_K_PER_S, MAX_DELIVERIES, MAX_MESSAGE_BYTES, RESULT_TTL_S
 from shared.stamp import RedisClock, StampingAMQP
 from shared.urls import without_password
 
@@ -38,6 +38,8 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
     """k of each queue, per second, if no other is in force."""
     lifetimes_s = (RESULT_TTL_S, RESULT_TTL_S)
     """How long records of jobs that are done, and of others, are kept: `Lifetimes`."""
+    max_deliveries = MAX_DELIVERIES
+    """After so many lost deliveries a worker's job is given up."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -189,5 +191,6 @@ def _with_channel(
         "max_message_bytes",
         "aging_k",
         "lifetimes_s",
+        "max_deliveries",
     )
     return type(transport.__name__, (transport,), {"Channel": ours})

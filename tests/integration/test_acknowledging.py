@@ -161,3 +161,15 @@ def test_message_that_nobody_acknowledges_is_not_kept(app, client):
             look(connection, until=lambda: got)
     assert len(got) == 1
     assert client.hlen(keys.reserved(RUN)) == 0
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_job_is_given_up_after_as_many_lost_processes_as_the_settings_say(settings, client, most):
+    app = worker_app(settings.model_copy(update={"max_deliveries": most}))
+    [job_id] = send(app)
+    with consuming(app) as (got, connection):
+        for lost in range(1, most + 1):
+            look(connection, until=lambda lost=lost: len(got) == lost)
+            assert client.smembers(keys.GIVEN_UP) == set()
+            got[-1].requeue()
+    assert client.smembers(keys.GIVEN_UP) == {job_id.encode()}

@@ -45,8 +45,6 @@ class Channel(transport.Channel):
     """kombu's channel for a worker."""
 
     QoS = QoS
-    max_deliveries = 3
-    """After so many lost deliveries a job is given up."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._phase = _Phase.IDLE
