@@ -15,6 +15,7 @@ import psutil
 from celery import Celery
 
 from benchmarks import programs
+from benchmarks.filling import JOB
 from benchmarks.report import Spread, report
 from benchmarks.servers import Server, server
 from shared.celery_app import broker_url, make_app
@@ -26,20 +27,6 @@ JOBS = 4000
 ROUNDS = 9
 STOCK, RESERVING, OURS = "stock", "stock, reserving like ours", "agewell"
 KINDS = (STOCK, RESERVING, OURS)
-JOB = {
-    "op": "hsv",
-    "items": [
-        {
-            "image": {
-                "uri": f"redis:{'0' * 64}",
-                "sha256": "0" * 64,
-                "size_bytes": 1,
-                "media_type": "image/png",
-                "name": "a.png",
-            }
-        }
-    ],
-}
 
 
 @dataclass(frozen=True)

@@ -174,6 +174,16 @@ def test_workers_give_a_redis_that_has_lost_its_scripts_all_of_them(
         assert done.returncode == 0, done.stderr + str(denials(server))
 
 
+WORKERS_FORBIDDEN = [
+    "EVAL return(1) 0",
+    "SCRIPT FLUSH",
+    "FLUSHALL",
+    "CONFIG GET *",
+    "KEYS *",
+    "ACL LIST",
+    "GET other",
+    "SHUTDOWN NOSAVE",
+]
 FORBIDDEN = {
     "producer": [
         "EVAL return(1) 0",
@@ -188,26 +198,8 @@ FORBIDDEN = {
         "GET other",
         "SCAN 0",
     ],
-    "worker": [
-        "EVAL return(1) 0",
-        "SCRIPT FLUSH",
-        "FLUSHALL",
-        "CONFIG GET *",
-        "KEYS *",
-        "ACL LIST",
-        "GET other",
-        "SHUTDOWN NOSAVE",
-    ],
-    "upkeep": [
-        "EVAL return(1) 0",
-        "SCRIPT FLUSH",
-        "FLUSHALL",
-        "CONFIG GET *",
-        "KEYS *",
-        "ACL LIST",
-        "GET other",
-        "SHUTDOWN NOSAVE",
-    ],
+    "worker": WORKERS_FORBIDDEN,
+    "upkeep": WORKERS_FORBIDDEN,
     "flower": [
         "EVAL return(1) 0",
         "SCRIPT LOAD return(1)",
