@@ -1,4 +1,4 @@
-"""What the queue's core costs Redis, on each server, beside the core that kept messages in lists.
+"""Redis's cost of the queue's core on each server, beside the core that kept messages in lists.
 
 Figures of Redis are processor time of its main thread, with nothing kept on disk: they depend
 little on what else the machine does. The longest scripts are by Redis's own clock, which runs on

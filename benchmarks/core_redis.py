@@ -107,7 +107,7 @@ def cancel_large(server: Server, session: Session) -> float:
 
 
 def _asks(session: Session) -> dict[str, Callable[[], object]]:
-    """What `agewell queues`, `agewell top` and Flower ask for."""
+    """The questions of `agewell queues`, `agewell top` and Flower."""
     context = Context(session.settings, session.client, session.blobs, session.ledger)
     lengths = Lengths(context, by_level=True)
 

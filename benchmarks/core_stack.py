@@ -142,7 +142,7 @@ class Scheduled:
     """Jobs that started more than a second late, or not."""
     redelivered: int
     worker_mib: float
-    """What the workers' main processes grew by while all jobs were scheduled."""
+    """Growth of the workers' main processes while all jobs were scheduled."""
 
 
 def scheduled(server: Server, session: Session) -> Scheduled:

@@ -81,7 +81,7 @@ def _parts(commands: Iterable[bytes]) -> Iterator[list[bytes]]:
 def _maker(
     session: Session, level: int, now: float, headers: dict[str, Any]
 ) -> Callable[[str, float], bytes]:
-    """What makes the command that publishes a job on a level, from its id and its time.
+    """A maker of the command that publishes a job on a level, from its id and its time.
 
     The ids and the times of all jobs are of one length as text, so a recorded command stays valid
     if they are replaced.

@@ -52,7 +52,7 @@ class Server:
         return 1e6 * sum(found[f"used_cpu_{kind}_main_thread"] for kind in ("user", "sys"))
 
     def memory_bytes(self) -> int:
-        """What its data takes."""
+        """Memory of its data, in bytes."""
         return int(self.client.info("memory")["used_memory"])
 
     def note_slow(self, over_us: int = 100) -> None:
@@ -67,7 +67,7 @@ class Server:
         return sorted((each["duration"] / 1e3 for each in found), reverse=True)
 
     def sent_bytes(self) -> int:
-        """What it has sent to all clients."""
+        """Bytes that it has sent to all clients."""
         return int(self.client.info("stats")["total_net_output_bytes"])
 
 

@@ -1,4 +1,4 @@
-"""What `agewell doctor` looks at in the queues: messages that are none of ours."""
+"""Messages in the queues that are none of ours, for `agewell doctor`."""
 
 import json
 from collections.abc import Iterator

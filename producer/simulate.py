@@ -1,4 +1,4 @@
-"""What k does to waits: a discrete-event simulation of one queue and its workers.
+"""Effect of k on waits: a discrete-event simulation of one queue and its workers.
 
 The job with the smallest virtual time goes first, and none is interrupted. `AgingPolicy` says what
 that time is, as in the queue itself.

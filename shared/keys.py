@@ -110,7 +110,7 @@ def orders() -> tuple[str, ...]:
 
 
 def aging(queue: str) -> str:
-    """What the beat task has done for a queue: a hash."""
+    """A hash: the beat task's notes on a queue."""
     return f"{PREFIX}aging:{queue}"
 
 

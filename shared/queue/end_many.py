@@ -22,7 +22,7 @@ _END_MANY = Script("end_many")
 
 @dataclass(frozen=True)
 class Ended:
-    """What one call did."""
+    """Result of one call."""
 
     listed: int
     ended: int

@@ -102,7 +102,7 @@ class Ledger:
         return bool(answer)
 
     def cancel_asked(self, job_id: str) -> bool:
-        """Whether a job's end was asked for."""
+        """True if a job's end was asked for."""
         return bool(self._client.hexists(keys.job(job_id), "cancelled_at"))
 
     def message(self, job_id: str) -> bytes | None:

@@ -21,7 +21,7 @@ class State(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen to the job."""
+        """True if nothing more will happen to the job."""
         return self not in (State.WAITING, State.RUNNING)
 
 

@@ -1,4 +1,4 @@
-"""What waits: per queue and level, from counts and each level's first job alone."""
+"""Waiting jobs per queue and level, from counts and each level's first job alone."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What can happen to those who keep the queues in order: in mid-admission, and beside it."""
+"""Faults of upkeep and beat, in mid-admission and beside it."""
 
 import json
 import random

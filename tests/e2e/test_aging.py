@@ -129,7 +129,7 @@ def test_real_workers_wait_as_long_as_the_simulator_says(overloaded: list[Start]
 
 
 def _occupied_s(starts: list[Start]) -> dict[str, float]:
-    """What each job occupied a worker for, Celery's own work included.
+    """Seconds for which each job occupied a worker, Celery's own work included.
 
     Seen while both workers were busy, as the mean over the next fifty starts: other programs on the
     machine make workers slower at some times than at others.

@@ -118,7 +118,7 @@ def ids_of(places):
 
 @dataclass
 class Job:
-    """What the oracle knows of a job; times are exact."""
+    """A job as the oracle knows it. Times are exact."""
 
     job_id: str
     level: int

@@ -15,7 +15,7 @@ WORKER = "cv@here:0123456789abcdef-1.1:1"
 
 @dataclass(frozen=True)
 class Delivery:
-    """What a take has handed over."""
+    """A job that a take has handed over."""
 
     job_id: str
     tag: str

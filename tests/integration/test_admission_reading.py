@@ -147,7 +147,7 @@ def admitted(client, raw, level=0):
 
 
 def as_python_reads(message, list_level):
-    """What Python makes of a message: id ('' for a made-up one) and the fields of its record."""
+    """A message as Python reads it: id ('' for a made-up one) and the fields of its record."""
     headers, properties = message["headers"], message["properties"]
     named = all(isinstance(headers.get(name), str) and headers[name] for name in ("id", "task"))
     enqueued_at = envelope.time_of(headers.get("enqueued_at"))

@@ -119,7 +119,7 @@ def test_jobs_expire_in_a_redis_that_is_full(app, client, tools, expire_now):
 
 
 def chord_of(app, client, deadlines_s):
-    """What `chord` sends; itself it would listen for the parts for ever after."""
+    """Send as `chord` does. That would go on to listen for the parts."""
     callback = hsv(app, {"op": "hsv"}, task_id="callback")
     app.backend.set_chord_size("parts", len(deadlines_s))
     for index, in_s in enumerate(deadlines_s):

@@ -118,7 +118,7 @@ class Order(RuleBasedStateMachine):
     @rule(data=st.data())
     @precondition(lambda self: self.waiting or self.running or self.ended)
     def send_again(self, data):
-        """What was sent before changes nothing."""
+        """A message that was sent before changes nothing."""
         known = [*self.waiting, *self.scheduled, *self.running, *sorted(self.ended)]
         job_id = data.draw(st.sampled_from(known))
         answer = self.scripts.publish(job_id, 0, self.now, self.default_k, enqueued_at=0.0)

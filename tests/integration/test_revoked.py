@@ -16,7 +16,7 @@ from workers.time_limit import LimitedRequest
 
 
 def revoke(app, job_id):
-    """What a worker that does not have the job is told to do; Celery's own call."""
+    """Revoke a job that this worker does not have, by Celery's own call."""
     app.backend.mark_as_revoked(job_id, reason="revoked", store_result=True)
 
 

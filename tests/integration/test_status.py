@@ -1,4 +1,4 @@
-"""What the queues' figures say, held to the jobs that were published."""
+"""The queues' figures, held to the jobs that were published."""
 
 import math
 from datetime import UTC, datetime, timedelta

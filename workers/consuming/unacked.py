@@ -97,7 +97,7 @@ def refuse(client: redis.Redis, reserved: str, tag: str, reason: str, lifetimes:
 
 
 class QoS(kombu_redis.QoS):  # type: ignore[misc]
-    """What the channel has reserved; the take has noted it in Redis already.
+    """Jobs that the channel has reserved. The take has noted them in Redis already.
 
     A rejected job, such as that of a killed pool process, returns to its place: it was taken first
     because it was due first, so it must be due first again.

@@ -38,7 +38,7 @@ _HOLD_AGAIN = Script("hold_again")
 
 @dataclass(frozen=True)
 class Found:
-    """What a look has found, in numbers of jobs."""
+    """Findings of a look, in numbers of jobs."""
 
     put_back: int
     """Have their places, or their reservations, again."""
