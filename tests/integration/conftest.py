@@ -12,8 +12,13 @@ from workers.jobs import run_job
 
 
 @pytest.fixture
-def tools(settings, client, monkeypatch):
-    made = Context(settings, client, Blobs(settings, client), Ledger(client, Lifetimes(1000, 1000)))
+def ledger(client):
+    return Ledger(client, Lifetimes(1000, 1000))
+
+
+@pytest.fixture
+def tools(settings, client, ledger, monkeypatch):
+    made = Context(settings, client, Blobs(settings, client), ledger)
     monkeypatch.setattr(deliveries, "context", lambda: made)
     return made
 

@@ -23,11 +23,6 @@ FULL = 2**63 - 1
 
 
 @pytest.fixture
-def ledger(client):
-    return Ledger(client, Lifetimes(1000, 1000))
-
-
-@pytest.fixture
 def start(settings, client):
     """Send a job and take it; its id."""
     with make_app(settings) as app:

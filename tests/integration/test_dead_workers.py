@@ -8,11 +8,10 @@ import pytest
 from celery.app.task import Context
 
 from shared import keys
-from shared.queue.ledger import Ledger, Lifetimes
 from shared.queue.record import State
 from shared.stamp import redis_now
 from tests.integration.consuming import RUN, consuming, look, send, worker_app
-from tests.integration.taking import take, waiting_ids
+from tests.integration.taking import order_of, take, waiting_ids
 from workers import processes
 from workers.consuming.unacked import acknowledge, give_back
 from workers.heartbeat import DEAD_AFTER_S
@@ -30,21 +29,12 @@ def app(settings, client):
         yield made
 
 
-@pytest.fixture
-def ledger(client):
-    return Ledger(client, Lifetimes(1000, 1000))
-
-
 def beat(client, worker_id=RUN):
     beat_for(client, worker_id, ["cv"], redis_now(client))
 
 
 def die(client, worker_id=RUN):
     client.delete(keys.worker_alive(worker_id))
-
-
-def order_of(client):
-    return client.zrange(keys.order("cv"), 0, -1, withscores=True)
 
 
 def test_a_dead_workers_jobs_return_to_the_places_that_they_had(app, client, settings, ledger):

@@ -13,7 +13,6 @@ from celery.states import SUCCESS
 from shared import keys
 from shared.celery_app import make_app
 from shared.errors import BrokerFullError
-from shared.queue.ledger import Ledger, Lifetimes
 from shared.queue.record import State
 from shared.redis_client import unreachable
 from tests.e2e.stack import until
@@ -38,11 +37,6 @@ def running(settings, client):
     with taken(worker_app(settings)):
         kombu.pools.reset()  # whoever sends next declares and binds the queue, as a new process
         yield job_id
-
-
-@pytest.fixture
-def ledger(client):
-    return Ledger(client, Lifetimes(1000, 1000))
 
 
 @pytest.mark.parametrize("countdown", [None, 10])

@@ -7,10 +7,9 @@ import pytest
 from shared import keys
 from shared.celery_app import make_app
 from shared.errors import LostJobError
-from shared.queue.ledger import Ledger, Lifetimes
 from shared.queue.record import State
 from shared.stamp import redis_now
-from tests.integration.taking import WORKER, take, waiting_ids
+from tests.integration.taking import WORKER, order_of, take, waiting_ids
 from workers.consuming.unacked import acknowledge
 from workers.heartbeat import beat
 from workers.maintenance import orphans
@@ -24,11 +23,6 @@ NOTHING = Found(put_back=0, lost=0)
 def app(settings, client):
     with make_app(settings) as made:
         yield made
-
-
-@pytest.fixture
-def ledger(client):
-    return Ledger(client, Lifetimes(1000, 1000))
 
 
 @pytest.fixture
@@ -46,10 +40,6 @@ def send(app, count=1, **options):
 def send_many(app, count):
     with app.producer_pool.acquire(block=True) as producer, producer.batch():
         return send(app, count, producer=producer)
-
-
-def order_of(client, queue="cv"):
-    return client.zrange(keys.order(queue), 0, -1, withscores=True)
 
 
 def test_nothing_is_an_orphan_in_a_queue_that_is_whole(app, client, look):
