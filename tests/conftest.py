@@ -1,5 +1,6 @@
 """Real servers for the tests, each started here, on a private socket or a free port."""
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,15 @@ import redis
 from shared.embedded_redis import EmbeddedRedis, embedded_redis
 from shared.settings import Settings
 from tests.programs import SERVERS, require_server
+
+
+@pytest.fixture(autouse=True)
+def level_of_logs() -> Iterator[None]:
+    """A Celery worker in the process of a test sets it, and the next test expects warnings."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
 
 
 @pytest.fixture

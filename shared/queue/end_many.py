@@ -1,4 +1,4 @@
-"""Ending many waiting jobs that share a fate, some hundred a call."""
+"""Ending many waiting jobs that share a fate, a few a call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
