@@ -13,7 +13,12 @@ from typing import Any, Final
 
 from shared.errors import IncompatibleError
 
-TESTED: Final = {"celery": ">=5.7,<5.8", "kombu": ">=5.7,<5.8", "redis": ">=6.4,<9"}
+TESTED: Final = {
+    "celery": ">=5.7,<5.8",
+    "kombu": ">=5.7,<5.8",
+    "billiard": ">=4.3,<4.4",
+    "redis": ">=6.4,<9",
+}
 """The versions that agewell may be installed with, as pyproject.toml has them."""
 
 
@@ -104,6 +109,7 @@ WORKER: Final = (
     Hooks("celery.worker.consumer.tasks:Tasks", (), ("task_consumer",)),
     Hooks("celery.app.task:Task", ("Request", "retry", "signature_from_request")),
     Hooks("celery.concurrency.prefork:TaskPool", ("Pool",)),
+    Hooks("celery.app.trace", ("fast_trace_task",)),
     Hooks(
         "celery.concurrency.asynpool:AsynPool",
         ("_create_write_handlers",),
@@ -112,6 +118,7 @@ WORKER: Final = (
             "on_poll_start",
         ),
     ),
+    Hooks("billiard.pool:Pool", ("apply_async",)),
     Hooks("kombu.asynchronous.hub:Hub", (), ("consolidate_callback",)),
     Hooks(
         "redis.connection:AbstractConnection",

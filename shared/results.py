@@ -7,7 +7,8 @@ pool process that died. So this is where the ledger learns of the end, too.
 import contextlib
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Literal
 
@@ -19,14 +20,39 @@ from celery.exceptions import Reject, TaskRevokedError
 from kombu.utils.json import dumps
 
 from shared.errors import DeadJobError
+from shared.metrics import tally
 from shared.packing import PACKER
 from shared.queue.ending import STATE_OF, end_of, ignores_result, op_of, state_of
 from shared.queue.ledger import End, Ledger, Lifetimes
 from shared.queue.record import State
 from shared.queue.request import request_of
+from shared.queue.scripts import Argument
 from shared.redis_client import REDIS_ERRORS, is_passing
 
 log = logging.getLogger(__name__)
+
+LARGEST_TOLD_CHARACTERS = 16384
+"""A larger result goes to Redis alone: it would hold up the worker's other jobs on its way."""
+
+_told: list[Sequence[Argument]] | None = None
+
+
+@contextmanager
+def telling() -> Iterator[list[Sequence[Argument]]]:
+    """Collect the ends of jobs that are done, instead of writing them to Redis.
+
+    For a process of the pool, which runs one task at a time: its worker writes them.
+
+    Yields:
+        What `Ledger.told` returned for each of them.
+    """
+    global _told
+    told: list[Sequence[Argument]] = []
+    _told = told
+    try:
+        yield told
+    finally:
+        _told = None
 
 
 class _Ledgered:
@@ -63,12 +89,21 @@ class _Ledgered:
         return result
 
     def _end(self, task_id: str, result: Any, state: str, request: Any, document: str = "") -> None:
-        """Tell the ledger; while Redis is away, again for some seconds, as Celery tells results."""
+        """Tell the ledger; while Redis is away, again for some seconds, as Celery tells results.
+
+        A process of the pool leaves the end of a job that is done to its worker. A chord counts
+        its parts after they have ended, so those end here.
+        """
         op, error = op_of(request), None
         if state in states.EXCEPTION_STATES:
             error = self.exception_to_python(result)  # type: ignore[attr-defined]
         if op is not None:
             end = end_of(task_id, op, STATE_OF[state], result, error, request)
+            is_small = len(document) <= LARGEST_TOLD_CHARACTERS
+            if _told is not None and end.state is State.DONE and not end.is_counted and is_small:
+                with tally.sending() as counts:
+                    _told.append(self.ledger.told(end, document, counts))
+                return
             self.ensure(self.ledger.end, (end, document))  # type: ignore[attr-defined]
 
     def mark_as_done(

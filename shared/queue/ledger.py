@@ -3,7 +3,7 @@
 Every change of a job's state is one script: two who would change it at once cannot both succeed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -12,7 +12,7 @@ import redis
 from shared import keys
 from shared.metrics import Metric, counter, tally
 from shared.queue.record import ENDED, Record, State, record_of
-from shared.queue.scripts import Script
+from shared.queue.scripts import Argument, Script
 from shared.stamp import RedisClock
 
 _END = Script("end")
@@ -56,10 +56,12 @@ class End:
 class Ledger:
     """Reads and ends jobs; one round trip a call."""
 
-    def __init__(self, client: redis.Redis, lifetimes: Lifetimes) -> None:
+    def __init__(
+        self, client: redis.Redis, lifetimes: Lifetimes, clock: RedisClock | None = None
+    ) -> None:
         self._client = client
         self.lifetimes = lifetimes
-        self._clock = RedisClock()
+        self._clock = clock or RedisClock()
 
     def end(self, end: End, result: bytes | str = "") -> bool:
         """Record how a job ended, and Celery's result with it; both expire from now on.
@@ -68,37 +70,50 @@ class Ledger:
             False if it had ended already, or is not in the state it must be in.
         """
         with tally.sending() as counts:
-            answer = _END(
-                self._client,
-                [
-                    keys.job(end.job_id),
-                    keys.jobs(State.WAITING),
-                    keys.jobs(State.RUNNING),
-                    keys.jobs(end.state),
-                    keys.result(end.job_id),
-                    keys.DEADLINES,
-                    keys.COUNTS,
-                    keys.METRICS,
-                    *keys.orders(),
-                ],
-                [
-                    end.job_id,
-                    self._clock.now(self._client),
-                    end.state.value,
-                    end.items_failed,
-                    end.error,
-                    self.lifetimes.of(end.state),
-                    end.op,
-                    end.items,
-                    result,
-                    end.only_from or "",
-                    end.inputs,
-                    keys.RESERVED_PREFIX,
-                    int(end.is_counted),
-                    counter(Metric.ENDED, end.state.value),
-                    *(part for field in counts for part in field),
-                ],
-            )
+            return self.write(self.told(end, result, counts))
+
+    def told(
+        self, end: End, result: bytes | str = "", counts: Iterable[tuple[str, int]] = ()
+    ) -> Sequence[Argument]:
+        """Return an end as the scripts are told of it, for `write` or for the next take."""
+        return [
+            end.job_id,
+            end.state.value,
+            end.items_failed,
+            end.error,
+            self.lifetimes.of(end.state),
+            end.op,
+            end.items,
+            result,
+            end.only_from or "",
+            end.inputs,
+            int(end.is_counted),
+            counter(Metric.ENDED, end.state.value),
+            *(part for field in counts for part in field),
+        ]
+
+    def write(self, told: Sequence[Argument]) -> bool:
+        """Record an end that `told` has returned, perhaps in another process.
+
+        Returns:
+            False if the job had ended already, or is not in the state it must be in.
+        """
+        job_id, state = map(str, told[:2])
+        answer = _END(
+            self._client,
+            [
+                keys.job(job_id),
+                keys.jobs(State.WAITING),
+                keys.jobs(State.RUNNING),
+                keys.jobs(state),
+                keys.result(job_id),
+                keys.DEADLINES,
+                keys.COUNTS,
+                keys.METRICS,
+                *keys.orders(),
+            ],
+            [self._clock.now(self._client), keys.RESERVED_PREFIX, *told],
+        )
         return bool(answer)
 
     def cancel_asked(self, job_id: str) -> bool:

@@ -1,39 +1,62 @@
--- Take the next job, note who has it, and mark it running; acknowledge what has ended before.
+-- Take the next job, note who has it, and mark it running; end and acknowledge what this worker has done before.
 --
 -- No moment is left in which a worker can die with a job that nobody knows of. A job whose deadline has
 -- passed, that was cancelled, or whose part of a chord is still to be counted is handed over with a flag, and
--- is not run.
+-- is not run. A record that is no hash, by somebody's hand, is counted and passed over: it must not keep a worker
+-- from all other jobs.
 --
 -- KEYS: what the worker has reserved (a hash), the worker ids, waiting jobs, running jobs, counters of started
---       jobs, counters of rare events, deadlines, the sequence of places, k of each queue, refused messages;
---       then for each queue with an order: its order, its scheduled jobs, its tokens, its ten lists;
---       then lists of other queues, the most urgent first
--- ARGV: worker id, the most bytes of a message, the prefix of records, each task's operation as text, the number
---       of queues with an order; for each of them its name and k if no other is in force; then the tag to reserve
---       under, now, and the tags of messages to acknowledge
+--       jobs, counters of rare events, deadlines, the sequence of places, k of each queue, refused messages,
+--       done jobs, metrics; the order and the scheduled jobs of all queues; then for each queue with an order
+--       that is taken from: its order, its scheduled jobs, its tokens, its ten lists; then lists of other queues,
+--       the most urgent first
+-- ARGV: worker id, the most bytes of a message, the prefixes of records, of results and of what workers have
+--       reserved, each task's operation as text, the number of keys of all queues, the number of queues with an
+--       order that are taken from; for each of them its name and k if no other is in force; then the tag to
+--       reserve under, now, the number of jobs to end, for each of them how many arguments follow and these (see
+--       `ending`); then the tags of messages to acknowledge
 -- Returns false if nothing waits; otherwise the queue (or list), the message, the flag, 1 if it was delivered
 --       before, the id and since when it waits (both '' for other queues' messages).
 --@include count
 --@include admit
 --@include acknowledging
-local FIXED_KEYS, FIXED_ARGUMENTS, KEYS_A_QUEUE = 10, 5, 13
+--@include ending
+local FIXED_KEYS, FIXED_ARGUMENTS, KEYS_A_QUEUE = 12, 8, 13
 -- Jobs that one call admits to each order, and records that it may find gone.
 local MOST_DUE, MOST_MESSAGES, MOST_BYTES, MOST_GONE = 8, 8, 262144, 16
 
-local reserved, workers, waiting, running, started, counts, deadlines, sequence, ks, refused = unpack(KEYS, 1, FIXED_KEYS)
-local worker_id, most_bytes, records, ops, queue_count = unpack(ARGV, 1, FIXED_ARGUMENTS)
-queue_count = tonumber(queue_count)
+local reserved, workers, waiting, running, started, counts, deadlines, sequence, ks, refused, done, metrics =
+  unpack(KEYS, 1, FIXED_KEYS)
+local worker_id, most_bytes, records, results, all_reserved, ops, order_count, queue_count =
+  unpack(ARGV, 1, FIXED_ARGUMENTS)
+order_count, queue_count = tonumber(order_count), tonumber(queue_count)
+local before_queues = FIXED_KEYS + order_count
 local after_queues = FIXED_ARGUMENTS + 2 * queue_count + 1
-local tag, now_text = ARGV[after_queues], ARGV[after_queues + 1]
+local tag, now_text, end_count = unpack(ARGV, after_queues, after_queues + 2)
 local call, now = redis.call, tonumber(now_text)
 
-for index = after_queues + 2, #ARGV do
-  acknowledge(reserved, ARGV[index], records)
+local index = after_queues + 3
+if end_count ~= '0' then
+  local key = { waiting = waiting, running = running, ended = done, deadlines = deadlines, counts = counts,
+    metrics = metrics, orders = { unpack(KEYS, FIXED_KEYS + 1, before_queues) } }
+  for _ = 1, end_count do
+    local first, last = index + 1, index + ARGV[index]
+    key.record, key.result = records .. ARGV[first], results .. ARGV[first]
+    if not pcall(end_job, key, now_text, all_reserved, first, last) then
+      count(counts, 'damaged_records', 1, counts)
+    end
+    index = last + 1
+  end
+end
+for each = index, #ARGV do
+  if not pcall(acknowledge, reserved, ARGV[each], records) then
+    count(counts, 'damaged_records', 1, counts)
+  end
 end
 
 local queues, all_admitted = {}, true
 for number = 1, queue_count do
-  local first = FIXED_KEYS + (number - 1) * KEYS_A_QUEUE
+  local first = before_queues + (number - 1) * KEYS_A_QUEUE
   local name, k = unpack(ARGV, FIXED_ARGUMENTS + 2 * number - 1, FIXED_ARGUMENTS + 2 * number)
   local order, scheduled, tokens = unpack(KEYS, first + 1, first + 3)
   -- Mostly nothing is to be admitted. One question is enough to know.
@@ -85,9 +108,13 @@ end
 local function hand_over(queue, place)
   local id = id_of(place)
   local record = records .. id
-  local state, message, op, level, since, cancelled_at, deadline_at, started_at, before =
-    unpack(call('HMGET', record, 'state', 'message', 'op', 'level', 'since', 'cancelled_at', 'deadline_at',
-      'started_at', 'returned'))
+  local found = redis.pcall('HMGET', record, 'state', 'message', 'op', 'level', 'since', 'cancelled_at',
+    'deadline_at', 'started_at', 'returned')
+  if found.err then
+    count(counts, 'damaged_records', 1, counts)
+    return nil
+  end
+  local state, message, op, level, since, cancelled_at, deadline_at, started_at, before = unpack(found)
   if not message then
     return nil
   end
@@ -123,11 +150,11 @@ for _ = 1, MOST_GONE do
   end
 end
 
-for index = FIXED_KEYS + queue_count * KEYS_A_QUEUE + 1, #KEYS do
-  local message = call('RPOP', KEYS[index])
+for each = before_queues + queue_count * KEYS_A_QUEUE + 1, #KEYS do
+  local message = call('RPOP', KEYS[each])
   if message then
-    reserve(KEYS[index] .. '\n' .. message)
-    return { KEYS[index], message, '', 0, '', '' }
+    reserve(KEYS[each] .. '\n' .. message)
+    return { KEYS[each], message, '', 0, '', '' }
   end
 end
 for _, queue in ipairs(queues) do

@@ -8,7 +8,7 @@ import redis
 from shared import keys
 from shared.settings import MAX_MESSAGE_BYTES
 from shared.stamp import redis_now
-from workers.consuming.take import TAKE, prepare_take
+from workers.consuming.take import TAKE, asking, prepare_take
 
 WORKER = "cv@here:0123456789abcdef-1.1:1"
 
@@ -38,7 +38,7 @@ def take(
     tag = f"{next(_count):012x}-tag"
     now, reserved = redis_now(client), keys.reserved(worker_id)
     prepared = prepare_take([queue], "", reserved, MAX_MESSAGE_BYTES, {queue: k})
-    answer = TAKE.run(client, prepared.command(tag, now, *ended))
+    answer = TAKE.run(client, prepared.command(*asking(tag, now, ended)))
     if answer is None:
         return None
     _, message, flag, redelivered, job_id, _ = answer

@@ -1,4 +1,4 @@
-"""Letting go of jobs: with the next take, at once, or never if the connection is lost."""
+"""Ending jobs and letting go of them: with the next take, at once, or over the next connection."""
 
 import signal
 import threading
@@ -10,6 +10,9 @@ import kombu
 import pytest
 
 from shared import keys
+from shared.metrics import Metric, counter
+from shared.queue.ledger import End
+from shared.queue.record import State
 from tests.integration.consuming import (
     RUN,
     consuming,
@@ -19,12 +22,14 @@ from tests.integration.consuming import (
     waiting_ids,
     worker_app,
 )
+from workers.consuming.ends import unwritten
 from workers.maintenance.rescue import rescue
 
 
 @pytest.fixture
 def app(settings, client):
-    return worker_app(settings)
+    yield worker_app(settings)
+    unwritten.clear()
 
 
 def commands_of(client):
@@ -43,6 +48,106 @@ def test_take_acknowledges_the_job_before(app, client):
         done = commands_of(client) - before
     assert ids(got) == sent
     assert done["cmdstat_evalsha"] == done["cmdstat_zpopmin"] == 19
+
+
+def finish(app, message):
+    """As a worker whose pool process has done a job."""
+    document = app.backend.result_of(message.headers["id"], {"items": []}, "SUCCESS")
+    end = End(message.headers["id"], State.DONE, op="hsv", items=1)
+    unwritten[end.job_id] = app.backend.ledger.told(end, document, [("WAIT|hsv|5|sum", 7)])
+    message.ack()
+
+
+def states_of(app, job_ids):
+    return app.backend.ledger.states(job_ids)
+
+
+def test_take_ends_the_job_before(app, client):
+    sent = send(app, 20)
+    with consuming(app) as (got, connection):
+        look(connection, until=lambda: got)
+        before = commands_of(client)
+        for count in range(2, 21):
+            finish(app, got[-1])
+            look(connection, until=lambda count=count: len(got) == count)
+        done = commands_of(client) - before
+        assert states_of(app, sent) == [State.DONE] * 19 + [State.RUNNING]
+    assert ids(got) == sent
+    assert done["cmdstat_evalsha"] == done["cmdstat_zpopmin"] == 19
+    assert app.AsyncResult(sent[0]).get(timeout=5) == {"items": []}
+    assert int(client.hget(keys.METRICS, "WAIT|hsv|5|sum")) == 19 * 7
+    assert int(client.hget(keys.METRICS, counter(Metric.ENDED, "done"))) == 19
+    assert unwritten == {}
+
+
+def test_job_that_ends_while_the_worker_is_idle_ends_at_once(app, client):
+    sent = send(app, 1)
+    with consuming(app, at_most=2) as (got, connection):
+        look(connection, 0.5, until=lambda: False)
+        finish(app, got[0])
+        assert states_of(app, sent) == [State.DONE]
+        assert client.hlen(keys.reserved(RUN)) == 0
+
+
+def test_job_that_ends_without_a_take_to_come_ends_at_once(app, client):
+    sent = send(app, 2)
+    with consuming(app, at_most=2) as (got, connection):
+        look(connection, until=lambda: len(got) == 2)
+        finish(app, got[0])  # the next take would say so, but the worker is told to stop
+        for consumer in list(connection.default_channel._consumers):
+            connection.default_channel.basic_cancel(consumer)
+        assert states_of(app, sent) == [State.DONE, State.RUNNING]
+        finish(app, got[1])
+        assert states_of(app, sent) == [State.DONE, State.DONE]
+
+
+@pytest.mark.parametrize("is_asked", [False, True], ids=["before the take", "during the take"])
+def test_job_that_ends_when_the_connection_is_lost_is_not_run_again(
+    app, client, settings, is_asked
+):
+    sent = send(app, 2)
+    with consuming(app) as (got, connection):
+        look(connection, until=lambda: got)
+        channel = connection.default_channel
+        client.client_kill_filter(_type="normal", skipme=True)
+        finish(app, got[0])
+        if is_asked:
+            with suppress(*connection.connection_errors):
+                channel._take()
+                channel._brpop_read()
+        channel.connection.client = None  # kombu drops a connection that it has lost
+        channel.close()
+    assert states_of(app, sent[:1]) == [State.RUNNING]
+    with consuming(app) as (got, connection):  # as Celery does, it connects anew
+        look(connection, until=lambda: got)
+        assert ids(got) == sent[1:]
+    assert states_of(app, sent[:1]) == [State.DONE]
+    rescue(client, settings)
+    assert waiting_ids(client) == sent[1:]
+
+
+def test_damaged_records_hold_up_no_other_job(app, client):
+    sent = send(app, 4)
+    with consuming(app) as (got, connection):
+        look(connection, until=lambda: got)
+        for job_id in sent[:3]:
+            client.set(keys.job(job_id), "not a record")
+        finish(app, got[0])
+        look(connection, until=lambda: len(got) == 2)
+    assert ids(got) == [sent[0], sent[3]]
+    # The first cannot be ended nor let go of, the others cannot be taken.
+    assert client.hget(keys.COUNTS, "damaged_records") == b"4"
+
+
+def test_job_that_has_ended_meanwhile_does_not_end_twice(app, client):
+    sent = send(app, 2)
+    with consuming(app) as (got, connection):
+        look(connection, until=lambda: got)
+        app.backend.ledger.end(End(sent[0], State.FAILED, error="out of memory"))
+        finish(app, got[0])
+        look(connection, until=lambda: len(got) == 2)
+    assert states_of(app, sent[:1]) == [State.FAILED]
+    assert client.zcard(keys.jobs(State.DONE)) == 0
 
 
 def test_job_that_ends_in_a_thread_is_acknowledged_at_once(app, client):

@@ -4,7 +4,8 @@ kombu pops a message and notes in a second step that it has it: a worker that is
 two loses it. Here one script does both. A worker that finds nothing blocks on a token, which
 publishing leaves: one job wakes one worker.
 
-A worker whose job has ended takes the next one at once, so the take acknowledges the ended job too.
+A worker whose job is done takes the next one at once, so the take ends and acknowledges the last
+one too.
 
 kombu also takes every message for one of Celery's. One that is not would end the worker, be
 restored, and end the next one, so it becomes a dead letter instead.
@@ -23,11 +24,20 @@ import redis
 from kombu.transport import virtual
 
 from shared import transport
+from shared.queue.ledger import Ledger
 from shared.queue.letter import excerpt_of, names_in
 from shared.queue.scripts import Prepared, load_all
 from shared.redis_client import REDIS_ERRORS
+from workers.consuming.ends import Told, unwritten
 from workers.consuming.message import message_of, named
-from workers.consuming.take import TAKE, Taken, delivery_tags, prepare_take, wait_command
+from workers.consuming.take import (
+    TAKE,
+    Taken,
+    asking,
+    delivery_tags,
+    prepare_take,
+    wait_command,
+)
 from workers.consuming.unacked import QoS, acknowledge, give_back, refuse
 
 log = logging.getLogger(__name__)
@@ -51,6 +61,7 @@ class Channel(transport.Channel):
         self._tag, self._asked_at = "", 0.0
         self._unanswered: list[str] = []
         self._ended, self._no_ack = set[str](), set[str]()
+        self._written: dict[str, Told] = {}
         self._tags = delivery_tags()
         self._prepared = cache(self._prepare)
         super().__init__(*args, **options)
@@ -93,6 +104,10 @@ class Channel(transport.Channel):
         soon = self._phase in {_Phase.IDLE, _Phase.TAKING} and self.active_queues
         return bool(soon and self.qos.can_consume())
 
+    def end(self, told: Told) -> None:
+        """End a job that is done, at once."""
+        Ledger(self.unprefixed_client(), self.lifetimes, self._clock).write(told)
+
     def refuse(self, tag: str, reason: str | Exception) -> None:
         """Make a dead letter of a message of which Celery cannot make a task."""
         if isinstance(reason, Exception):
@@ -113,7 +128,8 @@ class Channel(transport.Channel):
             tag = next(self._tags)
             self._unanswered.append(tag)
             self._asked_at = self._clock.now(client)
-            answer = TAKE.run(client, self._prepared((queue,)).command(tag, self._asked_at))
+            asked = asking(tag, self._asked_at)
+            answer = TAKE.run(client, self._prepared((queue,)).command(*asked))
             self._unanswered.pop()
             if answer is None:
                 raise Empty
@@ -143,9 +159,12 @@ class Channel(transport.Channel):
         self._tag, ended = next(self._tags), self.qos.ended.copy()
         # Nothing is on its way on this connection, so the clock may use it.
         self._asked_at = self._clock.now(self.client)
-        packed = self._prepared(tuple(queues)).packed(self._tag, self._asked_at, *ended)
-        self._ended = ended
+        self._ended, self._written = ended, unwritten.copy()
+        asked = asking(self._tag, self._asked_at, ended, self._written.values())
+        packed = self._prepared(tuple(queues)).packed(*asked)
         self.qos.ended -= ended  # in place: a thread may add to it meanwhile
+        for job_id in self._written:
+            del unwritten[job_id]
         self._send(_Phase.TAKING, packed)
 
     def _prepare(self, queues: tuple[str, ...]) -> Prepared:
@@ -189,10 +208,10 @@ class Channel(transport.Channel):
         except redis.exceptions.NoScriptError:
             with self.conn_or_acquire() as client:
                 load_all(client)  # Redis has been restarted
-            self.qos.ended |= self._ended
+            self._keep_unanswered()
             self._phase = _Phase.IDLE
             return None
-        self._ended = set()
+        self._ended, self._written = set(), {}
         phase, self._phase = self._phase, _Phase.IDLE
         if phase is _Phase.BLOCKED:
             self._take()
@@ -233,9 +252,15 @@ class Channel(transport.Channel):
         if self._in_poll is connection:
             if self._phase is _Phase.TAKING:
                 self._unanswered.append(self._tag)
-                self.qos.ended |= self._ended
+                self._keep_unanswered()
             self._phase = _Phase.IDLE
         super()._on_connection_disconnect(connection)
+
+    def _keep_unanswered(self) -> None:
+        """Keep for the next take what this one was to end and acknowledge."""
+        self.qos.ended |= self._ended
+        unwritten.update(self._written)
+        self._ended, self._written = set(), {}
 
     def _recover_unanswered(self) -> None:
         """Give back what Redis may have handed over a connection that was lost before it came."""

@@ -11,7 +11,7 @@ from shared.names import LEVELS
 from shared.packing import command
 from shared.queue.publish import OPS, ORDERED
 from shared.queue.record import State
-from shared.queue.scripts import Prepared, Script
+from shared.queue.scripts import Argument, Prepared, Script
 from shared.settings import DEFAULT_K_PER_S
 
 TAKE = Script("take")
@@ -58,8 +58,7 @@ def prepare_take(
 ) -> Prepared:
     """The command that takes the next message.
 
-    What follows in it: the tag to reserve under, Unix time in seconds by Redis's clock, and the
-    tags of jobs that have ended.
+    What follows in it: what `asking` returns.
 
     Args:
         queues: to take from.
@@ -83,6 +82,9 @@ def prepare_take(
             keys.SEQUENCE,
             keys.AGING_K,
             keys.REFUSED,
+            keys.jobs(State.DONE),
+            keys.METRICS,
+            *keys.orders(),
             *(key for queue in ordered for key in keys.of_queue(queue)),
             *(f"{prefix}{keys.inlet(queue, level)}" for level in LEVELS for queue in others),
         ],
@@ -90,11 +92,32 @@ def prepare_take(
             keys.worker_id_of(reserved),
             max_message_bytes,
             keys.RECORD_PREFIX,
+            keys.RESULT_PREFIX,
+            keys.RESERVED_PREFIX,
             OPS,
+            len(keys.orders()),
             len(ordered),
             *(part for queue in ordered for part in (queue, aging_k.get(queue, DEFAULT_K_PER_S))),
         ],
     )
+
+
+def asking(
+    tag: str,
+    now: float,
+    acknowledged: Iterable[str] = (),
+    ends: Collection[Sequence[Argument]] = (),
+) -> list[Argument]:
+    """Return the arguments of one take.
+
+    Args:
+        tag: the message is reserved under it.
+        now: Unix time in seconds, by Redis's clock.
+        acknowledged: tags of messages that are let go of.
+        ends: of done jobs, as `Ledger.told` returned them.
+    """
+    told = (part for end in ends for part in (len(end), *end))
+    return [tag, now, len(ends), *told, *acknowledged]
 
 
 def wait_command(queues: Collection[str]) -> bytes:

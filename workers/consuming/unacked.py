@@ -26,6 +26,7 @@ from shared.queue.scripts import Script
 from shared.redis_client import REDIS_ERRORS
 from shared.settings import DEFAULT_K_PER_S
 from shared.stamp import redis_now
+from workers.consuming.ends import unwritten
 from workers.pause import pause
 
 _ACKNOWLEDGE = Script("acknowledge")
@@ -129,9 +130,14 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
             self.acknowledge_ended()
 
     def acknowledge_ended(self) -> None:
-        """Acknowledge ended jobs now, unless the connection is gone."""
+        """End and acknowledge now what has been done, unless the connection is gone."""
+        if self._is_cut_off():
+            return
+        for job_id, told in list(unwritten.items()):
+            self.channel.end(told)
+            unwritten.pop(job_id, None)
         ended = self.ended.copy()
-        if ended and not self._is_cut_off():
+        if ended:
             acknowledge(self.channel.unprefixed_client(), self.unacked_key, ended)
             self.ended -= ended
 

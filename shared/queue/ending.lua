@@ -1,0 +1,46 @@
+-- End a job once, as somebody says.
+--@include count
+--@include finish
+
+-- What is said of an end, in ARGV; then follow metrics and by how much each has grown.
+local PARTS = { 'id', 'state', 'items_failed', 'error', 'ttl_s', 'op', 'items', 'result', 'only_from', 'inputs',
+  'chord', 'metric' }
+
+local function may_end(key, ending)
+  local state, started_at = unpack(redis.call('HMGET', key.record, 'state', 'started_at'))
+  if state and state ~= 'waiting' and state ~= 'running' then
+    count(key.counts, 'ended_before', 1, key.counts)
+    return false
+  end
+  if ending.only_from == 'unstarted' then
+    return state ~= 'running'
+  end
+  if ending.state == 'cancelled' and ending.only_from == 'waiting' and state == 'running' then
+    redis.call('HSET', key.record, 'cancelled_at', ending.now)
+    return false
+  end
+  -- One that has started in time does not expire while it waits to be tried again.
+  return ending.only_from == ''
+    or (state == ending.only_from and not (ending.state == 'expired' and started_at))
+end
+
+-- key: as `finish` has it, and counts (counters of rare events) and metrics
+-- first, last: where in ARGV the parts are
+-- Returns true; false if the job has ended before, is in another state, or is to expire while it waits but has
+-- started in time: nothing is changed then, but a waiting job that is to be cancelled and runs is asked to end.
+local function end_job(key, now, reserved, first, last)
+  local ending = { now = now, reserved = reserved }
+  for index, part in ipairs(PARTS) do
+    ending[part] = ARGV[first + index - 1]
+  end
+  ending.keeps_message = ending.chord == '1'
+  local ends = may_end(key, ending)
+  if ends then
+    finish(key, ending)
+    count(key.metrics, ending.metric, 1, key.counts)
+  end
+  for index = first + #PARTS, last, 2 do
+    count(key.metrics, ARGV[index], ARGV[index + 1], key.counts)
+  end
+  return ends
+end
