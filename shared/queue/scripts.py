@@ -1,6 +1,7 @@
 """Our Lua scripts: one command a file, run by its hash.
 
-A line `--@include name` in a script stands for the functions of another file, once. Redis keeps the
+A line `--@include name` in a script stands for the functions of another file, once. In a block, it
+makes them only if the block runs. Redis keeps the
 scripts that it was given until it restarts. A user without the right to give it any can still run
 those that are there: workers and upkeep give Redis all of them when they start, and whenever they
 find one missing.
@@ -18,7 +19,7 @@ import redis
 from shared.errors import ScriptsMissingError
 from shared.packing import packed
 
-_INCLUDE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
+_INCLUDE = re.compile(r"^ *--@include (\w+)$", re.MULTILINE)
 
 Argument = str | bytes | bytearray | memoryview | int | float
 
