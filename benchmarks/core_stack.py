@@ -44,7 +44,7 @@ class Upkeep:
     """All of upkeep for a minute."""
 
     redis_percent: float
-    """Of a core; of the walk over all jobs, which is due once an hour, its share."""
+    """Of a core; of the walk over all jobs, which is due every few hours, its share."""
     python_percent: float
     """Of a core: the upkeep worker and beat."""
     longest_ms: float
@@ -87,12 +87,12 @@ def upkeep(server: Server, session: Session) -> Upkeep:
 
 
 def _walk(server: Server, session: Session) -> float:
-    """Redis's microseconds for giving all jobs their places, and for the walk over all of them."""
+    """Redis's microseconds for the walk over all jobs, once they have the places of their law."""
     client, settings, now = session.client, session.settings, session.now()
     reprioritise(client, settings, now)
+    while not rescore(client, Queue.CV.value, settings.aging_k):
+        pass
     with Meter(server) as meter:
-        while not rescore(client, Queue.CV.value, settings.aging_k):
-            pass
         find_orphans(session.app, client, settings, now, budget_s=float("inf"))
     return meter.us
 

@@ -44,10 +44,11 @@ local function climbed_to(level)
 end
 
 local passed_s = math.max(1e-3, now - before)
+local is_empty = call('EXISTS', order) == 0
 local fresh, moved, noted = 1 - math.exp(-passed_s / over_s), 0, { 'last_run_at', now, 'longest_call_s', longest_call_s }
 for level = 0, LAST_LEVEL do
   local field = 'climbs_per_minute:' .. level
-  local climbed = level > 0 and climbed_to(level - 1) or 0
+  local climbed = not is_empty and level > 0 and climbed_to(level - 1) or 0
   local rate = tonumber(call('HGET', notes, field) or 0)
   moved = moved + climbed
   noted[#noted + 1] = field

@@ -1,7 +1,7 @@
 """Upkeep's watch over what nobody is told of: plain clients' messages, and jobs that come due.
 
 Publishing wakes an idle worker itself. A plain Celery client only pushes onto a list, and time
-tells nobody anything, so upkeep looks at both many times a second, from its main loop: its tasks
+tells nobody anything, so upkeep looks at both ten times a second, from its main loop: its tasks
 may be at work on something else. Without upkeep, each worker's heartbeat looks once a second.
 """
 
@@ -20,7 +20,7 @@ from workers.context import context
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 0.05
+LOOK_EVERY_S = 0.1
 ADMIT_S = 0.02
 """The longest that a look admits jobs: the main loop has messages to take and a heartbeat."""
 

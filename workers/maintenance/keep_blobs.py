@@ -71,6 +71,9 @@ def keep_blobs_of_waiting_jobs(
     if budget_s is None:
         budget_s = BUDGET_S if now - started_at < round_s / 2 else LATE_BUDGET_S
     kept = 0
+    if not client.zcount(keys.jobs(State.WAITING), "-inf", f"({now - round_s!r}"):
+        note(client, keys.BLOBS_KEPT, started_at=started_at, cursor="")
+        return 0
     while True:
         cursor, job_ids = _waiting_since_before(client, cursor, now - round_s)
         for bodies in _bodies(client, job_ids, max_message_bytes):

@@ -24,8 +24,9 @@ from shared.queue.scripts import Script
 from shared.settings import Settings
 from workers.maintenance.notes import note
 
-WALK_EVERY_S = 3600.0
-"""All waiting jobs are looked at this often, even if the counts agree."""
+WALK_EVERY_S = 6 * 3600.0
+"""All waiting jobs are looked at this often, even if the counts agree. A worker that finds that a
+record is gone makes them disagree."""
 
 BUDGET_S = 1.0
 """A tick stops after this time; the next one goes on."""
