@@ -93,14 +93,19 @@ def scheduled(queue: str) -> str:
     return f"{PREFIX}scheduled:{queue}"
 
 
-def tokens(queue: str) -> str:
-    """A list that idle workers block on: a token wakes one of them."""
-    return f"{PREFIX}tokens:{queue}"
+def idle(queue: str) -> str:
+    """The workers that wait for a job of a queue: a sorted set of their wakes, by since when."""
+    return f"{PREFIX}idle:{queue}"
+
+
+def wake(worker_id: str) -> str:
+    """A list that an idle worker blocks on: what comes to it wakes the worker."""
+    return f"{PREFIX}wake:{worker_id}"
 
 
 def of_queue(queue: str) -> list[str]:
-    """A queue's order, scheduled jobs, tokens and inlets, as scripts that admit jobs want them."""
-    return [order(queue), scheduled(queue), tokens(queue), *inlets(queue)]
+    """A queue's order, scheduled jobs, idle workers and inlets, as scripts that admit jobs want."""
+    return [order(queue), scheduled(queue), idle(queue), *inlets(queue)]
 
 
 @cache

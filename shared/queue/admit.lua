@@ -89,7 +89,7 @@ local function admit_due(admission, most)
     end
   end
   if #due > 0 then
-    leave_token(key.tokens)
+    wake_one(key.idle)
   end
   return #due < most
 end

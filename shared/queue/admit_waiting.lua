@@ -2,7 +2,7 @@
 -- clients. Wake an idle worker if anything waits.
 --
 -- KEYS: waiting jobs, running jobs, deadlines, the sequence of places, k of each queue, refused messages; then
---       for each queue its order, its scheduled jobs, its tokens, its ten lists
+--       for each queue its order, its scheduled jobs, its idle workers, its ten lists
 -- ARGV: now, the most bytes of a message, the prefix of records, each task's operation as text, the most jobs of
 --       each queue and kind, the most bytes of each queue's messages; then each queue's name, and k if no other
 --       is in force
@@ -21,21 +21,20 @@ local all_admitted = true
 for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
   local first = FIXED_KEYS + number * KEYS_A_QUEUE
   local queue, k = unpack(ARGV, FIXED_ARGUMENTS + 1 + 2 * number, FIXED_ARGUMENTS + 2 + 2 * number)
-  local order, scheduled, tokens = unpack(KEYS, first + 1, first + 3)
+  local order, scheduled, idle = unpack(KEYS, first + 1, first + 3)
   if redis.call('EXISTS', unpack(KEYS, first + 4, first + KEYS_A_QUEUE)) > 0
     or redis.call('ZRANGEBYSCORE', scheduled, '-inf', now, 'LIMIT', 0, 1)[1] then
     --@include admit
     local admission = {
       queue = queue, records = records, refused = refused, ops = ops, now = now, most_bytes = most_bytes,
       lists = { unpack(KEYS, first + 4, first + KEYS_A_QUEUE) }, k = tonumber(redis.call('HGET', ks, queue) or k),
-      key = { order = order, scheduled = scheduled, tokens = tokens, waiting = waiting, running = running,
+      key = { order = order, scheduled = scheduled, idle = idle, waiting = waiting, running = running,
         deadlines = deadlines, sequence = sequence },
     }
     all_admitted = admit_due(admission, most) and all_admitted
     all_admitted = admit_messages(admission, most, most_bytes_in_all) and all_admitted
-  end
-  if redis.call('ZCARD', order) > 0 then
-    leave_token(tokens)
+  elseif redis.call('ZCARD', order) > 0 then
+    wake_one(idle) -- a worker that was to come has died, or had no room
   end
 end
 return all_admitted and 0 or 1

@@ -11,7 +11,7 @@
 -- Seconds by which the clocks of senders may differ from Redis's.
 local SKEW_S = 1
 
--- key: record, order, scheduled, tokens, waiting, running, deadlines, sequence
+-- key: record, order, scheduled, idle, waiting, running, deadlines, sequence
 -- job: id, message, op, queue, level, items, enqueued_at, due_at, deadline_at, retries, chord
 --      (numbers; nil for an unknown time, and for 'no')
 -- Returns 'entered', 'known' or 'ended'.
@@ -70,7 +70,7 @@ local function enter(key, job, now, k)
   else
     call('ZREM', key.scheduled, place)
     call('ZADD', key.order, virtual_time(since, job.level, k), place)
-    leave_token(key.tokens)
+    wake_one(key.idle)
   end
   return 'entered'
 end

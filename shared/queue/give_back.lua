@@ -2,7 +2,7 @@
 -- the head of its list.
 --
 -- KEYS: what the worker has reserved (a hash), waiting jobs, running jobs, jobs to give up (a set), k of each
---       queue; then each queue's order and its tokens
+--       queue; then each queue's order and its idle workers
 -- ARGV: the tag, the prefix of records, 1 if the delivery was lost (its worker, or the process that ran it,
 --       has ended), the most lost deliveries of a job, the names of the queues, each with k if no other is in
 --       force, a list and a message for what is no job
@@ -55,9 +55,9 @@ for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
   local name, k = unpack(ARGV, FIXED_ARGUMENTS + 1 + 2 * number, FIXED_ARGUMENTS + 2 + 2 * number)
   if name == queue then
     k = tonumber(call('HGET', ks, queue) or k)
-    local order, tokens = unpack(KEYS, FIXED_KEYS + 1 + 2 * number, FIXED_KEYS + 2 + 2 * number)
+    local order, idle = unpack(KEYS, FIXED_KEYS + 1 + 2 * number, FIXED_KEYS + 2 + 2 * number)
     call('ZADD', order, virtual_time(number_of(since), number_of(level), k), place)
-    leave_token(tokens)
+    wake_one(idle)
   end
 end
 return 1

@@ -32,10 +32,17 @@ local function id_of(place)
   return string.sub(place, SEQUENCE_DIGITS + 1)
 end
 
--- One token wakes one idle worker. One at a time is enough: the worker that it wakes leaves the next.
-local function leave_token(tokens)
-  if redis.call('LLEN', tokens) == 0 then
-    redis.call('LPUSH', tokens, 1)
+-- Wake the worker that has been idle for the shortest time. Each blocks on a list of its own: Valkey, and Redis
+-- since 7.2, look at every client that blocks on a list when something comes to it.
+-- A worker that has died since does not answer. Another one's heartbeat finds out within a second.
+local WAKE_TTL_S = 10
+
+local function wake_one(idle)
+  local wake = redis.call('ZREVRANGE', idle, 0, 0)[1]
+  if wake then
+    redis.call('ZREM', idle, wake)
+    redis.call('LPUSH', wake, 1)
+    redis.call('EXPIRE', wake, WAKE_TTL_S)
   end
 end
 

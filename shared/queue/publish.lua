@@ -1,6 +1,6 @@
 -- Publish one message of a job: enter it into its queue's order.
 --
--- KEYS: the job's record, its queue's order, its scheduled jobs, its tokens, waiting jobs, running jobs,
+-- KEYS: the job's record, its queue's order, its scheduled jobs, its idle workers, waiting jobs, running jobs,
 --       deadlines, the sequence of places, k of each queue (a hash)
 -- ARGV: now, id, message, operation, queue, level, items, enqueued at ('' for unknown), due at ('' for now),
 --       deadline ('' for none), retries, 1 if it is part of a chord, k if no other is in force,
@@ -10,7 +10,7 @@
 if #KEYS == 0 then
   return
 end
-local key = { record = KEYS[1], order = KEYS[2], scheduled = KEYS[3], tokens = KEYS[4], waiting = KEYS[5],
+local key = { record = KEYS[1], order = KEYS[2], scheduled = KEYS[3], idle = KEYS[4], waiting = KEYS[5],
   running = KEYS[6], deadlines = KEYS[7], sequence = KEYS[8] }
 local ks = KEYS[9]
 local now, id, message, op, queue, level, items, enqueued_at, due_at, deadline_at, retries, chord, k, must =

@@ -50,7 +50,7 @@ def publishing(
             keys.job(headers["id"]),
             keys.order(queue),
             keys.scheduled(queue),
-            keys.tokens(queue),
+            keys.idle(queue),
             keys.jobs(State.WAITING),
             keys.jobs(State.RUNNING),
             keys.DEADLINES,

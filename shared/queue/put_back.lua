@@ -1,6 +1,6 @@
 -- Give waiting jobs whose places are gone their places again, in a bounded step. Somebody has deleted a key.
 --
--- KEYS: waiting jobs, k of each queue; then each queue's order, its scheduled jobs, its tokens, its ten lists
+-- KEYS: waiting jobs, k of each queue; then each queue's order, its scheduled jobs, its idle workers, its ten lists
 -- ARGV: where to go on in the waiting jobs (as ZSCAN has it), about how many jobs, the prefixes of records and of
 --       what workers have reserved, now; then the queues' names, each with k if no other is in force
 -- Returns where to go on, how many jobs have got their places again, and the ids of those without a message. If
@@ -17,8 +17,8 @@ local queues, all_admitted = {}, true
 for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
   local name, k = unpack(ARGV, FIXED_ARGUMENTS + 1 + 2 * number, FIXED_ARGUMENTS + 2 + 2 * number)
   local first = FIXED_KEYS + number * KEYS_A_QUEUE
-  local order, scheduled, tokens = unpack(KEYS, first + 1, first + 3)
-  queues[name] = { order = order, scheduled = scheduled, tokens = tokens, k = tonumber(call('HGET', ks, name) or k) }
+  local order, scheduled, idle = unpack(KEYS, first + 1, first + 3)
+  queues[name] = { order = order, scheduled = scheduled, idle = idle, k = tonumber(call('HGET', ks, name) or k) }
   all_admitted = all_admitted and call('EXISTS', unpack(KEYS, first + 4, first + KEYS_A_QUEUE)) == 0
 end
 
@@ -51,7 +51,7 @@ local function look_at(id)
     call('ZADD', keys.scheduled, due_at, place)
   else
     call('ZADD', keys.order, virtual_time(number_of(since), number_of(level), keys.k), place)
-    leave_token(keys.tokens)
+    wake_one(keys.idle)
   end
   count = count + 1
 end

@@ -7,12 +7,12 @@
 --
 -- KEYS: what the worker has reserved (a hash), the worker ids, waiting jobs, running jobs, counters of started
 --       jobs, counters of rare events, deadlines, the sequence of places, k of each queue, refused messages,
---       done jobs, metrics; the order and the scheduled jobs of all queues; then for each queue with an order
---       that is taken from: its order, its scheduled jobs, its tokens, its ten lists; then lists of other queues,
+--       done jobs, metrics, the list on which this worker blocks while it is idle; the order and the scheduled jobs of all queues; then for each queue with an order
+--       that is taken from: its order, its scheduled jobs, its idle workers, its ten lists; then lists of other queues,
 --       the most urgent first
 -- ARGV: worker id, the most bytes of a message, the prefixes of records, of results and of what workers have
---       reserved, each task's operation as text, the number of keys of all queues, the number of queues with an
---       order that are taken from; for each of them its name and k if no other is in force; then the tag to
+--       reserved, each task's operation as text, 1 if the worker waits when there is nothing to take, the number of
+--       keys of all queues, the number of queues with an order that are taken from; for each of them its name and k if no other is in force; then the tag to
 --       reserve under, now, the number of jobs to end, for each of them how many arguments follow and these (see
 --       `ending`); then the tags of messages to acknowledge
 -- Returns false if nothing waits; otherwise the queue (or list), the message, the flag, 1 if it was delivered
@@ -21,13 +21,13 @@
 -- To make the functions of all steps costs 8 us, so each step that is rare makes its own.
 --@include count
 --@include order
-local FIXED_KEYS, FIXED_ARGUMENTS, KEYS_A_QUEUE = 12, 8, 13
+local FIXED_KEYS, FIXED_ARGUMENTS, KEYS_A_QUEUE = 13, 9, 13
 -- Jobs that one call admits to each order, and records that it may find gone.
 local MOST_DUE, MOST_MESSAGES, MOST_BYTES, MOST_GONE = 8, 8, 262144, 16
 
-local reserved, workers, waiting, running, started, counts, deadlines, sequence, ks, refused, done, metrics =
+local reserved, workers, waiting, running, started, counts, deadlines, sequence, ks, refused, done, metrics, wake =
   unpack(KEYS, 1, FIXED_KEYS)
-local worker_id, most_bytes, records, results, all_reserved, ops, order_count, queue_count =
+local worker_id, most_bytes, records, results, all_reserved, ops, waits, order_count, queue_count =
   unpack(ARGV, 1, FIXED_ARGUMENTS)
 order_count, queue_count = tonumber(order_count), tonumber(queue_count)
 local before_queues = FIXED_KEYS + order_count
@@ -62,20 +62,20 @@ local queues, all_admitted = {}, true
 for number = 1, queue_count do
   local first = before_queues + (number - 1) * KEYS_A_QUEUE
   local name, k = unpack(ARGV, FIXED_ARGUMENTS + 2 * number - 1, FIXED_ARGUMENTS + 2 * number)
-  local order, scheduled, tokens = unpack(KEYS, first + 1, first + 3)
+  local order, scheduled, idle = unpack(KEYS, first + 1, first + 3)
   -- Mostly nothing is to be admitted. One question is enough to know.
   if call('EXISTS', scheduled, unpack(KEYS, first + 4, first + KEYS_A_QUEUE)) > 0 then
     --@include admit
     local admission = {
       queue = name, records = records, refused = refused, ops = ops, now = now, most_bytes = tonumber(most_bytes),
       lists = { unpack(KEYS, first + 4, first + KEYS_A_QUEUE) }, k = tonumber(call('HGET', ks, name) or k),
-      key = { order = order, scheduled = scheduled, tokens = tokens, waiting = waiting, running = running,
+      key = { order = order, scheduled = scheduled, idle = idle, waiting = waiting, running = running,
         deadlines = deadlines, sequence = sequence },
     }
     all_admitted = admit_due(admission, MOST_DUE) and all_admitted
     all_admitted = admit_messages(admission, MOST_MESSAGES, MOST_BYTES) and all_admitted
   end
-  queues[number] = { name = name, order = order, tokens = tokens }
+  queues[number] = { name = name, order = order, idle = idle }
 end
 
 -- The queue whose best job is due first; nil if none waits.
@@ -148,8 +148,11 @@ for _ = 1, MOST_GONE do
   end
   local taken = hand_over(queue, popped[1])
   if taken then
+    for _, each in ipairs(queues) do
+      call('ZREM', each.idle, wake)
+    end
     if not all_admitted or call('ZCARD', queue.order) > 0 then
-      leave_token(queue.tokens)
+      wake_one(queue.idle)
     end
     return taken
   end
@@ -162,11 +165,14 @@ for each = before_queues + queue_count * KEYS_A_QUEUE + 1, #KEYS do
     return { KEYS[each], message, '', 0, '', '' }
   end
 end
-for _, queue in ipairs(queues) do
-  if all_admitted and call('ZCARD', queue.order) == 0 then
-    call('DEL', queue.tokens) -- or an idle worker would be woken for nothing
-  else
-    leave_token(queue.tokens)
+if waits == '1' then
+  call('DEL', wake) -- or it would be woken for nothing
+  for _, queue in ipairs(queues) do
+    if all_admitted and call('ZCARD', queue.order) == 0 then
+      call('ZADD', queue.idle, now, wake)
+    else
+      call('LPUSH', wake, 1)
+    end
   end
 end
 return false

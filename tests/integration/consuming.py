@@ -15,10 +15,10 @@ from workers.consuming.connection import WorkerAMQP
 RUN = "cv@here:1"
 
 
-def worker_app(settings):
-    """The app of a worker whose run is called RUN."""
+def worker_app(settings, run=RUN):
+    """The app of a worker, by what its run is called."""
     app = make_app(settings, amqp=WorkerAMQP)
-    where = {"unacked_key": keys.reserved(RUN)}
+    where = {"unacked_key": keys.reserved(run)}
     app.conf.broker_transport_options = app.conf.broker_transport_options | where
     return app
 

@@ -77,19 +77,31 @@ def test_whole_flood_is_admitted_by_looks(client, flooded, watch):
     assert looks > 1
 
 
-def test_look_leaves_one_token_for_an_idle_worker(client, watch):
+@pytest.fixture
+def idle(client):
+    """Two workers that wait for jobs: the second for a shorter time."""
+    wakes = [keys.wake(f"cv@here:1.1:{number}") for number in range(2)]
+    for number, wake in enumerate(wakes):
+        client.zadd(keys.idle("cv"), {wake: START + number})
+    return wakes
+
+
+def test_each_job_wakes_one_idle_worker(client, watch, idle):
     Scripts(client).push("a", 5)
+    watch._look(client)
+    assert [client.llen(wake) for wake in idle] == [0, 1]
     Scripts(client).push("b", 5)
     watch._look(client)
-    assert client.llen(keys.tokens("cv")) == 1
-    assert client.llen(keys.tokens("infer")) == 0
+    assert [client.llen(wake) for wake in idle] == [1, 1]
+    assert not client.exists(keys.idle("cv"))
 
 
-def test_token_that_was_lost_is_replaced_by_the_next_look(client, watch):
+def test_look_wakes_another_worker_if_the_first_has_died(client, watch, idle):
     Scripts(client).publish("a", 5, START, enqueued_at=START)
-    client.delete(keys.tokens("cv"))
+    client.delete(idle[1])
     watch._look(client)
-    assert client.llen(keys.tokens("cv")) == 1
+    assert client.llen(idle[0]) == 1
+    assert 0 < client.ttl(idle[0]) <= 10
 
 
 def test_redis_that_takes_no_writes_is_left_alone_for_a_while(client, watch, caplog):

@@ -117,17 +117,38 @@ def test_worker_whose_slots_fill_while_it_waits_takes_nothing(app, client):
         assert ids(got) == sent
 
 
-def test_token_of_a_worker_that_may_take_nothing_is_replaced(app, client):
-    with consuming(app, at_most=1) as (_, busy), consuming(app) as (got, idle):
-        look(busy, 0.3)  # it waits for a token
+def test_job_of_which_a_busy_worker_was_told_wakes_another(app, client, settings):
+    other = worker_app(settings, "cv@other:1")
+    with consuming(other) as (got, idle), consuming(app) as (_, busy):
+        look(idle, 0.3)
+        look(busy, 0.3)  # the last to wait is the first to be woken
         busy.default_channel.qos.can_consume = lambda: False
         [sent] = send(app)
-        look(busy, 0.3)  # the token is its
+        look(busy, 0.3)
         look(idle, 0.3)
-        if not got:
-            beat(client, "cv@other:1", ["cv"], redis_now(client))  # as some worker does each second
+        assert not got
+        beat(client, "cv@other:1", ["cv"], redis_now(client))  # as some worker does each second
         look(idle, 5, until=lambda: got)
         assert ids(got) == [sent]
+
+
+def test_worker_that_stops_is_told_of_no_more_jobs(app, client, settings):
+    other = worker_app(settings, "cv@other:1")
+    with consuming(other) as (got, idle):
+        look(idle, 0.3)
+        with consuming(app) as (_, stopping):
+            look(stopping, 0.3)
+            assert client.zcard(keys.idle("cv")) == 2
+        assert client.zcard(keys.idle("cv")) == 1
+        [sent] = send(app)
+        look(idle, 5, until=lambda: got)
+        assert ids(got) == [sent]
+
+
+def test_message_that_is_asked_for_makes_no_idle_worker(app, client):
+    with app.connection_for_read() as connection:
+        assert connection.default_channel.basic_get("cv") is None
+    assert not client.exists(keys.idle("cv"))
 
 
 def test_worker_without_a_free_slot_takes_nothing_from_an_added_queue(app, client):

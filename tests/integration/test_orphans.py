@@ -55,10 +55,11 @@ def test_jobs_get_the_places_that_they_had_if_the_order_is_deleted(app, client, 
     for priority in (9, 0, 5):
         send(app, priority=priority)
     places = order_of(client)
-    client.delete(keys.order("cv"), keys.tokens("cv"))
+    client.delete(keys.order("cv"))
+    client.zadd(keys.idle("cv"), {keys.wake("idle"): 1})
     assert look() == Found(put_back=3, lost=0)
     assert order_of(client) == places
-    assert client.llen(keys.tokens("cv")) == 1
+    assert client.llen(keys.wake("idle")) == 1
     assert look() == NOTHING
 
 

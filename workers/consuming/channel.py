@@ -1,8 +1,8 @@
 """The workers' end of the queue, made to lose nothing and to bear what may lie in it.
 
 kombu pops a message and notes in a second step that it has it: a worker that is killed between the
-two loses it. Here one script does both. A worker that finds nothing blocks on a token, which
-publishing leaves: one job wakes one worker.
+two loses it. Here one script does both. A worker that finds nothing blocks on a list of its own, to
+which publishing adds something: one job wakes one worker.
 
 A worker whose job is done takes the next one at once, so the take ends and acknowledges the last
 one too.
@@ -35,6 +35,7 @@ from workers.consuming.take import (
     Taken,
     asking,
     delivery_tags,
+    forget_idle,
     prepare_take,
     wait_command,
 )
@@ -48,7 +49,7 @@ class _Phase(Enum):
 
     IDLE = auto()
     TAKING = auto()
-    BLOCKED = auto()  # on a token
+    BLOCKED = auto()  # until it is woken
 
 
 class Channel(transport.Channel):
@@ -97,6 +98,7 @@ class Channel(transport.Channel):
             # If Redis is away, these tags come back, and their jobs have ended.
             with contextlib.suppress(*REDIS_ERRORS):
                 self.qos.acknowledge_ended()
+                self._leave()
         return cancelled
 
     def takes_soon(self) -> bool:
@@ -129,7 +131,7 @@ class Channel(transport.Channel):
             self._unanswered.append(tag)
             self._asked_at = self._clock.now(client)
             asked = asking(tag, self._asked_at)
-            answer = TAKE.run(client, self._prepared((queue,)).command(*asked))
+            answer = TAKE.run(client, self._prepared((queue,), waits=False).command(*asked))
             self._unanswered.pop()
             if answer is None:
                 raise Empty
@@ -167,14 +169,19 @@ class Channel(transport.Channel):
             del unwritten[job_id]
         self._send(_Phase.TAKING, packed)
 
-    def _prepare(self, queues: tuple[str, ...]) -> Prepared:
+    def _prepare(self, queues: tuple[str, ...], *, waits: bool = True) -> Prepared:
         prefix, reserved, most = self.global_keyprefix, self.unacked_key, self.max_message_bytes
-        return prepare_take(queues, prefix, reserved, most, self.aging_k)
+        return prepare_take(queues, prefix, reserved, most, self.aging_k, waits=waits)
 
     def _block(self) -> None:
-        """Wait for a token."""
+        """Wait to be woken."""
         self.qos.acknowledge_ended()
-        self._send(_Phase.BLOCKED, wait_command(self.active_queues))
+        self._send(_Phase.BLOCKED, wait_command(self.active_queues, self.unacked_key))
+
+    def _leave(self) -> None:
+        """Be no idle worker any more: jobs shall wake others."""
+        if self.connection is not None and self.connection.client is not None:
+            forget_idle(self.unprefixed_client(), self.unacked_key)
 
     def _send(self, phase: _Phase, packed: bytes) -> None:
         self._in_poll = connection = self.client.connection
@@ -200,7 +207,7 @@ class Channel(transport.Channel):
         return self._deliver(Taken.of(answer, self.global_keyprefix))
 
     def _read(self, connection: Any) -> Any:
-        """Read the take's answer, or a token and take again; None if nothing was taken yet."""
+        """Read the take's answer; None if there is none yet: once woken, it takes again."""
         if self._phase is _Phase.IDLE:
             raise redis.ConnectionError("an answer to no question")
         try:

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import redis
+
 from shared import keys
 from shared.names import LEVELS
 from shared.packing import command
@@ -17,10 +19,10 @@ from shared.settings import DEFAULT_K_PER_S
 TAKE = Script("take")
 
 TAKE_AGAIN_AFTER_S = 5.0
-"""A worker without a token tries nevertheless: a dead connection is found out, too."""
+"""A worker that nobody wakes tries nevertheless: a dead connection is found out, too."""
 
 LOOK_AGAIN_S = 0.05
-"""How often a worker looks at queues that have no tokens, such as another program's."""
+"""How often a worker looks at queues without an order, such as another program's."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ def prepare_take(
     reserved: str,
     max_message_bytes: int,
     aging_k: Mapping[str, float],
+    *,
+    waits: bool = True,
 ) -> Prepared:
     """The command that takes the next message.
 
@@ -66,6 +70,7 @@ def prepare_take(
         reserved: the hash of what this worker has reserved.
         max_message_bytes: larger messages are refused.
         aging_k: k of each queue, per second, if no other is in force.
+        waits: if nothing is there, the worker blocks until it is woken.
     """
     names = list(queues)
     ordered = [queue for queue in names if queue in ORDERED]
@@ -84,6 +89,7 @@ def prepare_take(
             keys.REFUSED,
             keys.jobs(State.DONE),
             keys.METRICS,
+            wake_of(reserved),
             *keys.orders(),
             *(key for queue in ordered for key in keys.of_queue(queue)),
             *(f"{prefix}{keys.inlet(queue, level)}" for level in LEVELS for queue in others),
@@ -95,6 +101,7 @@ def prepare_take(
             keys.RESULT_PREFIX,
             keys.RESERVED_PREFIX,
             OPS,
+            int(waits),
             len(keys.orders()),
             len(ordered),
             *(part for queue in ordered for part in (queue, aging_k.get(queue, DEFAULT_K_PER_S))),
@@ -120,11 +127,23 @@ def asking(
     return [tag, now, len(ends), *told, *acknowledged]
 
 
-def wait_command(queues: Collection[str]) -> bytes:
-    """The command that waits for a token of any queue; it is answered after a while without one."""
-    tokens = (keys.tokens(queue) for queue in queues)
+def wake_of(reserved: str) -> str:
+    """The list that a worker blocks on, by the hash of what it has reserved."""
+    return keys.wake(keys.worker_id_of(reserved) or reserved)
+
+
+def forget_idle(client: redis.Redis, reserved: str) -> None:
+    """Have jobs wake other workers than this one."""
+    pipe = client.pipeline(transaction=False)
+    for queue in ORDERED:
+        pipe.zrem(keys.idle(queue), wake_of(reserved))
+    pipe.execute()
+
+
+def wait_command(queues: Collection[str], reserved: str) -> bytes:
+    """The command that waits to be woken, whatever queue has a job; for some seconds at most."""
     wait_s = TAKE_AGAIN_AFTER_S if ORDERED.issuperset(queues) else LOOK_AGAIN_S
-    return command(["BLPOP", *tokens, wait_s])
+    return command(["BLPOP", wake_of(reserved), wait_s])
 
 
 def delivery_tags() -> Iterator[str]:

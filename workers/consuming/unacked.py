@@ -67,7 +67,7 @@ def give_back(
             keys.jobs(State.RUNNING),
             keys.GIVEN_UP,
             keys.AGING_K,
-            *(key for queue in ORDERED for key in (keys.order(queue), keys.tokens(queue))),
+            *(key for queue in ORDERED for key in (keys.order(queue), keys.idle(queue))),
         ],
         [
             tag,

@@ -10,6 +10,7 @@ from shared.aging import k_by_queue
 from shared.counters import add_counts
 from shared.queue.scripts import Script
 from shared.settings import Settings
+from workers.consuming.take import forget_idle
 from workers.consuming.unacked import give_back
 from workers.processes import has_ended, precedes
 
@@ -60,6 +61,7 @@ def rescue_predecessors(
 def _forget(client: redis.Redis, worker_id: str) -> None:
     held = [keys.WORKER_IDS, keys.worker_alive(worker_id), keys.reserved(worker_id)]
     _FORGET_WORKER(client, held, [worker_id])
+    forget_idle(client, keys.reserved(worker_id))
 
 
 def _worker_ids(client: redis.Redis) -> list[str]:
