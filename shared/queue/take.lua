@@ -78,6 +78,11 @@ for number = 1, queue_count do
   queues[number] = { name = name, order = order, idle = idle }
 end
 
+-- Strict levels (k = 0) count for nothing against another queue: its jobs would always go before.
+local function due_at(virtual)
+  return virtual >= STRICT_S and virtual % STRICT_S or virtual
+end
+
 -- The queue whose best job is due first; nil if none waits.
 local function best_queue()
   if queue_count == 1 then
@@ -86,8 +91,9 @@ local function best_queue()
   local best, earliest
   for _, each in ipairs(queues) do
     local head = call('ZRANGE', each.order, 0, 0, 'WITHSCORES')
-    if head[2] and (not best or tonumber(head[2]) < earliest) then
-      best, earliest = each, tonumber(head[2])
+    local due = head[2] and due_at(tonumber(head[2]))
+    if due and (not best or due < earliest) then
+      best, earliest = each, due
     end
   end
   return best

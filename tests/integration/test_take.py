@@ -9,8 +9,11 @@ from shared import keys
 from shared.celery_app import broker_url
 from shared.queue.record import State
 from shared.queue.status import queue_status
+from shared.settings import MAX_MESSAGE_BYTES
 from shared.stamp import redis_now
 from tests.integration.consuming import RUN, consuming, ids, look, send, worker_app
+from tests.integration.ordering import START, Scripts
+from workers.consuming.take import TAKE, asking, prepare_take
 
 
 def test_more_urgent_job_is_taken_first(settings, client):
@@ -41,6 +44,23 @@ def test_taken_job_is_reserved_and_runs(settings, client):
         got[0].ack()
         connection.default_channel.qos.acknowledge_ended()
     assert not client.exists(keys.reserved(RUN))
+
+
+def test_worker_of_several_queues_takes_what_is_due_first(client):
+    """cv's levels are strict, but hold nothing up that waits in infer, nor the other way round."""
+    ks = {"cv": 0.0, "infer": 0.05}
+    queues = {name: Scripts(client, queue=name) for name in ks}
+    sent = [("cv", "a", 5, 0), ("cv", "b", 9, 1), ("cv", "c", 5, 2), ("cv", "d", 0, 30),
+            ("infer", "e", 0, 3), ("infer", "f", 1, 4), ("infer", "g", 0, 40)]  # fmt: skip
+    for queue, job_id, level, at in sent:
+        queues[queue].publish(job_id, level, START + 50, ks[queue], enqueued_at=START + at)
+    # Of cv, in its order: d, a, c, b. Of infer, by 20 s a level: e at 3, f at 24, g at 40.
+    prepared = prepare_take(ks, "", keys.reserved(RUN), MAX_MESSAGE_BYTES, ks)
+    taken = []
+    for number in range(len(sent)):
+        command = prepared.command(*asking(f"tag-{number}", START + 50))
+        taken.append(TAKE.run(client, command)[4].decode())
+    assert taken == ["e", "f", "d", "a", "c", "b", "g"]
 
 
 def test_plain_clients_message_is_in_order(settings, client):
