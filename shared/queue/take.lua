@@ -7,14 +7,14 @@
 --
 -- KEYS: what the worker has reserved (a hash), the worker ids, waiting jobs, running jobs, counters of started
 --       jobs, counters of rare events, deadlines, the sequence of places, k of each queue, refused messages,
---       done jobs, metrics, the list on which this worker blocks while it is idle; the order and the scheduled jobs of all queues; then for each queue with an order
---       that is taken from: its order, its scheduled jobs, its idle workers, its ten lists; then lists of other queues,
---       the most urgent first
+--       done jobs, metrics, the list on which this worker blocks while it is idle; the order and the scheduled
+--       jobs of all queues; then for each queue with an order that is taken from: its order, its scheduled jobs,
+--       its idle workers, its ten lists; then lists of other queues, the most urgent first
 -- ARGV: worker id, the most bytes of a message, the prefixes of records, of results and of what workers have
---       reserved, each task's operation as text, 1 if the worker waits when there is nothing to take, the number of
---       keys of all queues, the number of queues with an order that are taken from; for each of them its name and k if no other is in force; then the tag to
---       reserve under, now, the number of jobs to end, for each of them how many arguments follow and these (see
---       `ending`); then the tags of messages to acknowledge
+--       reserved, each task's operation as text, 1 if the worker waits when there is nothing to take, the number
+--       of keys of all queues, the number of queues with an order that are taken from; for each of them its name
+--       and k if no other is in force; then the tag to reserve under, now, the number of jobs to end, for each of
+--       them how many arguments follow and these (see `ending`); then the tags of messages to acknowledge
 -- Returns false if nothing waits; otherwise the queue (or list), the message, the flag, 1 if it was delivered
 --       before, the id and since when it waits (both '' for other queues' messages).
 --
