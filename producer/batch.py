@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from producer import job_ids, show
-from producer.collect import Collector
+from producer.collect import AWAY_MAX_S, Collector
 from producer.exits import ExitCode
 from producer.listing import OnBad
 from producer.outcome import Outcome
@@ -184,7 +184,10 @@ class Batch:
             document["inputs"] = self._inputs.pop(outcome.job_id, [])
         if self._options.out is not None:
             writer = ResultWriter(
-                self._session.blobs, self._options.out, overwrite=self._options.overwrite
+                self._session.blobs,
+                self._options.out,
+                overwrite=self._options.overwrite,
+                patience_s=AWAY_MAX_S,
             )
             written = writer.write(outcome.items)
             self._unwritten += show.unwritten(outcome.job_id, written.failures)

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 
 from producer.result_names import UniqueNames, confined
 from shared.blobs import Blobs
-from shared.errors import AgewellError, BadFileError, ParameterError
-from shared.messages import ItemResult
+from shared.errors import AgewellError, BadFileError, ParameterError, PassingError
+from shared.messages import ImageRef, ItemResult
 
 NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
 """The errors of file systems that have no hard links."""
+
+TRY_AGAIN_S = 0.5
 
 
 @dataclass
@@ -34,10 +37,21 @@ class Written:
 class ResultWriter:
     """Writes the results of jobs below a folder."""
 
-    def __init__(self, blobs: Blobs, out: Path, *, overwrite: bool = False) -> None:
+    def __init__(
+        self, blobs: Blobs, out: Path, *, overwrite: bool = False, patience_s: float = 0.0
+    ) -> None:
+        """Keep what all results have in common.
+
+        Args:
+            blobs: the store that they are in.
+            out: the folder.
+            overwrite: replace files that exist.
+            patience_s: how long to try each result again while the store, or Redis, is away.
+        """
         self._blobs = blobs
         self._out = out
         self._overwrite = overwrite
+        self._patience_s = patience_s
 
     def write(self, items: Iterable[ItemResult]) -> Written:
         """Write the files of each item that has some; two of the same name get a file each."""
@@ -47,11 +61,21 @@ class ResultWriter:
                 continue
             path = confined(self._out, names.claim(image.name)[0])
             try:
-                data = self._blobs.get(image)
+                data = self._get(image)
                 written.paths.append(write_file(path, data, overwrite=self._overwrite))
             except AgewellError as error:
                 written.failures.append((path, error))
         return written
+
+    def _get(self, image: ImageRef) -> bytes:
+        gives_up_at = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return self._blobs.get(image)
+            except PassingError:
+                if time.monotonic() >= gives_up_at:
+                    raise
+                time.sleep(TRY_AGAIN_S)
 
 
 def write_file(path: Path, data: bytes, *, overwrite: bool = False) -> Path:

@@ -1,12 +1,15 @@
 """Results of one job are written one by one: an expired or damaged one costs itself only."""
 
 import errno
+import itertools
 import os
+
+import pytest
 
 from producer.write import ResultWriter
 from shared import keys
 from shared.blobs import Blobs
-from shared.errors import BlobDamagedError, BlobMissingError
+from shared.errors import BlobDamagedError, BlobMissingError, BrokerUnreachableError
 from shared.messages import ItemResult
 
 
@@ -27,6 +30,25 @@ def test_an_expired_or_damaged_result_stops_no_other(settings, client, tmp_path)
         ("damaged.png", BlobDamagedError),
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "z.png"]
+
+
+@pytest.mark.parametrize("patience_s", [0.0, 30.0])
+def test_a_redis_that_is_away_for_a_moment_costs_those_who_wait_nothing(
+    settings, client, tmp_path, monkeypatch, patience_s
+):
+    blobs = Blobs(settings, client)
+    items = items_of(blobs, "a.png", "b.png")
+    get, calls = Blobs.get, itertools.count()
+
+    def away_at_first(self, ref):
+        if next(calls) < 3:
+            raise BrokerUnreachableError("redis://", "Connection closed by server.")
+        return get(self, ref)
+
+    monkeypatch.setattr(Blobs, "get", away_at_first)
+    monkeypatch.setattr("producer.write.TRY_AGAIN_S", 0.01)
+    written = ResultWriter(blobs, tmp_path, patience_s=patience_s).write(items)
+    assert [path.name for path, _ in written.failures] == ([] if patience_s else ["a.png", "b.png"])
 
 
 def test_results_of_one_name_get_a_file_each(settings, client, tmp_path):
