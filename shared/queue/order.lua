@@ -32,17 +32,27 @@ local function id_of(place)
   return string.sub(place, SEQUENCE_DIGITS + 1)
 end
 
--- Wake the worker that has been idle for the shortest time. Each blocks on a list of its own: Valkey, and Redis
+-- Wake the worker that has been idle for the longest time. Each blocks on a list of its own: Valkey, and Redis
 -- since 7.2, look at every client that blocks on a list when something comes to it.
--- A worker that has died since does not answer. Another one's heartbeat finds out within a second.
-local WAKE_TTL_S = 10
+--
+-- A living worker says every few seconds that it is idle still. If one has died since, another one's heartbeat
+-- finds out within a second that a job waits.
+local IDLE_S, WAKE_TTL_S = 6, 10
 
 local function wake_one(idle)
-  local wake = redis.call('ZREVRANGE', idle, 0, 0)[1]
+  local call = redis.call
+  local wake, since = unpack(call('ZRANGE', idle, 0, 0, 'WITHSCORES'))
+  if not wake then
+    return
+  end
+  local earliest = call('TIME')[1] - IDLE_S
+  if tonumber(since) < earliest then
+    wake = call('ZRANGEBYSCORE', idle, earliest, '+inf', 'LIMIT', 0, 1)[1]
+  end
   if wake then
-    redis.call('ZREM', idle, wake)
-    redis.call('LPUSH', wake, 1)
-    redis.call('EXPIRE', wake, WAKE_TTL_S)
+    call('ZREM', idle, wake)
+    call('LPUSH', wake, 1)
+    call('EXPIRE', wake, WAKE_TTL_S)
   end
 end
 

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from producer.supervisor import Child, Program, celery
+from shared import keys
 from shared.names import Queue
 from shared.queue.admit import admit
 from shared.queue.scripts import Script, load_all
@@ -117,6 +118,8 @@ def test_each_part_has_the_rights_that_it_needs(
     out = short_path / "out"
     env = environment_of(server, short_path, "producer")
     with parts(server, short_path):
+        with server.client() as client:  # a worker that has died idle
+            client.zadd(keys.idle("cv"), {keys.wake("dead"): 1})
         done = agewell("enqueue", "hsv", photos, "--images-per-job", 1, "--out", out, env=env)
         assert done.returncode == 0, done.stderr + str(denials(server))
         assert len(list(out.iterdir())) == 5

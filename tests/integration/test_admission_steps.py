@@ -9,6 +9,7 @@ import pytest
 from shared import keys
 from shared.queue.admit import BYTES_A_CALL, JOBS_A_CALL, admit
 from shared.settings import MAX_MESSAGE_BYTES
+from shared.stamp import redis_now
 from tests.integration.ordering import START, Scripts
 from workers.maintenance import inlets
 
@@ -79,29 +80,29 @@ def test_whole_flood_is_admitted_by_looks(client, flooded, watch):
 
 @pytest.fixture
 def idle(client):
-    """Two workers that wait for jobs: the second for a shorter time."""
-    wakes = [keys.wake(f"cv@here:1.1:{number}") for number in range(2)]
-    for number, wake in enumerate(wakes):
-        client.zadd(keys.idle("cv"), {wake: START + number})
+    """Two workers that wait for jobs, the first for a longer time; a third has died meanwhile."""
+    wakes = [keys.wake(f"cv@here:1.1:{number}") for number in range(3)]
+    ago_s = dict(zip(wakes, (2, 1, 60), strict=True))
+    now = redis_now(client)
+    client.zadd(keys.idle("cv"), {wake: now - ago_s[wake] for wake in wakes})
     return wakes
 
 
 def test_each_job_wakes_one_idle_worker(client, watch, idle):
     Scripts(client).push("a", 5)
     watch._look(client)
-    assert [client.llen(wake) for wake in idle] == [0, 1]
+    assert [client.llen(wake) for wake in idle] == [1, 0, 0]
     Scripts(client).push("b", 5)
     watch._look(client)
-    assert [client.llen(wake) for wake in idle] == [1, 1]
-    assert not client.exists(keys.idle("cv"))
+    assert [client.llen(wake) for wake in idle] == [1, 1, 0]
+    assert 0 < client.ttl(idle[0]) <= 10
 
 
 def test_look_wakes_another_worker_if_the_first_has_died(client, watch, idle):
     Scripts(client).publish("a", 5, START, enqueued_at=START)
-    client.delete(idle[1])
+    client.delete(idle[0])
     watch._look(client)
-    assert client.llen(idle[0]) == 1
-    assert 0 < client.ttl(idle[0]) <= 10
+    assert [client.llen(wake) for wake in idle] == [0, 1, 0]
 
 
 def test_redis_that_takes_no_writes_is_left_alone_for_a_while(client, watch, caplog):

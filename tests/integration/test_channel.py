@@ -120,8 +120,8 @@ def test_worker_whose_slots_fill_while_it_waits_takes_nothing(app, client):
 def test_job_of_which_a_busy_worker_was_told_wakes_another(app, client, settings):
     other = worker_app(settings, "cv@other:1")
     with consuming(other) as (got, idle), consuming(app) as (_, busy):
+        look(busy, 0.3)  # the first to wait is the first to be woken
         look(idle, 0.3)
-        look(busy, 0.3)  # the last to wait is the first to be woken
         busy.default_channel.qos.can_consume = lambda: False
         [sent] = send(app)
         look(busy, 0.3)
@@ -135,14 +135,30 @@ def test_job_of_which_a_busy_worker_was_told_wakes_another(app, client, settings
 def test_worker_that_stops_is_told_of_no_more_jobs(app, client, settings):
     other = worker_app(settings, "cv@other:1")
     with consuming(other) as (got, idle):
-        look(idle, 0.3)
         with consuming(app) as (_, stopping):
             look(stopping, 0.3)
+            look(idle, 0.3)
             assert client.zcard(keys.idle("cv")) == 2
         assert client.zcard(keys.idle("cv")) == 1
         [sent] = send(app)
         look(idle, 5, until=lambda: got)
         assert ids(got) == [sent]
+
+
+def test_jobs_go_to_idle_workers_in_turn(app, client, settings):
+    other = worker_app(settings, "cv@other:1")
+    with consuming(app) as (got, first), consuming(other) as (others, second):
+        look(first, 0.3)
+        look(second, 0.3)
+        for count in range(1, 4):
+            send(app)
+            look(first, 5, until=lambda count=count: len(got) == count)
+            got[-1].ack()
+            look(first, 0.3)
+            send(app)
+            look(second, 5, until=lambda count=count: len(others) == count)
+            others[-1].ack()
+            look(second, 0.3)
 
 
 def test_message_that_is_asked_for_makes_no_idle_worker(app, client):

@@ -56,7 +56,7 @@ def test_jobs_get_the_places_that_they_had_if_the_order_is_deleted(app, client, 
         send(app, priority=priority)
     places = order_of(client)
     client.delete(keys.order("cv"))
-    client.zadd(keys.idle("cv"), {keys.wake("idle"): 1})
+    client.zadd(keys.idle("cv"), {keys.wake("idle"): redis_now(client)})
     assert look() == Found(put_back=3, lost=0)
     assert order_of(client) == places
     assert client.llen(keys.wake("idle")) == 1
