@@ -75,7 +75,8 @@ class Race:
             if found is None:
                 continue
             job_id, tag, taken = found
-            fate = choose.random()
+            # One that was cancelled must not run: its worker ends it, if the canceller has not.
+            fate = 1.0 if taken.flag else choose.random()
             if fate < 0.1:
                 assert scripts.give_back(tag)
             elif fate < 0.2:
