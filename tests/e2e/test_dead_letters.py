@@ -1,6 +1,7 @@
 """Jobs that are given up, jobs that come too late, and what an operator does about them."""
 
 import time
+from typing import Any
 
 import psutil
 import pytest
@@ -76,19 +77,19 @@ def test_a_job_that_is_given_up_is_sent_again_with_the_rest_of_its_chain(
 
 
 def test_a_refused_message_can_be_looked_at_and_dropped(stack: Stack):
-    stack.redis.lpush("cv", "no message at all")
-    [letter] = until(
-        lambda: [each for each in stack.documents("dead", "list") if each["message"]],
-        60,
-        lambda: "a letter",
-    )
-    assert letter["message"] == "no message at all"
+    text = "no message at all"
+
+    def letters() -> list[dict[str, Any]]:
+        return [each for each in stack.documents("dead", "list") if each["message"] == text]
+
+    stack.redis.lpush("cv", text)
+    [letter] = until(letters, 60, lambda: "a letter")
     assert letter["queue"] == "cv"
     done = stack.run("dead", "retry", letter["id"])
     assert done.returncode == 1
     assert "no job" in done.stderr
     stack.ok("dead", "drop", letter["id"])
-    assert not [each for each in stack.documents("dead", "list") if each["message"]]
+    assert not letters()
 
 
 def test_a_job_that_cannot_start_by_its_deadline_expires_unrun(stack: Stack, long_job: str, photos):
