@@ -162,6 +162,7 @@ def wake(server: Server, session: Session) -> float:
         _settle(poller, by_socket)
         used_us = []
         for _ in range(WAKES):
+            _say_idle(server, session.now())
             with Meter(server) as idle:
                 _settle(poller, by_socket)
             with Meter(server) as meter:
@@ -172,6 +173,14 @@ def wake(server: Server, session: Session) -> float:
             taken.pop().ack()
             _settle(poller, by_socket)
     return statistics.median(used_us) / 1e3
+
+
+def _say_idle(server: Server, now: float) -> None:
+    """As idle workers say by their looks, which are left out here."""
+    idle = keys.idle(Queue.CV.value)
+    members: Any = server.client.zrange(idle, 0, -1)
+    if members:
+        server.client.zadd(idle, dict.fromkeys(members, now), xx=True)
 
 
 def _settle(poller: select.poll, by_socket: dict[int, Any]) -> None:
