@@ -1,10 +1,11 @@
 """Our Lua scripts: one command a file, run by its hash.
 
 A line `--@include name` in a script stands for the functions of another file, once. In a block, it
-makes them only if the block runs. Redis keeps the
-scripts that it was given until it restarts. A user without the right to give it any can still run
-those that are there: workers and upkeep give Redis all of them when they start, and whenever they
-find one missing.
+makes them only if the block runs.
+
+Redis keeps the scripts that it was given until it restarts. A user without the right to give it any
+can still run those that are there: workers and upkeep give Redis all of them when they start, and
+whenever they find one missing.
 """
 
 import hashlib

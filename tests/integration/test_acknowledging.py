@@ -37,15 +37,20 @@ def commands_of(client):
     return Counter({name: each["calls"] for name, each in client.info("commandstats").items()})
 
 
+def take_all(client, connection, got, sent, let_go):
+    """Take one job after the other, and let go of each: the commands that Redis has run for it."""
+    look(connection, until=lambda: got)
+    before = commands_of(client)
+    for count in range(2, len(sent) + 1):
+        let_go(got[-1])
+        look(connection, until=lambda count=count: len(got) == count)
+    return commands_of(client) - before
+
+
 def test_take_acknowledges_the_job_before(app, client):
     sent = send(app, 20)
     with consuming(app) as (got, connection):
-        look(connection, until=lambda: got)
-        before = commands_of(client)
-        for count in range(2, 21):
-            got[-1].ack()
-            look(connection, until=lambda count=count: len(got) == count)
-        done = commands_of(client) - before
+        done = take_all(client, connection, got, sent, lambda message: message.ack())
     assert ids(got) == sent
     assert done["cmdstat_evalsha"] == done["cmdstat_zpopmin"] == 19
 
@@ -65,12 +70,7 @@ def states_of(app, job_ids):
 def test_take_ends_the_job_before(app, client):
     sent = send(app, 20)
     with consuming(app) as (got, connection):
-        look(connection, until=lambda: got)
-        before = commands_of(client)
-        for count in range(2, 21):
-            finish(app, got[-1])
-            look(connection, until=lambda count=count: len(got) == count)
-        done = commands_of(client) - before
+        done = take_all(client, connection, got, sent, lambda message: finish(app, message))
         assert states_of(app, sent) == [State.DONE] * 19 + [State.RUNNING]
     assert ids(got) == sent
     assert done["cmdstat_evalsha"] == done["cmdstat_zpopmin"] == 19
@@ -83,7 +83,7 @@ def test_take_ends_the_job_before(app, client):
 def test_job_that_ends_while_the_worker_is_idle_ends_at_once(app, client):
     sent = send(app, 1)
     with consuming(app, at_most=2) as (got, connection):
-        look(connection, 0.5, until=lambda: False)
+        look(connection, 0.5)
         finish(app, got[0])
         assert states_of(app, sent) == [State.DONE]
         assert client.hlen(keys.reserved(RUN)) == 0
