@@ -20,6 +20,7 @@ RUN apt-get update \
 RUN python -m venv /opt/agewell
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY agewell agewell
 COPY shared shared
 COPY producer producer
 COPY workers workers
@@ -43,11 +44,11 @@ ENTRYPOINT ["agewell"]
 FROM base AS cv
 COPY --from=cv-built /opt/agewell /opt/agewell
 USER agewell
-CMD ["celery", "-A", "workers.app", "worker", "-Q", "cv", "-n", "cv@%h"]
+CMD ["celery", "-A", "agewell.workers.cv", "worker", "-Q", "cv", "-n", "cv@%h"]
 
 FROM base AS gpu
 # The driver comes from the host, by NVIDIA's container toolkit; CUDA itself with torch.
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=gpu-built /opt/agewell /opt/agewell
 USER agewell
-CMD ["celery", "-A", "workers.infer", "worker", "-Q", "infer", "-n", "infer@%h", "--pool=threads"]
+CMD ["celery", "-A", "agewell.workers.infer", "worker", "-Q", "infer", "-n", "infer@%h", "--pool=threads"]

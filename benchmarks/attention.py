@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agewell.workers.models.export import graph
+from agewell.workers.models.kinds.onnx_graph import OnnxGraph
+from agewell.workers.models.library import attention_unet
+from agewell.workers.models.library.attention_unet import AttentionUNet
+from agewell.workers.models.library.colorizer.network import Colorizer
+from agewell.workers.models.spec import InputSpec, ModelSpec
 from benchmarks.report import Spread, report
-from workers.models.export import graph
-from workers.models.kinds.onnx_graph import OnnxGraph
-from workers.models.nets import attention_unet
-from workers.models.nets.attention_unet import AttentionUNet
-from workers.models.nets.colorizer import Colorizer
-from workers.models.spec import InputSpec, ModelSpec
 
 ROUNDS = 7
 SHAPES = ((1, 192, 256), (4, 256, 256))

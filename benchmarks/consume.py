@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import psutil
 from celery import Celery
 
+from agewell.shared.celery.app import broker_url, make_app
+from agewell.shared.protocol.tasks import Queue
+from agewell.shared.setting_types import usable_cores
+from agewell.shared.settings import Settings
 from benchmarks import programs
 from benchmarks.filling import JOB
 from benchmarks.report import Spread, report
 from benchmarks.servers import Server, server
-from shared.celery_app import broker_url, make_app
-from shared.names import Queue
-from shared.setting_types import usable_cores
-from shared.settings import Settings
 
 JOBS = 4000
 ROUNDS = 9

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agewell.producer.session import Session, make_session
+from agewell.shared.settings import Settings
 from benchmarks import core_redis, core_stack, filling
 from benchmarks.core_lines import core_lines
 from benchmarks.report import report
 from benchmarks.servers import Server, server, servers
-from producer.session import Session, make_session
-from shared.settings import Settings
 
 WAITING = 1_000_000
 

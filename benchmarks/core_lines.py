@@ -7,12 +7,12 @@ ROOT = Path(__file__).parent.parent
 CORE = (
     "shared/queue/*.py",
     "shared/queue/*.lua",
-    "shared/oversize.py",
-    "shared/results.py",
-    "shared/transport.py",
+    "shared/queue/oversize.py",
+    "shared/celery/result_backend.py",
+    "shared/celery/transport.py",
     "workers/consuming/*.py",
-    "workers/deliveries.py",
-    "workers/heartbeat.py",
+    "workers/jobs/delivery.py",
+    "workers/process/heartbeat.py",
     "workers/maintenance/*.py",
 )
 

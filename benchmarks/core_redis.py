@@ -16,21 +16,21 @@ from unittest import mock
 import kombu
 from celery import Celery
 
+from agewell.producer.sending.cancel import cancel_job
+from agewell.producer.session import Session
+from agewell.shared.celery.app import make_app
+from agewell.shared.protocol.tasks import Queue
+from agewell.shared.queue.ledger import End
+from agewell.shared.queue.record import State
+from agewell.shared.queue.status import queue_status, started
+from agewell.shared.redis import keys
+from agewell.workers.consuming import take as taking
+from agewell.workers.consuming.connection import WorkerAMQP
+from agewell.workers.maintenance.expire import expire
+from agewell.workers.monitoring.dashboard.lengths import Lengths
+from agewell.workers.process.context import Context
 from benchmarks import filling
 from benchmarks.servers import Meter, Server
-from producer.cancel import cancel_job
-from producer.session import Session
-from shared import keys
-from shared.celery_app import make_app
-from shared.names import Queue
-from shared.queue.ledger import End
-from shared.queue.record import State
-from shared.queue.status import queue_status, started
-from workers.consuming import take as taking
-from workers.consuming.connection import WorkerAMQP
-from workers.context import Context
-from workers.dashboard.lengths import Lengths
-from workers.maintenance.expire import expire
 
 TAKES, BATCH = 2000, 20
 CANCELS = 200

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import psutil
 
+from agewell.producer.client import Client
+from agewell.producer.session import Session
+from agewell.shared.protocol.messages import HsvItem, HsvJob
+from agewell.shared.protocol.tasks import Queue
+from agewell.shared.queue.record import State
+from agewell.shared.queue.status import queue_status
+from agewell.workers.maintenance.aging import reprioritise, rescore
+from agewell.workers.maintenance.orphans import WALK_EVERY_S, find_orphans
 from benchmarks import filling, programs
 from benchmarks.servers import Meter, Server
 from benchmarks.system import make_images
-from producer.client import Client
-from producer.session import Session
-from shared.messages import HsvItem, HsvJob
-from shared.names import Queue
-from shared.queue.record import State
-from shared.queue.status import queue_status
-from workers.maintenance.aging import reprioritise, rescore
-from workers.maintenance.orphans import WALK_EVERY_S, find_orphans
 
 SETTLE_S, UPKEEP_S, BEAT_S = 10.0, 60.0, 30.0
 WARM_UP_JOBS, ENDED_JOBS = 200, 2000
@@ -111,10 +111,10 @@ def ended_bytes(server: Server, session: Session) -> float:
     """Bytes that Redis keeps of an ended job with one image, Celery's result included."""
     blobs = f"file://{server.folder / 'blobs'}"
     settings = session.settings.model_copy(update={"blob_url": blobs})
-    from producer.session import make_session
+    from agewell.producer.session import make_session
 
     client = Client(make_session(settings))
-    command = programs.worker("workers.app", "cv", 2)
+    command = programs.worker("agewell.workers.cv", "cv", 2)
     with (
         tempfile.TemporaryDirectory() as folder,
         program(server, "worker", command, AGEWELL_BLOB_URL=blobs),

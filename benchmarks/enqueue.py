@@ -13,15 +13,15 @@ from pathlib import Path
 
 import redis
 
+from agewell.producer.sending.listing import expand
+from agewell.producer.sending.plan import Planned
+from agewell.producer.sending.submit import Submitter
+from agewell.producer.session import Session, make_session
+from agewell.producer.up.embedded_redis import embedded_redis
+from agewell.shared.blobs.stores import PIPELINE_BYTES
+from agewell.shared.protocol.messages import HsvItem, HsvJob
+from agewell.shared.settings import Settings
 from benchmarks.report import Spread, report
-from producer.listing import expand
-from producer.plan import Planned
-from producer.session import Session, make_session
-from producer.submit import Submitter
-from shared.embedded_redis import embedded_redis
-from shared.messages import HsvItem, HsvJob
-from shared.settings import Settings
-from shared.stores import PIPELINE_BYTES
 
 FILES = 10_000
 FILE_BYTES = 100_000

@@ -10,9 +10,10 @@ from unittest import mock
 import redis
 from redis.connection import Connection, UnixDomainSocketConnection
 
-from producer.session import Session
-from shared.envelope import ENQUEUED_AT
-from shared.names import LEVELS, Queue
+from agewell.producer.session import Session
+from agewell.shared.protocol.envelope import ENQUEUED_AT
+from agewell.shared.protocol.levels import LEVELS
+from agewell.shared.protocol.tasks import Queue
 
 A_SEND = 500
 JOB = {

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import psutil
 
+from agewell.producer.receiving.collect import Collector
+from agewell.producer.sending.listing import expand
+from agewell.producer.sending.plan import Planned
+from agewell.producer.sending.submit import Submitter
+from agewell.producer.session import Session
+from agewell.shared.protocol.messages import HsvItem, HsvJob
+from agewell.testing import running_stack
 from benchmarks.report import report
-from benchmarks.stack import running_stack
 from benchmarks.system import make_images
-from producer.collect import Collector
-from producer.listing import expand
-from producer.plan import Planned
-from producer.session import Session
-from producer.submit import Submitter
-from shared.messages import HsvItem, HsvJob
 
 JOBS = 2000
 IMAGES = 100
@@ -29,7 +29,7 @@ IMAGES = 100
 def cv_worker() -> psutil.Process:
     """The process that `agewell up` runs as the cv worker."""
     for process in psutil.Process(os.getpid()).children(recursive=True):
-        if "workers.app" in process.cmdline():
+        if "agewell.workers.cv" in process.cmdline():
             return process
     raise RuntimeError("no cv worker runs")
 
@@ -56,7 +56,8 @@ def sample(session: Session, folder: Path) -> list[float]:
 
 def main() -> None:
     """One run."""
-    with tempfile.TemporaryDirectory() as images, running_stack() as (session, _):
+    with tempfile.TemporaryDirectory() as images, running_stack() as stack:
+        session = stack.client.session
         make_images(Path(images), (1920, 1080), IMAGES)
         samples = sample(session, Path(images))
     early, late = statistics.mean(samples[500:1000]), statistics.mean(samples[1500:])

@@ -22,26 +22,26 @@ import cv2
 import numpy as np
 import torch
 
+from agewell.producer.receiving.collect import Collector
+from agewell.producer.sending.listing import expand
+from agewell.producer.sending.model_commands import Models
+from agewell.producer.sending.plan import Planned
+from agewell.producer.sending.publish import publish
+from agewell.producer.sending.submit import Submitter
+from agewell.producer.session import Session
+from agewell.shared.protocol.messages import ImageRef, InferItem, InferJob
+from agewell.shared.redis import keys
+from agewell.shared.setting_types import usable_cores
+from agewell.testing import running_stack
+from agewell.workers.imaging.codec import Limits, decode
+from agewell.workers.inference.batching.batcher import Batcher
+from agewell.workers.inference.batching.queue import Request
+from agewell.workers.models import device
+from agewell.workers.models.load import ready_model
+from agewell.workers.models.model import Model
 from benchmarks.model_files import resnet50, wide_network
 from benchmarks.report import Spread, report
-from benchmarks.stack import running_stack
 from benchmarks.system import make_images
-from producer.collect import Collector
-from producer.listing import expand
-from producer.models import Models
-from producer.plan import Planned
-from producer.publish import publish
-from producer.session import Session
-from producer.submit import Submitter
-from shared import keys
-from shared.messages import ImageRef, InferItem, InferJob
-from shared.setting_types import usable_cores
-from workers import device
-from workers.images import Limits, decode
-from workers.models.base import Model
-from workers.models.batch_queue import Request
-from workers.models.batcher import Batcher
-from workers.models.opening import ready_model
 
 ROUNDS = 3
 IN_FLIGHT = 32
@@ -105,7 +105,8 @@ def batching_pays() -> Row:
         root = Path(name)
         wide_network(root, "batched", IN_FLIGHT)
         wide_network(root, "single", 1)
-        with running_stack(models_dir=root) as (session, _):
+        with running_stack(models_dir=root) as stack:
+            session = stack.client.session
             models = Models(session)
             images = small_images(session, WIDE_JOBS)
             found: dict[str, list[tuple[float, float]]] = {"batched": [], "single": []}
@@ -162,7 +163,8 @@ def queue_over_bare_loop() -> Row:
         paths = make_images(folder, (640, 480), PHOTOS)
         device.limit_threads(usable_cores())
         model = ready_model(directory, torch.device("cpu"))
-        with running_stack(models_dir=root) as (session, _):
+        with running_stack(models_dir=root) as stack:
+            session = stack.client.session
             assert all(r.error is None for r in Models(session).activate("resnet50", "1", 600))
             bare_loop(model, paths[:BATCH]), through_the_queue(session, folder, PHOTOS)  # warm up
             pairs = [

@@ -5,16 +5,18 @@ from typing import Any
 
 from celery import Celery, Task, shared_task
 
-from shared.celery_app import broker_url, make_app
-from shared.messages import ItemResult, Job, JobResult
-from shared.names import Task as TaskName
-from workers import heartbeat, pause, pool_writes, readiness, slots, time_limit
-from workers.consuming.connection import WorkerAMQP
-from workers.context import settings
-from workers.deliveries import deliver, operation
-from workers.jobs import Checkpoint
+from agewell.shared.celery.app import broker_url, make_app
+from agewell.shared.protocol.messages import ItemResult, Job, JobResult
+from agewell.shared.protocol.tasks import Task as TaskName
+from agewell.workers.consuming import pool_writes
+from agewell.workers.consuming.connection import WorkerAMQP
+from agewell.workers.jobs import store_away, time_limit
+from agewell.workers.jobs.delivery import deliver, operation
+from agewell.workers.jobs.run import Checkpoint
+from agewell.workers.process import heartbeat, ready, slots
+from agewell.workers.process.context import settings
 
-readiness.announce()
+ready.announce()
 
 
 def _stock(**config: object) -> Celery:
@@ -30,7 +32,7 @@ def _ours() -> Celery:
     ours = make_app(settings(), include=["benchmarks.noop"], amqp=WorkerAMQP)
     heartbeat.install(ours)
     time_limit.install(ours, settings())
-    pause.install(ours)
+    store_away.install(ours)
     slots.install(ours)
     pool_writes.install()
     return ours

@@ -54,7 +54,7 @@ def multigrid(backend: str, images: Images, wanted: Any) -> Figures:
     """Our time: the first call, with its imports and compilation, and the calls after it."""
 
     def blend() -> Any:
-        from workers.ops.poisson import poisson_blend
+        from agewell.workers.operations.poisson.blend import poisson_blend
 
         return poisson_blend(*images, backend=backend)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from producer.supervisor import Child, Program, celery
+from agewell.producer.up.supervisor import Child, Program, celery
 
 QUIET = "--loglevel=ERROR"
 
@@ -44,14 +44,21 @@ def worker(app: str, name: str, concurrency: int, *options: str) -> list[str]:
 def upkeep() -> list[str]:
     """The upkeep worker."""
     return celery(
-        "-A", "workers.upkeep", "worker", "-Q", "upkeep", "--pool=threads", "--concurrency=1", QUIET
+        "-A",
+        "agewell.workers.upkeep",
+        "worker",
+        "-Q",
+        "upkeep",
+        "--pool=threads",
+        "--concurrency=1",
+        QUIET,
     )
 
 
 def beat(folder: Path) -> list[str]:
     """Beat, which tells upkeep what to do."""
     files = ("--pidfile=", f"--schedule={folder / 'schedule'}")
-    return celery("-A", "workers.upkeep", "beat", *files, QUIET)
+    return celery("-A", "agewell.workers.upkeep", "beat", *files, QUIET)
 
 
 def processor_s(process: psutil.Process) -> float:

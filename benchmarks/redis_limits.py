@@ -9,12 +9,12 @@ import tempfile
 from itertools import cycle, islice
 from pathlib import Path
 
+from agewell.producer.client import Client
+from agewell.producer.session import Session
+from agewell.shared.protocol.messages import HsvItem, HsvJob
+from agewell.testing import running_stack
 from benchmarks.report import report
-from benchmarks.stack import running_stack
 from benchmarks.system import make_images
-from producer.client import Client
-from producer.session import Session
-from shared.messages import HsvItem, HsvJob
 
 RUN_JOBS = 600
 WAITING_JOBS = 20_000
@@ -28,7 +28,8 @@ def processor_s(session: Session) -> float:
 
 def main() -> None:
     """One run: jobs through their whole life, then jobs that only wait."""
-    with tempfile.TemporaryDirectory() as folder, running_stack() as (session, _):
+    with tempfile.TemporaryDirectory() as folder, running_stack() as stack:
+        session = stack.client.session
         make_images(Path(folder), (64, 64), 20)
         client = Client(session)
         refs = client.put(*sorted(Path(folder).iterdir()))

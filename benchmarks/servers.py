@@ -11,7 +11,7 @@ from pathlib import Path
 
 import redis
 
-from shared.embedded_redis import embedded_redis, find_server
+from agewell.producer.up.embedded_redis import embedded_redis, find_server
 
 
 def servers() -> list[Path]:

@@ -17,15 +17,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from agewell.producer.receiving.collect import Collector
+from agewell.producer.sending.listing import expand
+from agewell.producer.sending.plan import Planned
+from agewell.producer.sending.submit import Submitter
+from agewell.producer.session import Session
+from agewell.shared.protocol.messages import HsvItem, HsvJob
+from agewell.shared.setting_types import usable_cores
+from agewell.testing import running_stack
 from benchmarks.report import Spread, report
-from benchmarks.stack import running_stack
-from producer.collect import Collector
-from producer.listing import expand
-from producer.plan import Planned
-from producer.session import Session
-from producer.submit import Submitter
-from shared.messages import HsvItem, HsvJob
-from shared.setting_types import usable_cores
 
 PHOTOS = Path(__file__).parent.parent / "examples" / "images"
 ROUNDS = 5
@@ -63,9 +63,16 @@ def time_bare(pool: ProcessPoolExecutor, paths: list[Path]) -> float:
     return len(paths) / (time.perf_counter() - started)
 
 
+def _empty(blobs: Path) -> None:
+    """Delete every blob, but not the mark by which agewell knows that the store is there."""
+    for each in blobs.glob("*"):
+        if each.is_dir():
+            shutil.rmtree(each)
+
+
 def time_system(session: Session, blobs: Path, folder: Path, count: int) -> float:
     """Images per second from the first file read to the last result seen."""
-    shutil.rmtree(blobs, ignore_errors=True)  # what is stored already would not be written again
+    _empty(blobs)  # what is stored already would not be written again
     started = time.perf_counter()
     submitter = Submitter(
         session,
@@ -84,12 +91,14 @@ def compare(pool: str, size: tuple[int, int], count: int) -> dict[str, object]:
     """One row: a pool and a size of image against the bare loop, in turn."""
     with (
         tempfile.TemporaryDirectory() as images,
-        running_stack(pool=pool) as (session, state),
+        running_stack(pool=pool) as stack,
         ProcessPoolExecutor(usable_cores(), mp_context=get_context("spawn")) as bare_pool,
     ):
         paths = make_images(Path(images), size, count)
         run_bare = partial(time_bare, bare_pool, paths)
-        run_system = partial(time_system, session, state / "blobs", Path(images), count)
+        run_system = partial(
+            time_system, stack.client.session, stack.state_dir / "blobs", Path(images), count
+        )
         run_bare(), run_system()  # warm up
         pairs = [(run_system(), run_bare()) for _ in range(ROUNDS)]
     return {

@@ -5,8 +5,10 @@ and makes a contact sheet of what comes back.
 """
 
 import argparse
+import contextlib
 import json
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,17 +16,19 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 from contact_sheet import Blend, contact_sheet, poisson_picture, save_jpeg
-from private_stack import AGEWELL, DemoError, private_stack
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
+
+from agewell.testing import RunningStack, StackError
 
 IMAGES = Path(__file__).resolve().parent / "images"
 DIGITS = Path(__file__).resolve().parent / "digits"
@@ -34,6 +38,10 @@ HSV_ON_SHEET = ("kodim23-macaws", "canyon-day", "william-bout-lighthouse", "tj-h
 COMMAND_TIMEOUT_S = 90.0
 
 console = Console(highlight=False, soft_wrap=True)
+
+
+class DemoError(Exception):
+    """Something failed; the text says what."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ def main() -> None:
     except KeyboardInterrupt:
         console.print("interrupted; everything has stopped")
         sys.exit(128 + signal.SIGINT)
-    except (DemoError, OSError) as error:
+    except (DemoError, StackError, OSError) as error:
         console.print(f"[bold red]the demo failed:[/] {escape(str(error))}")
         sys.exit(1)
 
@@ -70,7 +78,7 @@ def run(out: Path) -> None:
     """Start the stack, run every operation, stop the stack, make the pictures, say how it went."""
     blends = json.loads((IMAGES / "blends.json").read_text())
     planned = operations(blends, out)
-    with private_stack(console) as env, _progress() as progress:
+    with _stack() as env, _progress() as progress:
         bars = [progress.add_task(each.title, total=each.images) for each in planned]
         seconds = [
             run_operation(each, env, progress, bar) for each, bar in zip(planned, bars, strict=True)
@@ -80,6 +88,36 @@ def run(out: Path) -> None:
     console.print(_table(planned, seconds))
     console.print("[dim]seconds of the whole commands, their start and the upload included[/]")
     console.print(f"\nbefore and after: [bold]{escape(str(sheet))}[/]")
+
+
+@contextmanager
+def _stack() -> Iterator[dict[str, str]]:
+    """Run `agewell up` in a directory of its own; the environment that finds it.
+
+    Raises:
+        StackError: it does not start, or does not stop. Its logs are kept then.
+    """
+    state = Path(tempfile.mkdtemp(prefix="agewell-"))
+    stack = RunningStack(state)
+    try:
+        with console.status("starting") as spinner:
+
+            def report(log: str) -> None:
+                ready = [line[:14].strip() for line in log.splitlines() if " ready (" in line]
+                spinner.update(f"starting; ready: {', '.join(ready) or 'nothing yet'}")
+
+            stack.wait_ready(report=report)
+        yield stack.env
+        with console.status("stopping"):
+            stack.stop()
+    except (DemoError, StackError) as error:
+        raise DemoError(f"{error}\nThe logs are in {state}") from None
+    finally:
+        with console.status("stopping"), contextlib.suppress(StackError):
+            stack.stop()
+        stack.forget()
+        if not isinstance(sys.exception(), DemoError):
+            shutil.rmtree(state)
 
 
 def operations(blends: dict[str, Any], out: Path) -> list[Operation]:
@@ -164,7 +202,10 @@ def _run_command(command: Sequence[str], env: dict[str, str]) -> Iterator[int]:
     with (
         tempfile.TemporaryFile("w+") as complaints,
         subprocess.Popen(
-            [AGEWELL, *command[1:], "--json"], stdout=subprocess.PIPE, stderr=complaints, env=env
+            [*RunningStack.command, *command[1:], "--json"],
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            env=env,
         ) as process,
     ):
         limit = threading.Timer(COMMAND_TIMEOUT_S, process.kill)

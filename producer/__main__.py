@@ -1,4 +1,4 @@
-"""The command `agewell`, and `python -m producer`."""
+"""The command `agewell`, and `python -m agewell.producer`."""
 
 import signal
 
@@ -9,7 +9,7 @@ def main() -> None:
     if handler is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     # The imports take up to a second. There is nothing yet that a Ctrl-C would have to end.
-    from producer import cli
+    from agewell.producer.cli import main as cli
 
     signal.signal(signal.SIGINT, handler)
     cli.main()

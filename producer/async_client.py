@@ -1,4 +1,4 @@
-"""agewell from asyncio: `producer.client.Client`, awaited.
+"""agewell from asyncio: `agewell.producer.client.Client`, awaited.
 
 Sending takes a thread for as long as it lasts. Waiting takes none: one connection to Redis listens
 for all the jobs that are waited for.
@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Self
 
-from producer.client import Client, Priority, Source
-from producer.listen import Listener
-from producer.outcome import Outcome, read_outcome
-from shared.messages import ImageRef, Job
-from shared.names import DEFAULT_LEVEL
-from shared.queue.record import Record
-from shared.redis_client import connect_async, unreachable
-from shared.settings import Settings
+from agewell.producer.client import Client, Priority, Source
+from agewell.producer.receiving.listen import Listener
+from agewell.producer.receiving.outcome import Outcome, read_outcome
+from agewell.shared.protocol.levels import DEFAULT_LEVEL
+from agewell.shared.protocol.messages import ImageRef, Job
+from agewell.shared.queue.record import Record
+from agewell.shared.redis.connection import connect_async, unreachable
+from agewell.shared.settings import Settings
 
 
 class AsyncClient:

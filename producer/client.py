@@ -1,6 +1,6 @@
 """agewell from Python: images in, typed jobs, outcomes and images back.
 
-`Client` blocks; `producer.async_client.AsyncClient` is the same for asyncio.
+`Client` blocks; `agewell.producer.async_client.AsyncClient` is the same for asyncio.
 """
 
 from collections.abc import Iterable, Iterator
@@ -8,19 +8,20 @@ from os import PathLike
 from pathlib import Path
 from typing import Self
 
-from producer.cancel import cancel_job
-from producer.collect import Collector
-from producer.files import LocalFile, checked_image, read_image
-from producer.outcome import Outcome
-from producer.publish import publish
-from producer.room import Room
-from producer.session import Session, make_session, open_session
-from shared.messages import ImageRef, Job, MediaType
-from shared.names import DEFAULT_LEVEL, QUEUE_OF_OP, level_from
-from shared.queue.record import Record
-from shared.redis_client import require_redis
-from shared.settings import Settings
-from shared.state_dir import locate
+from agewell.producer.receiving.collect import Collector
+from agewell.producer.receiving.outcome import Outcome
+from agewell.producer.sending.cancel import cancel_job
+from agewell.producer.sending.files import LocalFile, checked_image, read_image
+from agewell.producer.sending.limits import Room
+from agewell.producer.sending.publish import publish
+from agewell.producer.session import Session, make_session, open_session
+from agewell.shared.protocol.levels import DEFAULT_LEVEL, level_from
+from agewell.shared.protocol.messages import ImageRef, Job, MediaType
+from agewell.shared.protocol.tasks import QUEUE_OF_OP
+from agewell.shared.queue.record import Record
+from agewell.shared.redis.connection import require_redis
+from agewell.shared.settings import Settings
+from agewell.shared.state_dir import locate
 
 Source = str | PathLike[str] | tuple[str, bytes]
 """An image: a path, or a name and encoded bytes."""

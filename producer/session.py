@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import redis
 from celery import Celery
 
-from shared.blobs import Blobs
-from shared.celery_app import make_app
-from shared.queue.ledger import Ledger, Lifetimes
-from shared.redis_client import connect, require_redis
-from shared.settings import Settings
-from shared.stamp import RedisClock
-from shared.state_dir import locate
+from agewell.shared.blobs.blobs import Blobs
+from agewell.shared.celery.app import make_app
+from agewell.shared.queue.ledger import Ledger, Lifetimes
+from agewell.shared.redis.clock import RedisClock
+from agewell.shared.redis.connection import connect, require_redis
+from agewell.shared.settings import Settings
+from agewell.shared.state_dir import locate
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,28 @@ JSON result backend carries it to the caller whole, and raises the same error th
 """
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
+
+STORED_MODULE: Final = "shared.errors"
+"""The module that stored results name for these errors: this one's name in agewell 0.1.
+
+It stays, so that clients of 0.1 read the results of today's workers, and today's those of 0.1.
+"""
+
+
+def stored_module(error: BaseException) -> str:
+    """The module that a stored result names for an error."""
+    return STORED_MODULE if isinstance(error, AgewellError) else type(error).__module__
+
+
+def is_ours(stored_module: object, stored_type: object) -> bool:
+    """True if a stored result's module and type name an error of this module."""
+    found = globals().get(str(stored_type))
+    return (
+        stored_module in (STORED_MODULE, __name__)
+        and isinstance(found, type)
+        and issubclass(found, AgewellError)
+    )
 
 
 @dataclass(eq=False)

@@ -1,7 +1,7 @@
 """What is counted for Prometheus: added up in each process, kept in one Redis hash by all of them.
 
 A worker's counts travel with the record of a job's end: no round trip of their own. What a killed
-worker had not sent is lost; the jobs are not (see `shared.queue.ledger`), only their times.
+worker had not sent is lost; the jobs are not (see `agewell.shared.queue.ledger`), only their times.
 
 Labels are few by construction: operations, levels, formats, models, classes of errors; never ids.
 """

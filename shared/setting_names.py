@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from shared.errors import SettingsError
+from agewell.shared.errors import SettingsError
 
 PREFIX = "AGEWELL_"
 SECRETS_DIR = f"{PREFIX}SECRETS_DIR"

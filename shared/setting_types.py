@@ -9,11 +9,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from shared.durations import read_seconds
-from shared.errors import SettingsError
-from shared.names import WORK_QUEUES
-from shared.setting_names import PREFIX
-from shared.urls import check_blob_url, check_redis_url
+from agewell.shared.errors import SettingsError
+from agewell.shared.protocol.tasks import WORK_QUEUES
+from agewell.shared.setting_names import PREFIX
+from agewell.shared.text.durations import read_seconds
+from agewell.shared.text.urls import check_blob_url, check_redis_url
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 PositiveInt = Annotated[int, Field(gt=0)]

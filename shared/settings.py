@@ -15,10 +15,10 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.errors import SettingsError
-from shared.problems import first_problem
-from shared.setting_names import PREFIX, SECRETS_DIR, check_files, check_variables
-from shared.setting_types import (
+from agewell.shared.errors import SettingsError
+from agewell.shared.protocol.tasks import Queue
+from agewell.shared.setting_names import PREFIX, SECRETS_DIR, check_files, check_variables
+from agewell.shared.setting_types import (
     AbsolutePath,
     BlobUrl,
     KByQueue,
@@ -35,6 +35,7 @@ from shared.setting_types import (
     usable_cores,
     xdg_state_home,
 )
+from agewell.shared.text.problems import first_problem
 
 SECRETS = ("redis_url", "flower_password", "blob_url")
 """Settings whose values are never shown, not even wrong ones."""
@@ -221,6 +222,14 @@ class Settings(BaseSettings):
                 f"must be set, as Flower shall listen on {self.flower_host}: others reach it there",
             )
         return None
+
+    def k_of(self, queue: str) -> float:
+        """k of a queue, per second, unless an operator has set another (`agewell aging`)."""
+        return self.aging_k_by_queue.get(queue, self.aging_k)
+
+    def k_by_queue(self) -> dict[str, float]:
+        """k of every queue, per second, unless an operator has set another."""
+        return {queue.value: self.k_of(queue.value) for queue in Queue}
 
     @model_validator(mode="wrap")
     @classmethod

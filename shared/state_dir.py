@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from shared.errors import BrokerUnreachableError, SettingsError
-from shared.settings import Settings
+from agewell.shared.errors import BrokerUnreachableError, SettingsError
+from agewell.shared.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image as Pillow
 
-from shared.errors import (
+from agewell.shared.errors import (
     BadImageError,
     ImageTooLargeError,
     MultiFrameError,

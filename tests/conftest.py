@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from shared.embedded_redis import EmbeddedRedis, embedded_redis
-from shared.settings import Settings
+from agewell.producer.up.embedded_redis import EmbeddedRedis, embedded_redis
+from agewell.shared.settings import Settings
 from tests.programs import SERVERS, require_server
 
 

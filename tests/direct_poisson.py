@@ -2,7 +2,7 @@
 
 Written from the paper (Pérez, Gangnet, Blake 2003, equations 7, 11 and 12) pixel pair by pixel
 pair, for the colours themselves and with explicit boundary values; it shares no code with
-``workers.ops``, which solves for a correction.
+``agewell.workers.operations``, which solves for a correction.
 """
 
 import numpy as np

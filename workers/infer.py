@@ -1,24 +1,28 @@
-"""The Celery app of the workers that hold models: `celery -A workers.infer worker -Q infer`.
+"""The Celery app of workers that hold models: `celery -A agewell.workers.infer worker -Q infer`.
 
 With the threads pool: jobs wait side by side for their batches. torch is imported when the first
 model is asked for, in this process, and in no parent of it.
 """
 
-from shared.celery_app import make_app
-from workers import heartbeat, logs, model_agent, pause, readiness, runtime, slots, time_limit
-from workers.consuming import undecodable
-from workers.consuming.connection import WorkerAMQP
-from workers.context import settings
+from agewell.shared.celery.app import make_app
+from agewell.workers.consuming import undecodable
+from agewell.workers.consuming.connection import WorkerAMQP
+from agewell.workers.inference import agent
+from agewell.workers.jobs import store_away, time_limit
+from agewell.workers.maintenance import rescue
+from agewell.workers.process import heartbeat, logs, ready, runtime, slots
+from agewell.workers.process.context import settings
 
 runtime.prepare(settings())
-readiness.announce()
+ready.announce()
 logs.install()
 
-app = make_app(settings(), include=["workers.infer_tasks"], amqp=WorkerAMQP)
+app = make_app(settings(), include=["agewell.workers.inference.tasks"], amqp=WorkerAMQP)
 app.conf.worker_concurrency = settings().infer_concurrency
 heartbeat.install(app)
+rescue.install(app)
 time_limit.install(app, settings())
-pause.install(app)
+store_away.install(app)
 slots.install(app)
 undecodable.install(app)
-model_agent.install()
+agent.install()

@@ -1,35 +1,36 @@
-"""The Celery app of upkeep, and of beat: `celery -A workers.upkeep worker -Q upkeep`.
+"""The Celery app of upkeep, and of beat: `celery -A agewell.workers.upkeep worker -Q upkeep`.
 
 Apart from the operations, so that neither a long job nor a heavy library can hold it up.
 """
 
 import logging
 
-from shared.celery_app import make_app
-from shared.errors import BlobStoreError
-from shared.names import Task
-from shared.queue.ledger import Lifetimes
-from shared.stamp import redis_now
-from workers import heartbeat, logs, readiness
-from workers.consuming import undecodable
-from workers.consuming.connection import WorkerAMQP
-from workers.context import context, settings
-from workers.maintenance import inlets
-from workers.maintenance.aging import reprioritise
-from workers.maintenance.duty import duty
-from workers.maintenance.expire import expire, trim
-from workers.maintenance.give_up import give_up_lost_jobs, give_up_refused_messages
-from workers.maintenance.keep_blobs import all_kept, keep_blobs_of_waiting_jobs
-from workers.maintenance.orphans import find_orphans
-from workers.maintenance.rescue import rescue
+from agewell.shared.celery.app import make_app
+from agewell.shared.errors import BlobStoreError
+from agewell.shared.protocol.tasks import Task
+from agewell.shared.queue.ledger import Lifetimes
+from agewell.shared.redis.clock import redis_now
+from agewell.workers.consuming import undecodable
+from agewell.workers.consuming.connection import WorkerAMQP
+from agewell.workers.maintenance import inlets, rescue
+from agewell.workers.maintenance.aging import reprioritise
+from agewell.workers.maintenance.duty import duty
+from agewell.workers.maintenance.expire import expire, trim
+from agewell.workers.maintenance.give_up import give_up_lost_jobs, give_up_refused_messages
+from agewell.workers.maintenance.keep_blobs import all_kept, keep_blobs_of_waiting_jobs
+from agewell.workers.maintenance.orphans import find_orphans
+from agewell.workers.maintenance.rescue import rescue_jobs
+from agewell.workers.process import heartbeat, logs, ready
+from agewell.workers.process.context import context, settings
 
 log = logging.getLogger(__name__)
 
-readiness.announce()
+ready.announce()
 logs.install()
 
 app = make_app(settings(), amqp=WorkerAMQP)
 heartbeat.install(app)
+rescue.install(app)
 undecodable.install(app)
 inlets.install(app)
 
@@ -76,7 +77,7 @@ def sweep_blobs() -> None:
 def return_jobs() -> None:
     """Return to their queues the jobs that dead workers held; give up those lost too often."""
     client = context().client
-    returned = rescue(client, settings())
+    returned = rescue_jobs(client, settings())
     if returned:
         log.warning("jobs returned from dead workers: %d", returned)
     given_up = give_up_lost_jobs(app, client, settings().max_deliveries)

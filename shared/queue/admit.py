@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 import redis
 
-from shared import keys
-from shared.queue.publish import OPS
-from shared.queue.record import State
-from shared.queue.scripts import Script
+from agewell.shared.queue.publish import OPS
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.redis.scripts import Script
 
 JOBS_A_CALL = 16
 """Of each queue, due jobs and messages each: a call takes at most about a millisecond of Redis."""

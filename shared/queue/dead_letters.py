@@ -11,10 +11,10 @@ from typing import Any, cast
 import redis
 from kombu.utils.json import dumps
 
-from shared import keys
-from shared.queue.letter import Letter, letter_of, names_in
-from shared.queue.scripts import Script
-from shared.stamp import redis_now
+from agewell.shared.queue.letter import Letter, letter_of, names_in
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.shared.redis.scripts import Script
 
 KEPT_MESSAGES = 10_000
 """Messages that are no jobs are kept up to so many letters in all, then only counted."""

@@ -7,7 +7,7 @@ from celery import states
 from celery.exceptions import TaskRevokedError
 from kombu.utils.json import dumps
 
-from shared.errors import AgewellError
+from agewell.shared.errors import AgewellError, stored_module
 
 ID_MARK = "\0\0"
 """Stands for the job's id in a result that many jobs share."""
@@ -28,7 +28,7 @@ def document_of(job_id: str, error: AgewellError | TaskRevokedError, now: float)
             "result": {
                 "exc_type": type(error).__name__,
                 "exc_message": [*error.args],
-                "exc_module": type(error).__module__,
+                "exc_module": stored_module(error),
             },
             "traceback": None,
             "children": [],

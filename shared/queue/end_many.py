@@ -7,12 +7,12 @@ from typing import Any
 import redis
 from celery.exceptions import TaskRevokedError
 
-from shared import keys
-from shared.metrics import Metric, counter
-from shared.queue.documents import ID_MARK, document_of
-from shared.queue.ledger import Lifetimes
-from shared.queue.record import State
-from shared.queue.scripts import Script
+from agewell.shared.metrics import Metric, counter
+from agewell.shared.queue.documents import ID_MARK, document_of
+from agewell.shared.queue.ledger import Lifetimes
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.redis.scripts import Script
 
 JOBS_A_CALL = 25
 """At 30 to 40 microseconds each, a call takes a millisecond of Redis's time."""

@@ -4,10 +4,10 @@ from typing import Any
 
 from celery import states
 
-from shared.errors import DeadJobError
-from shared.names import OP_OF_TASK
-from shared.queue.ledger import End
-from shared.queue.record import State
+from agewell.shared.errors import DeadJobError
+from agewell.shared.protocol.tasks import OP_OF_TASK
+from agewell.shared.queue.ledger import End
+from agewell.shared.queue.record import State
 
 STATE_OF = {
     states.SUCCESS: State.DONE,
@@ -17,7 +17,7 @@ STATE_OF = {
 """Our states of Celery's."""
 
 INPUTS = "agewell_inputs"
-"""An attribute of a request: bytes of `workers.inputs`, for its job's page."""
+"""An attribute of a request: its job's inputs, packed for the job's page."""
 
 EXPIRED = "expired"
 """The reason that Celery itself gives for a task that came too late."""

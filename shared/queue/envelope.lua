@@ -1,4 +1,4 @@
--- Messages as kombu writes them: what decides a job's place, as `shared/envelope.py` reads and bounds it.
+-- Messages as kombu writes them: what decides a job's place, as `shared/protocol/envelope.py` reads and bounds it.
 
 -- Bytes of a message's headers and properties: a larger set is refused rather than parsed.
 local HEADERS_MAX_BYTES = 131072

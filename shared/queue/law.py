@@ -9,10 +9,9 @@ from typing import Any
 
 import redis
 
-from shared import keys
-from shared.aging import AgingPolicy
-from shared.queue.scripts import Script
-from shared.settings import Settings
+from agewell.shared.redis import keys
+from agewell.shared.redis.scripts import Script
+from agewell.shared.settings import Settings
 
 _SET_K = Script("set_k")
 
@@ -66,7 +65,7 @@ def law_of(client: redis.Redis, settings: Settings, queue: str) -> Law:
     (k, is_set), (since, cursor, rescored, last_tick_at), waiting = pipe.execute()
     return Law(
         queue=queue,
-        k_per_s=AgingPolicy.of(settings, queue).k_per_s if k is None else float(k),
+        k_per_s=settings.k_of(queue) if k is None else float(k),
         set_by_operator=is_set is not None,
         since=_number(since),
         waiting=waiting,

@@ -9,11 +9,11 @@ from typing import Any, Literal, cast
 
 import redis
 
-from shared import keys
-from shared.metrics import Metric, counter, tally
-from shared.queue.record import ENDED, Record, State, record_of
-from shared.queue.scripts import Argument, Script
-from shared.stamp import RedisClock
+from agewell.shared.metrics import Metric, counter, tally
+from agewell.shared.queue.record import ENDED, Record, State, record_of
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import RedisClock
+from agewell.shared.redis.scripts import Argument, Script
 
 _END = Script("end")
 TRIMMED_A_CALL = 500

@@ -9,7 +9,7 @@ from typing import Any
 
 from kombu.utils.json import loads
 
-from shared.printable import printable
+from agewell.shared.text.printable import printable
 
 EXCERPT_CHARACTERS = 120
 PARSED_MAX_BYTES = 8 * 2**20

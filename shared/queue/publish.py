@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from shared import envelope, keys
-from shared.names import OP_OF_TASK, Queue
-from shared.queue.record import State
-from shared.queue.scripts import Argument, Script
+from agewell.shared.protocol import envelope
+from agewell.shared.protocol.tasks import OP_OF_TASK, Queue
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.redis.scripts import Argument, Script
 
 PUBLISH = Script("publish")
 ORDERED = frozenset(queue.value for queue in Queue)

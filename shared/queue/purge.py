@@ -6,11 +6,11 @@ without end.
 
 import redis
 
-from shared import keys
-from shared.queue.admit import admit
-from shared.queue.end_many import end_many
-from shared.queue.ledger import Lifetimes
-from shared.queue.record import State
+from agewell.shared.queue.admit import admit
+from agewell.shared.queue.end_many import end_many
+from agewell.shared.queue.ledger import Lifetimes
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
 
 
 def purge(

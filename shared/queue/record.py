@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from shared.envelope import time_of
+from agewell.shared.protocol.envelope import time_of
 
 
 class State(StrEnum):

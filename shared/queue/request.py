@@ -7,9 +7,9 @@ from typing import Any
 
 from celery.app.task import Context
 
-from shared import envelope
-from shared.queue.unpack import unpack
-from shared.settings import MAX_MESSAGE_BYTES
+from agewell.shared.protocol import envelope
+from agewell.shared.queue.unpack import unpack
+from agewell.shared.settings import MAX_MESSAGE_BYTES
 
 
 def request_of(raw: bytes) -> Context | None:

@@ -7,12 +7,13 @@ from typing import Any, cast
 
 import redis
 
-from shared import keys
-from shared.aging import AgingPolicy
-from shared.names import LEVELS, WORK_QUEUES, Queue
-from shared.queue.order import id_of
-from shared.queue.record import State
-from shared.settings import Settings
+from agewell.shared.protocol.aging import AgingPolicy
+from agewell.shared.protocol.levels import LEVELS
+from agewell.shared.protocol.tasks import WORK_QUEUES, Queue
+from agewell.shared.queue.order import id_of
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def aging_policies(client: redis.Redis, settings: Settings) -> dict[str, AgingPo
     """How each queue ages at present: as Redis says, else as the settings say."""
     found = cast("list[bytes | None]", client.hmget(keys.AGING_K, [each.value for each in Queue]))
     return {
-        queue.value: AgingPolicy.of(settings, queue.value) if k is None else AgingPolicy(float(k))
+        queue.value: AgingPolicy(settings.k_of(queue.value)) if k is None else AgingPolicy(float(k))
         for queue, k in zip(Queue, found, strict=True)
     }
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from kombu.compression import get_encoder
 
-from shared.oversize import without_body
+from agewell.shared.queue.oversize import without_body
 
 LZMA_MEMORY_BYTES = 64 * 2**20
 """For the dictionary, which the data may ask to be of any size."""

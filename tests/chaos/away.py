@@ -3,14 +3,14 @@
 import itertools
 import time
 
-from producer.collect import Collector
-from producer.files import read_image
-from producer.session import make_session
-from shared import keys
-from shared.messages import HsvItem, HsvJob
-from shared.names import Queue
-from shared.queue.record import State
-from shared.stamp import redis_now
+from agewell.producer.receiving.collect import Collector
+from agewell.producer.sending.files import read_image
+from agewell.producer.session import make_session
+from agewell.shared.protocol.messages import HsvItem, HsvJob
+from agewell.shared.protocol.tasks import Queue
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
 from tests.chaos.kills import Strike, kill, process
 from tests.chaos.scene import ALL_END_S, Scene, plain_celery
 from tests.e2e.stack import until

@@ -8,8 +8,8 @@ from pathlib import Path
 import redis
 from pydantic import SecretStr
 
-from shared.redis_client import connect
-from shared.settings import Settings
+from agewell.shared.redis.connection import connect
+from agewell.shared.settings import Settings
 from tests.chaos.proxy import FaultProxy, fault_proxy
 from tests.chaos.redis_process import RedisProcess
 from tests.chaos.sentinels import watched_pair

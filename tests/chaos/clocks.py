@@ -4,7 +4,7 @@ import socket
 import time
 from unittest.mock import patch
 
-from shared.stamp import redis_now
+from agewell.shared.redis.clock import redis_now
 from tests.chaos.kills import Strike, freeze_process_of_a_job
 from tests.chaos.scene import HSV, Scene, beside
 from tests.e2e.stack import until

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 import psutil
 
+from agewell.workers.process.heartbeat import DEAD_AFTER_S
 from tests.chaos.scene import Scene
 from tests.e2e.stack import command_of, until
-from workers.heartbeat import DEAD_AFTER_S
 
 FOUND_S = 90.0
 ON_ITS_WAY_S = 0.1
@@ -38,7 +38,7 @@ def process(scene: Scene, words: str) -> psutil.Process:
                 return each
         return None
 
-    return until(find, FOUND_S, lambda: scene.stack.said)
+    return until(find, FOUND_S, lambda: scene.stack.log)
 
 
 def resume(family: list[psutil.Process]) -> None:
@@ -75,7 +75,7 @@ def freeze_in_mid_job(
         resume(family)
         return None
 
-    return until(caught, FOUND_S, lambda: f"{words} runs {jobs} jobs: {scene.stack.said}")
+    return until(caught, FOUND_S, lambda: f"{words} runs {jobs} jobs: {scene.stack.log}")
 
 
 def _is_of(scene: Scene, job_id: str, worker: psutil.Process) -> bool:
@@ -117,7 +117,7 @@ def freeze_process_of_a_job(scene: Scene) -> tuple[psutil.Process, str]:
                     return pool.pop(pid), job_id
         return None
 
-    return until(caught, FOUND_S, lambda: f"a process runs a job: {scene.stack.said}")
+    return until(caught, FOUND_S, lambda: f"a process runs a job: {scene.stack.log}")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image as Pillow
 
-from producer.files import LocalFile
+from agewell.producer.sending.files import LocalFile
 from tests.chaos.kills import Strike
 from tests.chaos.scene import HSV, Scene
 from tests.e2e.stack import until
@@ -96,7 +96,7 @@ def run_out_of_memory(scene: Scene) -> list[str]:
         for each in scene.stack.pool:
             group.add(each.pid)
         sent = scene.send([LocalFile(path, path.name)], HSV, level=0)
-        until(group.kills, KILLED_S, lambda: f"the kernel kills: {scene.stack.said}")
+        until(group.kills, KILLED_S, lambda: f"the kernel kills: {scene.stack.log}")
     # Processes that are started from now on are the parent's, which has memory enough.
     return sent
 

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 import redis
 
-from shared.child_process import end_child, start_child
-from shared.embedded_redis import find_server
+from agewell.producer.up.child_process import end_child, start_child
+from agewell.producer.up.embedded_redis import find_server
 
 AWAY = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError)
 READY_S = 30.0

@@ -111,9 +111,9 @@ def _strike(stage: Scene, fault: Fault, after: int, progress_s: float) -> tuple[
     until(
         lambda: len(stage.acknowledged) - len(stage.unended()) >= after,
         progress_s,
-        lambda: f"{after} jobs end: {stage.stack.said}",
+        lambda: f"{after} jobs end: {stage.stack.log}",
     )
-    held = until(stage.running, PROGRESS_S, lambda: f"a job runs: {stage.stack.said}")
+    held = until(stage.running, PROGRESS_S, lambda: f"a job runs: {stage.stack.log}")
     seen = fault.strike(stage)
     return time.monotonic(), held if seen is None else seen
 

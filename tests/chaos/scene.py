@@ -17,16 +17,16 @@ from celery import Celery
 from PIL import Image as Pillow
 from pydantic import SecretStr
 
-from producer.files import LocalFile
-from producer.plan import Planned
-from producer.session import Session, make_session
-from producer.submit import Submitter
-from producer.supervisor import celery
-from shared import keys
-from shared.child_process import end_child, start_child
-from shared.errors import BlobStoreError, BrokerFullError, BrokerUnreachableError
-from shared.messages import HsvItem, HsvJob, ImageRef, InferItem, InferJob, Job
-from shared.settings import Settings
+from agewell.producer.sending.files import LocalFile
+from agewell.producer.sending.plan import Planned
+from agewell.producer.sending.submit import Submitter
+from agewell.producer.session import Session, make_session
+from agewell.producer.up.child_process import end_child, start_child
+from agewell.producer.up.supervisor import celery
+from agewell.shared.errors import BlobStoreError, BrokerFullError, BrokerUnreachableError
+from agewell.shared.protocol.messages import HsvItem, HsvJob, ImageRef, InferItem, InferJob, Job
+from agewell.shared.redis import keys
+from agewell.shared.settings import Settings
 from tests.chaos.brokers import Broker, one_redis
 from tests.chaos.observer import ENDED, Observer
 from tests.chaos.proxy import FaultProxy
@@ -107,7 +107,7 @@ class Scene:
 
     def crashed(self) -> int:
         """How often a program of the stack ended of itself, and not well."""
-        return len(re.findall(r"ended with status [^0]", self.stack.said))
+        return len(re.findall(r"ended with status [^0]", self.stack.log))
 
     def record(self, job_id: str, *fields: str) -> list[str]:
         """Fields of a job's record in the ledger; empty ones are missing."""

@@ -23,9 +23,9 @@ def test_waiting_outlasts_a_restart_of_redis(tmp_path: Path):
         command = ("enqueue", "hsv", photos, "--images-per-job", 1, "--out", out)
         call = pool.submit(stage.stack.run, *command)
         sent = "agewell:job:????????-*"
-        until(lambda: len(stage.client.keys(sent)) == IMAGES, 60, lambda: stage.stack.said)
+        until(lambda: len(stage.client.keys(sent)) == IMAGES, 60, lambda: stage.stack.log)
         # The first result is written by a command that knows all of its jobs to be sent.
-        until(lambda: out.is_dir() and any(out.iterdir()), 60, lambda: stage.stack.said)
+        until(lambda: out.is_dir() and any(out.iterdir()), 60, lambda: stage.stack.log)
         stage.server.kill()
         time.sleep(2.0)
         stage.server.restart()

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import redis
 
-from producer.supervisor import Child, Program, celery
-from shared import keys
-from shared.names import Queue
-from shared.queue.admit import admit
-from shared.queue.scripts import Script, load_all
-from shared.queue.status import queue_status
-from shared.settings import MAX_MESSAGE_BYTES, Settings
+from agewell.producer.up.supervisor import Child, Program, celery
+from agewell.shared.protocol.tasks import Queue
+from agewell.shared.queue.admit import admit
+from agewell.shared.queue.status import queue_status
+from agewell.shared.redis import keys
+from agewell.shared.redis.scripts import Script, load_all
+from agewell.shared.settings import MAX_MESSAGE_BYTES, Settings
 from tests.chaos.redis_process import RedisProcess
 from tests.e2e.stack import agewell, environment, until
 from tests.image_files import file_of, picture
@@ -61,12 +61,21 @@ def parts(server: RedisProcess, folder: Path) -> Iterator[dict[str, Child]]:
     options = ("--pool=threads", "--concurrency=1", "--loglevel=INFO", "--task-events")
     host = socket.gethostname()
     commands = {
-        "worker": celery("-A", "workers.app", "worker", "-Q", "cv", "-n", f"cv@{host}", *options),
+        "worker": celery(
+            "-A", "agewell.workers.cv", "worker", "-Q", "cv", "-n", f"cv@{host}", *options
+        ),
         "upkeep": celery(
-            "-A", "workers.upkeep", "worker", "-Q", "upkeep", "-n", f"upkeep@{host}", *options
+            "-A",
+            "agewell.workers.upkeep",
+            "worker",
+            "-Q",
+            "upkeep",
+            "-n",
+            f"upkeep@{host}",
+            *options,
         ),
         "beat": celery(
-            "-A", "workers.upkeep", "beat", "--pidfile=", f"--schedule={folder}/schedule"
+            "-A", "agewell.workers.upkeep", "beat", "--pidfile=", f"--schedule={folder}/schedule"
         ),
     }
     with ExitStack() as held:

@@ -7,11 +7,12 @@ import tempfile
 import uuid
 from contextlib import ExitStack
 
-from shared import keys
-from shared.names import LEVELS, Queue
-from shared.queue.record import State
-from shared.settings import DEFAULT_K_PER_S
-from shared.stamp import redis_now
+from agewell.shared.protocol.levels import LEVELS
+from agewell.shared.protocol.tasks import Queue
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.shared.settings import DEFAULT_K_PER_S
 from tests.chaos.kills import Strike, process
 from tests.chaos.scene import Scene, beside
 from tests.e2e.stack import until
@@ -47,7 +48,7 @@ def kill_in_mid_admission(words: str) -> Strike:
             until(
                 lambda: _admitted(scene) == PILED,
                 ADMITTED_S,
-                lambda: f"{_admitted(scene)} of {PILED} are admitted: {scene.stack.said}",
+                lambda: f"{_admitted(scene)} of {PILED} are admitted: {scene.stack.log}",
             )
             assert _order(scene) == ids
             assert not scene.client.exists(*keys.inlets(QUEUE))
@@ -110,10 +111,10 @@ def second_pair(scene: Scene) -> None:
     with tempfile.TemporaryDirectory(prefix="aw-") as folder, ExitStack() as held:
         files = ("--pidfile=", f"--schedule={folder}/schedule")
         upkeep = held.enter_context(
-            beside(scene, "-A", "workers.upkeep", "worker", "-Q", "upkeep", *options)
+            beside(scene, "-A", "agewell.workers.upkeep", "worker", "-Q", "upkeep", *options)
         )
         beat = held.enter_context(
-            beside(scene, "-A", "workers.upkeep", "beat", *files, "--loglevel=INFO")
+            beside(scene, "-A", "agewell.workers.upkeep", "beat", *files, "--loglevel=INFO")
         )
         until(lambda: upkeep().count("succeeded") >= BEATS, ADMITTED_S, upkeep)
         until(lambda: beat().count("sweep-aging") >= BEATS, ADMITTED_S, beat)

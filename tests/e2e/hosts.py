@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.child_process import start_child
-from shared.embedded_redis import find_server
+from agewell.producer.up.child_process import start_child
+from agewell.producer.up.embedded_redis import find_server
 from tests.e2e.stack import COMMAND
 from tests.programs import missing
 

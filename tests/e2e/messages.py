@@ -69,7 +69,7 @@ def answer_to(stack: Stack, task_id: str, timeout_s: float = ANSWER_TIMEOUT_S) -
 
 def bytes_of(stack: Stack, image: Document) -> bytes:
     """The bytes of a result, from the stack's own folder: alone in a file, or among others."""
-    root = Path(stack.running["blob_url"].removeprefix("file://"))
+    root = Path(stack.running.blob_url.removeprefix("file://"))
     name, _, offset = image["uri"].removeprefix("store:").partition("+")
     file = (root / name[:2] / name).read_bytes()
     data = file[int(offset or 0) :][: image["size_bytes"]]

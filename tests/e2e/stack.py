@@ -2,12 +2,8 @@
 
 import json
 import math
-import os
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,10 +16,18 @@ import celery
 import psutil
 import redis
 
+from agewell.producer.testing import (
+    CALL_TIMEOUT_S,
+    READY_TIMEOUT_S,
+    STOP_TIMEOUT_S,
+    RunningStack,
+    environment,
+    state_directory,
+)
+
+__all__ = ["READY_TIMEOUT_S", "STOP_TIMEOUT_S", "environment", "state_directory"]
+
 COMMAND = Path(sys.executable).parent / "agewell"
-READY_TIMEOUT_S = 90.0
-STOP_TIMEOUT_S = 60.0
-CALL_TIMEOUT_S = 120.0
 AWAY = (redis.ConnectionError, redis.exceptions.BusyLoadingError)
 
 Found = TypeVar("Found")
@@ -36,13 +40,6 @@ def until(look: Callable[[], Found], timeout_s: float, what: Callable[[], object
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what()}"
         time.sleep(0.05)
     return found
-
-
-def environment(state_dir: Path, **settings: object) -> dict[str, str]:
-    """This process's environment, with these settings of agewell and no others."""
-    plain = {key: value for key, value in os.environ.items() if not key.startswith("AGEWELL_")}
-    ours = {"STATE_DIR": state_dir, "FLOWER_PORT": 0} | settings
-    return plain | {f"AGEWELL_{name}": str(value) for name, value in ours.items()}
 
 
 def agewell(
@@ -84,36 +81,25 @@ def command_of(process: psutil.Process) -> str:
         return ""
 
 
-class Stack:
+class Stack(RunningStack):
     """A running `agewell up`, and every way to ask it something."""
 
-    def __init__(self, state_dir: Path, **settings: object) -> None:
-        self.state_dir = state_dir
-        self.env = environment(state_dir, **settings)
-        # Outside of the state directory: a second life on the same one writes to another file.
-        with tempfile.NamedTemporaryFile(prefix="aw-", suffix=".log", delete=False) as log:
-            self._log = Path(log.name)
-            self.process = subprocess.Popen(
-                [str(COMMAND), "up"], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-
-    @property
-    def said(self) -> str:
-        """What `agewell up` has written so far, on stdout and on stderr."""
-        return self._log.read_text()
+    command = (str(COMMAND),)
 
     def wait_said(self, text: str, times: int = 1, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Wait until `agewell up` has written something so many times."""
 
         def written() -> bool:
-            assert self.process.poll() is None, self.said
-            return self.said.count(text) >= times
+            assert self.process.poll() is None, self.log
+            return self.log.count(text) >= times
 
-        until(written, timeout_s, lambda: f"{times} times {text!r} in\n{self.said}")
+        until(written, timeout_s, lambda: f"{times} times {text!r} in\n{self.log}")
 
     def run(self, *args: object, **settings: object) -> subprocess.CompletedProcess[str]:
-        """Run a command beside the stack, with further settings."""
-        return agewell(*args, env=self.env | {f"AGEWELL_{k}": str(v) for k, v in settings.items()})
+        """Run a command beside the stack; whatever goes wrong in it, it never shows a traceback."""
+        done = super().run(*args, **settings)
+        assert "Traceback" not in done.stdout + done.stderr
+        return done
 
     def ok(self, *args: object, **settings: object) -> subprocess.CompletedProcess[str]:
         """Run a command that must succeed."""
@@ -179,16 +165,10 @@ class Stack:
         """Wait until a job runs."""
         until(lambda: self.states([job_id]) == ["running"], timeout_s, lambda: f"{job_id} runs")
 
-    @property
-    def running(self) -> dict[str, Any]:
-        """The record that lets other commands find this stack."""
-        found: dict[str, Any] = json.loads((self.state_dir / "running.json").read_text())
-        return found
-
     @cached_property
     def redis(self) -> redis.Redis:
         """A client of the embedded Redis."""
-        return redis.Redis.from_url(self.running["redis_url"])
+        return redis.Redis.from_url(self.running.redis_url)
 
     @cached_property
     def celery(self) -> celery.Celery:
@@ -205,7 +185,7 @@ class Stack:
             children = psutil.Process(self.process.pid).children()
             return [each for each in children if "-Q cv" in command_of(each)]
 
-        return until(find, READY_TIMEOUT_S, lambda: self.said)[0]
+        return until(find, READY_TIMEOUT_S, lambda: self.log)[0]
 
     @property
     def pool(self) -> list[psutil.Process]:
@@ -217,34 +197,21 @@ class Stack:
         """Every process below `agewell up`."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
-    def stop(self) -> None:
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """End as Ctrl-C does: with status 0, and without leaving a process behind."""
         family = self.family
-        self.process.send_signal(signal.SIGINT)
-        assert self.process.wait(STOP_TIMEOUT_S) == 0, self.said
+        super().stop(timeout_s)
         until(lambda: all(map(is_gone, family)), 10, lambda: f"nothing is left of {family}")
-        assert "Traceback" not in self.said
+        assert "Traceback" not in self.log
 
     def end(self) -> None:
         """End whatever is left, however a test went."""
         if self.process.poll() is None:
             family = self.family
-            self.process.kill()
-            self.process.wait()
+            super().end()
             for each in family:
                 if not is_gone(each):
                     each.kill()
-        self._log.unlink(missing_ok=True)
-
-
-@contextmanager
-def state_directory() -> Iterator[Path]:
-    """A folder whose path leaves room for a unix socket's name."""
-    folder = Path(tempfile.mkdtemp(prefix="aw-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -252,7 +219,7 @@ def started(state_dir: Path, **settings: object) -> Iterator[Stack]:
     """A stack that is ready; nothing of it is left afterwards, whatever happens."""
     stack = Stack(state_dir, **settings)
     try:
-        stack.wait_said("all ready")
-        yield stack
+        yield stack.wait_ready()
     finally:
         stack.end()
+        stack.forget()

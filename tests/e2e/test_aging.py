@@ -7,11 +7,11 @@ import celery
 import pytest
 from celery import chain, group
 
-from producer.simulate import Setup, simulate
-from producer.simulate_jobs import Job
-from shared.aging import AgingPolicy
-from shared.celery_app import broker_url
-from shared.queue.status import queue_status
+from agewell.producer.simulate.jobs import Job
+from agewell.producer.simulate.simulation import Setup, simulate
+from agewell.shared.celery.app import broker_url
+from agewell.shared.protocol.aging import AgingPolicy
+from agewell.shared.queue.status import queue_status
 from tests.e2e.stack import until
 from tests.e2e.timed_stack import Start, TimedStack, timed_stack
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from shared.errors import (
+from agewell.shared.errors import (
     AgewellError,
     BadJobError,
     MaskError,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from shared.errors import AllItemsFailedError, UnknownFormatError
+from agewell.shared.errors import AllItemsFailedError, UnknownFormatError
 from tests import bad_images
 from tests.bad_images import REFUSED, Case
 from tests.e2e.messages import Document, ask, bytes_of, hsv_job, inline, stored

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from shared import keys
+from agewell.shared.redis import keys
 from tests.e2e.browser import WAIT_S, Browser, browser
 from tests.e2e.messages import hsv_job, send, stored
 from tests.e2e.stack import Stack, until
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def seen(watched: Stack) -> Iterator[Browser]:
     """A browser that is logged in."""
-    with browser(watched.running["flower_url"]) as opened:
+    with browser(watched.running.flower_url) as opened:
         opened.log_in(USER, PASSWORD)
         opened.errors()  # it asks for an icon before it knows the password
         yield opened
@@ -263,7 +263,7 @@ def test_the_job_of_an_unknown_id_is_said_to_be_unknown(seen: Browser):
 
 @pytest.mark.parametrize("password", [None, "wrong"])
 def test_without_the_password_a_browser_sees_nothing(watched: Stack, password: str | None):
-    with browser(watched.running["flower_url"]) as stranger:
+    with browser(watched.running.flower_url) as stranger:
         if password is not None:
             stranger.log_in(USER, password)
         for path in ("/", "/tasks", "/broker", "/aging", "/job/x", "/api/workers", "/metrics"):

@@ -91,10 +91,9 @@ def noise(seed: int) -> bytes:
 def test_the_environment_has_celery_and_nothing_of_ours(bare: Bare):
     missing = bare.run("""
 from importlib.util import find_spec
-say([name for name in ("shared", "producer", "workers", "pydantic", "typer", "numpy", "cv2")
-     if find_spec(name) is None])
+say([name for name in ("agewell", "pydantic", "typer", "numpy", "cv2") if find_spec(name) is None])
 """)
-    assert len(missing) == 7
+    assert len(missing) == 5
 
 
 def test_send_task_and_get(bare: Bare, stack: Stack):

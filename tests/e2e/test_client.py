@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from producer.async_client import AsyncClient
-from producer.client import Client
-from shared.errors import BadFileError, BadJobError, ParameterError, QueueFullError
-from shared.messages import AlphaBlendItem, AlphaBlendJob, HsvItem, HsvJob
-from shared.queue.record import State
-from shared.settings import Settings
+from agewell.producer.async_client import AsyncClient
+from agewell.producer.client import Client
+from agewell.shared.errors import BadFileError, BadJobError, ParameterError, QueueFullError
+from agewell.shared.protocol.messages import AlphaBlendItem, AlphaBlendJob, HsvItem, HsvJob
+from agewell.shared.queue.record import State
+from agewell.shared.settings import Settings
 from tests.e2e.pixels import expected_hsv, over, same
 from tests.e2e.stack import Stack
 from tests.image_files import file_of

@@ -19,8 +19,8 @@ import cv2
 import pytest
 import yaml
 
-from shared.child_process import start_child
-from shared.embedded_redis import find_server
+from agewell.producer.up.child_process import start_child
+from agewell.producer.up.embedded_redis import find_server
 from tests.e2e.stack import until
 from tests.programs import require
 

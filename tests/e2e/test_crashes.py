@@ -119,7 +119,7 @@ def test_ctrl_c_gives_running_jobs_their_time_and_leaves_the_rest_to_the_next_st
         began = time.monotonic()
         first.stop()
         assert time.monotonic() - began < 15
-        assert "its jobs return to the queue" in first.said
+        assert "its jobs return to the queue" in first.log
         with started(folder, CONCURRENCY=2) as second:
             second.wait_ended(waiting, EVERY_JOB_ENDS_S)
             assert set(second.states(waiting)) == {"done"}

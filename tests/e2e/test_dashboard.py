@@ -14,13 +14,13 @@ import psutil
 import pytest
 from flower.urls import handlers as flower_handlers
 
+from agewell.workers.jobs.recorded_inputs import unpack
+from agewell.workers.monitoring.dashboard.pages import HANDLERS
 from tests.e2e.messages import good_job, hsv_job, inline, send, stored
 from tests.e2e.pixels import expected_hsv
 from tests.e2e.stack import READY_TIMEOUT_S, Stack, agewell, environment, until
 from tests.e2e.watched import LOGIN, PASSWORD, PREFIX, USER, Answer, basic, flower, get
 from tests.image_files import file_of
-from workers.dashboard.pages import HANDLERS
-from workers.inputs import unpack
 
 OPEN = "/healthcheck"
 
@@ -56,7 +56,7 @@ def test_there_are_addresses_of_flowers_and_of_ours_to_try():
 
 @pytest.mark.parametrize("given", WRONG.values(), ids=WRONG)
 def test_every_address_refuses_whoever_has_not_the_password(watched: Stack, given):
-    url = watched.running["flower_url"]
+    url = watched.running.flower_url
     root = url.removesuffix(PREFIX)
     for address in [*(url + each for each in ADDRESSES), root, root + "metrics"]:
         answer = get(address, given)
@@ -90,15 +90,15 @@ def test_a_page_of_another_site_cannot_post(watched: Stack):
 
 def test_the_password_stands_in_no_command_line_and_in_no_log(watched: Stack):
     commands = [" ".join(each.cmdline()) for each in watched.family]
-    assert any("workers.dashboard" in each for each in commands)
+    assert any("agewell.workers.monitoring.dashboard" in each for each in commands)
     logs = [path.read_text() for path in (watched.state_dir / "logs").iterdir()]
-    for text in [*commands, *logs, watched.said, str(watched.running)]:
+    for text in [*commands, *logs, watched.log, str(watched.running)]:
         assert PASSWORD not in text
         assert LOGIN.split()[1] not in text
 
 
 def test_without_a_password_only_names_of_this_machine_are_answered_to(stack: Stack):
-    url = stack.running["flower_url"]
+    url = stack.running.flower_url
     assert get(url + "/", None).status == 200
     assert get(url + "/aging", None, Host="localhost").status == 200
     for host in ("evil.example", "127.0.0.1.evil.example", "10.0.0.1", ""):
@@ -131,19 +131,22 @@ def test_events_that_celery_never_sends_spoil_no_page(stack: Stack):
         for value in (5, "x", [], {}, -1e13, 1e308, float("nan"), 10**400, True):
             publish_event(stack, **{name: value})
     publish_event(stack, hostname="last@host")
-    url = stack.running["flower_url"]
+    url = stack.running.flower_url
     until(lambda: "last@host" in get(url + "/workers", None).text, 30, lambda: get(url, None).text)
     assert [get(url + page, None).status for page in ("/", "/tasks", "/aging")] == [200] * 3
 
 
-@pytest.mark.parametrize("program", ["agewell up", "python -m workers.dashboard"])
+DASHBOARD = "agewell.workers.monitoring.dashboard"
+
+
+@pytest.mark.parametrize("program", ["agewell up", f"python -m {DASHBOARD}"])
 def test_flower_does_not_start_without_a_password_where_others_reach_it(short_path, program):
     env = environment(short_path, FLOWER_HOST="0.0.0.0", REDIS_URL="redis://127.0.0.1:1")
     if program == "agewell up":
         done = agewell("up", env=env)
         assert done.returncode == 2
     else:
-        command = [sys.executable, "-m", "workers.dashboard"]
+        command = [sys.executable, "-m", "agewell.workers.monitoring.dashboard"]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
         assert done.returncode == 2
     assert "AGEWELL_FLOWER_PASSWORD: must be set" in done.stderr
@@ -190,11 +193,11 @@ def test_upkeep_does_not_fill_flowers_list_of_tasks(watched: Stack):
 def test_flower_remembers_its_tasks_when_it_starts_again(watched: Stack, small_folder):
     [job_id] = watched.enqueue("hsv", small_folder)
     _wait_for_flower(watched, job_id, "SUCCESS")
-    [process] = [each for each in watched.family if "workers.dashboard" in " ".join(each.cmdline())]
+    [process] = [each for each in watched.family if DASHBOARD in each.cmdline()]
     process.send_signal(signal.SIGTERM)
     psutil.wait_procs([process], timeout=30)
     assert not process.is_running()
-    until(lambda: _answers(watched), READY_TIMEOUT_S, lambda: watched.said)
+    until(lambda: _answers(watched), READY_TIMEOUT_S, lambda: watched.log)
     assert _info(watched, job_id)["state"] == "SUCCESS"
 
 

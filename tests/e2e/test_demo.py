@@ -121,7 +121,7 @@ def test_a_stack_that_cannot_start_ends_the_demo_with_its_reason(tmp_path):
     out = tmp_path / "out"
     program = (
         "import sys; sys.argv = ['demo', '--out', sys.argv[1]]; sys.path.insert(0, 'examples');"
-        "import private_stack; private_stack.AGEWELL = '/bin/false'; import demo; demo.main()"
+        "import demo; demo.RunningStack.command = ['/bin/false']; demo.main()"
     )
     started = time.monotonic()
     done = subprocess.run(
@@ -133,6 +133,6 @@ def test_a_stack_that_cannot_start_ends_the_demo_with_its_reason(tmp_path):
         timeout=TIMEOUT_S,
     )
     assert done.returncode == 1
-    assert "the demo failed: `agewell up` does not get ready" in done.stdout
+    assert "the demo failed: agewell up does not get ready" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert time.monotonic() - started < 30

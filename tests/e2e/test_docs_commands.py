@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shared.queue.dead_letters import DeadLetters
-from shared.queue.ledger import Ledger
+from agewell.shared.queue.dead_letters import DeadLetters
+from agewell.shared.queue.ledger import Ledger
 from tests.e2e.doc_pages import PAGES, ROOT, Command, commands
 from tests.e2e.messages import good_job
 from tests.e2e.stack import COMMAND, Stack, started, state_directory

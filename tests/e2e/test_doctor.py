@@ -16,12 +16,12 @@ import psutil
 import pytest
 import redis
 
-from producer.doctor import examine
-from producer.doctor_models import check_models
-from producer.finding import Finding, Verdict
-from shared.embedded_redis import EmbeddedRedis, embedded_redis
-from shared.queue.dead_letters import DeadLetters
-from shared.settings import Settings
+from agewell.producer.doctor.examine import examine
+from agewell.producer.doctor.finding import Finding, Verdict
+from agewell.producer.doctor.models import check_models
+from agewell.producer.up.embedded_redis import EmbeddedRedis, embedded_redis
+from agewell.shared.queue.dead_letters import DeadLetters
+from agewell.shared.settings import Settings
 from tests.e2e.messages import good_job
 from tests.e2e.stack import Stack, agewell, environment, until
 
@@ -158,7 +158,7 @@ def test_no_worker_on_a_queue(rough_stack: Stack):
     with stopped(rough_stack.worker):
         found = {each["check"]: each for each in rough_stack.documents("doctor")}
     assert problems(list(found.values())) == ["workers of cv"]
-    assert "workers.app worker -Q cv" in found["workers of cv"]["do"]
+    assert "agewell.workers.cv worker -Q cv" in found["workers of cv"]["do"]
 
 
 def test_beat_dead(rough_stack: Stack):
@@ -174,7 +174,7 @@ def test_beat_dead(rough_stack: Stack):
     with stopped(beat):
         told = until(found, 60, lambda: "the doctor notices")
     assert "beat is dead" in told.found
-    assert "workers.upkeep beat" in told.do
+    assert "agewell.workers.upkeep beat" in told.do
 
 
 @pytest.mark.parametrize(("ahead_s", "words"), [(120, "120 s ahead of"), (-3600, "3,600 s behind")])

@@ -20,14 +20,23 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     with network(tmp_path_factory.mktemp("hosts"), ["a", "b"]) as running:
         running.start_redis()
         until(lambda: running.redis("ping") == "PONG", 30, lambda: "Redis answers")
-        upkeep = ("-A", "workers.upkeep")
+        upkeep = ("-A", "agewell.workers.upkeep")
         worker = ("worker", "-Q", "upkeep", "-n", "upkeep@hub", "--pool=threads")
         running.start_celery("hub", *upkeep, *worker, "--concurrency=1")
         schedule = f"--schedule={tmp_path_factory.mktemp('beat') / 'schedule'}"
         running.start_celery("hub", *upkeep, "beat", "--pidfile=", schedule)
         logs = [
             running.start_celery(
-                name, "-A", "workers.app", "worker", "-Q", "cv", "-n", f"cv@{name}", "-l", "INFO"
+                name,
+                "-A",
+                "agewell.workers.cv",
+                "worker",
+                "-Q",
+                "cv",
+                "-n",
+                f"cv@{name}",
+                "-l",
+                "INFO",
             )
             for name in running.hosts
         ]

@@ -29,8 +29,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 POISON = '''
 import numpy as np
-from workers.models.arrays import DeviceLostError, OutOfMemoryError
-from workers.models.base import Model, Prediction
+from agewell.workers.models.arrays import DeviceLostError, OutOfMemoryError
+from agewell.workers.models.model import Model, Prediction
 
 
 class Poisonable(Model):
@@ -240,7 +240,7 @@ def test_poisoned_items_fail_alone_in_a_full_batch(infer_stack, tmp_path):
 
 
 def test_jobs_of_a_process_whose_device_failed_are_run_by_the_next(infer_stack, tmp_path):
-    started = infer_stack.said.count("infer worker  ready")
+    started = infer_stack.log.count("infer worker  ready")
     items = items_of(infer_stack, "poison", grays(tmp_path / "in", 1, 205, 3))
     assert sorted(item["prediction"]["value"] for item in items) == [1, 3, 205]
     infer_stack.wait_said("infer worker  ready", times=started + 1)
@@ -251,8 +251,8 @@ def test_jobs_of_a_process_whose_device_failed_are_run_by_the_next(infer_stack, 
 def test_a_worker_that_starts_again_comes_up_with_what_was_activated(infer_stack, tmp_path):
     folder = grays(tmp_path / "in", 90)
     infer_stack.ok("models", "activate", "mark", "1")
-    started = infer_stack.said.count("infer worker  ready")
-    [worker] = [each for each in infer_stack.family if "workers.infer" in " ".join(each.cmdline())]
+    started = infer_stack.log.count("infer worker  ready")
+    [worker] = [each for each in infer_stack.family if "agewell.workers.infer" in each.cmdline()]
     worker.kill()
     infer_stack.wait_said("infer worker  ready", times=started + 1)
     [item] = items_of(infer_stack, "mark", folder)
@@ -270,7 +270,7 @@ def test_without_a_model_the_rest_of_the_stack_runs(tmp_path, photos):
         state_directory() as folder,
         started(folder, CONCURRENCY=1, MODELS_DIR=tmp_path / "none") as stack,
     ):
-        assert "infer worker  not started: no name/version/model.yaml in" in stack.said
+        assert "infer worker  not started: no name/version/model.yaml in" in stack.log
         stack.ok("enqueue", "hsv", photos / "bird.jpg", "--wait")
         done = stack.run("models", "list")
         assert (done.returncode, "no infer worker runs" in done.stderr) == (1, True)

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from shared.errors import AllItemsFailedError
-from shared.queue.dead_letters import DeadLetters
+from agewell.shared.errors import AllItemsFailedError
+from agewell.shared.queue.dead_letters import DeadLetters
 from tests.e2e.messages import answer_to, hsv_job, inline, send, stored
 from tests.e2e.stack import Stack
 from tests.e2e.watched import flower

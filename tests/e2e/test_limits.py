@@ -11,12 +11,12 @@ import psutil
 import pytest
 import redis
 
-from shared.settings import Settings
+from agewell.shared.settings import Settings
+from agewell.workers.process import memory
 from tests.chaos.redis_process import RedisProcess
 from tests.e2e.messages import hsv_job, send, stored
 from tests.e2e.stack import Stack, agewell, environment, until
 from tests.image_files import file_of, picture
-from workers import memory
 
 JOBS = 12
 

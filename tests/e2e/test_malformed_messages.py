@@ -94,7 +94,7 @@ def test_a_job_behind_malformed_messages_is_done_by_the_same_worker(
     answer = answer_to(rough_stack, send(rough_stack, "cv.hsv", good_job()), JOB_BEHIND_S)
     assert answer["op"] == "hsv"
     assert rough_stack.worker == worker
-    assert "cv worker  ended" not in rough_stack.said
+    assert "cv worker  ended" not in rough_stack.log
     assert rough_stack.redis.llen("cv") == 0
 
 

@@ -23,7 +23,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
 def scrape(stack: Stack) -> str:
-    answer = get(stack.running["metrics_url"], None)
+    answer = get(stack.running.metrics_url, None)
     assert answer.status == 200
     return answer.text
 
@@ -115,7 +115,7 @@ class Prometheus:
 def prometheus(watched: Stack) -> Iterator[Prometheus]:
     program = require("prometheus")
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
-    target = urllib.parse.urlsplit(watched.running["metrics_url"]).netloc
+    target = urllib.parse.urlsplit(watched.running.metrics_url).netloc
     config["scrape_configs"][0]["static_configs"][0]["targets"] = [target]
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(DEPLOY / "prometheus" / "alerts.yml")]
@@ -214,7 +214,11 @@ def test_dashboard_and_alerts_name_metrics_that_there_are(watched: Stack, worked
 
 
 def test_the_exporter_ends_with_the_stack_and_holds_no_port_before(watched: Stack, stack: Stack):
-    assert stack.running["metrics_url"] is None
-    [exporter] = [each for each in watched.family if "workers.exporter" in " ".join(each.cmdline())]
+    assert stack.running.metrics_url is None
+    [exporter] = [
+        each
+        for each in watched.family
+        if "agewell.workers.monitoring.exporter" in " ".join(each.cmdline())
+    ]
     ports = {each.laddr.port for each in psutil.Process(exporter.pid).net_connections()}
-    assert urllib.parse.urlsplit(watched.running["metrics_url"]).port in ports
+    assert urllib.parse.urlsplit(watched.running.metrics_url).port in ports

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from wcwidth import wcswidth
 
-from shared.queue.dead_letters import DeadLetters
+from agewell.shared.queue.dead_letters import DeadLetters
 from tests.e2e.messages import hsv_job, inline, send
 from tests.e2e.stack import Stack
 from tests.e2e.terminal import on_terminal

@@ -57,8 +57,8 @@ def test_results_go_to_stdout_and_all_else_to_stderr(stack: Stack, photos: Path,
 
 
 def test_what_the_supervisor_says_is_plain_and_of_a_line_each(stack: Stack):
-    assert ESCAPE not in stack.said
-    lines = stack.said.splitlines()
+    assert ESCAPE not in stack.log
+    lines = stack.log.splitlines()
     for name in ("redis", "cv worker", "upkeep worker", "beat", "flower", "agewell"):
         assert any(line.strip().startswith(f"{name}  ") for line in lines), name
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.errors import DeadJobError
+from agewell.shared.errors import DeadJobError
 from tests.e2e.messages import answer_to, ask, good_job, send
 from tests.e2e.stack import Stack
 

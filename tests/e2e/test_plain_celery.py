@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from celery.exceptions import NotRegistered
 
-from shared.errors import BadJobError, BlobDamagedError, BlobMissingError
+from agewell.shared.errors import BadJobError, BlobDamagedError, BlobMissingError
 from tests.e2e.messages import (
     Document,
     answer_to,
@@ -43,7 +43,7 @@ job = {"op": "hsv", "items": [{"image": {
 }}]}
 app = Celery(broker=sys.argv[1], backend=sys.argv[1])
 print(json.dumps(app.send_task("cv.hsv", args=[job], queue="cv").get(timeout=60)))
-assert "shared" not in sys.modules and "producer" not in sys.modules
+assert "agewell" not in sys.modules
 """
 
 

@@ -17,14 +17,15 @@ import pytest
 import redis
 import typer.main
 
-from producer.cli import app
-from producer.exits import ExitCode
-from shared import errors
-from shared.embedded_redis import embedded_redis
-from shared.messages import ErrorInfo, ImageRef, JobResult, parse_job
-from shared.names import LEVEL_OF_NAME, QUEUE_OF_OP, TASK_OF_OP
-from shared.setting_names import PREFIX
-from shared.settings import Settings
+from agewell.producer.cli.exit_codes import ExitCode
+from agewell.producer.cli.main import app
+from agewell.producer.up.embedded_redis import embedded_redis
+from agewell.shared import errors
+from agewell.shared.protocol.levels import LEVEL_OF_NAME
+from agewell.shared.protocol.messages import ErrorInfo, ImageRef, JobResult, parse_job
+from agewell.shared.protocol.tasks import QUEUE_OF_OP, TASK_OF_OP
+from agewell.shared.setting_names import PREFIX
+from agewell.shared.settings import Settings
 from tests.e2e.stack import Stack, started, state_directory
 
 ROOT = Path(__file__).parents[2]

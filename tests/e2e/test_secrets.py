@@ -37,7 +37,7 @@ def test_no_password_shows(short_path: Path):
             assert "cannot be reached" in said[-1]
             server.restart()
             stack.stop()
-            said += [stack.said, *lines]
+            said += [stack.log, *lines]
             logs = list((short_path / "state" / "logs").iterdir())
             assert {"cv-worker.log", "cv-worker.log.1"} <= {path.name for path in logs}
             said += [path.read_text(errors="replace") for path in logs]
@@ -78,7 +78,7 @@ def wrong(stack: Stack) -> list[dict[str, str]]:
 
 def celery_shows(stack: Stack, what: str) -> str:
     """What workers tell of themselves: `celery inspect`."""
-    command = [sys.executable, "-m", "celery", "-A", "workers.upkeep", "inspect", what]
+    command = [sys.executable, "-m", "celery", "-A", "agewell.workers.upkeep", "inspect", what]
     done = subprocess.run(command, env=stack.env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "redis" in done.stdout
@@ -88,7 +88,7 @@ def celery_shows(stack: Stack, what: str) -> str:
 def flower_shows(stack: Stack) -> list[str]:
     """Flower's pages of brokers and workers."""
     login = basic("agewell:hunter2-flower")
-    url = stack.running["flower_url"]
+    url = stack.running.flower_url
     pages = [get(f"{url}/{page}", login) for page in ("broker", "workers")]
     assert [page.status for page in pages] == [200, 200]
     return [page.text for page in pages]

@@ -8,11 +8,11 @@ import numpy as np
 import psutil
 import pytest
 
-from producer.models import Models
-from producer.publish import publish
-from producer.session import Session, make_session
-from shared.messages import InferItem, InferJob
-from shared.settings import Settings
+from agewell.producer.sending.model_commands import Models
+from agewell.producer.sending.publish import publish
+from agewell.producer.session import Session, make_session
+from agewell.shared.protocol.messages import InferItem, InferJob
+from agewell.shared.settings import Settings
 from tests.e2e.stack import Stack, started, state_directory, until
 from tests.model_files import marking
 
@@ -35,11 +35,11 @@ def switching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def session_of(stack: Stack) -> Session:
     running = stack.running
-    return make_session(Settings(redis_url=running["redis_url"], blob_url=running["blob_url"]))
+    return make_session(Settings(redis_url=running.redis_url, blob_url=running.blob_url))
 
 
 def infer_process(stack: Stack) -> psutil.Process:
-    [found] = [each for each in stack.family if "workers.infer" in " ".join(each.cmdline())]
+    [found] = [each for each in stack.family if "agewell.workers.infer" in " ".join(each.cmdline())]
     return found
 
 
@@ -83,7 +83,7 @@ def check_results(stack: Stack, session: Session, ids: list[str]) -> None:
         [item] = result["items"]
         sha256, version = item["image"]["sha256"], item["info"]["version"]
         if sha256 not in marks:
-            root = Path(stack.running["blob_url"].removeprefix("file://"))
+            root = Path(stack.running.blob_url.removeprefix("file://"))
             pixels = cv2.imread(str(root / sha256[:2] / sha256))
             [marks[sha256]] = np.unique(pixels).tolist()
         assert marks[sha256] == MARKS[version]

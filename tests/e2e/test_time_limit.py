@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import JobTimeoutError
+from agewell.shared.errors import JobTimeoutError
 from tests.e2e.messages import answer_to, ask, good_job, hsv_job, send, stored
 from tests.e2e.stack import Stack, is_gone, started, state_directory, until
 

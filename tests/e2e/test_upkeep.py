@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from shared import keys
-from shared.names import Task
-from shared.queue.ledger import Ledger, Lifetimes
-from shared.queue.record import State
-from shared.stamp import redis_now
+from agewell.shared.protocol.tasks import Task
+from agewell.shared.queue.ledger import Ledger, Lifetimes
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
 from tests.e2e.stack import until
 from tests.integration.consuming import send, waiting_ids, worker_app
 from tests.integration.taking import take
@@ -30,7 +30,7 @@ def program(settings, log, *arguments):
         "AGEWELL_STATE_DIR": str(settings.state_dir),
         "AGEWELL_BLOB_URL": "redis",
     }
-    command = [sys.executable, "-m", "celery", "-A", "workers.upkeep", *arguments]
+    command = [sys.executable, "-m", "celery", "-A", "agewell.workers.upkeep", *arguments]
     with (
         log.open("w") as file,
         subprocess.Popen(command, env=env, stdout=file, stderr=subprocess.STDOUT) as process,

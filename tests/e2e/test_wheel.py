@@ -21,8 +21,7 @@ VERSIONS = ("3.11", "3.12", "3.13")
 
 PROGRAM = """
 import sys
-from producer.client import Client
-from shared.messages import HsvItem, HsvJob
+from agewell import Client, HsvItem, HsvJob
 
 with Client.open() as client:
     [image] = client.put(sys.argv[1])
@@ -54,7 +53,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in names.split():
             if (ROOT / name).is_dir():
                 ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(ROOT / name, folder / target, ignore=ignored)
+                shutil.copytree(ROOT / name, folder / target, ignore=ignored, symlinks=True)
             else:
                 shutil.copy(ROOT / name, folder / target)
     return folder
@@ -83,7 +82,12 @@ def test_the_wheel_has_every_file_of_the_packages(wheel: Path):
         ["git", "ls-files", *PACKAGES], cwd=ROOT, capture_output=True, text=True, check=True
     )
     packed = set(zipfile.ZipFile(wheel).namelist())
-    assert set(tracked.stdout.split()) <= packed
+    assert {f"agewell/{name}" for name in tracked.stdout.split()} <= packed
+
+
+def test_the_wheel_installs_one_package(wheel: Path):
+    tops = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {re.sub(r"-.*", "", top) for top in tops} == {"agewell"}
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,7 @@ def test_the_installed_producer_works(
     made = cv2.imread(str(tmp_path / "out" / "bird.hsv.png"))
     assert (made == cv2.cvtColor(photo, cv2.COLOR_BGR2HSV)).all()
     assert run("python", "-c", PROGRAM, str(photos / "bird.jpg")).startswith("done ")
-    assert str(bare.parent) in run("python", "-c", "import producer; print(producer.__file__)")
+    assert str(bare.parent) in run("python", "-c", "import agewell; print(agewell.__file__)")
 
 
 @pytest.mark.slow

@@ -8,14 +8,14 @@ import time
 
 from celery import shared_task
 
-from shared.celery_app import make_app
-from shared.stamp import enqueued_at
+from agewell.shared.celery.app import make_app
+from agewell.shared.celery.enqueue_time import enqueued_at
+from agewell.workers.consuming.connection import WorkerAMQP
+from agewell.workers.process import heartbeat, ready
+from agewell.workers.process.context import context, settings
 from tests.e2e.timed_stack import STARTED
-from workers import heartbeat, readiness
-from workers.consuming.connection import WorkerAMQP
-from workers.context import context, settings
 
-readiness.announce()
+ready.announce()
 app = make_app(settings(), include=["tests.e2e.timed"], amqp=WorkerAMQP)
 heartbeat.install(app)
 

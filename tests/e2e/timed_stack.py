@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from producer.session import Session, make_session
-from producer.supervisor import Child, Program, celery
-from shared.embedded_redis import embedded_redis
-from shared.settings import Settings
+from agewell.producer.session import Session, make_session
+from agewell.producer.up.embedded_redis import embedded_redis
+from agewell.producer.up.supervisor import Child, Program, celery
+from agewell.shared.settings import Settings
 from tests.e2e.stack import until
 
 STARTED = "timed:started"
@@ -86,11 +86,17 @@ def timed_stack(pool: str, concurrency: int, **settings: object) -> Iterator[Tim
                 *(f"--pool={pool}", f"--concurrency={concurrency}", "--loglevel=WARNING"),
             )
             upkeep = celery(
-                *("-A", "workers.upkeep", "worker", "-Q", "upkeep", "-n", f"upkeep@{host}"),
+                *("-A", "agewell.workers.upkeep", "worker", "-Q", "upkeep", "-n", f"upkeep@{host}"),
                 *("--pool=threads", "--concurrency=1", "--loglevel=WARNING"),
             )
             beat = celery(
-                *("-A", "workers.upkeep", "beat", "--pidfile=", f"--schedule={path / 'schedule'}")
+                *(
+                    "-A",
+                    "agewell.workers.upkeep",
+                    "beat",
+                    "--pidfile=",
+                    f"--schedule={path / 'schedule'}",
+                )
             )
             commands = {"timed": worker, "upkeep": upkeep, "beat": beat}
             children = [

@@ -63,7 +63,7 @@ class _NoRedirection(urllib.request.HTTPRedirectHandler):
 
 def flower(stack: Stack, path: str, **options: Any) -> Answer:
     """Ask Flower."""
-    return get(stack.running["flower_url"] + path, **options)
+    return get(stack.running.flower_url + path, **options)
 
 
 def wait_heard(stack: Stack) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from shared import keys
+from agewell.shared.redis import keys
 from tests.e2e.stack import started, state_directory
 from tests.fuzz.run import Found, fuzz_images, fuzz_inlet, fuzz_messages
 

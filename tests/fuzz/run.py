@@ -3,8 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from shared import keys
-from shared.names import LEVELS, Queue
+from agewell.shared.protocol.levels import LEVELS
+from agewell.shared.protocol.tasks import Queue
+from agewell.shared.redis import keys
 from tests.e2e.messages import ask, good_job
 from tests.e2e.stack import Stack, until
 from tests.fuzz import images, inlet, messages

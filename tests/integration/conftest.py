@@ -3,12 +3,12 @@
 import pytest
 from celery.result import denied_join_result
 
-from shared.blobs import Blobs
-from shared.queue.ledger import Ledger, Lifetimes
+from agewell.shared.blobs.blobs import Blobs
+from agewell.shared.queue.ledger import Ledger, Lifetimes
+from agewell.workers.jobs import delivery
+from agewell.workers.jobs.run import run_job
+from agewell.workers.process.context import Context
 from tests.integration.consuming import worker_app
-from workers import deliveries
-from workers.context import Context
-from workers.jobs import run_job
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def ledger(client):
 @pytest.fixture
 def tools(settings, client, ledger, monkeypatch):
     made = Context(settings, client, Blobs(settings, client), ledger)
-    monkeypatch.setattr(deliveries, "context", lambda: made)
+    monkeypatch.setattr(delivery, "context", lambda: made)
     return made
 
 
@@ -41,6 +41,6 @@ def app(settings, tools, trouble):
 
         @made.task(bind=True, shared=False, name="cv.hsv")
         def hsv(task, document, following=None):
-            return deliveries.deliver(task, "hsv", document, following, run)
+            return delivery.deliver(task, "hsv", document, following, run)
 
         yield made

@@ -7,10 +7,10 @@ from queue import Empty
 
 import kombu
 
-from shared import keys
-from shared.celery_app import make_app
-from shared.queue.order import SEQUENCE_DIGITS
-from workers.consuming.connection import WorkerAMQP
+from agewell.shared.celery.app import make_app
+from agewell.shared.queue.order import SEQUENCE_DIGITS
+from agewell.shared.redis import keys
+from agewell.workers.consuming.connection import WorkerAMQP
 
 RUN = "cv@here:1"
 

@@ -6,10 +6,10 @@ from functools import partial
 import redis
 from celery.worker.request import Request
 
-from shared import keys
-from shared.errors import BlobStoreError
+from agewell.shared.errors import BlobStoreError
+from agewell.shared.redis import keys
+from agewell.workers.consuming.unacked import give_back
 from tests.integration.consuming import RUN, scheduled_ids
-from workers.consuming.unacked import give_back
 
 FULL = partial(redis.exceptions.OutOfMemoryError, "used memory > 'maxmemory'")
 AWAY = partial(BlobStoreError, "here", "no answer")

@@ -7,18 +7,18 @@ from fractions import Fraction
 
 import redis
 
-from shared import keys
-from shared.queue.admit import admit
-from shared.queue.end_many import end_many
-from shared.queue.law import set_k
-from shared.queue.ledger import End, Ledger, Lifetimes
-from shared.queue.order import SEQUENCE_DIGITS
-from shared.queue.publish import PUBLISH, publishing
-from shared.queue.record import State
-from shared.settings import MAX_MESSAGE_BYTES
-from workers.consuming.take import TAKE, Taken, asking, prepare_take
-from workers.consuming.unacked import give_back
-from workers.maintenance.aging import rescore
+from agewell.shared.queue.admit import admit
+from agewell.shared.queue.end_many import end_many
+from agewell.shared.queue.law import set_k
+from agewell.shared.queue.ledger import End, Ledger, Lifetimes
+from agewell.shared.queue.order import SEQUENCE_DIGITS
+from agewell.shared.queue.publish import PUBLISH, publishing
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.settings import MAX_MESSAGE_BYTES
+from agewell.workers.consuming.take import TAKE, Taken, asking, prepare_take
+from agewell.workers.consuming.unacked import give_back
+from agewell.workers.maintenance.aging import rescore
 
 QUEUE = "cv"
 START = 1_700_000_000.0

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import redis
 
-from shared import keys
-from shared.settings import MAX_MESSAGE_BYTES
-from shared.stamp import redis_now
-from workers.consuming.take import TAKE, asking, prepare_take
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.shared.settings import MAX_MESSAGE_BYTES
+from agewell.workers.consuming.take import TAKE, asking, prepare_take
 
 WORKER = "cv@here:0123456789abcdef-1.1:1"
 

@@ -9,10 +9,12 @@ from contextlib import suppress
 import kombu
 import pytest
 
-from shared import keys
-from shared.metrics import Metric, counter
-from shared.queue.ledger import End
-from shared.queue.record import State
+from agewell.shared.metrics import Metric, counter
+from agewell.shared.queue.ledger import End
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.workers.consuming.ends import unwritten
+from agewell.workers.maintenance.rescue import rescue_jobs
 from tests.integration.consuming import (
     RUN,
     consuming,
@@ -22,8 +24,6 @@ from tests.integration.consuming import (
     waiting_ids,
     worker_app,
 )
-from workers.consuming.ends import unwritten
-from workers.maintenance.rescue import rescue
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_job_that_ends_when_the_connection_is_lost_is_not_run_again(
         look(connection, until=lambda: got)
         assert ids(got) == sent[1:]
     assert states_of(app, sent[:1]) == [State.DONE]
-    rescue(client, settings)
+    rescue_jobs(client, settings)
     assert waiting_ids(client) == sent[1:]
 
 
@@ -191,7 +191,7 @@ def test_job_whose_connection_is_lost_comes_back_as_a_dead_workers_does(
         channel.basic_reject(got[3].delivery_tag)
         for consumer in consumers:  # as Celery does when it starts anew, or stops
             channel.basic_cancel(consumer)
-    rescue(client, settings)
+    rescue_jobs(client, settings)
     # The one that was acknowledged over the connection is not among them.
     assert waiting_ids(client) == sent[1:]
 

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from shared import envelope, keys
-from shared.names import OP_OF_TASK, Task
-from shared.queue.admit import admit
-from shared.queue.dead_letters import MESSAGE_MAX_BYTES
-from shared.queue.order import SEQUENCE_DIGITS
-from shared.queue.publish import due_at_of
-from shared.settings import MAX_MESSAGE_BYTES
+from agewell.shared.protocol import envelope
+from agewell.shared.protocol.tasks import OP_OF_TASK, Task
+from agewell.shared.queue.admit import admit
+from agewell.shared.queue.dead_letters import MESSAGE_MAX_BYTES
+from agewell.shared.queue.order import SEQUENCE_DIGITS
+from agewell.shared.queue.publish import due_at_of
+from agewell.shared.redis import keys
+from agewell.shared.settings import MAX_MESSAGE_BYTES
 
 QUEUE, NOW, K = "cv", 1_700_000_000.0, 0.05
 SKEW_S = 1.0

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from shared import keys
-from shared.queue.admit import BYTES_A_CALL, JOBS_A_CALL, admit
-from shared.settings import MAX_MESSAGE_BYTES
-from shared.stamp import redis_now
+from agewell.shared.queue.admit import BYTES_A_CALL, JOBS_A_CALL, admit
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.shared.settings import MAX_MESSAGE_BYTES
+from agewell.workers.maintenance import inlets
 from tests.integration.ordering import START, Scripts
-from workers.maintenance import inlets
 
 K = {"cv": 0.05, "infer": 0.05}
 FLOOD = 2000

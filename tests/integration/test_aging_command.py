@@ -5,10 +5,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from producer.cli import app
-from shared.stamp import redis_now
+from agewell.producer.cli.main import app
+from agewell.shared.redis.clock import redis_now
+from agewell.workers.maintenance.aging import reprioritise
 from tests.integration.ordering import Scripts
-from workers.maintenance.aging import reprioritise
 
 
 @pytest.fixture

@@ -5,14 +5,15 @@ import random
 
 import pytest
 
-from shared import keys
-from shared.aging import AgingPolicy
-from shared.names import LEVELS, Queue
-from shared.queue.law import law_of, return_to_settings, set_k
-from shared.queue.status import queue_status
+from agewell.shared.protocol.aging import AgingPolicy
+from agewell.shared.protocol.levels import LEVELS
+from agewell.shared.protocol.tasks import Queue
+from agewell.shared.queue.law import law_of, return_to_settings, set_k
+from agewell.shared.queue.status import queue_status
+from agewell.shared.redis import keys
+from agewell.workers.maintenance import aging
+from agewell.workers.maintenance.aging import JOBS_A_SAMPLE, note_tick, reprioritise, rescore
 from tests.integration.ordering import QUEUE, START, Scripts
-from workers.maintenance import aging
-from workers.maintenance.aging import JOBS_A_SAMPLE, note_tick, reprioritise, rescore
 
 K = 0.05  # the settings' default: a level is 20 s
 

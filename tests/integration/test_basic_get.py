@@ -3,9 +3,9 @@
 import kombu
 import pytest
 
-from shared import keys
-from shared.names import LEVELS
-from shared.queue.scripts import load_all
+from agewell.shared.protocol.levels import LEVELS
+from agewell.shared.redis import keys
+from agewell.shared.redis.scripts import load_all
 from tests.integration.consuming import RUN, consuming, send, worker_app
 
 PREFIX = "theirs:"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.blobs import Blobs
-from shared.directory_store import MARKER
+from agewell.shared.blobs.blobs import Blobs
+from agewell.shared.blobs.directory_store import MARKER
 
 TTL_S = 100
 WANTED = 40

@@ -5,18 +5,18 @@ import time
 
 import pytest
 
-from shared import keys
-from shared.blobs import Blobs
-from shared.errors import (
+from agewell.shared.blobs.blobs import Blobs
+from agewell.shared.errors import (
     BlobDamagedError,
     BlobMissingError,
     BlobStoreError,
     BrokerUnreachableError,
     SettingsError,
 )
-from shared.messages import ImageRef
-from shared.redis_client import connect
-from shared.settings import Settings
+from agewell.shared.protocol.messages import ImageRef
+from agewell.shared.redis import keys
+from agewell.shared.redis.connection import connect
+from agewell.shared.settings import Settings
 
 DATA = b"some encoded image"
 

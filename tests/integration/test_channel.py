@@ -7,11 +7,13 @@ import kombu
 import pytest
 import redis
 
-from shared import keys
-from shared.celery_app import broker_url
-from shared.queue.dead_letters import DeadLetters
-from shared.settings import MAX_MESSAGE_BYTES
-from shared.stamp import redis_now
+from agewell.shared.celery.app import broker_url
+from agewell.shared.queue.dead_letters import DeadLetters
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.shared.settings import MAX_MESSAGE_BYTES
+from agewell.workers.maintenance.give_up import give_up_refused_messages
+from agewell.workers.process.heartbeat import DEAD_AFTER_S, beat
 from tests.integration.consuming import (
     RUN,
     consuming,
@@ -22,8 +24,6 @@ from tests.integration.consuming import (
     waiting_ids,
     worker_app,
 )
-from workers.heartbeat import DEAD_AFTER_S, beat
-from workers.maintenance.give_up import give_up_refused_messages
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from producer.child_log import ChildLog, Rotation, rotate_if_large
-from producer.supervisor import Child, Program
-from shared.embedded_redis import embedded_redis
+from agewell.producer.up.child_log import ChildLog, Rotation, rotate_if_large
+from agewell.producer.up.embedded_redis import embedded_redis
+from agewell.producer.up.supervisor import Child, Program
 from tests.e2e.stack import until
 
 
@@ -111,7 +111,7 @@ def test_what_a_child_writes_by_itself_is_kept_over_rotations_and_restarts(short
 PARENT = """
 import sys, time
 from pathlib import Path
-from producer.supervisor import Child, Program
+from agewell.producer.up.supervisor import Child, Program
 child = Child(Program("cv", [sys.executable, "-c", sys.argv[2]], {}), *[Path(sys.argv[1])] * 2)
 child.start()
 time.sleep(60)

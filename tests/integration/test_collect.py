@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import redis
 
-from producer import forgotten, listen
-from producer.async_client import AsyncClient
-from producer.client import Client
-from producer.session import make_session
-from shared import keys
-from shared.embedded_redis import embedded_redis
-from shared.messages import HsvItem, HsvJob, ImageRef
-from shared.queue.record import State
-from shared.settings import Settings
+from agewell.producer.async_client import AsyncClient
+from agewell.producer.client import Client
+from agewell.producer.receiving import forgotten, listen
+from agewell.producer.session import make_session
+from agewell.producer.up.embedded_redis import embedded_redis
+from agewell.shared.protocol.messages import HsvItem, HsvJob, ImageRef
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.settings import Settings
 from tests.e2e.stack import COMMAND, environment, until
 
 RESULT = {"op": "hsv", "items": [{"error": {"code": "MaskError", "message": "made up"}}]}

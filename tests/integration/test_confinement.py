@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from shared.blobs import Blobs
-from shared.errors import BadJobError, BlobDamagedError, BlobMissingError, BlobStoreError
-from shared.messages import ImageRef
-from shared.settings import Settings
+from agewell.shared.blobs.blobs import Blobs
+from agewell.shared.errors import BadJobError, BlobDamagedError, BlobMissingError, BlobStoreError
+from agewell.shared.protocol.messages import ImageRef
+from agewell.shared.settings import Settings
 
 SECRET = b"the shadow file"
 SHA256 = hashlib.sha256(SECRET).hexdigest()

@@ -4,19 +4,19 @@ import pytest
 from celery.app.task import Context
 from prometheus_client import CollectorRegistry
 
-from shared import keys
-from shared.celery_app import make_app
-from shared.metrics import Metric, counter, tally
-from shared.queue.dead_letters import DeadLetters
-from shared.queue.ledger import End, Ledger, Lifetimes
-from shared.queue.record import State
-from shared.stamp import redis_now
+from agewell.shared.celery.app import make_app
+from agewell.shared.metrics import Metric, counter, tally
+from agewell.shared.queue.dead_letters import DeadLetters
+from agewell.shared.queue.ledger import End, Ledger, Lifetimes
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.workers.maintenance.aging import reprioritise
+from agewell.workers.maintenance.rescue import rescue_jobs
+from agewell.workers.monitoring.exporter import Collector
 from tests.e2e.messages import good_job
 from tests.integration.delivering import deliver
 from tests.integration.taking import take, waiting_ids
-from workers.exporter import Collector
-from workers.maintenance.aging import reprioritise
-from workers.maintenance.rescue import rescue
 
 FULL = 2**63 - 1
 """The largest number that HINCRBY writes."""
@@ -89,7 +89,7 @@ def test_the_jobs_of_a_dead_worker_return_though_nobody_can_count_them(
 ):
     client.hset(keys.COUNTS, "returned", FULL)
     job_id = start()
-    assert rescue(client, settings) == 1
+    assert rescue_jobs(client, settings) == 1
     assert waiting_ids(client) == [job_id]
     assert ledger.state(job_id) is State.WAITING
     assert dropped(client) == 1

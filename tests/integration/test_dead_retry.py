@@ -7,21 +7,21 @@ import pytest
 from celery import chain
 from typer.testing import CliRunner
 
-from producer import dead_cli
-from producer.cli import app as command
-from producer.dead_retry import Resender
-from producer.session import make_session
-from shared import keys
-from shared.queue.dead_letters import DeadLetters
-from shared.queue.ledger import Lifetimes
-from shared.queue.letter import Letter
-from shared.queue.record import State
+from agewell.producer.cli import dead
+from agewell.producer.cli.main import app as command
+from agewell.producer.sending.retry_dead import Resender
+from agewell.producer.session import make_session
+from agewell.shared.queue.dead_letters import DeadLetters
+from agewell.shared.queue.ledger import Lifetimes
+from agewell.shared.queue.letter import Letter
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.workers.consuming.unacked import refuse
+from agewell.workers.maintenance.give_up import give_up_lost_jobs
 from tests.e2e.messages import good_job
 from tests.e2e.test_malformed_messages import encoded, message
 from tests.integration.consuming import message_of, scheduled_ids, waiting_ids
 from tests.integration.delivering import AWAY, deliver, hsv, lose_worker, make_due, taken
-from workers.consuming.unacked import refuse
-from workers.maintenance.give_up import give_up_lost_jobs
 
 DIES = [AWAY] * 6
 
@@ -33,7 +33,7 @@ def session(settings, tools):
 
 @pytest.fixture
 def agewell(session, monkeypatch):
-    monkeypatch.setattr(dead_cli, "open_session", lambda: session)
+    monkeypatch.setattr(dead, "open_session", lambda: session)
 
     def run(*args):
         return CliRunner().invoke(command, ["dead", *map(str, args)])
@@ -288,7 +288,7 @@ def test_a_retry_of_nothing_clear_is_refused(client, agewell, arguments):
 def test_no_more_is_sent_again_than_may_wait(client, settings, monkeypatch):
     letters(client, 50, "x")
     session = make_session(settings.model_copy(update={"max_waiting": 20}))
-    monkeypatch.setattr(dead_cli, "open_session", lambda: session)
+    monkeypatch.setattr(dead, "open_session", lambda: session)
     done = CliRunner().invoke(command, ["dead", "retry", "--all"])
     assert done.exit_code == 4
     assert "20 jobs sent again" in done.output

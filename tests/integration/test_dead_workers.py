@@ -7,18 +7,18 @@ import subprocess
 import pytest
 from celery.app.task import Context
 
-from shared import keys
-from shared.queue.record import State
-from shared.stamp import redis_now
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.workers.consuming.unacked import acknowledge, give_back
+from agewell.workers.maintenance import rescue as rescue_module
+from agewell.workers.maintenance.rescue import rescue_jobs, rescue_predecessors
+from agewell.workers.process import identity
+from agewell.workers.process.heartbeat import DEAD_AFTER_S
+from agewell.workers.process.heartbeat import beat as beat_for
+from agewell.workers.process.identity import has_ended, name_worker
 from tests.integration.consuming import RUN, consuming, look, send, worker_app
 from tests.integration.taking import order_of, take, waiting_ids
-from workers import processes
-from workers.consuming.unacked import acknowledge, give_back
-from workers.heartbeat import DEAD_AFTER_S
-from workers.heartbeat import beat as beat_for
-from workers.maintenance import rescue as rescue_module
-from workers.maintenance.rescue import rescue, rescue_predecessors
-from workers.processes import has_ended, name_worker
 
 K = {"cv": 0.05}
 
@@ -43,10 +43,10 @@ def test_a_dead_workers_jobs_return_to_the_places_that_they_had(app, client, set
     for _ in range(3):
         take(client, RUN)
     beat(client)
-    assert rescue(client, settings) == 0
+    assert rescue_jobs(client, settings) == 0
     assert ledger.states(sent) == [State.RUNNING] * 3 + [State.WAITING] * 2
     die(client)
-    assert rescue(client, settings) == 3
+    assert rescue_jobs(client, settings) == 3
     assert order_of(client) == places
     assert ledger.states(sent) == [State.WAITING] * 5
     assert take(client, RUN).is_redelivered
@@ -65,7 +65,7 @@ def test_a_job_that_returns_goes_before_those_that_it_had_passed(app, client, se
 
 def rescue_dead(client, settings):
     die(client)
-    return rescue(client, settings)
+    return rescue_jobs(client, settings)
 
 
 def test_what_has_ended_does_not_come_back(app, client, settings, ledger):
@@ -111,7 +111,7 @@ def test_every_lost_delivery_counts_and_the_last_one_gives_the_job_up(
     [job_id] = send(app)
     for lost in (1, 2, 3):
         take(client, f"cv@host-{lost}:m.{lost}:1")
-        assert rescue(client, settings) == 1
+        assert rescue_jobs(client, settings) == 1
     assert settings.max_deliveries == 3
     assert waiting_ids(client) == []
     assert client.smembers(keys.GIVEN_UP) == {job_id.encode()}
@@ -147,7 +147,7 @@ def worker_of(pid, monkeypatch, name="cv@here"):
     with monkeypatch.context() as patched:
         patched.setattr(os, "getpid", lambda: pid)
         worker_id = name_worker(name)
-    processes._MINE.discard(worker_id)
+    identity._MINE.discard(worker_id)
     return worker_id
 
 
@@ -158,14 +158,14 @@ def test_a_worker_whose_process_has_ended_is_dead_though_it_has_just_beaten(
     send(app, 2)
     beat(client, worker_id)
     take(client, worker_id)
-    assert rescue(client, settings) == 1
+    assert rescue_jobs(client, settings) == 1
     assert len(waiting_ids(client)) == 2
     # Its last take comes to Redis only now.
     take(client, worker_id)
     ended_process.wait()
-    assert rescue(client, settings) == 1
+    assert rescue_jobs(client, settings) == 1
     die(client, worker_id)
-    assert rescue(client, settings) == 0
+    assert rescue_jobs(client, settings) == 0
     assert len(waiting_ids(client)) == 2
     assert client.smembers(keys.WORKER_IDS) == set()
 
@@ -239,7 +239,7 @@ def test_a_container_that_is_started_again_removes_its_predecessor(
 ):
     """It has the same host and process number, but another namespace; a twin would beat."""
     send(app)
-    host, _, namespace = processes._machine().partition("-")
+    host, _, namespace = identity._machine().partition("-")
     before = worker_of(os.getpid(), monkeypatch).replace(f"-{namespace}.", "-12345.")
     assert host in before
     taken_by(client, before)
@@ -249,7 +249,7 @@ def test_a_container_that_is_started_again_removes_its_predecessor(
 
 def test_a_container_on_another_host_is_no_predecessor(app, client, settings, monkeypatch):
     send(app)
-    host = processes._machine().partition("-")[0]
+    host = identity._machine().partition("-")[0]
     before = worker_of(os.getpid(), monkeypatch).replace(host, "0123456789abcdef")
     taken_by(client, before)
     client.pexpire(keys.worker_alive(before), 100)
@@ -273,7 +273,7 @@ def test_what_a_worker_takes_while_it_passes_for_dead_comes_back(
 
     with monkeypatch.context() as patched:
         patched.setattr(rescue_module, "_return_jobs", wake_meanwhile)
-        rescue(client, settings)
+        rescue_jobs(client, settings)
     assert rescue_dead(client, settings) == 1
     assert len(waiting_ids(client)) == 1
 

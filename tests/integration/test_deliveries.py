@@ -6,10 +6,11 @@ import pytest
 from celery import chain
 from celery.exceptions import ChordError, TaskRevokedError
 
-from shared.errors import MaskError
-from shared.queue.ledger import Lifetimes
-from shared.queue.record import State
-from shared.stamp import redis_now
+from agewell.shared.errors import MaskError
+from agewell.shared.queue.ledger import Lifetimes
+from agewell.shared.queue.record import State
+from agewell.shared.redis.clock import redis_now
+from agewell.workers.maintenance.expire import expire
 from tests.e2e.messages import good_job
 from tests.integration.consuming import message_of, scheduled_ids, waiting_ids
 from tests.integration.delivering import (
@@ -22,7 +23,6 @@ from tests.integration.delivering import (
     run,
     taken,
 )
-from workers.maintenance.expire import expire
 
 cancelled = partial(TaskRevokedError, "cancelled")
 

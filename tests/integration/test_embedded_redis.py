@@ -7,11 +7,11 @@ import time
 import pytest
 import redis
 
-from shared.embedded_redis import EmbeddedRedis, embedded_redis
-from shared.errors import BrokerUnreachableError, SettingsError
-from shared.settings import Settings
-from shared.state_dir import Running, StateDir, locate
-from shared.urls import without_password
+from agewell.producer.up.embedded_redis import EmbeddedRedis, embedded_redis
+from agewell.shared.errors import BrokerUnreachableError, SettingsError
+from agewell.shared.settings import Settings
+from agewell.shared.state_dir import Running, StateDir, locate
+from agewell.shared.text.urls import without_password
 
 
 def test_data_survives_kill_9_of_the_server(short_path):
@@ -61,7 +61,7 @@ def test_a_server_that_a_killed_run_left_behind_hands_over_its_data(short_path):
 def test_the_server_ends_with_its_parent_even_by_kill_9(short_path):
     program = (
         "import sys, time; from pathlib import Path; "
-        "from shared.embedded_redis import EmbeddedRedis; "
+        "from agewell.producer.up.embedded_redis import EmbeddedRedis; "
         "print(EmbeddedRedis(Path(sys.argv[1])).process.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen(

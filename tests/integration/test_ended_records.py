@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from shared import keys
-from shared.celery_app import make_app
-from shared.queue.ledger import End
-from shared.queue.record import State
+from agewell.shared.celery.app import make_app
+from agewell.shared.queue.ledger import End
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.workers.jobs.recorded_inputs import Inputs, pack
 from tests.integration.taking import take
-from workers.inputs import Inputs, pack
 
 JOBS = 500
 COMPACT = (b"ziplist", b"listpack")

@@ -7,8 +7,8 @@ import celery
 import pytest
 from celery.utils.time import maybe_iso8601, maybe_make_aware, timezone
 
-from shared import keys
-from shared.celery_app import broker_url
+from agewell.shared.celery.app import broker_url
+from agewell.shared.redis import keys
 from tests.integration.consuming import worker_app
 
 NOON = datetime(2040, 6, 1, 12, 0, 0, 250_000)

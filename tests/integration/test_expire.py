@@ -5,18 +5,18 @@ from celery import states
 from celery.app.task import Context
 from celery.exceptions import TaskRevokedError
 
-from shared import keys
-from shared.metrics import Metric, counter
-from shared.queue.documents import ID_MARK, document_of
-from shared.queue.end_many import JOBS_A_CALL
-from shared.queue.ending import EXPIRED
-from shared.queue.ledger import Lifetimes
-from shared.queue.record import State
-from shared.stamp import redis_now
+from agewell.shared.metrics import Metric, counter
+from agewell.shared.queue.documents import ID_MARK, document_of
+from agewell.shared.queue.end_many import JOBS_A_CALL
+from agewell.shared.queue.ending import EXPIRED
+from agewell.shared.queue.ledger import Lifetimes
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.workers.maintenance.expire import expire, trim
 from tests.e2e.messages import good_job
 from tests.integration.delivering import deliver, hsv
 from tests.integration.taking import take, waiting_ids
-from workers.maintenance.expire import expire, trim
 
 LIFETIMES = Lifetimes(1000, 1000)
 

@@ -10,11 +10,11 @@ from celery.app.task import Context
 from celery.contrib.testing.worker import start_worker
 from celery.states import SUCCESS
 
-from shared import keys
-from shared.celery_app import make_app
-from shared.errors import BrokerFullError
-from shared.queue.record import State
-from shared.redis_client import unreachable
+from agewell.shared.celery.app import make_app
+from agewell.shared.errors import BrokerFullError
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.redis.connection import unreachable
 from tests.e2e.stack import until
 from tests.integration.consuming import scheduled_ids, waiting_ids, worker_app
 from tests.integration.delivering import taken

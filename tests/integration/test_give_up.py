@@ -5,16 +5,16 @@ import json
 import pytest
 from celery import chain, states
 
-from shared import keys
-from shared.errors import DeadJobError
-from shared.queue.dead_letters import DeadLetters
-from shared.queue.record import State
-from shared.queue.request import signature_of
+from agewell.shared.errors import DeadJobError
+from agewell.shared.queue.dead_letters import DeadLetters
+from agewell.shared.queue.record import State
+from agewell.shared.queue.request import signature_of
+from agewell.shared.redis import keys
+from agewell.workers.maintenance import give_up
+from agewell.workers.maintenance.give_up import give_up_lost_jobs
 from tests.e2e.messages import good_job
 from tests.integration.consuming import waiting_ids
 from tests.integration.delivering import deliver, hsv, lose_worker, run, taken
-from workers.maintenance import give_up
-from workers.maintenance.give_up import give_up_lost_jobs
 
 REASON = "its worker ended 3 times while it ran"
 

@@ -6,15 +6,15 @@ import time
 import pytest
 from celery import chain
 
-from producer.publish import publish
-from producer.session import make_session
-from shared import keys
-from shared.directory_store import MARKER
-from shared.errors import BlobMissingError, BlobStoreError
-from shared.messages import HsvItem, HsvJob
-from shared.stamp import redis_now
-from workers.maintenance import keep_blobs
-from workers.maintenance.keep_blobs import all_kept, keep_blobs_of_waiting_jobs
+from agewell.producer.sending.publish import publish
+from agewell.producer.session import make_session
+from agewell.shared.blobs.directory_store import MARKER
+from agewell.shared.errors import BlobMissingError, BlobStoreError
+from agewell.shared.protocol.messages import HsvItem, HsvJob
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.workers.maintenance import keep_blobs
+from agewell.workers.maintenance.keep_blobs import all_kept, keep_blobs_of_waiting_jobs
 
 TTL_S = 1000
 OLD_S = 600

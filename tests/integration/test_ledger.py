@@ -8,15 +8,15 @@ import uuid
 
 import pytest
 
-from shared import keys
-from shared.queue.ledger import End, Ledger, Lifetimes
-from shared.queue.record import State
-from shared.stamp import redis_now
+from agewell.shared.queue.ledger import End, Ledger, Lifetimes
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.workers.consuming.message import FLAG
+from agewell.workers.consuming.unacked import give_back
+from agewell.workers.process.identity import name_worker
 from tests.integration.consuming import RUN, scheduled_ids, send, waiting_ids, worker_app
 from tests.integration.delivering import lose_worker
-from workers.consuming.message import FLAG
-from workers.consuming.unacked import give_back
-from workers.processes import name_worker
 
 TTL_S, DONE_TTL_S = 1000, 500
 LOST_MAX = 3
@@ -305,7 +305,7 @@ def test_times_go_forward_whatever_each_process_takes_for_the_present(
     right = time.time
     [job_id] = send(app, headers={"enqueued_at": redis_now(client) + 0.5})
     with monkeypatch.context() as patch:
-        patch.setattr("shared.stamp.RedisClock.now", lambda *_: right() + 0.5)
+        patch.setattr("agewell.shared.redis.clock.RedisClock.now", lambda *_: right() + 0.5)
         assert take() == (job_id, "")
     ledger.end(End(job_id, State.DONE))
     entry = ledger.get(job_id)

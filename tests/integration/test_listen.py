@@ -9,15 +9,15 @@ from functools import partial
 import pytest
 import redis
 
-from producer import listen
-from producer.async_client import AsyncClient
-from producer.client import Client
-from producer.session import make_session
-from shared import keys
-from shared.embedded_redis import embedded_redis
-from shared.errors import BrokerUnreachableError
-from shared.queue.record import State
-from shared.settings import Settings
+from agewell.producer.async_client import AsyncClient
+from agewell.producer.client import Client
+from agewell.producer.receiving import listen
+from agewell.producer.session import make_session
+from agewell.producer.up.embedded_redis import embedded_redis
+from agewell.shared.errors import BrokerUnreachableError
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.settings import Settings
 
 RESULT = {"op": "hsv", "items": [{"error": {"code": "MaskError", "message": "made up"}}]}
 

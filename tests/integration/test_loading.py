@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import redis
 
-from producer.doctor_redis import check_redis
-from producer.finding import Verdict
-from shared import embedded_redis as embedded
-from shared import loading as loading_module
-from shared.embedded_redis import embedded_redis
-from shared.errors import BackendError
-from shared.redis_client import connect
-from shared.settings import Settings
+from agewell.producer.doctor.finding import Verdict
+from agewell.producer.doctor.redis import check_redis
+from agewell.producer.up import embedded_redis as embedded
+from agewell.producer.up.embedded_redis import embedded_redis
+from agewell.shared.errors import BackendError
+from agewell.shared.redis import loading as loading_module
+from agewell.shared.redis.connection import connect
+from agewell.shared.settings import Settings
 from tests.chaos.redis_process import RedisProcess
 from tests.e2e.stack import COMMAND, environment, until
 from tests.programs import SERVERS, require_server
@@ -124,7 +124,7 @@ def test_a_worker_a_command_and_the_doctor_take_loading_for_what_it_is(
     options = ("-Q", "cv", "--pool=threads", "--concurrency=1", "--loglevel=INFO")
     with log.open("w") as file:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "workers.app", "worker", *options],
+            [sys.executable, "-m", "celery", "-A", "agewell.workers.cv", "worker", *options],
             env=env,
             stdout=file,
             stderr=file,

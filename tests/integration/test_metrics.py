@@ -8,12 +8,12 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from shared import keys
-from shared.celery_app import make_app
-from shared.metrics import SECONDS, Metric, Tally
-from shared.names import LEVELS
-from shared.settings import Settings
-from workers.exporter import Collector
+from agewell.shared.celery.app import make_app
+from agewell.shared.metrics import SECONDS, Metric, Tally
+from agewell.shared.protocol.levels import LEVELS
+from agewell.shared.redis import keys
+from agewell.shared.settings import Settings
+from agewell.workers.monitoring.exporter import Collector
 
 SEEDED = random.Random(5)
 VALUES = [0.0, 0.01, 0.0100001, 3600.0, 3600.1, 1e6, *(SEEDED.expovariate(0.3) for _ in range(500))]

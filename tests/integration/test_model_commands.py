@@ -1,15 +1,15 @@
 """Commands to models and the replies of infer workers, on a real Redis."""
 
-from producer import models
-from producer.models import Models
-from producer.session import make_session
-from shared.model_control import Command, ModelControl, Reply, WorkerStatus
+from agewell.producer.sending import model_commands
+from agewell.producer.sending.model_commands import Models
+from agewell.producer.session import make_session
+from agewell.shared.model_commands import Command, ModelControl, Reply, WorkerStatus
 
 
 def test_the_reply_of_a_worker_that_was_taken_for_gone_is_passed_over(
     settings, client, monkeypatch
 ):
-    monkeypatch.setattr(models, "LOOK_S", 0.1)
+    monkeypatch.setattr(model_commands, "LOOK_S", 0.1)
     control = ModelControl(client)
     for name in ("a", "b"):
         control.announce(WorkerStatus(run=f"run-{name}", worker=name))

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from shared.names import LEVELS
+from agewell.shared.protocol.levels import LEVELS
 from tests.integration.ordering import START, Job, Scripts, in_order, virtual_time
 
 MOST_ADMITTED = 8

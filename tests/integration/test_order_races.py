@@ -7,12 +7,12 @@ import time
 
 import redis
 
-from shared import keys
-from shared.names import LEVELS
-from shared.queue.law import set_k
-from shared.queue.record import State
+from agewell.shared.protocol.levels import LEVELS
+from agewell.shared.queue.law import set_k
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.workers.maintenance.aging import reprioritise
 from tests.integration.ordering import QUEUE, Scripts
-from workers.maintenance.aging import reprioritise
 
 JOBS_EACH = 600
 """Of each of the two publishers."""

@@ -4,17 +4,17 @@ import json
 
 import pytest
 
-from shared import keys
-from shared.celery_app import make_app
-from shared.errors import LostJobError
-from shared.queue.record import State
-from shared.stamp import redis_now
+from agewell.shared.celery.app import make_app
+from agewell.shared.errors import LostJobError
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.workers.consuming.unacked import acknowledge
+from agewell.workers.maintenance import orphans
+from agewell.workers.maintenance.orphans import Found, find_orphans
+from agewell.workers.maintenance.rescue import rescue_jobs
+from agewell.workers.process.heartbeat import beat
 from tests.integration.taking import WORKER, order_of, take, waiting_ids
-from workers.consuming.unacked import acknowledge
-from workers.heartbeat import beat
-from workers.maintenance import orphans
-from workers.maintenance.orphans import Found, find_orphans
-from workers.maintenance.rescue import rescue
 
 NOTHING = Found(put_back=0, lost=0)
 
@@ -153,7 +153,7 @@ def test_a_dead_workers_job_returns_even_if_its_reservations_are_deleted(
     take(client)
     client.delete(keys.reserved(WORKER), keys.WORKER_IDS)
     look()
-    assert rescue(client, settings) == 1
+    assert rescue_jobs(client, settings) == 1
     assert order_of(client) == place
     assert ledger.state(job_id) is State.WAITING
 

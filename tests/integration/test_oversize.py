@@ -10,15 +10,25 @@ import kombu.compression
 import pytest
 from celery import chain
 
-from producer.client import Client
-from producer.session import make_session
-from shared import keys
-from shared.errors import MessageTooLargeError
-from shared.messages import HsvItem, HsvJob, ImageRef, PoissonBlendItem, PoissonBlendJob
-from shared.queue.dead_letters import DeadLetters
-from shared.queue.record import State
-from shared.queue.status import queue_status
-from shared.stamp import redis_now
+from agewell.producer.client import Client
+from agewell.producer.session import make_session
+from agewell.shared.errors import MessageTooLargeError
+from agewell.shared.protocol.messages import (
+    HsvItem,
+    HsvJob,
+    ImageRef,
+    PoissonBlendItem,
+    PoissonBlendJob,
+)
+from agewell.shared.queue.dead_letters import DeadLetters
+from agewell.shared.queue.record import State
+from agewell.shared.queue.status import queue_status
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.workers.maintenance.aging import reprioritise
+from agewell.workers.maintenance.give_up import give_up_refused_messages
+from agewell.workers.maintenance.keep_blobs import keep_blobs_of_waiting_jobs
+from agewell.workers.maintenance.orphans import find_orphans
 from tests.e2e.messages import good_job
 from tests.fuzz.messages import envelope
 from tests.integration.consuming import (
@@ -29,10 +39,6 @@ from tests.integration.consuming import (
     worker_app,
 )
 from tests.integration.delivering import AWAY, deliver, hsv
-from workers.maintenance.aging import reprioritise
-from workers.maintenance.give_up import give_up_refused_messages
-from workers.maintenance.keep_blobs import keep_blobs_of_waiting_jobs
-from workers.maintenance.orphans import find_orphans
 
 LARGE = 6 * 2**20
 SMALL = 2**20

@@ -7,17 +7,17 @@ from celery import chain
 from celery.exceptions import NotRegistered, TaskRevokedError
 from celery.utils.objects import Bunch
 
-from producer.collect import Collector
-from shared import keys
-from shared.blobs import Blobs
-from shared.errors import MaskError
-from shared.queue.dead_letters import DeadLetters
-from shared.queue.ledger import End
-from shared.queue.record import State
+from agewell.producer.receiving.collect import Collector
+from agewell.shared.blobs.blobs import Blobs
+from agewell.shared.errors import MaskError
+from agewell.shared.queue.dead_letters import DeadLetters
+from agewell.shared.queue.ledger import End
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.workers.maintenance.give_up import give_up_lost_jobs
 from tests.e2e.messages import good_job
 from tests.integration.delivering import AWAY, deliver, hsv, lose_worker, make_due
 from tests.integration.test_full_redis import full
-from workers.maintenance.give_up import give_up_lost_jobs
 
 BAD = partial(MaskError, "m", "bad")
 

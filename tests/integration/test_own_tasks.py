@@ -9,15 +9,15 @@ from celery import chain, chord, group
 from celery.contrib.testing.worker import start_worker
 from celery.states import READY_STATES
 
-from shared import keys
-from shared.celery_app import broker_url
-from shared.queue.record import State
-from shared.stamp import redis_now
+from agewell.shared.celery.app import broker_url
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.workers.maintenance import inlets
+from agewell.workers.process import heartbeat
 from tests.e2e.messages import good_job
 from tests.e2e.stack import until
 from tests.integration.consuming import RUN, scheduled_ids
-from workers import heartbeat
-from workers.maintenance import inlets
 
 
 @pytest.fixture

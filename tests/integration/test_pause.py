@@ -4,22 +4,22 @@ from functools import partial
 
 import pytest
 
-from shared import keys
-from shared.blobs import Blobs
-from shared.directory_store import MARKER
-from shared.errors import BlobStoreFullError
-from shared.paused import paused_workers, say_paused, say_resumed
-from shared.queue.ledger import Ledger, Lifetimes
-from shared.queue.record import State
+from agewell.shared.blobs.blobs import Blobs
+from agewell.shared.blobs.directory_store import MARKER
+from agewell.shared.errors import BlobStoreFullError
+from agewell.shared.queue.ledger import Ledger, Lifetimes
+from agewell.shared.queue.paused_workers import paused_workers, say_paused, say_resumed
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.workers.jobs import delivery
+from agewell.workers.jobs import store_away as pause_module
+from agewell.workers.monitoring.exporter import Collector
+from agewell.workers.process.context import Context
+from agewell.workers.process.pause import Pause
 from tests.e2e.messages import good_job
 from tests.e2e.stack import until
 from tests.integration.consuming import consuming, ids, look, message_of, send, worker_app
 from tests.integration.delivering import AWAY, deliver, hsv, make_due
-from workers import deliveries
-from workers import pause as pause_module
-from workers.context import Context
-from workers.exporter import Collector
-from workers.pause import Pause
 
 MANY = 15
 
@@ -30,7 +30,7 @@ def tools(settings, client, tmp_path, monkeypatch):
     chosen = settings.model_copy(update={"blob_url": url})
     made = Context(chosen, client, Blobs(chosen, client), Ledger(client, Lifetimes(1000, 1000)))
     made.blobs.check()
-    monkeypatch.setattr(deliveries, "context", lambda: made)
+    monkeypatch.setattr(delivery, "context", lambda: made)
     monkeypatch.setattr(pause_module, "context", lambda: made)
     return made
 
@@ -90,7 +90,7 @@ def test_full_store_counts_no_retry_although_it_has_room_for_a_little(app, tools
 def pause(monkeypatch):
     made = Pause()
     monkeypatch.setattr(pause_module, "pause", made)
-    monkeypatch.setattr("workers.consuming.unacked.pause", made)
+    monkeypatch.setattr("agewell.workers.consuming.unacked.pause", made)
     return made
 
 

@@ -8,7 +8,7 @@ import pytest
 from celery.concurrency import asynpool
 from kombu.asynchronous import Hub, set_event_loop
 
-from workers.pool_writes import ATOMIC_BYTES, PromptPool
+from agewell.workers.consuming.pool_writes import ATOMIC_BYTES, PromptPool
 
 PROCESSES = 2
 

@@ -8,9 +8,9 @@ import celery
 import pytest
 from celery.result import AsyncResult
 
-from shared import keys
-from shared.celery_app import broker_url
-from shared.queue.record import State
+from agewell.shared.celery.app import broker_url
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
 from tests.e2e.messages import good_job
 from tests.integration.consuming import scheduled_ids, send, waiting_ids
 from tests.integration.delivering import hsv, run, taken
@@ -64,7 +64,7 @@ def test_purge_of_a_stock_app_drops_only_what_is_not_admitted_yet(app, plain, cl
 
 def test_celerys_command_purges(app, client, settings, tools):
     sent = send(app, 3)
-    command = [sys.executable, "-m", "celery", "-A", "workers.upkeep", "purge", "--force"]
+    command = [sys.executable, "-m", "celery", "-A", "agewell.workers.upkeep", "purge", "--force"]
     url = settings.redis_url.get_secret_value()
     env = os.environ | {"AGEWELL_REDIS_URL": url, "AGEWELL_STATE_DIR": str(settings.state_dir)}
     done = subprocess.run(

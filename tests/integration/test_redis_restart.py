@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from producer.client import Client
-from shared.messages import HsvItem, HsvJob
-from shared.queue.scripts import load_all
-from shared.settings import Settings
+from agewell.producer.client import Client
+from agewell.shared.protocol.messages import HsvItem, HsvJob
+from agewell.shared.redis.scripts import load_all
+from agewell.shared.settings import Settings
 from tests.chaos.redis_process import RedisProcess
 from tests.image_files import file_of
 from tests.integration.consuming import waiting_ids

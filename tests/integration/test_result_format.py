@@ -8,10 +8,10 @@ from celery import Celery
 from celery.app.task import Context
 from celery.exceptions import TaskRevokedError
 
-from shared import keys
-from shared.celery_app import make_app
-from shared.errors import DeadJobError, MaskError
-from shared.queue.record import State
+from agewell.shared.celery.app import make_app
+from agewell.shared.errors import DeadJobError, MaskError
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
 
 RESULT = {"op": "hsv", "items": [{"error": {"code": "MaskError", "message": "made up"}}]}
 ERROR, DEAD = MaskError("a", "b"), DeadJobError("worn out")

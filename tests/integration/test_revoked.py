@@ -6,13 +6,13 @@ import celery
 import pytest
 from celery.concurrency.thread import TaskPool
 
-from shared import keys
-from shared.celery_app import broker_url
-from shared.queue.record import State
+from agewell.shared.celery.app import broker_url
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.workers.jobs.time_limit import LimitedRequest
 from tests.e2e.messages import good_job
 from tests.integration.consuming import scheduled_ids, waiting_ids
 from tests.integration.delivering import hsv, run, taken
-from workers.time_limit import LimitedRequest
 
 
 def revoke(app, job_id):

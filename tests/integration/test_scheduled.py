@@ -12,8 +12,8 @@ from statistics import mean
 import pytest
 from celery.result import denied_join_result
 
-from shared import keys
-from shared.queue.record import State
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
 from tests.e2e.stack import environment, until
 from tests.integration.consuming import scheduled_ids, worker_app
 
@@ -66,7 +66,7 @@ def workers(settings, client):
     with ExitStack() as stack:
         started = [
             stack.enter_context(program(*each, settings))
-            for each in [("benchmarks.noop", "cv")] * 2 + [("workers.upkeep", "upkeep")]
+            for each in [("benchmarks.noop", "cv")] * 2 + [("agewell.workers.upkeep", "upkeep")]
         ]
         until(lambda: client.scard(keys.WORKER_IDS) == 3, READY_S, lambda: "3 workers")
         yield started[:2]

@@ -3,10 +3,10 @@
 import pytest
 from typer.testing import CliRunner
 
-from producer.cli import app
-from producer.simulate_measured import measure
-from shared import keys
-from shared.errors import ParameterError
+from agewell.producer.cli.main import app
+from agewell.producer.simulate.measured import measure
+from agewell.shared.errors import ParameterError
+from agewell.shared.redis import keys
 
 NOW = 1_700_000_000.0
 

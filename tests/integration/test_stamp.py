@@ -7,10 +7,10 @@ import pytest
 from celery import Celery, chain
 from celery.contrib.testing.worker import start_worker
 
-from shared import stamp
-from shared.celery_app import broker_url
-from shared.envelope import ENQUEUED_AT as HEADER
-from shared.stamp import RedisClock, redis_now
+from agewell.shared.celery import enqueue_time
+from agewell.shared.celery.app import broker_url
+from agewell.shared.protocol.envelope import ENQUEUED_AT as HEADER
+from agewell.shared.redis.clock import RedisClock, redis_now
 from tests.integration.consuming import message_of, waiting_ids, worker_app
 
 
@@ -36,7 +36,7 @@ def test_a_message_carries_the_time_of_redis(app, client):
 
 def test_a_sender_whose_clock_is_wrong_stamps_by_redis_all_the_same(app, client, monkeypatch):
     wrong = time.time
-    monkeypatch.setattr(stamp.time, "time", lambda: wrong() - 86_400)
+    monkeypatch.setattr(enqueue_time.time, "time", lambda: wrong() - 86_400)
     before = redis_now(client)
     app.send_task("cv.hsv", priority=5)
     after = redis_now(client)
@@ -50,7 +50,7 @@ def test_a_senders_clock_that_is_set_between_two_messages_does_not_matter(
 ):
     clock, right = RedisClock(), time.time
     clock.now(client)
-    monkeypatch.setattr(stamp.time, "time", lambda: right() + jump_s)
+    monkeypatch.setattr(enqueue_time.time, "time", lambda: right() + jump_s)
     assert abs(clock.now(client) - redis_now(client)) < 0.1
 
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import celery
 import pytest
 
-from shared import keys
-from shared.celery_app import broker_url, make_app
-from shared.names import LEVELS
-from shared.queue.status import queue_status
-from shared.stamp import redis_now
+from agewell.shared.celery.app import broker_url, make_app
+from agewell.shared.protocol.levels import LEVELS
+from agewell.shared.queue.status import queue_status
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
 
 K = 0.05
 WAITED_S = [0.0, 1.0, 19.0, 21.0, 39.0, 41.0, 75.0, 210.0, 5000.0]

@@ -8,9 +8,9 @@ import sys
 import fsspec
 import pytest
 
-from shared.blobs import Blobs
-from shared.directory_store import MARKER
-from shared.errors import BlobMissingError, BlobStoreError, BlobStoreFullError
+from agewell.shared.blobs.blobs import Blobs
+from agewell.shared.blobs.directory_store import MARKER
+from agewell.shared.errors import BlobMissingError, BlobStoreError, BlobStoreFullError
 
 PARENTS = 2
 
@@ -136,8 +136,9 @@ def test_a_real_full_disk_is_seen_by_the_check(settings, client, root):
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
-        "from shared.blobs import Blobs; from shared.redis_client import connect;"
-        "from shared.settings import Settings; s = Settings(); Blobs(s, connect(s)).check()"
+        "from agewell.shared.blobs.blobs import Blobs;"
+        "from agewell.shared.redis.connection import connect;"
+        "from agewell.shared.settings import Settings; s = Settings(); Blobs(s, connect(s)).check()"
     )
     env = os.environ | {
         "AGEWELL_REDIS_URL": settings.redis_url.get_secret_value(),

@@ -5,15 +5,15 @@ from datetime import UTC, datetime, timedelta
 
 import celery
 
-from shared import keys
-from shared.celery_app import broker_url
-from shared.queue.record import State
-from shared.queue.status import queue_status
-from shared.settings import MAX_MESSAGE_BYTES
-from shared.stamp import redis_now
+from agewell.shared.celery.app import broker_url
+from agewell.shared.queue.record import State
+from agewell.shared.queue.status import queue_status
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.shared.settings import MAX_MESSAGE_BYTES
+from agewell.workers.consuming.take import TAKE, asking, prepare_take
 from tests.integration.consuming import RUN, consuming, ids, look, send, worker_app
 from tests.integration.ordering import START, Scripts
-from workers.consuming.take import TAKE, asking, prepare_take
 
 
 def test_more_urgent_job_is_taken_first(settings, client):

@@ -13,13 +13,13 @@ import numpy as np
 import psutil
 import pytest
 
-from shared.blobs import Blobs
-from shared.celery_app import make_app
-from shared.errors import BlobMissingError, ThumbnailError, UndecodableError
+from agewell.shared.blobs.blobs import Blobs
+from agewell.shared.celery.app import make_app
+from agewell.shared.errors import BlobMissingError, ThumbnailError, UndecodableError
+from agewell.workers.monitoring.dashboard import thumbnails as module
+from agewell.workers.monitoring.dashboard.thumbnails import Thumbnails
 from tests.e2e.stack import until
 from tests.image_files import file_of
-from workers.dashboard import thumbnails as module
-from workers.dashboard.thumbnails import Thumbnails
 
 MIB = 2**20
 REQUESTS = 6
@@ -141,7 +141,7 @@ def fresh_flower(environment, tmp_path):
     slow.mkdir()
     (slow / "sitecustomize.py").write_text(SLOW_IMPORT)
     env = os.environ | {"PYTHONPATH": f"{slow}:."}
-    command = [sys.executable, "-m", "workers.dashboard"]
+    command = [sys.executable, "-m", "agewell.workers.monitoring.dashboard"]
     log = tmp_path / "flower.log"
     with log.open("wb") as out:
         process = subprocess.Popen(command, env=env, stdout=out, stderr=out)

@@ -10,17 +10,17 @@ from datetime import UTC, datetime
 import pytest
 from celery.exceptions import TaskRevokedError
 
-from shared import keys
-from shared.queue.record import State
-from shared.stamp import redis_now
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.workers.maintenance.aging import reprioritise
+from agewell.workers.maintenance.expire import expire
+from agewell.workers.maintenance.orphans import find_orphans
+from agewell.workers.maintenance.rescue import rescue_jobs
 from tests.e2e.messages import good_job
 from tests.fuzz.messages import envelope
 from tests.integration.consuming import scheduled_ids, waiting_ids
 from tests.integration.delivering import deliver, make_due
-from workers.maintenance.aging import reprioritise
-from workers.maintenance.expire import expire
-from workers.maintenance.orphans import find_orphans
-from workers.maintenance.rescue import rescue
 
 OLD_WORKER = "cv@old:0123456789abcdef.77:0f"
 
@@ -98,7 +98,7 @@ def test_a_worker_admits_them_without_upkeep(app, client, tools):
 def test_a_dead_workers_jobs_return_and_run_once(app, client, tools, settings, tick):
     running(client, "a")
     running(client, "b", level=0)
-    assert rescue(client, settings) == 2
+    assert rescue_jobs(client, settings) == 2
     tick()
     assert tools.ledger.states(["a", "b"]) == [State.WAITING] * 2
     assert waiting_ids(client) == ["b", "a"]
@@ -113,7 +113,7 @@ def test_a_living_worker_of_the_previous_version_ends_its_jobs(app, client, tool
     """During a rolling upgrade its job is neither lost nor given to another worker."""
     running(client, "a")
     client.set(f"agewell:worker-alive:{OLD_WORKER}", 1, ex=8)
-    assert rescue(client, settings) == 0
+    assert rescue_jobs(client, settings) == 0
     for _ in range(3):
         assert find_orphans(app, client, settings, redis_now(client)).lost == 0
     assert tools.ledger.state("a") is State.RUNNING

@@ -6,11 +6,11 @@ import os
 
 import pytest
 
-from producer.write import ResultWriter
-from shared import keys
-from shared.blobs import Blobs
-from shared.errors import BlobDamagedError, BlobMissingError, BrokerUnreachableError
-from shared.messages import ItemResult
+from agewell.producer.receiving.write import ResultWriter
+from agewell.shared.blobs.blobs import Blobs
+from agewell.shared.errors import BlobDamagedError, BlobMissingError, BrokerUnreachableError
+from agewell.shared.protocol.messages import ItemResult
+from agewell.shared.redis import keys
 
 
 def items_of(blobs, *names):
@@ -46,7 +46,7 @@ def test_a_redis_that_is_away_for_a_moment_costs_those_who_wait_nothing(
         return get(self, ref)
 
     monkeypatch.setattr(Blobs, "get", away_at_first)
-    monkeypatch.setattr("producer.write.TRY_AGAIN_S", 0.01)
+    monkeypatch.setattr("agewell.producer.receiving.write.TRY_AGAIN_S", 0.01)
     written = ResultWriter(blobs, tmp_path, patience_s=patience_s).write(items)
     assert [path.name for path, _ in written.failures] == ([] if patience_s else ["a.png", "b.png"])
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import redis
 
-from shared.queue.scripts import load_all
+from agewell.shared.redis.scripts import load_all
 from tests.chaos.redis_process import RedisProcess
 from tests.kombu_suite.substitute import CONNECTION
 

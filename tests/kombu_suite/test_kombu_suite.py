@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import transport
+from agewell.shared.celery import transport
 from tests.kombu_suite.expected import ON_WORKERS_CHANNEL
 from tests.kombu_suite.run import run_suite, run_tests
 from tests.kombu_suite.source import fetch_suite
@@ -23,13 +23,15 @@ def suite(tmp_path_factory) -> Path:
 
 
 def test_every_test_passes_on_the_producers_channel(suite):
-    outcome = run_suite(suite, "shared.transport:Connection")
+    outcome = run_suite(suite, "agewell.shared.celery.transport:Connection")
     assert sorted(outcome.failed) == []
     assert len(outcome.passed) >= TESTS
 
 
 def test_only_listed_tests_fail_on_the_workers_channel(suite):
-    outcome = run_suite(suite, "workers.consuming.connection:Connection", ON_WORKERS_CHANNEL)
+    outcome = run_suite(
+        suite, "agewell.workers.consuming.connection:Connection", ON_WORKERS_CHANNEL
+    )
     listed = set(ON_WORKERS_CHANNEL)
     assert sorted(outcome.failed - listed) == [], "failed, and not on the list"
     assert sorted(outcome.passed & listed) == [], "passed: take it off the list"
@@ -64,7 +66,7 @@ class DroppingConnection(transport.Connection):
 def test_a_channel_that_loses_messages_fails(suite):
     test = "test_redis.py::test_RedisMessage::test_ack[None]"
     for connection, passes in (
-        ("shared.transport:Connection", True),
+        ("agewell.shared.celery.transport:Connection", True),
         (f"{__name__}:DroppingConnection", False),
     ):
         outcome = run_tests(suite, connection, [test])

@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 
-from shared.errors import UndecodableError, UnsupportedPixelsError
+from agewell.shared.errors import UndecodableError, UnsupportedPixelsError
 from tests.oracles.bmp_writer import (
     ALPHA_BIT_FIELDS,
     BIT_FIELDS,

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from shared.errors import BadImageError
+from agewell.shared.errors import BadImageError
+from agewell.workers.imaging.codec import Limits, decode
 from tests.oracles.picture_readers import as_rgba
-from workers.images import Limits, decode
 
 LIMITS = Limits()
 

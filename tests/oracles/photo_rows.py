@@ -6,7 +6,12 @@ from typing import Any
 
 from PIL import Image as Pillow
 
-from shared.errors import BadImageError, MultiFrameError, UndecodableError, UnsupportedPixelsError
+from agewell.shared.errors import (
+    BadImageError,
+    MultiFrameError,
+    UndecodableError,
+    UnsupportedPixelsError,
+)
 from tests.image_files import animation, file_of, jpeg_saying, picture
 from tests.oracles.format_table import Row
 from tests.oracles.orientations import exif, exif_without_orientation, upright, xmp

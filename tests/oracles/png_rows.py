@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 from PIL import Image as Pillow
 
-from shared.errors import MultiFrameError, UndecodableError, UnsupportedPixelsError
+from agewell.shared.errors import MultiFrameError, UndecodableError, UnsupportedPixelsError
 from tests.image_files import animation, file_of, flipped, picture, png_chunk
 from tests.oracles.format_table import Row
 from tests.oracles.orientations import png_disagreements, png_sources, upright

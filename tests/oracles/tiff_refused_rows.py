@@ -7,8 +7,8 @@ from dataclasses import replace
 import imagecodecs
 import numpy as np
 
-from shared.errors import ImageTooLargeError, MultiFrameError, UndecodableError
-from shared.errors import UnsupportedPixelsError as Unsupported
+from agewell.shared.errors import ImageTooLargeError, MultiFrameError, UndecodableError
+from agewell.shared.errors import UnsupportedPixelsError as Unsupported
 from tests.oracles.format_table import Row
 from tests.oracles.tiff_writer import (
     DEFLATE,

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.aging import AgingPolicy
-from shared.names import LEVELS
-from shared.settings import Settings
+from agewell.shared.protocol.aging import AgingPolicy
+from agewell.shared.protocol.levels import LEVELS
+from agewell.shared.settings import Settings
 
 levels = st.sampled_from(LEVELS)
 rates = st.floats(0.001, 10)
@@ -97,5 +97,5 @@ def test_a_job_of_the_future_keeps_its_level():
 
 def test_a_queue_has_its_own_rate_where_it_is_given_one():
     settings = Settings(aging_k=0.05, aging_k_by_queue={"infer": 0.2})
-    assert AgingPolicy.of(settings, "infer") == AgingPolicy(0.2)
-    assert AgingPolicy.of(settings, "cv") == AgingPolicy(0.05)
+    assert AgingPolicy(settings.k_of("infer")) == AgingPolicy(0.2)
+    assert AgingPolicy(settings.k_of("cv")) == AgingPolicy(0.05)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.errors import ParameterError, ShapeError, UnsupportedPixelsError
-from workers.ops.alpha_blend import alpha_blend
+from agewell.shared.errors import ParameterError, ShapeError, UnsupportedPixelsError
+from agewell.workers.operations.alpha_blend import alpha_blend
 
 
 def an_image(seed: int, *shape: int) -> np.ndarray:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from agewell.workers.models.library.attention_unet import AttentionUNet, AttentionUNetConfig
+from agewell.workers.models.library.colorizer.network import Colorizer, ColorizerConfig
 from tests import reference_unet
-from workers.models.nets.attention_unet import AttentionUNet, AttentionUNetConfig
-from workers.models.nets.colorizer import Colorizer, ColorizerConfig
 
 SMALL = AttentionUNetConfig(
     in_channels=2, out_channels=5, context_dim=12, widths=(8, 16, 24), bottom_width=32, head_dim=8

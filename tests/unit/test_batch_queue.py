@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.models.batch_queue import BatchLimits, BatchQueue, Request
+from agewell.workers.inference.batching.queue import BatchLimits, BatchQueue, Request
 
 LIMITS = BatchLimits(max_size=4, max_pixels=400, max_wait_s=0.005)
 MODEL, OTHER = SimpleNamespace(), SimpleNamespace()

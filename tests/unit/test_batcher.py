@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from workers.models.batch_queue import Request
-from workers.models.batcher import Batcher
+from agewell.workers.inference.batching.batcher import Batcher
+from agewell.workers.inference.batching.queue import Request
 
 NEVER_MS = 3_600_000.0
 PATIENCE_S = 60.0

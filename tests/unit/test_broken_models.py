@@ -8,9 +8,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from shared.errors import ModelError, UnknownModelError
-from workers.models.catalogue import Catalogue
-from workers.models.registry import Registry
+from agewell.shared.errors import ModelError, UnknownModelError
+from agewell.workers.models.catalogue import Catalogue
+from agewell.workers.models.registry import Registry
 
 GOOD = "task: image\nkind: torch\nentry: ./model.py:make\nweights: w.safetensors\n"
 
@@ -76,7 +76,7 @@ def test_a_command_that_names_a_broken_version_says_why(version: Path, spoil, wh
     spoil(version)
 
     def load(directory: Path):
-        from workers.models.opening import ready_model
+        from agewell.workers.models.load import ready_model
 
         return ready_model(directory, torch.device("cpu"))
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from shared.errors import BadJobError
-from shared.messages import ErrorInfo, ItemResult, JobResult, parse_job
-from workers.chaining import follow, weave
+from agewell.shared.errors import BadJobError
+from agewell.shared.protocol.messages import ErrorInfo, ItemResult, JobResult, parse_job
+from agewell.workers.jobs.chaining import follow, weave
 
 
 def reference(name: str) -> dict[str, object]:

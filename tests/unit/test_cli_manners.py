@@ -12,7 +12,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from producer.cli import app
+from agewell.producer.cli.main import app
 
 ROOT: Any = typer.main.get_command(app)
 
@@ -148,7 +148,7 @@ class Interrupt:
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.meta_path.insert(0, Interrupt())
-from producer.__main__ import main
+from agewell.producer.__main__ import main
 main()
 """
 

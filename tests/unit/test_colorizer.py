@@ -6,12 +6,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from workers.models import palette as palettes
-from workers.models.colorizer import ColorModel
-from workers.models.nets.colorizer import Colorizer
-from workers.models.opening import ready_model
-from workers.models.taps import heat_map
-from workers.models.training import release
+from agewell.workers.models.library.colorizer import palette as palettes
+from agewell.workers.models.library.colorizer.model import ColorModel
+from agewell.workers.models.library.colorizer.network import Colorizer
+from agewell.workers.models.load import ready_model
+from agewell.workers.models.taps import heat_map
+from agewell.workers.models.training import release
 
 CPU = torch.device("cpu")
 ORANGE_AND_BLUE = np.array([[230, 150, 60], [30, 60, 140]], np.uint8)

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from shared.errors import BadImageError, UndecodableError, UnsupportedPixelsError
+from agewell.shared.errors import BadImageError, UndecodableError, UnsupportedPixelsError
+from agewell.workers.imaging.codec import Limits, decode, probe
 from tests.image_files import file_of, jpeg_saying, png_chunk
 from tests.oracles.orientations import text_chunk, xmp
 from tests.oracles.photo_rows import with_scans
 from tests.oracles.png_writer import Png, samples
-from workers.images import Limits, decode, probe
 
 LIMITS = Limits()
 RGB = Png(samples(2, 8), 2)

@@ -7,10 +7,10 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from producer.cli import app
-from shared.durations import parse_duration
-from shared.errors import SettingsError
-from shared.settings import Settings
+from agewell.producer.cli.main import app
+from agewell.shared.errors import SettingsError
+from agewell.shared.settings import Settings
+from agewell.shared.text.durations import parse_duration
 
 GOOD = {
     "0": timedelta(),

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from celery import Celery
 
-from shared.names import Task
-from workers.maintenance.duty import duty
+from agewell.shared.protocol.tasks import Task
+from agewell.workers.maintenance.duty import duty
 
 
 def _of_an_app(task: Task) -> Callable[[], None]:

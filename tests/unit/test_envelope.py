@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import envelope
-from shared.envelope import count_of, level_of, time_of
-from shared.settings import Settings
-from workers import infer_tasks
+from agewell.shared.protocol import envelope
+from agewell.shared.protocol.envelope import count_of, level_of, time_of
+from agewell.shared.settings import Settings
+from agewell.workers.inference import tasks
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text()
@@ -96,9 +96,7 @@ def test_a_message_is_read():
 def test_a_job_of_inference_has_its_place_in_a_batch_whatever_the_type_of_its_level(
     given, monkeypatch
 ):
-    monkeypatch.setattr(
-        infer_tasks, "context", lambda: SimpleNamespace(settings=Settings(aging_k=0.1))
-    )
+    monkeypatch.setattr(tasks, "context", lambda: SimpleNamespace(settings=Settings(aging_k=0.1)))
     request = SimpleNamespace(delivery_info={"priority": given}, headers={"enqueued_at": 100.0})
-    rank = infer_tasks._rank(SimpleNamespace(request=request))
+    rank = tasks._rank(SimpleNamespace(request=request))
     assert rank == (150.0, 0.0)  # enqueued_at + level / k

@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from shared import errors
+from agewell.shared import errors
 
 LEAVES = [
     cls

@@ -13,14 +13,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from shared.errors import ModelError
-from workers.models.export import __main__ as command
-from workers.models.export import graph, parity, version
-from workers.models.nets.colorizer import _BALANCE_STEPS, Colorizer
-from workers.models.nets.digits_cnn import DigitsCnn
-from workers.models.opening import ready_model
-from workers.models.spec import read_spec
-from workers.models.training import release
+from agewell.shared.errors import ModelError
+from agewell.workers.models.export import __main__ as command
+from agewell.workers.models.export import graph, parity, version
+from agewell.workers.models.library.colorizer.network import _BALANCE_STEPS, Colorizer
+from agewell.workers.models.library.digits.network import DigitsCnn
+from agewell.workers.models.load import ready_model
+from agewell.workers.models.spec import read_spec
+from agewell.workers.models.training import release
 
 CPU = torch.device("cpu")
 SIZES = [(96, 128), (160, 96), (256, 256)]
@@ -185,7 +185,9 @@ def test_beside_its_weights_the_faster_one_serves_and_taps_still_work(models, tm
 
 def test_onnxruntime_reports_to_nobody(tmp_path):
     """Its telemetry shows by the file that it keeps of its session."""
-    program = "import workers.models.kinds.onnx_graph as o; print(o.ort.get_available_providers())"
+    program = (
+        "import agewell.workers.models.kinds.onnx_graph as o;print(o.ort.get_available_providers())"
+    )
     env = os.environ | {"TMPDIR": str(tmp_path)}
     env.pop("ORT_DISABLE_TELEMETRY", None)
     subprocess.run([sys.executable, "-c", program], check=True, env=env, timeout=120)

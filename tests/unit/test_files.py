@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from producer.files import LocalFile, read_image, sniff
-from shared.errors import BadFileError
+from agewell.producer.sending.files import LocalFile, read_image, sniff
+from agewell.shared.errors import BadFileError
 
 
 @pytest.mark.parametrize(

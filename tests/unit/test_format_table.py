@@ -7,11 +7,11 @@ import sys
 import numpy as np
 import pytest
 
-from shared.errors import BadImageError
+from agewell.shared.errors import BadImageError
+from agewell.workers.imaging.codec import Limits, decode
 from tests.oracles import bmp_rows, photo_rows, png_rows, tiff_rows
 from tests.oracles.format_table import judge_all
 from tests.oracles.picture_readers import by_imagemagick, by_pillow
-from workers.images import Limits, decode
 
 MAKERS = {
     "bmp": bmp_rows.rows,

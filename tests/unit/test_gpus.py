@@ -1,9 +1,9 @@
 import pytest
 
-from producer import infer_workers
-from producer.infer_workers import gpus_from, infer_programs
-from shared.errors import ParameterError
-from shared.settings import Settings
+from agewell.producer.up import infer_workers
+from agewell.producer.up.infer_workers import gpus_from, infer_programs
+from agewell.shared.errors import ParameterError
+from agewell.shared.settings import Settings
 from tests.model_files import version_directory
 
 

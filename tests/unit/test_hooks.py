@@ -12,25 +12,25 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from shared import hooks, results, stamp, transport
-from shared.errors import IncompatibleError
-from shared.hooks import PRODUCER, TESTED, WORKER, Hooks, check_hooks
+from agewell.shared.celery import enqueue_time, private_api, result_backend, transport
+from agewell.shared.celery.private_api import PRODUCER, TESTED, WORKER, Hooks, check_hooks
+from agewell.shared.errors import IncompatibleError
+from agewell.workers.consuming import channel, pool_writes, unacked
+from agewell.workers.jobs import store_away, time_limit
 from tests.e2e.stack import COMMAND
-from workers import pause, pool_writes, time_limit
-from workers.consuming import channel, unacked
 
 ROOT = Path(__file__).parents[2]
 OURS = [
     transport.Channel,
     transport.Connection,
     transport.Pool,
-    stamp.StampingAMQP,
-    results.Results,
-    results.SentinelResults,
+    enqueue_time.StampingAMQP,
+    result_backend.Results,
+    result_backend.SentinelResults,
     channel.Channel,
     unacked.QoS,
     time_limit.LimitedRequest,
-    pause.PausingRequest,
+    store_away.PausingRequest,
     pool_writes.PromptPool,
 ]
 NOBODYS = {"__init__", "__module__", "__doc__", "__dict__", "__weakref__", "__firstlineno__"}
@@ -124,7 +124,9 @@ def run_renamed(tmp_path: Path, name: str, *command: str) -> subprocess.Complete
 @pytest.mark.parametrize("name", ["_brpop_start", "on_timeout"])
 def test_no_worker_starts_if_a_hook_was_renamed(tmp_path, name):
     celery = (sys.executable, "-m", "celery")
-    done = run_renamed(tmp_path, name, *celery, "-A", "workers.upkeep", "worker", "-P", "solo")
+    done = run_renamed(
+        tmp_path, name, *celery, "-A", "agewell.workers.upkeep", "worker", "-P", "solo"
+    )
     assert done.returncode != 0
     owner = RENAMES[name].rpartition(":")[2]
     assert f"has no {owner}.{name}, which agewell builds on" in done.stdout + done.stderr
@@ -143,4 +145,4 @@ def test_agewell_up_refuses_to_start_programs_that_would_end_at_once(tmp_path, n
     done = run_renamed(tmp_path, name, str(COMMAND), "up")
     assert done.returncode == 1
     assert f".{name}, which agewell builds on" in " ".join(done.stderr.split())
-    assert hooks.TESTED["kombu"] in " ".join(done.stderr.split())
+    assert private_api.TESTED["kombu"] in " ".join(done.stderr.split())

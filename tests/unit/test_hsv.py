@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.errors import UnsupportedPixelsError
-from workers.ops.hsv import hsv
+from agewell.shared.errors import UnsupportedPixelsError
+from agewell.workers.operations.hsv import hsv
 
 CODES = {False: cv2.COLOR_BGR2HSV, True: cv2.COLOR_BGR2HSV_FULL}
 

@@ -11,12 +11,12 @@ import pytest
 import redis
 from celery.worker import state as worker_state
 
-from workers import time_limit
+from agewell.workers.jobs import time_limit
 
 HANG = """
 import ctypes
 from types import SimpleNamespace
-from workers import time_limit
+from agewell.workers.jobs import time_limit
 
 time_limit.HUNG_AFTER_S = 0.5
 conf = SimpleNamespace(task_time_limit={limit}, agewell_drain_s=1.0)

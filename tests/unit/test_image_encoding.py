@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.errors import ImageTooLargeError, ParameterError, UnsupportedPixelsError
+from agewell.shared.errors import ImageTooLargeError, ParameterError, UnsupportedPixelsError
+from agewell.workers.imaging.codec import Limits, as_bgr, as_mask, decode, encode, split_alpha
 from tests.image_files import read_by_pillow
-from workers.images import Limits, as_bgr, as_mask, decode, encode, split_alpha
 
 LIMITS = Limits()
 LOSSLESS = ["png", "webp", "tiff", "bmp"]

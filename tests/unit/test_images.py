@@ -8,14 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from shared.errors import (
-    BadImageError,
-    ImageTooLargeError,
-    UndecodableError,
-)
+from agewell.shared.errors import BadImageError, ImageTooLargeError, UndecodableError
+from agewell.workers.imaging.codec import Limits, decode, probe
 from tests.bad_images import CASES, REFUSED, TAKEN, Case
 from tests.image_files import file_of, picture, png_chunk, png_of, read_by_pillow
-from workers.images import Limits, decode, probe
 
 LIMITS = Limits()
 

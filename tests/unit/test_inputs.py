@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.messages import parse_job
-from workers.inputs import Inputs, inputs_of, pack, unpack
+from agewell.shared.protocol.messages import parse_job
+from agewell.workers.jobs.recorded_inputs import Inputs, inputs_of, pack, unpack
 
 SEEDED = random.Random(7)
 COMPACT_BYTES = 64

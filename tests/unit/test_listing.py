@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.files import LocalFile
-from producer.listing import expand, expand_one, in_order
-from producer.pairing import broadcast
-from shared.errors import BadFileError
+from agewell.producer.sending.files import LocalFile
+from agewell.producer.sending.listing import expand, expand_one, in_order
+from agewell.producer.sending.pairing import broadcast
+from agewell.shared.errors import BadFileError
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from workers.logs import SafeRecord, install
+from agewell.workers.process.logs import SafeRecord, install
 
 EVIL = "a\x1b[31m\r\n[2026-01-01 00:00:00: ERROR] forged\x9b\u202e"
 SAFE = "a\\x1b[31m\\r\n  [2026-01-01 00:00:00: ERROR] forged\\x9b\\u202e"
@@ -46,7 +46,13 @@ def test_a_traceback_is_escaped_too(logged):
 
 
 @pytest.mark.parametrize(
-    "module", ["workers.app", "workers.infer", "workers.upkeep", "workers.tasks"]
+    "module",
+    [
+        "agewell.workers.cv",
+        "agewell.workers.infer",
+        "agewell.workers.upkeep",
+        "agewell.workers.jobs.tasks",
+    ],
 )
 def test_every_worker_logs_safe_records(module, short_path):
     code = f"import logging, {module}; print(logging.getLogRecordFactory().__name__)"

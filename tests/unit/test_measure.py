@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from workers.models import palette as palettes
-from workers.models.training import measure
+from agewell.workers.models.library.colorizer import measure
+from agewell.workers.models.library.colorizer import palette as palettes
 
 
 def photo(seed=0) -> np.ndarray:

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.errors import JobMemoryError
-from shared.settings import Settings
-from workers import memory
+from agewell.shared.errors import JobMemoryError
+from agewell.shared.settings import Settings
+from agewell.workers.process import memory
 
 MIB = 2**20
 SIDE = 2500
@@ -20,9 +20,10 @@ SIDE = 2500
 # One process for all limits of an operation: what one job leaves must not fail the next.
 PROGRAM = """
 import hashlib, json, sys
-from workers import memory, jobs
-from shared.messages import ImageRef, parse_job
-from shared.settings import Settings
+from agewell.workers.process import memory
+from agewell.workers.jobs import run as jobs
+from agewell.shared.protocol.messages import ImageRef, parse_job
+from agewell.shared.settings import Settings
 import resource, re
 
 files = json.loads(sys.argv[1])
@@ -151,7 +152,8 @@ def test_the_limit_follows_from_what_jobs_may_measure(setting, value):
 def test_a_limit_is_never_raised_above_the_administrators():
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_DATA, (10**9, 10**9));"
-        "from workers.memory import limit_this_process; limit_this_process(2 * 10**9);"
+        "from agewell.workers.process.memory import limit_this_process;"
+        "limit_this_process(2 * 10**9);"
         "print(resource.getrlimit(resource.RLIMIT_DATA), resource.getrlimit(resource.RLIMIT_AS))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

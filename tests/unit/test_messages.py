@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import BadJobError
-from shared.messages import MAX_ITEMS, HsvJob, parse_job
+from agewell.shared.errors import BadJobError
+from agewell.shared.protocol.messages import MAX_ITEMS, HsvJob, parse_job
 
 REF = {
     "uri": "data:image/png;base64," + base64.b64encode(b"x").decode(),

@@ -11,7 +11,9 @@ import safetensors.torch
 import torch
 from transformers import AutoModelForImageClassification
 
-from shared.errors import ModelError, ParameterError
+from agewell.shared.errors import ModelError, ParameterError
+from agewell.workers.models.arrays import TAP, DeviceLostError
+from agewell.workers.models.load import ready_model
 from tests.model_files import (
     SIDE,
     exported_program,
@@ -21,8 +23,6 @@ from tests.model_files import (
     version_directory,
 )
 from tests.programs import missing
-from workers.models.arrays import TAP, DeviceLostError
-from workers.models.opening import ready_model
 
 CPU = torch.device("cpu")
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shared.errors import ModelError
-from workers.models.spec import ModelSpec, read_spec
+from agewell.shared.errors import ModelError
+from agewell.workers.models.spec import ModelSpec, read_spec
 
 GOOD = {"task": "classification", "kind": "onnx", "weights": "model.onnx"}
 

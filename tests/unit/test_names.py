@@ -1,7 +1,7 @@
 import pytest
 
-from shared.errors import ParameterError
-from shared.names import level_from
+from agewell.shared.errors import ParameterError
+from agewell.shared.protocol.levels import level_from
 
 
 @pytest.mark.parametrize(

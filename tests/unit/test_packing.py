@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.connection import PythonRespSerializer
 
-from shared.packing import PACKER
-from shared.queue.scripts import Prepared
+from agewell.shared.redis.packing import PACKER
+from agewell.shared.redis.scripts import Prepared
 
 THEIRS = PythonRespSerializer(6000, redis.Redis().get_encoder().encode)
 

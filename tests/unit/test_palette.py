@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from workers.models import palette as palettes
+from agewell.workers.models.library.colorizer import palette as palettes
 
 COLOURS = {"#d04020": 0.5, "#2060c0": 0.3, "#f0e8d0": 0.2}
 

@@ -9,14 +9,23 @@ from typing import Any
 import pytest
 import yaml
 
-from producer.collect import read_outcome
-from shared import messages, problems
-from shared.celery_app import make_app
-from shared.errors import BadJobError, ModelError, SettingsError
-from shared.messages import MAX_ITEMS, ErrorInfo, HsvItem, HsvJob, ImageRef, Output, parse_job
-from shared.setting_names import PREFIX
-from shared.settings import Settings
-from workers.models.spec import InputSpec, ModelSpec, read_spec
+from agewell.producer.receiving.collect import read_outcome
+from agewell.shared.celery.app import make_app
+from agewell.shared.errors import BadJobError, ModelError, SettingsError
+from agewell.shared.protocol import messages
+from agewell.shared.protocol.messages import (
+    MAX_ITEMS,
+    ErrorInfo,
+    HsvItem,
+    HsvJob,
+    ImageRef,
+    Output,
+    parse_job,
+)
+from agewell.shared.setting_names import PREFIX
+from agewell.shared.settings import Settings
+from agewell.shared.text import problems
+from agewell.workers.models.spec import InputSpec, ModelSpec, read_spec
 
 PYDANTICS = re.compile(
     r"Input should|Field required|Extra inputs|Value error|Assertion failed|validation error|"
@@ -212,7 +221,7 @@ def test_errors_of_items_that_are_none_of_ours_are_kept_as_such():
     result = {
         "exc_type": "AllItemsFailedError",
         "exc_message": [[{"message": "no code"}, ErrorInfo(code="X", message="y").model_dump()]],
-        "exc_module": "shared.errors",
+        "exc_module": "agewell.shared.errors",
     }
     meta = {"status": "FAILURE", "result": result, "task_id": "a", "traceback": None}
     outcome = read_outcome(backend, "a", json.dumps(meta))

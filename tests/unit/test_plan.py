@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.files import LocalFile
-from producer.listing import expand
-from producer.plan import Plan, check
-from producer.result_names import UniqueNames, own_results
-from shared.errors import ParameterError
-from shared.output_names import extra_name, fit, output_name
+from agewell.producer.receiving.result_names import UniqueNames, own_results
+from agewell.producer.sending.files import LocalFile
+from agewell.producer.sending.listing import expand
+from agewell.producer.sending.plan import Plan, check
+from agewell.shared.errors import ParameterError
+from agewell.shared.protocol.output_names import extra_name, fit, output_name
 
 
 def plan_of(*names, made_by="hsv", **changes):

@@ -14,11 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.errors import BackendError, CancelledError, MaskError, ParameterError, ShapeError
+from agewell.shared.errors import (
+    BackendError,
+    CancelledError,
+    MaskError,
+    ParameterError,
+    ShapeError,
+)
+from agewell.workers.operations.poisson import fpie
+from agewell.workers.operations.poisson.blend import poisson_blend
+from agewell.workers.operations.poisson.multigrid import prolong, restrict
 from tests.direct_poisson import direct_poisson
-from workers.ops import fpie_solver
-from workers.ops.multigrid import prolong, restrict
-from workers.ops.poisson import poisson_blend
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "examples" / "images"
@@ -306,14 +312,14 @@ def test_auto_falls_back_where_numba_is_missing_and_passes_over_what_computes_wr
     def missing(threads):
         raise ImportError("no numba")
 
-    monkeypatch.setattr(fpie_solver, "_faults", {})
-    monkeypatch.setitem(fpie_solver._SWEEPS, "numba", missing)
+    monkeypatch.setattr(fpie, "_faults", {})
+    monkeypatch.setitem(fpie._SWEEPS, "numba", missing)
     assert small(backend="auto").backend == "numpy"
     with pytest.raises(ParameterError, match=r"'numba', not usable here \(ImportError: no numba\)"):
         small(backend="numba")
 
-    monkeypatch.setattr(fpie_solver, "_faults", {})
-    monkeypatch.setitem(fpie_solver._SWEEPS, "numpy", lambda _: lambda neighbours, x, b, n: x)
+    monkeypatch.setattr(fpie, "_faults", {})
+    monkeypatch.setitem(fpie._SWEEPS, "numpy", lambda _: lambda neighbours, x, b, n: x)
     with pytest.raises(BackendError, match=r"none is usable.*wrong by 13"):
         small(backend="auto")
 
@@ -376,9 +382,9 @@ def test_restriction_is_the_transpose_of_prolongation(height, width, seed):
 TAICHI = """
 import os, sys, threading
 import numpy as np
-from shared.errors import BackendError
+from agewell.shared.errors import BackendError
 from tests.unit.test_poisson import circle, picture, small
-from workers.ops.poisson import poisson_blend
+from agewell.workers.operations.poisson.blend import poisson_blend
 
 wanted = small().image.astype(int)
 assert abs(wanted - small(backend="taichi-cpu").image).max() <= 1

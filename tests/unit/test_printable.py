@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
-from producer import show
-from shared.messages import HsvItem, ImageRef, ItemResult, JobResult
-from shared.printable import printable
+from agewell.producer.cli import terminal
+from agewell.shared.protocol.messages import HsvItem, ImageRef, ItemResult, JobResult
+from agewell.shared.text.printable import printable
 
 EVIL = "a\x1b[31m\x07\r\n\x7f\x9b31m\u202egnp.exe\u2028\u2066.png"
 
@@ -57,16 +57,16 @@ def test_a_stored_result_with_control_characters_can_still_be_read():
 def test_what_is_printed_has_no_control_characters(capsys):
     table = Table("heading")
     table.add_row(EVIL)
-    show.out.print(table)
-    show.line(EVIL)
-    show.out.print_json('{"name": "\\u009b\\u202e"}')
-    for say in (show.note, show.error, lambda text: show.status(text, text)):
+    terminal.out.print(table)
+    terminal.line(EVIL)
+    terminal.out.print_json('{"name": "\\u009b\\u202e"}')
+    for say in (terminal.note, terminal.error, lambda text: terminal.status(text, text)):
         say(EVIL)
     result = ItemResult(
         prediction={"classes": [{"label": EVIL, "probability": 0.5}]},
         info={"image": EVIL, "model": EVIL, "version": "1"},
     )
-    show.print_predictions([result], header=True)
+    terminal.print_predictions([result], header=True)
     for written in capsys.readouterr():
         assert r"\x1b[31m" in written or r"\x9b" in written
         assert {unicodedata.category(each) for each in written.replace("\n", "")}.isdisjoint({"Cc"})
@@ -74,5 +74,5 @@ def test_what_is_printed_has_no_control_characters(capsys):
 
 
 def test_a_long_error_is_one_line_in_a_pipe(capsys):
-    show.error("deep/" * 300 + "x.png: not a regular file")
+    terminal.error("deep/" * 300 + "x.png: not a regular file")
     assert len(capsys.readouterr().err.splitlines()) == 1

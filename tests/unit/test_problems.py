@@ -6,8 +6,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic_core.core_schema import ErrorType
 
-from shared import problems
-from shared.problems import first_problem
+from agewell.shared.text import problems
+from agewell.shared.text.problems import first_problem
 
 
 class Photo(BaseModel):

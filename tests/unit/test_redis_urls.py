@@ -8,11 +8,11 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from shared.celery_app import make_app
-from shared.errors import SettingsError
-from shared.redis_client import connect, unreachable
-from shared.settings import Settings
-from shared.urls import check_redis_url, scrubbed, without_password
+from agewell.shared.celery.app import make_app
+from agewell.shared.errors import SettingsError
+from agewell.shared.redis.connection import connect, unreachable
+from agewell.shared.settings import Settings
+from agewell.shared.text.urls import check_redis_url, scrubbed, without_password
 
 OURS = ("host", "port", "username", "password", "db", "path")
 

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from shared.errors import ModelError, UnknownModelError
+from agewell.shared.errors import ModelError, UnknownModelError
+from agewell.workers.models.registry import FORGET_FAILURE_S, Registry
 from tests.model_files import version_directory
-from workers.models.registry import FORGET_FAILURE_S, Registry
 
 PATIENCE_S = 60.0
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from workers.models.opening import ready_model
+from agewell.workers.models.load import ready_model
 
 MODEL_YAML = """
 task: classification

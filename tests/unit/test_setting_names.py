@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shared.errors import SettingsError
-from shared.setting_names import check_files
-from shared.settings import Settings
+from agewell.shared.errors import SettingsError
+from agewell.shared.setting_names import check_files
+from agewell.shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -169,7 +169,9 @@ def test_a_bad_value_in_a_file_is_not_shown(secrets):
 
 def test_a_user_without_a_home_is_told_what_to_set():
     """As in a container that runs under a number that is no user's."""
-    program = "import os; from shared.settings import Settings; os.setuid(54321); Settings.load()"
+    program = (
+        "import os; from agewell.shared.settings import Settings; os.setuid(54321); Settings.load()"
+    )
     if os.geteuid() != 0:
         pytest.skip("setuid: only root may become another user")
     done = subprocess.run(

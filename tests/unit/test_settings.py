@@ -2,10 +2,10 @@ from typing import get_args
 
 import pytest
 
-from shared.errors import SettingsError
-from shared.setting_types import usable_cores
-from shared.settings import Settings
-from workers.ops.fpie_solver import BACKENDS
+from agewell.shared.errors import SettingsError
+from agewell.shared.setting_types import usable_cores
+from agewell.shared.settings import Settings
+from agewell.workers.operations.poisson.fpie import BACKENDS
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.models.arrays import DeviceLostError, OutOfMemoryError
-from workers.models.batch_queue import Request
-from workers.models.settling import run_pass, settle
+from agewell.workers.inference.batching.bisect import run_pass, settle
+from agewell.workers.inference.batching.queue import Request
+from agewell.workers.models.arrays import DeviceLostError, OutOfMemoryError
 
 
 def items(count: int, model: object = None) -> list[Request]:

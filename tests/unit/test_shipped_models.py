@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from shared.settings import Settings
-from workers.models import palette as palettes
-from workers.models.base import Model
-from workers.models.colorizer import recolour
-from workers.models.opening import ready_model
-from workers.models.training import card, measure
+from agewell.shared.settings import Settings
+from agewell.workers.models.library.colorizer import measure
+from agewell.workers.models.library.colorizer import palette as palettes
+from agewell.workers.models.library.colorizer.model import recolour
+from agewell.workers.models.load import ready_model
+from agewell.workers.models.model import Model
+from agewell.workers.models.training import card
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "models"
@@ -36,7 +37,9 @@ def test_each_is_fit_to_serve_and_has_a_card(directory):
 
 def test_they_are_small_and_where_the_settings_look():
     assert sum(path.stat().st_size for path in MODELS.rglob("*") if path.is_file()) < 10e6
-    assert Settings.model_fields["models_dir"].get_default(call_default_factory=True) == MODELS
+    assert (
+        Settings.model_fields["models_dir"].get_default(call_default_factory=True).samefile(MODELS)
+    )
 
 
 def test_the_example_digits_are_read():
@@ -48,7 +51,7 @@ def test_the_example_digits_are_read():
 
 
 def test_of_the_digits_kept_for_testing_as_many_are_read_as_the_card_says():
-    from workers.models.training.digits import Digits
+    from agewell.workers.models.library.digits.training import Digits
 
     model = ready_model(MODELS / "digits" / "1", torch.device("cpu"))
     digits = Digits.load()

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.simulate import Setup, simulate
-from producer.simulate_jobs import Exponential, Fixed, Job, Measured, arrivals
-from producer.simulate_report import STRICT, Experiment, summarise
-from shared.aging import AgingPolicy
-from shared.names import LEVELS
+from agewell.producer.simulate.jobs import Exponential, Fixed, Job, Measured, arrivals
+from agewell.producer.simulate.report import STRICT, Experiment, summarise
+from agewell.producer.simulate.simulation import Setup, simulate
+from agewell.shared.protocol.aging import AgingPolicy
+from agewell.shared.protocol.levels import LEVELS
 
 SEEDS = (1, 2, 3, 4)
 JOBS = 100_000

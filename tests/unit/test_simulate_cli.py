@@ -10,9 +10,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from producer.cli import app
-from shared.aging import AgingPolicy
-from shared.settings import Settings
+from agewell.producer.cli.main import app
+from agewell.shared.protocol.aging import AgingPolicy
+from agewell.shared.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "aging.md").read_text()

@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 from wcwidth import wcswidth
 
-from producer import show
-from producer.dead_show import COLUMNS as LETTER_COLUMNS
-from producer.queue_rows import QUEUE_COLUMNS
-from producer.show import JOB_COLUMNS
-from producer.tables import Column, fitted, on_one_line, print_table
-from producer.top import History, screen
-from shared.names import LEVELS
-from shared.queue.status import LevelStatus, QueueStatus, Started
+from agewell.producer.cli.dead_tables import COLUMNS as LETTER_COLUMNS
+from agewell.producer.cli.queues import QUEUE_COLUMNS
+from agewell.producer.cli.tables import Column, fitted, on_one_line, print_table
+from agewell.producer.cli.terminal import JOB_COLUMNS
+from agewell.producer.cli.top import History, screen
+from agewell.shared.protocol.levels import LEVELS, level_label
+from agewell.shared.queue.status import LevelStatus, QueueStatus, Started
 
 ID = "f0918630-e7c0-4e93-8316-00b9d3a3c76e"
 ERROR = (
@@ -138,4 +137,4 @@ def test_top_fits_and_draws_the_latest_looks(width: int):
 
 def test_the_columns_of_a_table_are_those_of_its_rows():
     assert len(JOB_COLUMNS) == len(FAILED)
-    assert show.level_name(5) == "5 normal"
+    assert level_label(5) == "5 normal"

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from workers.models.taps import as_npz, heat_map
+from agewell.workers.models.taps import as_npz, heat_map
 
 
 def test_the_file_holds_the_array_under_its_name():

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from shared.errors import UndecodableError, UnsupportedPixelsError
+from agewell.shared.errors import UndecodableError, UnsupportedPixelsError
+from agewell.workers.imaging.codec import Limits, decode, probe
 from tests.image_files import file_of
 from tests.oracles.picture_readers import as_rgba, by_pillow
 from tests.oracles.tiff_rows import MODELS, picture, shown
 from tests.oracles.tiff_writer import DEFLATE, LONG, LZMA, LZW, PACK, SHORT, ZSTD, Tiff
-from workers.images import Limits, decode, probe
 
 LIMITS = Limits()
 JPEG = 7

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from workers.models import palette as palettes
-from workers.models.nets.colorizer import ColorizerConfig
-from workers.models.nets.digits_cnn import DigitsCnn
-from workers.models.spec import read_spec
-from workers.models.training import __main__ as command
-from workers.models.training import digits, views
-from workers.models.training.colorizer import Recipe, Training, train_step
+from agewell.workers.models.library.colorizer import crops
+from agewell.workers.models.library.colorizer import palette as palettes
+from agewell.workers.models.library.colorizer.network import ColorizerConfig
+from agewell.workers.models.library.colorizer.training import Recipe, Training, train_step
+from agewell.workers.models.library.digits import training as digits
+from agewell.workers.models.library.digits.network import DigitsCnn
+from agewell.workers.models.spec import read_spec
+from agewell.workers.models.training import __main__ as command
 
 TINY = ColorizerConfig(widths=(32, 32, 32), bottom_width=32)
 
@@ -48,7 +49,7 @@ def recipe(steps, **changes) -> Recipe:
 
 def test_a_few_steps_reduce_the_loss(tmp_path):
     training = Training(photos(), tmp_path, recipe(25))
-    batch = views.draw(photos(), 4, seed=9, step=0, sizes=((32, 64),))
+    batch = crops.draw(photos(), 4, seed=9, step=0, sizes=((32, 64),))
     for _ in range(25):
         train_step(training.net, training.state, training.recipe, batch)
     losses = training.state.losses
@@ -80,7 +81,7 @@ def test_a_stopped_training_goes_on_to_the_same_numbers(tmp_path):
 
 def test_views_keep_their_promises():
     for step in range(12):
-        batch = views.draw(photos(), 2, seed=1, step=step, sizes=((32, 64),))
+        batch = crops.draw(photos(), 2, seed=1, step=step, sizes=((32, 64),))
         assert batch.luminance.shape == (2, 1, 32, 64)
         assert batch.colour.shape == (2, 2, 32, 64)
         assert batch.luminance.min() >= 0
@@ -88,7 +89,7 @@ def test_views_keep_their_promises():
         assert batch.palette.shape[::2] == (2, 4)
         if batch.palette.shape[1]:
             assert np.allclose(batch.palette[..., 3].sum(axis=1), 1)
-    again = views.draw(photos(), 2, seed=1, step=11, sizes=((32, 64),))
+    again = crops.draw(photos(), 2, seed=1, step=11, sizes=((32, 64),))
     assert np.array_equal(batch.luminance, again.luminance)
 
 
@@ -135,4 +136,4 @@ def test_digits_are_learned_in_two_rounds_better_than_by_chance():
 def test_a_pipe_among_the_photos_is_named_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(ValueError, match=r"pipe\.jpg: not a photograph"):
-        views.read_photos(tmp_path)
+        crops.read_photos(tmp_path)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from producer import write
-from producer.result_names import confined
-from producer.write import prepare_folder, write_file
-from shared.errors import BadFileError, ParameterError
+from agewell.producer.receiving import write
+from agewell.producer.receiving.result_names import confined
+from agewell.producer.receiving.write import prepare_folder, write_file
+from agewell.shared.errors import BadFileError, ParameterError
 
 
 def test_a_file_is_written_over_and_a_pipe_is_written_to(tmp_path):

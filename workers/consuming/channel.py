@@ -23,14 +23,14 @@ from typing import Any
 import redis
 from kombu.transport import virtual
 
-from shared import transport
-from shared.queue.ledger import Ledger
-from shared.queue.letter import excerpt_of, names_in
-from shared.queue.scripts import Prepared, load_all
-from shared.redis_client import REDIS_ERRORS
-from workers.consuming.ends import Told, unwritten
-from workers.consuming.message import message_of, named
-from workers.consuming.take import (
+from agewell.shared.celery import transport
+from agewell.shared.queue.ledger import Ledger
+from agewell.shared.queue.letter import excerpt_of, names_in
+from agewell.shared.redis.connection import REDIS_ERRORS
+from agewell.shared.redis.scripts import Prepared, load_all
+from agewell.workers.consuming.ends import Told, unwritten
+from agewell.workers.consuming.message import message_of, named
+from agewell.workers.consuming.take import (
     TAKE,
     Taken,
     asking,
@@ -39,7 +39,7 @@ from workers.consuming.take import (
     prepare_take,
     wait_command,
 )
-from workers.consuming.unacked import QoS, acknowledge, give_back, refuse
+from agewell.workers.consuming.unacked import QoS, acknowledge, give_back, refuse
 
 log = logging.getLogger(__name__)
 

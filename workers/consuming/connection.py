@@ -1,11 +1,11 @@
 """How a worker's app publishes and consumes: as a producer's does, through the workers' channel."""
 
-from shared import transport
-from workers.consuming.channel import Channel
+from agewell.shared.celery import transport
+from agewell.workers.consuming.channel import Channel
 
 
 class Connection(transport.Connection):
-    """A connection that takes messages as `workers.consuming.channel` says."""
+    """A connection that takes messages as `agewell.workers.consuming.channel` says."""
 
     channel_class = Channel
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from celery.app.trace import fast_trace_task
 
-from shared.queue.scripts import Argument
-from shared.results import telling
+from agewell.shared.celery.result_backend import telling
+from agewell.shared.redis.scripts import Argument
 
 Told = Sequence[Argument]
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from kombu.utils import json as typed_json
 
-from shared import envelope
-from shared.queue.letter import beginning
-from shared.queue.publish import ORDERED, due_at_of
-from shared.queue.unpack import unpack
-from workers.consuming.take import Taken
+from agewell.shared.protocol import envelope
+from agewell.shared.queue.letter import beginning
+from agewell.shared.queue.publish import ORDERED, due_at_of
+from agewell.shared.queue.unpack import unpack
+from agewell.workers.consuming.take import Taken
 
 FLAG = "agewell_flag"
 """A header of a delivery: the state of a job that must not run; see `Taken.flag`."""

@@ -8,13 +8,13 @@ from typing import Any
 
 import redis
 
-from shared import keys
-from shared.names import LEVELS
-from shared.packing import command
-from shared.queue.publish import OPS, ORDERED
-from shared.queue.record import State
-from shared.queue.scripts import Argument, Prepared, Script
-from shared.settings import DEFAULT_K_PER_S
+from agewell.shared.protocol.levels import LEVELS
+from agewell.shared.queue.publish import OPS, ORDERED
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.redis.packing import command
+from agewell.shared.redis.scripts import Argument, Prepared, Script
+from agewell.shared.settings import DEFAULT_K_PER_S
 
 TAKE = Script("take")
 

@@ -15,19 +15,20 @@ import redis
 from celery.worker import state as worker_state
 from kombu.transport import virtual
 
-from shared import envelope, keys
-from shared.errors import DeadJobError
-from shared.queue.dead_letters import DeadLetters
-from shared.queue.documents import document_of
-from shared.queue.ledger import End, Ledger, Lifetimes
-from shared.queue.publish import ORDERED
-from shared.queue.record import State
-from shared.queue.scripts import Script
-from shared.redis_client import REDIS_ERRORS
-from shared.settings import DEFAULT_K_PER_S
-from shared.stamp import redis_now
-from workers.consuming.ends import unwritten
-from workers.pause import pause
+from agewell.shared.errors import DeadJobError
+from agewell.shared.protocol import envelope
+from agewell.shared.queue.dead_letters import DeadLetters
+from agewell.shared.queue.documents import document_of
+from agewell.shared.queue.ledger import End, Ledger, Lifetimes
+from agewell.shared.queue.publish import ORDERED
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.shared.redis.connection import REDIS_ERRORS
+from agewell.shared.redis.scripts import Script
+from agewell.shared.settings import DEFAULT_K_PER_S
+from agewell.workers.consuming.ends import unwritten
+from agewell.workers.process.pause import pause
 
 _ACKNOWLEDGE = Script("acknowledge")
 _GIVE_BACK = Script("give_back")
@@ -171,7 +172,7 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
         self._give_back(tag, 0)
 
     def restore_visible(self, *args: Any, **options: Any) -> None:
-        """Nothing comes back by its age; dead workers' jobs do (`workers.maintenance.rescue`)."""
+        """Nothing comes back by its age; a dead worker's jobs do (`maintenance.rescue`)."""
 
     def _give_back(self, tag: str, lost_max: int) -> None:
         client, aging_k = self.channel.unprefixed_client(), self.channel.aging_k

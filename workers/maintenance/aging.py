@@ -9,14 +9,13 @@ import time
 
 import redis
 
-from shared import keys
-from shared.aging import k_by_queue
-from shared.counters import add_counts
-from shared.metrics import Metric, tally
-from shared.queue.admit import admit_for
-from shared.queue.law import set_k
-from shared.queue.scripts import Script
-from shared.settings import Settings
+from agewell.shared.metrics import Metric, tally
+from agewell.shared.queue.admit import admit_for
+from agewell.shared.queue.law import set_k
+from agewell.shared.redis import keys
+from agewell.shared.redis.counters import add_counts
+from agewell.shared.redis.scripts import Script
+from agewell.shared.settings import Settings
 
 ADMIT_S = 0.05
 """The longest that a tick admits jobs, in seconds."""
@@ -45,7 +44,7 @@ def reprioritise(client: redis.Redis, settings: Settings, now: float) -> None:
         settings: k of each queue, if no operator has set another.
         now: Unix time in seconds, by Redis's clock.
     """
-    aging_k = k_by_queue(settings)
+    aging_k = settings.k_by_queue()
     for queue, k_per_s in aging_k.items():
         set_k(client, queue, k_per_s, now, by_operator=False)
     admit_for(ADMIT_S, client, aging_k, now, settings.max_message_bytes)

@@ -8,7 +8,7 @@ from typing import cast
 
 from celery import shared_task
 
-from shared.names import Task
+from agewell.shared.protocol.tasks import Task
 
 log = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ import redis
 from celery import states
 from celery.exceptions import TaskRevokedError
 
-from shared import keys
-from shared.queue.documents import document_of
-from shared.queue.end_many import end_many
-from shared.queue.ending import EXPIRED
-from shared.queue.ledger import End, Ledger, Lifetimes
-from shared.queue.record import State
-from shared.queue.request import request_of
-from shared.redis_client import REDIS_ERRORS, is_full
+from agewell.shared.queue.documents import document_of
+from agewell.shared.queue.end_many import end_many
+from agewell.shared.queue.ending import EXPIRED
+from agewell.shared.queue.ledger import End, Ledger, Lifetimes
+from agewell.shared.queue.record import State
+from agewell.shared.queue.request import request_of
+from agewell.shared.redis import keys
+from agewell.shared.redis.connection import REDIS_ERRORS, is_full
 
 log = logging.getLogger(__name__)
 

@@ -7,18 +7,19 @@ from typing import Any, cast
 import redis
 from celery import Celery, states
 
-from shared import envelope, keys
-from shared.errors import DeadJobError
-from shared.names import OP_OF_TASK
-from shared.oversize import named_in
-from shared.queue.dead_letters import DeadLetters
-from shared.queue.documents import document_of
-from shared.queue.ledger import End
-from shared.queue.letter import excerpt_of
-from shared.queue.record import State
-from shared.queue.request import request_of, signature_of
-from shared.redis_client import REDIS_ERRORS
-from shared.stamp import redis_now
+from agewell.shared.errors import DeadJobError
+from agewell.shared.protocol import envelope
+from agewell.shared.protocol.tasks import OP_OF_TASK
+from agewell.shared.queue.dead_letters import DeadLetters
+from agewell.shared.queue.documents import document_of
+from agewell.shared.queue.ledger import End
+from agewell.shared.queue.letter import excerpt_of
+from agewell.shared.queue.oversize import named_in
+from agewell.shared.queue.record import State
+from agewell.shared.queue.request import request_of, signature_of
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.shared.redis.connection import REDIS_ERRORS
 
 log = logging.getLogger(__name__)
 

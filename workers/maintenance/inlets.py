@@ -13,10 +13,9 @@ import redis
 from celery import Celery, bootsteps
 from celery.worker.consumer.tasks import Tasks
 
-from shared.aging import k_by_queue
-from shared.queue.admit import admit_for
-from shared.stamp import RedisClock
-from workers.context import context
+from agewell.shared.queue.admit import admit_for
+from agewell.shared.redis.clock import RedisClock
+from agewell.workers.process.context import context
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ class InletWatch(bootsteps.StartStopStep):  # type: ignore[misc]
         settings = context().settings
         try:
             now = self._clock.now(client)
-            admit_for(ADMIT_S, client, k_by_queue(settings), now, settings.max_message_bytes)
+            admit_for(ADMIT_S, client, settings.k_by_queue(), now, settings.max_message_bytes)
         except redis.ResponseError as error:
             # A replica since a failover, say. A lost connection restarts the consumer instead.
             log.warning("plain messages and due jobs are not looked for, Redis says: %s", error)

@@ -14,13 +14,14 @@ from typing import Any
 
 import redis
 
-from shared import envelope, keys
-from shared.blobs import Blobs
-from shared.errors import PassingError
-from shared.queue.record import State
-from shared.queue.unpack import unpack
-from shared.settings import MAX_MESSAGE_BYTES
-from workers.maintenance.notes import note
+from agewell.shared.blobs.blobs import Blobs
+from agewell.shared.errors import PassingError
+from agewell.shared.protocol import envelope
+from agewell.shared.queue.record import State
+from agewell.shared.queue.unpack import unpack
+from agewell.shared.redis import keys
+from agewell.shared.settings import MAX_MESSAGE_BYTES
+from agewell.workers.maintenance.notes import note
 
 ROUNDS_A_TTL = 4
 """Rounds begin this often in a time to live, and keep blobs of jobs older than one round."""

@@ -2,7 +2,7 @@
 
 import redis
 
-from shared.queue.scripts import Script
+from agewell.shared.redis.scripts import Script
 
 _NOTE = Script("note")
 

@@ -14,15 +14,15 @@ from typing import Literal, cast
 import redis
 from celery import Celery
 
-from shared import envelope, keys
-from shared.aging import k_by_queue
-from shared.counters import add_counts
-from shared.errors import LostJobError
-from shared.queue.publish import ORDERED
-from shared.queue.record import State
-from shared.queue.scripts import Script
-from shared.settings import Settings
-from workers.maintenance.notes import note
+from agewell.shared.errors import LostJobError
+from agewell.shared.protocol import envelope
+from agewell.shared.queue.publish import ORDERED
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
+from agewell.shared.redis.counters import add_counts
+from agewell.shared.redis.scripts import Script
+from agewell.shared.settings import Settings
+from agewell.workers.maintenance.notes import note
 
 WALK_EVERY_S = 6 * 3600.0
 """All waiting jobs are looked at this often, even if the counts agree. A worker that finds that a
@@ -112,7 +112,7 @@ def _look_at_waiting(
     if cursor is None:
         return 0, set()
     put_back, lost = 0, set[str]()
-    aging_k = k_by_queue(settings)
+    aging_k = settings.k_by_queue()
     queues = sorted(ORDERED)
     while True:
         cursor, part, ids = _PUT_BACK(

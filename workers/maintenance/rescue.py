@@ -1,23 +1,45 @@
-"""The jobs of dead workers return to their places in the order."""
+"""The jobs of dead workers return to their places in the order.
+
+Upkeep looks every second. A restarted worker does it at once for its own dead predecessor.
+"""
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import redis
+from celery import Celery, bootsteps
 
-from shared import keys
-from shared.aging import k_by_queue
-from shared.counters import add_counts
-from shared.queue.scripts import Script
-from shared.settings import Settings
-from workers.consuming.take import forget_idle
-from workers.consuming.unacked import give_back
-from workers.processes import has_ended, precedes
+from agewell.shared.redis import keys
+from agewell.shared.redis.counters import add_counts
+from agewell.shared.redis.scripts import Script
+from agewell.shared.settings import Settings
+from agewell.workers.consuming.take import forget_idle
+from agewell.workers.consuming.unacked import give_back
+from agewell.workers.process.context import context
+from agewell.workers.process.heartbeat import DEAD_AFTER_S, Heartbeat
+from agewell.workers.process.identity import has_ended, precedes
 
 _FORGET_WORKER = Script("forget_worker")
 
 
-def rescue(client: redis.Redis, settings: Settings) -> int:
+class RescuePredecessors(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Returns the jobs of this worker's dead predecessors when it starts."""
+
+    requires = (Heartbeat,)
+
+    def start(self, consumer: Any) -> None:
+        """Return them; the connection to Redis stands by now."""
+        tools = context()
+        worker_id = consumer.app.conf.agewell_worker_id
+        rescue_predecessors(tools.client, worker_id, tools.settings, DEAD_AFTER_S)
+
+
+def install(app: Celery) -> None:
+    """Have the workers of an app rescue the jobs of their own dead predecessors."""
+    app.steps["consumer"].add(RescuePredecessors)
+
+
+def rescue_jobs(client: redis.Redis, settings: Settings) -> int:
     """Return what dead workers had reserved; how many jobs."""
     worker_ids = _worker_ids(client)
     beats = zip(worker_ids, _left_s(client, worker_ids), strict=True)
@@ -77,7 +99,7 @@ def _left_s(client: redis.Redis, worker_ids: list[str]) -> list[float]:
 
 
 def _return_jobs(client: redis.Redis, worker_ids: list[str], settings: Settings) -> int:
-    aging_k = k_by_queue(settings)
+    aging_k = settings.k_by_queue()
     returned = sum(
         _return_of(client, each, aging_k, settings.max_deliveries) for each in worker_ids
     )

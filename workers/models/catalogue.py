@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from shared.errors import ModelError, UnknownModelError
-from workers.models.intact import fault_of
-from workers.models.spec import FILE_NAME, NAME_PATTERN, ModelSpec, read_spec
+from agewell.shared.errors import ModelError, UnknownModelError
+from agewell.workers.models.intact import fault_of
+from agewell.workers.models.spec import FILE_NAME, NAME_PATTERN, ModelSpec, read_spec
 
 
 @dataclass(frozen=True)

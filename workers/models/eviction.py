@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from workers.models.base import Model
+from agewell.workers.models.model import Model
 
 Id = tuple[str, str]
 """(name, version)."""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import safetensors
 
-from workers.models.arrays import CHECK_FILE
-from workers.models.spec import ModelSpec
+from agewell.workers.models.arrays import CHECK_FILE
+from agewell.workers.models.spec import ModelSpec
 
 HASHED_MAX_BYTES = 2**30
 """Larger weights are hashed only when they are loaded: that takes seconds."""

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shared.errors import ModelError
-from workers.models.base import Model
-from workers.models.catalogue import Catalogue
-from workers.models.eviction import Held, Id, to_drop
+from agewell.shared.errors import ModelError
+from agewell.workers.models.catalogue import Catalogue
+from agewell.workers.models.eviction import Held, Id, to_drop
+from agewell.workers.models.model import Model
 
 log = logging.getLogger(__name__)
 

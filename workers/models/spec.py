@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from shared.errors import ModelError
-from shared.problems import first_problem
+from agewell.shared.errors import ModelError
+from agewell.shared.text.problems import first_problem
 
 FILE_NAME: Final = "model.yaml"
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from workers.images import Image
-from workers.models.arrays import Array
+from agewell.workers.imaging.codec import Image
+from agewell.workers.models.arrays import Array
 
 Float = npt.NDArray[np.float32]
 

@@ -1,4 +1,4 @@
-"""`python -m workers.models.export`: what `agewell models export` starts."""
+"""`python -m agewell.workers.models.export`: what `agewell models export` starts."""
 
 import argparse
 import dataclasses
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-from shared.errors import AgewellError
-from workers.models.catalogue import Catalogue
-from workers.models.export.version import Export, export
-from workers.models.training.views import read_photos
+from agewell.shared.errors import AgewellError
+from agewell.workers.models.catalogue import Catalogue
+from agewell.workers.models.export.version import Export, export
+from agewell.workers.models.library.colorizer.crops import read_photos
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

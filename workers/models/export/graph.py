@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 import torch
 
-from workers.models.arrays import Arrays
-from workers.models.kinds import tensors
-from workers.models.spec import InputSpec
+from agewell.workers.models.arrays import Arrays
+from agewell.workers.models.kinds import tensors
+from agewell.workers.models.spec import InputSpec
 
 OPSET = 23
 """The first with Attention as one operator, which scaled_dot_product_attention becomes."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workers.images import Image
-from workers.models.arrays import Array, Arrays
-from workers.models.base import Model
-from workers.models.kinds.network import Network
-from workers.models.spec import InputSpec
+from agewell.workers.imaging.codec import Image
+from agewell.workers.models.arrays import Array, Arrays
+from agewell.workers.models.kinds.network import Network
+from agewell.workers.models.model import Model
+from agewell.workers.models.spec import InputSpec
 
 MAX_ABS = 1e-4
 """In float32, between two outputs."""

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 import yaml
 
-from shared.errors import ModelError
-from workers.images import Image
-from workers.models.arrays import CHECK_FILE
-from workers.models.base import Model
-from workers.models.export import graph, parity
-from workers.models.export.parity import Case, Speed
-from workers.models.kinds.onnx_graph import OnnxGraph
-from workers.models.kinds.torch_module import TorchModule
-from workers.models.opening import open_model
-from workers.models.spec import FILE_NAME, ModelSpec
+from agewell.shared.errors import ModelError
+from agewell.workers.imaging.codec import Image
+from agewell.workers.models.arrays import CHECK_FILE
+from agewell.workers.models.export import graph, parity
+from agewell.workers.models.export.parity import Case, Speed
+from agewell.workers.models.kinds.onnx_graph import OnnxGraph
+from agewell.workers.models.kinds.torch_module import TorchModule
+from agewell.workers.models.load import open_model
+from agewell.workers.models.model import Model
+from agewell.workers.models.spec import FILE_NAME, ModelSpec
 
 GRAPH = "model.onnx"
 _CHECK_SIDE = 64

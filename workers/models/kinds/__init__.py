@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from workers.models.kinds.network import Network
-from workers.models.spec import ModelSpec
+from agewell.workers.models.kinds.network import Network
+from agewell.workers.models.spec import ModelSpec
 
 
 def open_network(spec: ModelSpec, directory: Path) -> Network:
@@ -13,22 +13,22 @@ def open_network(spec: ModelSpec, directory: Path) -> Network:
     """
     match spec.kind:
         case "torch" if spec.onnx is not None:
-            from workers.models.kinds.faster import Faster
+            from agewell.workers.models.kinds.faster import Faster
 
             return Faster(spec, directory)
         case "torch":
-            from workers.models.kinds.torch_module import TorchModule
+            from agewell.workers.models.kinds.torch_module import TorchModule
 
             return TorchModule(spec, directory)
         case "exported":
-            from workers.models.kinds.exported import ExportedProgram
+            from agewell.workers.models.kinds.exported import ExportedProgram
 
             return ExportedProgram(spec, directory)
         case "onnx":
-            from workers.models.kinds.onnx_graph import OnnxGraph
+            from agewell.workers.models.kinds.onnx_graph import OnnxGraph
 
             return OnnxGraph(spec, directory)
         case "huggingface":
-            from workers.models.kinds.huggingface import HuggingFaceModel
+            from agewell.workers.models.kinds.huggingface import HuggingFaceModel
 
             return HuggingFaceModel(spec, directory)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from workers.models.kinds.torch_module import TorchModule
+from agewell.workers.models.kinds.torch_module import TorchModule
 
 _CODE = ("data/aotinductor/", "data/constants/custom_obj", "data/constants/opaque_obj")
 """Parts of an archive that hold machine code, or objects as pickles."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workers.models.arrays import CHECK_FILE, Array, Arrays
-from workers.models.kinds.network import Network
-from workers.models.kinds.onnx_graph import OnnxGraph
-from workers.models.kinds.torch_module import TorchModule
+from agewell.workers.models.arrays import CHECK_FILE, Array, Arrays
+from agewell.workers.models.kinds.network import Network
+from agewell.workers.models.kinds.onnx_graph import OnnxGraph
+from agewell.workers.models.kinds.torch_module import TorchModule
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForImageClassification, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from workers.models.kinds.torch_module import TorchModule
+from agewell.workers.models.kinds.torch_module import TorchModule
 
 transformers_logging.disable_progress_bar()  # a worker's log is no terminal
 

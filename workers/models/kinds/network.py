@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.errors import ModelError
-from workers.models.arrays import Array, Arrays
-from workers.models.spec import ModelSpec
+from agewell.shared.errors import ModelError
+from agewell.workers.models.arrays import Array, Arrays
+from agewell.workers.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     import torch

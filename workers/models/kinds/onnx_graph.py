@@ -10,9 +10,9 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
 
-from shared.setting_types import usable_cores
-from workers.models.arrays import Array, Arrays, DeviceLostError, OutOfMemoryError
-from workers.models.kinds.network import Network
+from agewell.shared.setting_types import usable_cores
+from agewell.workers.models.arrays import Array, Arrays, DeviceLostError, OutOfMemoryError
+from agewell.workers.models.kinds.network import Network
 
 if TYPE_CHECKING:
     import torch

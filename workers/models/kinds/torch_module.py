@@ -9,11 +9,11 @@ import safetensors
 import safetensors.torch
 import torch
 
-from workers import device
-from workers.models.arrays import TAP, Array, Arrays, DeviceLostError, OutOfMemoryError
-from workers.models.code import load_code
-from workers.models.kinds import tensors
-from workers.models.kinds.network import Network
+from agewell.workers.models import device
+from agewell.workers.models.arrays import TAP, Array, Arrays, DeviceLostError, OutOfMemoryError
+from agewell.workers.models.kinds import tensors
+from agewell.workers.models.kinds.network import Network
+from agewell.workers.models.user_code import load_code
 
 Pass = Callable[[device.Tensors], device.Tensors]
 

@@ -1,1 +1,1 @@
-"""Training, run as commands of their own: `python -m workers.models.training.colorizer --help`."""
+"""Training, run as a command: `python -m agewell.workers.models.training --help`."""

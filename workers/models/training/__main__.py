@@ -1,4 +1,4 @@
-"""`python -m workers.models.training colorizer|digits`: what `agewell models train` starts."""
+"""`python -m agewell.workers.models.training NAME`, which `agewell models train` starts."""
 
 import argparse
 import json
@@ -46,9 +46,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _colorizer(options: argparse.Namespace) -> int:
-    from workers.models.training import card, release
-    from workers.models.training.colorizer import Recipe, Training
-    from workers.models.training.views import read_photos
+    from agewell.workers.models.library.colorizer.crops import read_photos
+    from agewell.workers.models.library.colorizer.training import Recipe, Training
+    from agewell.workers.models.training import card, release
 
     photos = read_photos(options.images)
     held_out = read_photos(options.held_out) if options.held_out else []
@@ -65,8 +65,8 @@ def _colorizer(options: argparse.Namespace) -> int:
 
 
 def _digits(options: argparse.Namespace) -> int:
-    from workers.models.training import release
-    from workers.models.training.digits import run
+    from agewell.workers.models.library.digits.training import run
+    from agewell.workers.models.training import release
 
     figures = run(options.out, options.epochs)
     release.write_spec(options.out, release.digits())

@@ -24,7 +24,7 @@ Colours photos: takes their luminance and a palette, gives the colours.
 
 | | |
 | --- | --- |
-| network | `workers/models/nets/colorizer.py`, {figures["weights"]:,} weights |
+| network | `workers/models/library/colorizer/network.py`, {figures["weights"]:,} weights |
 | trained on | {figures["photos"]} photographs: crops, redyed, joined, re-exposed |
 | for how long | {figures["steps"]:,} steps of 8 views, {figures["minutes"]:.0f} minutes |
 | measured on | {figures["held_out_photos"]} other photographs, each with the 8 colours of its own |

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from workers.models.spec import FILE_NAME
+from agewell.workers.models.spec import FILE_NAME
 
 WEIGHTS = "weights.safetensors"
 
@@ -32,8 +32,8 @@ def colorizer(palette: list[str]) -> dict[str, Any]:
         "description": "Colours photos: luminance and a palette in, colours out",
         "task": "image",
         "kind": "torch",
-        "entry": "workers.models.nets.colorizer:Colorizer",
-        "model_class": "workers.models.colorizer:ColorModel",
+        "entry": "agewell.workers.models.library.colorizer.network:Colorizer",
+        "model_class": "agewell.workers.models.library.colorizer.model:ColorModel",
         "options": {"palette": palette},
         "input": {"multiple": 32, "max_side": 192, "warmup_side": 192, "colours": "gray"},
         "max_batch_size": 8,
@@ -46,7 +46,7 @@ def digits() -> dict[str, Any]:
         "description": "Handwritten digits, light on dark",
         "task": "classification",
         "kind": "torch",
-        "entry": "workers.models.nets.digits_cnn:DigitsCnn",
+        "entry": "agewell.workers.models.library.digits.network:DigitsCnn",
         "labels": [str(digit) for digit in range(10)],
         "input": {"height": 8, "width": 8, "colours": "gray"},
         "max_batch_size": 64,

@@ -1,0 +1,36 @@
+"""`agewell cancel`: end jobs before their time."""
+
+import typer
+
+from agewell.producer.cli import terminal
+from agewell.producer.cli.exit_codes import ExitCode, exit_codes
+from agewell.producer.cli.options import JobIds, Json
+from agewell.producer.sending.cancel import cancel_job
+from agewell.producer.session import open_session
+from agewell.shared.queue.record import State
+
+
+def cancel(ids: JobIds, as_json: Json = False) -> None:
+    """Cancel jobs: a waiting one will not run, a running one ends at its next step.
+
+    Example: agewell enqueue hsv photos/ --json | jq -r .id | xargs agewell cancel
+    """
+    with exit_codes():
+        session = open_session()
+        befores = [(job_id, cancel_job(session, job_id)) for job_id in ids]
+        for job_id, before in befores:
+            if as_json:
+                state = None if before is None else before.state.value
+                terminal.json_line({"id": job_id, "state_before": state})
+            if before is None:
+                terminal.unknown_job(job_id)
+            elif before.state.ended:
+                terminal.error(f"job {job_id} has ended already: {before.state.value}")
+            elif as_json:
+                continue
+            elif before.state is State.RUNNING:
+                terminal.line(f"{job_id} runs; it ends at its next step")
+            else:
+                terminal.line(f"{job_id} cancelled")
+        bad = any(before is None or before.state.ended for _, before in befores)
+        raise typer.Exit(ExitCode.SOME_FAILED if bad else ExitCode.DONE)

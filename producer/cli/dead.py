@@ -1,0 +1,195 @@
+"""`agewell dead`: jobs that were given up, and messages that are no jobs."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+import typer
+
+from agewell.producer.cli import terminal
+from agewell.producer.cli.dead_tables import document, facts, print_letters
+from agewell.producer.cli.exit_codes import ExitCode, exit_codes
+from agewell.producer.cli.options import Json
+from agewell.producer.sending.retry_dead import Resender
+from agewell.producer.session import Session, open_session
+from agewell.shared.errors import LostJobError, ParameterError
+from agewell.shared.protocol.tasks import OP_OF_TASK, TASK_OF_OP
+from agewell.shared.queue.dead_letters import DeadLetters
+from agewell.shared.queue.letter import Letter
+from agewell.shared.text.units import count
+
+dead_app = typer.Typer(
+    name="dead",
+    help="See what was given up; send it again, or drop it.",
+    no_args_is_help=True,
+)
+
+LetterIds = Annotated[list[str], typer.Argument(metavar="ID", help="As `dead list` has them.")]
+
+
+@dead_app.command(name="list")
+def list_letters(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="So many at most.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """List the dead letters, the latest first.
+
+    Example: agewell dead list --json | jq -r .id
+    """
+    with exit_codes():
+        letters = DeadLetters(open_session().client).latest(limit)
+        if as_json:
+            for letter in letters:
+                terminal.json_line(document(letter))
+        else:
+            print_letters(letters)
+
+
+@dead_app.command(name="show")
+def show_letter(
+    letter_id: Annotated[str, typer.Argument(metavar="ID", help="As `dead list` has it.")],
+    as_json: Json = False,
+) -> None:
+    """Show what is known of one: why it was given up, where it ran; --json has its message.
+
+    Example: agewell dead show f0918630-e7c0-4e93-8316-00b9d3a3c76e
+    """
+    with exit_codes():
+        letter = DeadLetters(open_session().client).get(letter_id)
+        if letter is None:
+            _say_unknown(letter_id)
+            raise typer.Exit(ExitCode.SOME_FAILED)
+        if as_json:
+            terminal.json_line(document(letter))
+        else:
+            terminal.out.print(facts(letter))
+
+
+@dead_app.command()
+def retry(
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="ID", help="As `dead list` has them.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Send all of them, or those below.")] = False,
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="With --all: only if the reason has this.")
+    ] = None,
+    op: Annotated[
+        str | None, typer.Option("--operation", metavar="OP", help="With --all: only of this one.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Send jobs again, whole and as new ones, under the same ids; they leave the dead letters.
+
+    Example: agewell dead retry --all --reason "blob store"
+    """
+    with exit_codes():
+        if bool(ids) == every or (not every and (reason or op)):
+            raise ParameterError("ID...", "not clear", "some ids, or --all with its filters")
+        if op is not None and op not in TASK_OF_OP:
+            raise ParameterError("--operation", repr(op), ", ".join(TASK_OF_OP))
+        session = open_session()
+        if every:
+            _retry_all(session, reason or "", op, ask=not yes and sys.stdin.isatty(), json=as_json)
+        else:
+            _retry_some(session, ids or [], as_json=as_json)
+
+
+def _retry_some(session: Session, ids: Sequence[str], *, as_json: bool) -> None:
+    known = {each.letter_id: each for each in DeadLetters(session.client).get_all(ids)}
+    sent = set()
+    for letter_id in Resender(session).resend(
+        [each for each in known.values() if _can_be_sent(each)]
+    ):
+        sent.add(letter_id)
+        _say(letter_id, "sent again", as_json=as_json)
+    for letter_id in ids:
+        if letter_id not in sent:
+            terminal.error(_why_not(letter_id, known.get(letter_id)))
+    raise typer.Exit(ExitCode.DONE if sent >= set(ids) else ExitCode.SOME_FAILED)
+
+
+def _can_be_sent(letter: Letter) -> bool:
+    return letter.job is not None and letter.task in OP_OF_TASK
+
+
+def _why_not(letter_id: str, letter: Letter | None) -> str:
+    if letter is None:
+        return f"{letter_id} is not among the dead letters"
+    if not letter.is_job:
+        return f"{letter_id} is no job, but a message that none can be made of"
+    if letter.job is None:
+        return f"{letter_id} cannot be sent again: its message was too large to be kept"
+    if letter.task not in OP_OF_TASK:
+        return f"{letter_id} cannot be sent again: this version of agewell has no {letter.task}"
+    return f"{letter_id} was not sent: it has been sent again before, or is being sent"
+
+
+def _retry_all(session: Session, reason: str, op: str | None, *, ask: bool, json: bool) -> None:
+    started = session.now()
+    if ask:
+        found = sum(len(page) for page in _matching(session, reason, op, started))
+        typer.confirm(f"Send {count(found, 'job')} again?", abort=True, err=True)
+    resender, sent = Resender(session), 0
+    try:
+        for page in _matching(session, reason, op, started):
+            for letter_id in resender.resend(page):
+                sent += 1
+                if json:
+                    _say(letter_id, "sent again", as_json=True)
+    finally:
+        terminal.note(f"{count(sent, 'job')} sent again")
+
+
+def _matching(
+    session: Session, reason: str, op: str | None, before: float
+) -> Iterator[list[Letter]]:
+    """The jobs that were given up before a time, for such a reason, some at a time."""
+    for page in DeadLetters(session.client).pages():
+        yield [
+            letter
+            for letter in page
+            if _can_be_sent(letter)
+            and letter.at <= before
+            and reason.lower() in letter.reason.lower()
+            and op in (None, OP_OF_TASK[str(letter.task)])
+        ]
+
+
+@dead_app.command()
+def drop(ids: LetterIds, as_json: Json = False) -> None:
+    """Forget dead letters; a chord that waits for one fails.
+
+    Example: agewell dead drop f0918630-e7c0-4e93-8316-00b9d3a3c76e
+    """
+    with exit_codes():
+        session = open_session()
+        dropped = {letter_id: _drop(session, letter_id) for letter_id in ids}
+        for letter_id, known in dropped.items():
+            if known:
+                _say(letter_id, "dropped", as_json=as_json)
+            else:
+                _say_unknown(letter_id)
+        raise typer.Exit(ExitCode.DONE if all(dropped.values()) else ExitCode.SOME_FAILED)
+
+
+def _drop(session: Session, letter_id: str) -> bool:
+    letters = DeadLetters(session.client)
+    letter = letters.get(letter_id)
+    if letter is None or not letters.drop(letter_id):
+        return False
+    if letter.job is not None:
+        session.app.backend.fail_chords(letter.job, LostJobError("dropped from the dead letters"))
+    return True
+
+
+def _say(letter_id: str, what: str, *, as_json: bool) -> None:
+    if as_json:
+        terminal.json_line({"id": letter_id, "done": what})
+    else:
+        terminal.line(f"{letter_id} {what}")
+
+
+def _say_unknown(letter_id: str) -> None:
+    terminal.error(f"{letter_id} is not among the dead letters")

@@ -1,0 +1,146 @@
+"""`agewell enqueue`: the three operations, as files and options."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import typer
+
+from agewell.producer.cli.send import send_and_report
+from agewell.producer.cli.send_options import Options, with_send_options
+from agewell.producer.receiving.result_names import own_results
+from agewell.producer.sending.listing import OnBad, expand
+from agewell.producer.sending.pairing import broadcast
+from agewell.producer.sending.plan import Sources
+from agewell.producer.sending.submit import Fields
+from agewell.shared.errors import ParameterError
+from agewell.shared.protocol.messages import (
+    PIXELS_MAX,
+    PIXELS_MIN,
+    AlphaBlendItem,
+    AlphaBlendJob,
+    HsvItem,
+    HsvJob,
+    Job,
+    Offset,
+    PoissonBlendItem,
+    PoissonBlendJob,
+)
+
+enqueue_app = typer.Typer(name="enqueue", help="Send images to the queue.", no_args_is_help=True)
+
+
+@enqueue_app.command()
+@with_send_options
+def hsv(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, globs.")],
+    full_range: Annotated[
+        bool, typer.Option("--full-range", help="H over 0..255 rather than 0..179.")
+    ] = False,
+    *,
+    options: Options,
+) -> None:
+    """Convert images from BGR to HSV.
+
+    Example: agewell enqueue hsv photos/ --priority bulk --out results/
+    """
+
+    def make_job(items: list[Fields]) -> Job:
+        made = tuple(HsvItem(**each) for each in items)
+        return HsvJob(items=made, full_range=full_range, output=options.output)
+
+    def sources(on_bad: OnBad) -> Iterator[Sources]:
+        own = own_results(options.out, "hsv")
+        return ({"image": file} for file in expand(paths, on_bad, own))
+
+    send_and_report("hsv", sources, make_job, options)
+
+
+@enqueue_app.command()
+@with_send_options
+def blend(
+    foreground: Annotated[str, typer.Argument(help="A file, a folder or a glob.")],
+    background: Annotated[str, typer.Argument(help="One file for all, or as many.")],
+    alpha: Annotated[
+        float | None,
+        typer.Option(help="0 (background) to 1. Unset: the mask or the foreground's own alpha."),
+    ] = None,
+    mask: Annotated[
+        str | None, typer.Option(help="A mask of the foreground's size, or as many as those.")
+    ] = None,
+    offset: Annotated[
+        str, typer.Option(metavar="X,Y", help="The foreground's top left on the background.")
+    ] = "0,0",
+    *,
+    options: Options,
+) -> None:
+    """Lay foregrounds over backgrounds: by a constant alpha, a mask, or their own alpha.
+
+    Example: agewell enqueue blend logo.png photos/ --offset 20,20 --out results/
+    """
+    at = _offset("--offset", offset)
+    _check_alpha(alpha)
+
+    def make_job(items: list[Fields]) -> Job:
+        made = tuple(AlphaBlendItem(**each) for each in items)
+        return AlphaBlendJob(items=made, alpha=alpha, offset=at, output=options.output)
+
+    sides = {"foreground": foreground, "background": background, "mask": mask}
+    own = own_results(options.out, "alpha_blend")
+    send_and_report("alpha_blend", lambda _: broadcast(sides, own), make_job, options)
+
+
+@enqueue_app.command()
+@with_send_options
+def poisson(
+    source: Annotated[str, typer.Argument(help="What to blend in: a file, a folder or a glob.")],
+    mask: Annotated[str, typer.Argument(help="Where it shows: white on black.")],
+    destination: Annotated[str, typer.Argument(help="One file for all, or as many.")],
+    gradient: Annotated[
+        Literal["src", "max", "avg"],
+        typer.Option(help="The source's gradients, the stronger of both, or their mean."),
+    ] = "src",
+    at: Annotated[
+        str, typer.Option(metavar="X,Y", help="The mask's top left on the destination.")
+    ] = "0,0",
+    source_at: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y", help="The mask's top left on the source, if sizes differ."),
+    ] = None,
+    *,
+    options: Options,
+) -> None:
+    """Blend sources seamlessly into destinations, by their gradients (Poisson blending).
+
+    Example: agewell enqueue poisson bird.jpg bird-mask.png sky.jpg --at 840,110 --out results/
+    """
+    on_destination = _offset("--at", at)
+    on_source = None if source_at is None else _offset("--source-at", source_at)
+
+    def make_job(items: list[Fields]) -> Job:
+        return PoissonBlendJob(
+            items=tuple(PoissonBlendItem(**each) for each in items),
+            gradient=gradient,
+            mask_on_source=on_source,
+            mask_on_destination=on_destination,
+            output=options.output,
+        )
+
+    sides = {"source": source, "mask": mask, "destination": destination}
+    own = own_results(options.out, "poisson_blend")
+    send_and_report("poisson_blend", lambda _: broadcast(sides, own), make_job, options)
+
+
+def _offset(option: str, text: str) -> Offset:
+    x, _, y = text.partition(",")
+    try:
+        offset = int(x), int(y)
+    except ValueError:
+        raise ParameterError(option, repr(text), "X,Y in whole pixels, such as 20,-5") from None
+    if not all(PIXELS_MIN <= each <= PIXELS_MAX for each in offset):
+        raise ParameterError(option, repr(text), f"{PIXELS_MIN} to {PIXELS_MAX} pixels")
+    return offset
+
+
+def _check_alpha(alpha: float | None) -> None:
+    if alpha is not None and not 0 <= alpha <= 1:
+        raise ParameterError("--alpha", str(alpha), "0 to 1")

@@ -1,0 +1,113 @@
+"""`agewell enqueue infer`: images for a model."""
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from agewell.producer.cli.send import send_and_report
+from agewell.producer.cli.send_options import Options, with_send_options
+from agewell.producer.receiving.result_names import own_results
+from agewell.producer.sending.files import LocalFile
+from agewell.producer.sending.listing import OnBad, expand, expand_one
+from agewell.producer.sending.plan import Sources
+from agewell.producer.sending.submit import Fields
+from agewell.shared.errors import BadJobError, ParameterError
+from agewell.shared.protocol.messages import MAX_ITEMS, InferItem, InferJob, Job, parse_job
+
+_COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
+
+
+@with_send_options
+def infer(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="As `agewell models list` has it.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, globs.")],
+    version: Annotated[str | None, typer.Option(help="Unset: the active one.")] = None,
+    palette: Annotated[
+        str | None, typer.Option(metavar="COLOURS", help="To colour with: '#8fb3d9,#3a5f3c'.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(metavar="PATH", help="A photo to take the colours of.")
+    ] = None,
+    tap: Annotated[
+        str | None,
+        typer.Option(metavar="POINT", help="Return this intermediate: as .npz, and as a picture."),
+    ] = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="What else the model takes: top=3."),
+    ] = None,
+    *,
+    options: Options,
+) -> None:
+    """Have a model make something of images: a picture of each, or what it shows.
+
+    Example: agewell enqueue infer digits scans/ --wait
+    """
+    given: dict[str, Any] = {"model": model, "version": version, "tap": tap}
+    given |= {"palette": _palette(palette), "parameters": _parameters(parameters or [])}
+    _check(given)
+    photo = _one_file(reference)
+
+    def sources(on_bad: OnBad) -> Iterator[Sources]:
+        for file in expand(paths, on_bad, own_results(options.out, model)):
+            yield {"image": file} if photo is None else {"image": file, "reference": photo}
+
+    def make_job(items: list[Fields]) -> Job:
+        references = [each.pop("reference", None) for each in items]
+        return InferJob(
+            items=tuple(InferItem(**each) for each in items),
+            reference=references[0],
+            output=options.output,
+            **given,
+        )
+
+    extras = (f".{tap}.npz", f".{tap}.png") if tap else ()
+    send_and_report(model, sources, make_job, options, extras)
+
+
+def _palette(text: str | None) -> tuple[str, ...]:
+    colours = [each.strip() for each in text.split(",")] if text else []
+    found = [_COLOUR.fullmatch(each) for each in colours]
+    if not all(found) or len(colours) > MAX_ITEMS:
+        allowed = f"1 to {MAX_ITEMS} colours such as #8fb3d9,#3a5f3c"
+        raise ParameterError("--palette", repr(text), allowed)
+    return tuple(f"#{each[1]}" for each in found if each)
+
+
+def _parameters(pairs: list[str]) -> dict[str, str | int | float | bool]:
+    """`top=3` as a number, `name=text` as a text: values are JSON where they can be."""
+    parameters = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not (name and separator):
+            raise ParameterError("--set", repr(pair), "NAME=VALUE")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        parameters[name] = value if isinstance(value, str | int | float | bool) else text
+    return parameters
+
+
+def _check(given: dict[str, Any]) -> None:
+    """See that a name or a version is one, before any image is sent."""
+    placeholder = {"uri": "data:", "sha256": "0" * 64, "size_bytes": 0, "media_type": "image/png"}
+    document = {name: value for name, value in given.items() if value is not None}
+    try:
+        parse_job({"op": "infer", "items": [{"image": placeholder}], **document})
+    except BadJobError as error:
+        raise ParameterError("the job", error.reason, "see `agewell models list`") from None
+
+
+def _one_file(reference: str | None) -> LocalFile | None:
+    if reference is None:
+        return None
+    found = list(itertools.islice(expand_one(reference), 2))
+    if len(found) != 1:
+        raise ParameterError("--reference", f"several files, {reference}", "one photo")
+    found[0].size_bytes()
+    return found[0]

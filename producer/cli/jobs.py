@@ -1,0 +1,49 @@
+"""`agewell jobs`: many jobs at once."""
+
+from typing import Annotated
+
+import typer
+
+from agewell.producer.cli import terminal
+from agewell.producer.cli.exit_codes import exit_codes
+from agewell.producer.cli.options import METAVAR, Json, time_between
+from agewell.producer.session import open_session
+from agewell.shared.queue.record import State
+
+
+def jobs(
+    state: Annotated[
+        list[State] | None,
+        typer.Option(
+            "--state", "-s", metavar="STATE", help=f"Only {', '.join(State)}; may be repeated."
+        ),
+    ] = None,
+    since: Annotated[
+        float | None,
+        typer.Option(
+            parser=time_between(),
+            metavar=METAVAR,
+            help="Only jobs whose state changed this recently.",
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="So many at most.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List jobs, the latest first; how many are in each state stands below.
+
+    Example: agewell jobs --state failed --state dead --since 1h
+    """
+    with exit_codes():
+        session = open_session()
+        after = session.now() - since if since is not None else 0.0
+        entries = session.ledger.list(state or list(State), after, limit)
+        if as_json:
+            for entry in entries:
+                terminal.json_line(terminal.entry_document(entry))
+            return
+        if entries:
+            terminal.print_jobs(entries)
+        counts = session.ledger.counts()
+        terminal.note(
+            ", ".join(f"{count:,} {each.value}" for each, count in counts.items() if count)
+        )

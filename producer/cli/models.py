@@ -1,0 +1,179 @@
+"""`agewell models`: what the infer workers hold, and commands to them."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from agewell.producer.cli import terminal
+from agewell.producer.cli.exit_codes import ExitCode, exit_codes
+from agewell.producer.cli.options import METAVAR, Json, time_between
+from agewell.producer.cli.tables import Column, print_table
+from agewell.producer.sending.model_commands import Models, VersionOnWorkers
+from agewell.producer.session import open_session
+from agewell.shared.model_commands import Command, Reply
+
+models_app = typer.Typer(
+    name="models", help="See, load and switch the models of the workers.", no_args_is_help=True
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The model.")]
+Version = Annotated[str | None, typer.Argument(metavar="[VERSION]", help="Unset: the active one.")]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        "--timeout",
+        parser=time_between(1),
+        metavar=METAVAR,
+        help="How long workers may take to answer.",
+    ),
+]
+LONG_S = 600.0
+
+COLUMNS = (
+    Column("model"),
+    Column("version"),
+    Column("task", drop=3),
+    Column("kind", drop=2),
+    Column("active"),
+    Column("loaded", drop=1),
+    Column("MB", right=True, drop=4),
+    Column("about", flexible=True),
+)
+
+
+@models_app.command(name="list")
+def list_models(as_json: Json = False) -> None:
+    """List the models and versions that the infer workers find, and which are loaded and active.
+
+    Example: agewell models list --json
+    """
+    with exit_codes():
+        found = Models(open_session()).versions()
+        if as_json:
+            for each in found:
+                terminal.json_line(_document(each))
+        else:
+            print_table(terminal.out, COLUMNS, [_cells(each) for each in found])
+
+
+def _document(found: VersionOnWorkers) -> dict[str, Any]:
+    counts = {"active": found.active_on, "loaded": found.loaded_on, "workers": found.workers}
+    return found.status.model_dump(mode="json") | counts
+
+
+def _cells(found: VersionOnWorkers) -> list[str]:
+    status = found.status
+    return [
+        status.name,
+        status.version,
+        status.task,
+        status.kind,
+        _on(found.active_on, found.workers),
+        _on(found.loaded_on, found.workers),
+        f"{status.size_bytes / 1e6:.1f}" if status.size_bytes else "-",
+        f"broken: {status.problem}" if status.problem else status.description,
+    ]
+
+
+def _on(count: int, workers: int) -> str:
+    if count in (0, workers):
+        return "yes" if count else "-"
+    return f"{count} of {workers} workers"
+
+
+@models_app.command()
+def load(
+    name: Name, version: Version = None, as_json: Json = False, timeout: Timeout = LONG_S
+) -> None:
+    """Load a version on every worker, and warm it up, without switching to it.
+
+    Example: agewell models load digits 2
+    """
+    with exit_codes():
+        command = Command(action="load", name=name, version=version)
+        _report("loaded", name, Models(open_session()).call(command, timeout), as_json)
+
+
+@models_app.command()
+def unload(
+    name: Name, version: Version = None, as_json: Json = False, timeout: Timeout = 60.0
+) -> None:
+    """Drop a version from every worker's memory, by default all of a name's.
+
+    Jobs that use it end first; a later job loads it again.
+
+    Example: agewell models unload digits 1
+    """
+    with exit_codes():
+        command = Command(action="unload", name=name, version=version)
+        _report("unloaded", name, Models(open_session()).call(command, timeout), as_json)
+
+
+@models_app.command()
+def activate(
+    name: Name,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="What jobs shall get.")],
+    as_json: Json = False,
+    timeout: Timeout = LONG_S,
+) -> None:
+    """Switch a model to a version on every worker; if one refuses it, the old one goes on.
+
+    Jobs under way end on the version that they began with.
+
+    Example: agewell models activate digits 2
+    """
+    with exit_codes():
+        replies = Models(open_session()).activate(name, version, timeout)
+        _report("active", name, replies, as_json)
+
+
+@models_app.command()
+def info(name: Name, version: Version = None, as_json: Json = False) -> None:
+    """Show what a version is, the parameters it takes, and its tap points.
+
+    Example: agewell models info colorizer
+    """
+    with exit_codes():
+        command = Command(action="info", name=name, version=version)
+        reply = Models(open_session()).ask_one(command, LONG_S)
+        if reply.error is not None:
+            terminal.error(reply.error.message)
+            raise typer.Exit(ExitCode.SOME_FAILED)
+        if as_json:
+            terminal.json_line({"model": name, "version": reply.version, **reply.details})
+        else:
+            _show_info(name, reply)
+
+
+def _show_info(name: str, reply: Reply) -> None:
+    details = dict(reply.details)
+    taps = details.pop("tap_points", [])
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row("model", f"{name}/{reply.version}")
+    for key, value in (details.pop("spec") | details).items():
+        if key not in ("name", "version"):
+            table.add_row(key, escape(str(value)))
+    table.add_row("tap points", "\n".join(taps) or "none")
+    terminal.out.print(table)
+
+
+def _report(done: str, name: str, replies: Any, as_json: bool) -> None:
+    """One line for each worker's answer; exit with 1 if one of them is an error."""
+    failed = False
+    for reply in replies:
+        failed = failed or reply.error is not None
+        if as_json:
+            terminal.json_line(reply.model_dump(mode="json"))
+        elif reply.error is not None:
+            terminal.error(f"{reply.worker}: {reply.error.message}")
+        else:
+            unloaded = reply.details.get("unloaded")
+            what = f"{name}/{reply.version}" if unloaded is None else _unloaded(name, unloaded)
+            terminal.line(f"{reply.worker}: {what} {done}")
+    raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
+
+
+def _unloaded(name: str, versions: list[str]) -> str:
+    return ", ".join(f"{name}/{each}" for each in versions) or f"nothing of {name}"

@@ -1,0 +1,45 @@
+"""Options of several commands: spans of time such as `5m`, job ids, `--json`."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from agewell.shared.text.durations import LONGEST_S, parse_duration
+
+METAVAR = "TIME"
+"""In help, in place of a type's name."""
+
+
+def time_between(low_s: float = 0.0, high_s: float = LONGEST_S) -> Callable[[Any], float]:
+    """Make the parser of an option that takes a time.
+
+    Args:
+        low_s: the shortest time allowed, in seconds.
+        high_s: the longest.
+
+    Returns:
+        A function for `typer.Option(parser=...)`. It raises typer.BadParameter for other values.
+    """
+
+    def read(value: Any) -> float:
+        try:
+            seconds = parse_duration(str(value))
+        except ValueError as error:
+            raise typer.BadParameter(f"{str(value)!r} is {error}") from None
+        if not low_s <= seconds <= high_s:
+            raise typer.BadParameter(f"{value!r}: {_range(low_s, high_s)}")
+        return seconds
+
+    read.__name__ = "time"
+    return read
+
+
+def _range(low_s: float, high_s: float) -> str:
+    if high_s == LONGEST_S:
+        return f"allowed: {low_s:g}s or more"
+    return f"allowed: {low_s:g}s to {high_s:g}s"
+
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document a job, on stdout.")]
+JobIds = Annotated[list[str], typer.Argument(metavar="ID", help="Job ids.")]

@@ -1,0 +1,48 @@
+"""`--dry-run`: which files go together, and where each result goes."""
+
+from pathlib import Path
+
+from agewell.producer.cli import terminal
+from agewell.producer.sending.files import check_image
+from agewell.producer.sending.plan import Plan, Planned, check
+from agewell.shared.errors import BadFileError
+
+
+def preview(plan: Plan, max_file_bytes: int, *, overwrite: bool, as_json: bool) -> bool:
+    """Print every item; False if one of them, or a pattern, cannot be sent.
+
+    Raises:
+        BadFileError: the files make no pairs.
+        ParameterError: results exist already, and may not be overwritten.
+    """
+    bad: dict[str, BadFileError] = {}
+
+    def add_bad(error: BadFileError) -> None:
+        bad.setdefault(str(error), error)
+
+    for item in plan.items(add_bad):
+        try:
+            for file in item.files.values():
+                check_image(file, max_file_bytes)
+        except BadFileError as error:
+            add_bad(error)
+        else:
+            _show(plan, item, as_json=as_json)
+    for message in bad:
+        terminal.error(message)
+    check(plan, overwrite=overwrite)
+    return not bad
+
+
+def _show(plan: Plan, item: Planned, *, as_json: bool) -> None:
+    # The folder joins in only if there is one: without --out, nothing is written.
+    outputs = [str(path) for path in plan.paths(item)] or list(item.outputs)
+    if as_json:
+        terminal.json_line(paths_of(item) | {"outputs": outputs})
+    else:
+        terminal.line(f"{' + '.join(paths_of(item).values())} -> {', '.join(outputs)}")
+
+
+def paths_of(item: Planned) -> dict[str, str]:
+    """The paths of an item's files, by field."""
+    return {field: str(Path(file.path)) for field, file in item.files.items()}

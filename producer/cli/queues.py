@@ -1,0 +1,84 @@
+"""`agewell queues`: what waits; its rows are also those of `agewell top`."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from agewell.producer.cli import terminal
+from agewell.producer.cli.exit_codes import exit_codes
+from agewell.producer.cli.options import Json
+from agewell.producer.cli.tables import Column, print_table
+from agewell.producer.session import open_session
+from agewell.shared.protocol.levels import level_label
+from agewell.shared.queue.status import LevelStatus, QueueStatus, queue_status
+from agewell.shared.text.units import duration
+
+QUEUE_COLUMNS = (
+    Column("queue"),
+    Column("level"),
+    Column("waiting", right=True),
+    Column("oldest wait", right=True),
+    Column("weight", right=True, drop=3),
+    Column("climbs/min", right=True, drop=2),
+    Column("reserved", right=True, drop=1),
+    Column("scheduled", right=True, drop=4),
+)
+"""For `agewell queues` and `agewell top`."""
+
+
+def queues(as_json: Json = False) -> None:
+    """Show what waits: per queue and level, the oldest wait, and what workers hold.
+
+    Example: agewell queues --json | jq '.queue, ([.levels[].waiting] | add)'
+    """
+    with exit_codes():
+        session = open_session()
+        found = queue_status(session.client, session.settings, session.now())
+        if as_json:
+            print_json(found)
+        else:
+            print_queues(found)
+
+
+def print_json(queues: list[QueueStatus]) -> None:
+    """The queues, as a JSON document each."""
+    for queue in queues:
+        terminal.json_line(asdict(queue))
+
+
+def queue_cells(queue: QueueStatus, level: LevelStatus, *, first: bool) -> list[str]:
+    """One level's row; what the queue's levels share stands in its first."""
+    return [
+        queue.queue if first else "",
+        level_label(level.level),
+        f"{level.waiting:,}",
+        duration(level.oldest_wait_s),
+        weight(level.head_log_weight),
+        f"{level.climbs_per_minute:,.0f}",
+        f"{queue.reserved:,}" if first else "",
+        f"{queue.scheduled:,}" if first else "",
+    ]
+
+
+def idle_cells(queue: QueueStatus) -> list[str]:
+    """The row of a queue in which nothing waits."""
+    name, _, *rest = queue_cells(queue, queue.levels[0], first=True)
+    return [name, "-", *rest]
+
+
+def print_queues(queues: Iterable[QueueStatus]) -> None:
+    """Waiting jobs per queue and level, without levels that have nothing to show."""
+    rows: list[list[str]] = []
+    for queue in queues:
+        levels = [each for each in queue.levels if each.waiting or each.climbs_per_minute >= 0.5]
+        rows += [queue_cells(queue, each, first=number == 0) for number, each in enumerate(levels)]
+        if not levels:
+            rows.append(idle_cells(queue))
+    print_table(terminal.out, QUEUE_COLUMNS, rows)
+
+
+def weight(log_weight: float | None) -> str:
+    """`1.65`, or `e^12.3` where the plain number would be long."""
+    if log_weight is None:
+        return "-"
+    return f"{math.exp(log_weight):.3g}" if abs(log_weight) < 7 else f"e^{log_weight:.1f}"

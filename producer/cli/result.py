@@ -1,0 +1,86 @@
+"""`agewell result`: write what one job made."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agewell.producer.cli import terminal
+from agewell.producer.cli.exit_codes import ExitCode, exit_codes
+from agewell.producer.cli.options import Json
+from agewell.producer.receiving.collect import Collector
+from agewell.producer.receiving.outcome import Outcome
+from agewell.producer.receiving.write import ResultWriter, Written, write_file
+from agewell.producer.session import Session, open_session
+from agewell.shared.errors import AgewellError, ParameterError
+from agewell.shared.protocol.messages import ImageRef
+
+
+def result(
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="A job's id.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="PATH",
+            help="A file, or a folder: one that exists, or a name that ends in /. "
+            "For several images a folder.",
+        ),
+    ],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that exist with other contents.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write what a job made.
+
+    Example: agewell result f0918630-e7c0-4e93-8316-00b9d3a3c76e --out results/
+    """
+    with exit_codes():
+        session = open_session()
+        outcome = Collector(session.app, session.client, session.settings).get(job_id)
+        if outcome is None:
+            _explain_missing(session, job_id)
+            raise typer.Exit(ExitCode.SOME_FAILED)
+        written = Written()
+        if outcome.error is None:
+            written = _write(session, outcome, out, overwrite=overwrite)
+        document: dict[str, Any] = terminal.outcome_document(outcome)
+        if as_json:
+            terminal.json_line(document | written.document())
+        else:
+            for path in written.paths:
+                terminal.line(str(path))
+            terminal.print_predictions(outcome.items, header=True)
+        failed = terminal.failures(outcome) + terminal.unwritten(job_id, written.failures)
+        raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
+
+
+def _write(session: Session, outcome: Outcome, out: str, *, overwrite: bool) -> Written:
+    images = [item.image for item in outcome.items if item.image is not None]
+    if len(images) == 1 and len(outcome.items) == 1 and not _is_folder(out):
+        return _write_one(session, images[0], Path(out), overwrite=overwrite)
+    if Path(out).is_file():
+        raise ParameterError("--out", f"the file {out}", f"a folder, for {len(images)} images")
+    return ResultWriter(session.blobs, Path(out), overwrite=overwrite).write(outcome.items)
+
+
+def _is_folder(out: str) -> bool:
+    return out.endswith("/") or Path(out).is_dir()
+
+
+def _write_one(session: Session, image: ImageRef, path: Path, *, overwrite: bool) -> Written:
+    try:
+        data = session.blobs.get(image)
+        return Written([write_file(path, data, overwrite=overwrite)])
+    except AgewellError as error:
+        return Written(failures=[(path, error)])
+
+
+def _explain_missing(session: Session, job_id: str) -> None:
+    entry = session.ledger.get(job_id)
+    if entry is None:
+        terminal.unknown_job(job_id)
+    else:
+        terminal.error(f"job {job_id} has no result yet: {entry.state.value}")

@@ -1,0 +1,236 @@
+"""Sending many jobs, waiting for them if asked to, and saying how it went."""
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import typer
+
+from agewell.producer.cli import job_ids, terminal
+from agewell.producer.cli.exit_codes import ExitCode
+from agewell.producer.cli.preview import paths_of, preview
+from agewell.producer.cli.send_options import Options
+from agewell.producer.cli.tables import Column, print_table
+from agewell.producer.receiving.collect import AWAY_MAX_S, Collector
+from agewell.producer.receiving.outcome import Outcome
+from agewell.producer.receiving.write import ResultWriter, prepare_folder
+from agewell.producer.sending.limits import FullError, refuse
+from agewell.producer.sending.listing import OnBad
+from agewell.producer.sending.plan import Plan, Planned, Sources, check
+from agewell.producer.sending.submit import Fields, Submitter
+from agewell.producer.session import Session, open_session
+from agewell.shared.protocol.levels import level_label
+from agewell.shared.protocol.messages import Job
+from agewell.shared.settings import Settings
+from agewell.shared.text.units import count
+
+WAIT_NOTE_INTERVAL_S = 10.0
+
+SUMMARY_COLUMNS = (
+    Column("images", right=True),
+    Column("jobs", right=True),
+    Column("failed", right=True),
+    Column("seconds", right=True),
+    Column("images/s", right=True, drop=1),
+    Column("output", flexible=True),
+)
+
+
+def send_and_report(
+    made_by: str,
+    sources: Callable[[OnBad], Iterator[Sources]],
+    make_job: Callable[[list[Fields]], Job],
+    options: Options,
+    extras: tuple[str, ...] = (),
+) -> None:
+    """Send, wait if asked to, report, and exit.
+
+    Args:
+        made_by: the operation or the model.
+        sources: finds the files of each item.
+        make_job: makes a job of items.
+        options: what the command line says.
+        extras: the endings of each item's further files.
+    """
+    plan = Plan(sources, made_by, options.output.format, extras, options.out, options.skip_existing)
+    if options.dry_run:
+        limit = Settings.load().max_file_bytes
+        good = preview(plan, limit, overwrite=options.overwrite, as_json=options.as_json)
+        raise typer.Exit(ExitCode.DONE if good else ExitCode.SOME_FAILED)
+    session = open_session()
+    total = check(plan, overwrite=options.overwrite)
+    if options.out is not None:
+        prepare_folder(options.out)
+    failed = Batch(session, plan, make_job, options).run(total)
+    raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
+
+
+class Batch:
+    """The jobs of one command, from files to results."""
+
+    def __init__(
+        self,
+        session: Session,
+        plan: Plan,
+        make_job: Callable[[list[Fields]], Job],
+        options: Options,
+    ) -> None:
+        self._session = session
+        self._plan = plan
+        self._options = options
+        self._submitter = Submitter(
+            session,
+            make_job=make_job,
+            level=options.level,
+            deadline_s=options.deadline_s,
+            on_full=_SayWhyWeWait() if options.block else refuse,
+        )
+        self._inputs: dict[str, list[dict[str, str]]] = {}
+        self._said: set[str] = set()
+        """The jobs whose ids, or results, have been printed."""
+        self._predicted = False
+        self._unwritten = 0
+
+    def run(self, total: int) -> int:
+        """Send, wait if asked to, and report; how many files or items failed."""
+        started = time.monotonic()
+        with self._losing_no_id():
+            self._send(total)
+            for bad in self._submitter.bad_files:
+                terminal.error(bad)
+            sent = self._submitter.sent
+            items = sum(each.items for each in sent)
+            if self._options.wait:
+                failed = self._wait()
+                _summarise(items, len(sent), failed, time.monotonic() - started, self._options)
+                job_ids.keep_if_unsaid(self._ids(), self._session.settings.state_dir)
+            else:
+                failed = 0
+                images, jobs = count(items, "image"), count(len(sent), "job")
+                terminal.note(f"{images} sent as {jobs}, {level_label(self._options.level)}")
+                self._say_ids(self._ids())
+        return failed + len(self._submitter.bad_files)
+
+    def _ids(self) -> list[str]:
+        return [each.job_id for each in self._submitter.sent]
+
+    @contextlib.contextmanager
+    def _losing_no_id(self) -> Iterator[None]:
+        """Whatever ends this, name the jobs that go on: their ids are known nowhere else."""
+        with _signals(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP):
+            try:
+                yield
+            except BaseException:
+                with _signals(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                    self._say_open()
+                raise
+
+    def _say_open(self) -> None:
+        open_ids = [job_id for job_id in self._ids() if job_id not in self._said]
+        if open_ids:
+            unsure = self._submitter.unsure
+            doubt = f" (the last {unsure:,} of them perhaps not)" if unsure else ""
+            terminal.note(f"{count(len(open_ids), 'job')} sent before this{doubt}:")
+        self._say_ids(open_ids)
+
+    def _say_ids(self, ids: list[str]) -> None:
+        unsaid = [job_id for job_id in ids if job_id not in self._said]
+        state_dir = self._session.settings.state_dir
+        job_ids.say(unsaid, state_dir, as_json=self._options.as_json)
+        job_ids.keep_if_unsaid(ids, state_dir)
+
+    def _send(self, total: int) -> None:
+        """Send every item; with --json and without --wait, each job is printed as it is sent."""
+        add_bad = self._submitter.add_bad
+        with terminal.progress() as progress:
+            bar = progress.add_task("sent", total=total)
+            jobs = self._submitter.submit(
+                self._plan.items(add_bad),
+                self._options.images_per_job,
+                lambda n: progress.advance(bar, n),
+            )
+            for sent in jobs:
+                if self._options.as_json:
+                    self._note_inputs(sent.job_id, sent.items, sent.planned)
+
+    def _note_inputs(self, job_id: str, items: int, planned: tuple[Planned, ...]) -> None:
+        inputs = [paths_of(item) for item in planned]
+        if self._options.wait:
+            self._inputs[job_id] = inputs
+        else:
+            self._said.add(job_id)
+            terminal.json_line(
+                {"id": job_id, "state": "waiting", "images": items, "inputs": inputs}
+            )
+
+    def _wait(self) -> int:
+        """Collect every job's result; how many items failed."""
+        collector = Collector(self._session.app, self._session.client, self._session.settings)
+        items_of = {each.job_id: each.items for each in self._submitter.sent}
+        collector.known.add(items_of)
+        failed = 0
+        with terminal.progress() as progress:
+            bar = progress.add_task("done", total=sum(items_of.values()))
+            for outcome in collector.outcomes(items_of):
+                failed += self._report(outcome)
+                progress.advance(bar, items_of[outcome.job_id])
+        if self._unwritten:
+            terminal.note(f"To write a result again: agewell result ID --out {self._options.out}")
+        return failed
+
+    def _report(self, outcome: Outcome) -> int:
+        """Write and print what one job made; how many of its items failed."""
+        document: dict[str, Any] = terminal.outcome_document(outcome)
+        failed = terminal.failures(outcome)
+        if self._options.as_json:
+            document["inputs"] = self._inputs.pop(outcome.job_id, [])
+        if self._options.out is not None:
+            writer = ResultWriter(
+                self._session.blobs,
+                self._options.out,
+                overwrite=self._options.overwrite,
+                patience_s=AWAY_MAX_S,
+            )
+            written = writer.write(outcome.items)
+            self._unwritten += terminal.unwritten(outcome.job_id, written.failures)
+            failed += len(written.failures)
+            document |= written.document()
+        if self._options.as_json:
+            terminal.json_line(document)
+        elif terminal.print_predictions(outcome.items, header=not self._predicted):
+            self._predicted = True
+        self._said.add(outcome.job_id)
+        return failed
+
+
+@contextlib.contextmanager
+def _signals(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
+    """Handle signals otherwise for a while."""
+    ignored = [number for number in numbers if signal.getsignal(number) is signal.SIG_IGN]  # nohup
+    before = {n: signal.signal(n, handler) for n in numbers if n not in ignored}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+class _SayWhyWeWait:
+    """Waits for room, and says so at first and every few seconds."""
+
+    def __init__(self) -> None:
+        self._due_at = 0.0
+
+    def __call__(self, error: FullError) -> None:
+        if time.monotonic() >= self._due_at:
+            terminal.note(f"waiting for room: {error}")
+            self._due_at = time.monotonic() + WAIT_NOTE_INTERVAL_S
+
+
+def _summarise(items: int, jobs: int, failed: int, seconds: float, options: Options) -> None:
+    rate = f"{items / seconds:.1f}"
+    where = str(options.out) if options.out is not None else "-"
+    row = [f"{items:,}", f"{jobs:,}", f"{failed:,}", f"{seconds:.1f}", rate, where]
+    print_table(terminal.err, SUMMARY_COLUMNS, [row])

@@ -1,0 +1,151 @@
+"""How simulations look: a table with bars, or JSON documents."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from agewell.producer.cli import terminal
+from agewell.producer.cli.tables import Column, print_table
+from agewell.producer.simulate.jobs import ServiceTime
+from agewell.producer.simulate.measured import Load
+from agewell.producer.simulate.report import Measure, Summary
+from agewell.shared.protocol.aging import AgingPolicy
+from agewell.shared.protocol.levels import NAME_OF_LEVEL, level_label
+from agewell.shared.text.units import count
+
+BAR_WIDTH = 16
+COLUMNS = (
+    Column("order"),
+    Column("level"),
+    Column("jobs", right=True, drop=3),
+    Column("mean", right=True),
+    Column("p50", right=True, drop=2),
+    Column("p95", right=True),
+    Column("p99", right=True, drop=1),
+    Column("longest", right=True),
+    Column("█ mean ░ p95 (s)", drop=4),
+)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is simulated, as the command line said."""
+
+    rates_per_s: dict[int, float]
+    service: ServiceTime
+    workers: int
+    policy: AgingPolicy
+
+    @property
+    def load(self) -> float:
+        """The part of the workers' time that the jobs ask for."""
+        return math.fsum(self.rates_per_s.values()) * self.service.mean_s / self.workers
+
+
+def say_measured(load: Load) -> None:
+    """What a running system's load is, on stderr: the figures show what they rest on."""
+    for level, per_s in load.rates_per_s.items():
+        terminal.note(f"measured: {level_label(level)}, {per_s:.3g} jobs/s")
+    for op, times in load.times_of_op.items():
+        jobs = count(len(times.times_s), "job")
+        terminal.note(f"measured: {op}, {times.mean_s:.3g} s on average of {jobs}")
+
+
+def warn_of_overload(scenario: Scenario) -> None:
+    """One line on stderr if more work comes than the workers can do."""
+    if scenario.load >= 1:
+        terminal.note(
+            f"The load is {scenario.load:.2f}: more work comes than the workers can do, and waits "
+            "grow for as long as it does. The figures hold for this many jobs only."
+        )
+
+
+def print_summaries(found: list[Summary], scenario: Scenario, as_json: bool) -> None:
+    """One table of all orders of service and a line about each; or a document each."""
+    if as_json:
+        for summary in found:
+            terminal.json_line(_document(summary, scenario))
+    elif found:
+        print_table(terminal.out, COLUMNS, _rows(found))
+        for summary in found:
+            terminal.out.print(_line(summary, scenario))
+
+
+def _document(summary: Summary, scenario: Scenario) -> dict[str, Any]:
+    return {
+        "order": summary.order,
+        "k_per_s": None if summary.policy is None else summary.policy.k_per_s,
+        "workers": scenario.workers,
+        "load": scenario.load,
+        "utilisation": summary.utilisation,
+        "waits_s": [
+            {"level": level, "name": NAME_OF_LEVEL.get(level), **asdict(waits)}
+            for level, waits in summary.waits.items()
+        ],
+    }
+
+
+def _rows(found: list[Summary]) -> list[list[str]]:
+    rows = []
+    top = max(waits.p95 for summary in found for waits in summary.waits.values())
+    for summary in found:
+        for number, (level, waits) in enumerate(summary.waits.items()):
+            times = (waits.mean, waits.p50, waits.p95, waits.p99, waits.longest)
+            order = summary.order if number == 0 else ""
+            bar = _bar(waits.mean, waits.p95, top)
+            rows.append([order, level_label(level), f"{waits.jobs:,}", *map(_seconds, times), bar])
+    return rows
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.2f}"
+    return f"{seconds:.1f}" if seconds < 1000 else f"{seconds:,.0f}"
+
+
+def _bar(mean: float, p95: float, top: float) -> str:
+    scale = BAR_WIDTH / top if top > 0 else 0.0
+    full, whole = round(mean * scale), round(p95 * scale)
+    return "█" * full + "░" * (whole - full)
+
+
+def _line(summary: Summary, scenario: Scenario) -> str:
+    text = f"{summary.order}: load {scenario.load:.2f}, workers busy {summary.utilisation:.0%}"
+    if summary.order != "aging" or summary.policy is None:
+        return text
+    k = summary.policy.k_per_s
+    return f"{text}, k {k:g} (a level is {1 / k:.3g} s)"
+
+
+def say_no_difference(strict: Summary, aging: Summary) -> None:
+    """One line on stderr if aging changed nothing, and why."""
+    if aging.policy is None or not aging.policy.k_per_s or strict.waits != aging.waits:
+        return
+    longest_s = max(waits.longest for waits in strict.waits.values())
+    level_s = 1 / aging.policy.k_per_s
+    terminal.note(
+        f"Aging changes nothing here: no job waited long enough to overtake one of another level "
+        f"(the longest {longest_s:.3g} s, and a level is worth {level_s:.3g} s). "
+        "Try a higher load or a larger k."
+    )
+
+
+def say_target(chosen: Summary | None, target: str, level: int, measure: Measure) -> None:
+    """Which k keeps a target, on stderr; or that none does."""
+    if chosen is None:
+        terminal.error(
+            f"no k keeps {target} ({measure}): not even first come, first served does. "
+            "More workers, fewer jobs, or a longer target."
+        )
+    elif chosen.policy is not None:
+        k = chosen.policy.k_per_s
+        if k:
+            worth = f"a level is {1 / k:.3g} s"
+            terminal.note(f"k = {k:g} is the smallest that keeps {target} ({measure}): {worth}")
+            return
+        wait_s = getattr(chosen.waits[level], measure)
+        terminal.note(
+            f"k = 0 is the smallest that keeps {target} ({measure}): strict levels keep it "
+            f"already, at {wait_s:.3g} s. Only a shorter target, more jobs or fewer workers "
+            "would need aging."
+        )

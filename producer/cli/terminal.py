@@ -1,0 +1,216 @@
+"""How things look in the terminal: tables, bars, human units.
+
+Results go to stdout, all else to stderr.
+"""
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
+from rich.markup import escape
+from rich.progress import Progress
+from rich.segment import Segment
+
+from agewell.producer.cli.progress_bar import above_the_bar, bar_on
+from agewell.producer.cli.tables import Column, print_table
+from agewell.producer.receiving.outcome import Outcome
+from agewell.shared.errors import AgewellError, BadFileError
+from agewell.shared.protocol.levels import level_label
+from agewell.shared.protocol.messages import ItemResult
+from agewell.shared.queue.record import Record
+from agewell.shared.text.printable import printable
+from agewell.shared.text.units import duration
+
+WIDTH_OF_FILES = 400
+"""A pipe has no width of its own; this one cuts no table."""
+
+
+class _Printable:
+    """Output without control characters: much of what is printed comes from elsewhere."""
+
+    def __init__(self, renderable: ConsoleRenderable) -> None:
+        self._renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for text, style, control in console.render(self._renderable, options):
+            lines = "\n".join(map(printable, text.split("\n")))
+            yield Segment(text if control else lines, style, control)
+
+
+class _AllPrintable(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Printable(each) for each in renderables]
+
+
+def _console(stream: TextIO | None, *, stderr: bool = False) -> Console:
+    terminal = stream is not None and stream.isatty()
+    width = None if terminal else WIDTH_OF_FILES
+    console = Console(stderr=stderr, width=width, highlight=False, soft_wrap=terminal)
+    console.push_render_hook(_AllPrintable())
+    return console
+
+
+out = _console(sys.stdout)
+err = _console(sys.stderr, stderr=True)
+
+
+def _plain(text: str) -> str:
+    """Text from elsewhere as part of one line: without markup, and without line feeds."""
+    return escape(printable(text))
+
+
+def line(text: str) -> None:
+    """One line on stdout."""
+    with above_the_bar(out):
+        out.file.write(printable(text) + "\n")
+
+
+def error(message: str) -> None:
+    """One line that something is wrong."""
+    err.print(f"[bold red]error:[/] {_plain(message)}", soft_wrap=True)
+
+
+def note(message: str) -> None:
+    """One line about how things go."""
+    err.print(_plain(message), soft_wrap=True)
+
+
+def status(name: str, message: str) -> None:
+    """One line about one part of the stack."""
+    err.print(f"[bold]{_plain(name):>14}[/]  {_plain(message)}")
+
+
+def json_line(document: dict[str, Any]) -> None:
+    """One JSON document on one line of stdout, at once: a program may be reading along."""
+    with above_the_bar(out):
+        out.file.write(json.dumps(document) + "\n")
+        out.file.flush()
+
+
+def progress() -> contextlib.AbstractContextManager[Progress]:
+    """Show a progress bar on stderr, or nothing if that is no terminal."""
+    return bar_on(err)
+
+
+JOB_COLUMNS = (
+    Column("job"),  # whole, as people copy it
+    Column("operation", drop=1),
+    Column("level", drop=4),
+    Column("state"),
+    Column("images", right=True, drop=5),
+    Column("failed", right=True, drop=6),
+    Column("waited", right=True, drop=3),
+    Column("ran", right=True, drop=2),
+    Column("error", flexible=True),
+)
+
+
+def print_jobs(entries: Iterable[Record]) -> None:
+    """One line a job."""
+    now = time.time()
+    print_table(out, JOB_COLUMNS, [_job_cells(entry, now) for entry in entries])
+
+
+def _job_cells(entry: Record, now: float) -> list[str]:
+    return [
+        entry.job_id,
+        entry.op,
+        level_label(entry.level),
+        _state(entry, now),
+        str(entry.items),
+        str(entry.items_failed),
+        duration(_between(entry.enqueued_at, entry.started_at or entry.ended_at, now)),
+        duration(_between(entry.started_at, entry.ended_at, now)),
+        entry.error,
+    ]
+
+
+def _state(entry: Record, now: float) -> str:
+    if entry.is_scheduled(now) and entry.due_at is not None:
+        return f"due in {duration(entry.due_at - now)}"
+    if entry.cancel_asked and not entry.state.ended:
+        return f"{entry.state.value} (cancel asked)"
+    return entry.state.value
+
+
+def _between(start: float | None, end: float | None, now: float) -> float | None:
+    return None if start is None else max(0.0, (end or now) - start)
+
+
+def entry_document(entry: Record) -> dict[str, Any]:
+    """A ledger entry as JSON values, its id named as in every other document."""
+    fields = asdict(entry)
+    return {"id": fields.pop("job_id"), **fields}
+
+
+def outcome_document(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as JSON values."""
+    return {
+        "id": outcome.job_id,
+        "state": outcome.state.value,
+        "items": [item.model_dump(mode="json", exclude_none=True) for item in outcome.items],
+        "error": outcome.error and outcome.error.model_dump(mode="json"),
+    }
+
+
+PREDICTION_COLUMNS = (
+    Column("image", flexible=True),
+    Column("label"),
+    Column("probability", right=True),
+    Column("model", drop=1),
+)
+
+
+def print_predictions(items: Iterable[ItemResult], *, header: bool) -> bool:
+    """Print predictions, one line a class, the likeliest first. Returns False if there are none."""
+    rows: list[list[str]] = []
+    for item in (each for each in items if each.prediction):
+        name, model = (
+            str(item.info.get("image", "")),
+            f"{item.info['model']}/{item.info['version']}",
+        )
+        for label, probability in _predictions(item.prediction or {}):
+            rows.append([name, label, probability, model])
+            name = model = ""
+    if rows:
+        with above_the_bar(out):
+            print_table(out, PREDICTION_COLUMNS, rows, header=header)
+    return bool(rows)
+
+
+def _predictions(values: dict[str, Any]) -> list[tuple[str, str]]:
+    classes = values.get("classes")
+    if isinstance(classes, list):
+        return [(str(each["label"]), f"{each['probability']:.1%}") for each in classes]
+    return [(f"{name}: {value}", "") for name, value in values.items()]
+
+
+def failures(outcome: Outcome) -> int:
+    """Name what failed in a job on stderr; how many items did."""
+    if outcome.error is not None:
+        error(f"job {outcome.job_id}: {outcome.error.message}")
+        return 1
+    failed: list[ItemResult] = [item for item in outcome.items if item.error is not None]
+    for item in failed:
+        if item.error is not None:
+            error(f"job {outcome.job_id}: {item.error.message}")
+    return len(failed)
+
+
+def unwritten(job_id: str, failed: Sequence[tuple[Path, AgewellError]]) -> int:
+    """Name the results of a job that could not be written on stderr; how many."""
+    for path, problem in failed:
+        reason = problem.reason if isinstance(problem, BadFileError) else str(problem)
+        error(f"job {job_id}: {path} not written: {reason}")
+    return len(failed)
+
+
+def unknown_job(job_id: str) -> None:
+    """Say on stderr that there is no such job."""
+    error(f"job {job_id} is unknown: never sent here, or its record has expired")

@@ -1,0 +1,138 @@
+"""`agewell top`: the queues, live, with the last minutes of each level drawn as small bars."""
+
+import contextlib
+import time
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from agewell.producer.cli import terminal
+from agewell.producer.cli.exit_codes import exit_codes
+from agewell.producer.cli.options import METAVAR, time_between
+from agewell.producer.cli.queues import QUEUE_COLUMNS, idle_cells, print_json, queue_cells
+from agewell.producer.cli.streams import stdout_error
+from agewell.producer.cli.tables import Column, fitted
+from agewell.producer.session import Session, open_session
+from agewell.shared.errors import ParameterError
+from agewell.shared.protocol.levels import LEVELS, level_label
+from agewell.shared.queue.status import LevelStatus, QueueStatus, Started, queue_status, started
+from agewell.shared.text.units import duration
+
+BARS = " ▁▂▃▄▅▆▇█"
+HISTORY = 40
+LOOKS_NARROW, WIDE = 16, 110
+"""How many looks are drawn on a terminal with fewer columns than WIDE."""
+
+
+@dataclass
+class History:
+    """What `top` has seen so far: the lengths of each level, and the counters at each look."""
+
+    waiting: dict[tuple[str, int], deque[int]] = field(
+        default_factory=lambda: defaultdict(lambda: deque(maxlen=HISTORY))
+    )
+    started: deque[tuple[float, Started]] = field(default_factory=lambda: deque(maxlen=11))
+
+    def add(self, queues: list[QueueStatus], counters: Started) -> None:
+        """Remember one look."""
+        for queue in queues:
+            for each in queue.levels:
+                self.waiting[each.queue, each.level].append(each.waiting)
+        self.started.append((time.monotonic(), counters))
+
+
+def run(session: Session, interval_s: float) -> None:
+    """Look and draw until interrupted, or until stdout is closed.
+
+    A look is three round trips, however many jobs wait.
+    """
+    history = History()
+    with Live(console=terminal.out, screen=True, auto_refresh=False) as live:
+        while stdout_error() is None:
+            queues = queue_status(session.client, session.settings, session.now())
+            history.add(queues, started(session.client))
+            live.update(screen(queues, history, terminal.out.width), refresh=True)
+            time.sleep(interval_s)
+
+
+def follow(session: Session, interval_s: float) -> None:
+    """Look and print JSON until interrupted, or until stdout is closed."""
+    while stdout_error() is None:
+        print_json(queue_status(session.client, session.settings, session.now()))
+        time.sleep(interval_s)
+
+
+def screen(queues: list[QueueStatus], history: History, width: int) -> Group:
+    """Everything that one look shows."""
+    return Group(
+        Text(f"agewell top  {time.strftime('%H:%M:%S')}  Ctrl-C leaves", style="bold"),
+        Text(),
+        _waiting_table(queues, history, width),
+        Text(),
+        _started_table(history),
+    )
+
+
+def _waiting_table(queues: list[QueueStatus], history: History, width: int) -> Table:
+    looks = HISTORY if width >= WIDE else LOOKS_NARROW
+    rows: list[list[str]] = []
+    for queue in queues:
+        seen = [each for each in queue.levels if any(history.waiting[queue.queue, each.level])]
+        rows += [
+            [*queue_cells(queue, each, first=number == 0), _bars(history, each, looks)]
+            for number, each in enumerate(seen)
+        ]
+        if not seen:
+            rows.append([*idle_cells(queue), ""])
+    return fitted([*QUEUE_COLUMNS, Column(f"last {looks} looks")], rows, width)
+
+
+def _bars(history: History, level: LevelStatus, looks: int) -> str:
+    """The lengths of a level's list, each look a bar, the highest of them full height."""
+    lengths = list(history.waiting[level.queue, level.level])[-looks:]
+    top = max(1, *lengths)
+    return "".join(BARS[-(-length * (len(BARS) - 1) // top)] for length in lengths)
+
+
+def _started_table(history: History) -> Table:
+    """How many jobs of each level start, and how long they had waited, over the last looks."""
+    (then, before), (now, after) = history.started[0], history.started[-1]
+    span_s = max(now - then, 1e-9)
+    table = Table("level", box=None, pad_edge=False)
+    for heading in ("started/s", "mean wait"):
+        table.add_column(heading, justify="right")
+    for level in LEVELS:
+        jobs = after.jobs[level] - before.jobs[level]
+        if jobs:
+            wait_s = (after.waited_s[level] - before.waited_s[level]) / jobs
+            table.add_row(level_label(level), f"{jobs / span_s:.1f}", duration(wait_s))
+    if not table.row_count:
+        table.add_row("-", "0", "-")
+    return table
+
+
+def top(
+    interval: Annotated[
+        float,
+        typer.Option(
+            parser=time_between(0.2, 60), metavar=METAVAR, help="How often to look at the queues."
+        ),
+    ] = 1.0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="At each look, one JSON document a queue.")
+    ] = False,
+) -> None:
+    """Show the queues live: what waits, how long, how fast jobs start; Ctrl-C leaves.
+
+    Example: agewell top --interval 0.5
+    """
+    with exit_codes(), contextlib.suppress(KeyboardInterrupt):
+        if not (as_json or terminal.out.is_terminal):
+            raise ParameterError("top", "in a pipe", "a terminal, or --json")
+        (follow if as_json else run)(open_session(), interval)

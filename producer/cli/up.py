@@ -1,0 +1,42 @@
+"""`agewell up`: the whole stack on one machine, in the foreground."""
+
+from typing import Annotated
+
+import typer
+
+from agewell.producer.cli import terminal
+from agewell.producer.cli.exit_codes import exit_codes
+from agewell.producer.up.infer_workers import gpus_from
+from agewell.producer.up.stack import run_stack
+from agewell.shared.settings import Settings
+from agewell.shared.state_dir import Running
+
+
+def up(
+    gpus: Annotated[
+        str | None,
+        typer.Option(metavar="WHICH", help="An infer worker for each: all, a number, or 0,2."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document for each thing that happens.")
+    ] = False,
+) -> None:
+    """Run the whole stack here, in the foreground: Redis, workers, beat, Flower.
+
+    Ctrl-C lets running jobs end, and stops all; a second one does not wait.
+
+    Example: AGEWELL_CONCURRENCY=4 agewell up
+    """
+
+    def report(part: str, what: str) -> None:
+        if as_json:
+            terminal.json_line({"part": part, "what": what})
+        else:
+            terminal.status(part, what)
+
+    def say_ready(running: Running) -> None:
+        metrics = f"; metrics at {running.metrics_url}" if running.metrics_url else ""
+        report("agewell", f"all ready; Flower at {running.flower_url}{metrics}; Ctrl-C stops")
+
+    with exit_codes():
+        run_stack(Settings.load(), report, say_ready, gpus_from(gpus))

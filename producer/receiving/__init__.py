@@ -1,0 +1,1 @@
+"""From ended jobs to results and files."""

@@ -1,0 +1,106 @@
+"""Waiting for jobs to end."""
+
+import itertools
+import math
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import redis
+from celery import Celery
+
+from agewell.producer.receiving.forgotten import Forgotten, Known, ask
+from agewell.producer.receiving.outcome import Outcome, read_outcome
+from agewell.shared.errors import BrokerUnreachableError
+from agewell.shared.redis.connection import REDIS_ERRORS, is_loading, unreachable
+from agewell.shared.settings import Settings
+
+WINDOW_JOBS = 1000
+"""Jobs asked about at a time. Each look is at the next ones, so none waits behind those ahead."""
+
+AWAY_MAX_S = 60.0
+"""How long a Redis that restarts or fails over is waited for; one that loads its data, longer."""
+
+POLL_MIN_S, POLL_MAX_S = 0.01, 0.1
+ROTATE_S = 0.05
+"""The longest pause between two looks if there are more jobs than one look sees."""
+
+
+class Collector:
+    """Reads results, in the order in which jobs were sent as far as they end so."""
+
+    def __init__(self, app: Celery, client: redis.Redis, settings: Settings) -> None:
+        self._backend = app.backend
+        self._client = client
+        self._settings = settings
+        self.known = Known()
+        """Jobs that have been sent: if Redis forgets them, they are lost."""
+
+    def outcomes(self, job_ids: Iterable[str], timeout_s: float | None = None) -> Iterator[Outcome]:
+        """Wait for every job, and yield each as it ends.
+
+        A job that Redis has forgotten ends as failed, with `LostJobError`.
+
+        Args:
+            job_ids: ids of jobs. One that nobody has sent yet is waited for while others are open.
+            timeout_s: how long to wait for all of them; None: without a limit.
+
+        Raises:
+            TimeoutError: some have not ended by then.
+            BrokerUnreachableError: Redis does not answer, and has not for a minute.
+        """
+        deadline = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
+        pending, forgotten = deque(job_ids), self.forgotten()
+        pause_s = POLL_MIN_S
+        answered_at = time.monotonic()
+        while pending:
+            ended = []
+            try:
+                ended = self._poll(pending, forgotten)
+                answered_at = time.monotonic()
+            except BrokerUnreachableError as error:
+                if is_loading(error):
+                    answered_at = time.monotonic()
+                if time.monotonic() - answered_at > AWAY_MAX_S:
+                    raise
+            yield from ended
+            if pending and time.monotonic() >= deadline:
+                raise TimeoutError(f"{len(pending)} jobs have not ended in {timeout_s:g} s")
+            longest_s = POLL_MAX_S if len(pending) <= WINDOW_JOBS else ROTATE_S
+            pause_s = POLL_MIN_S if ended else min(2 * pause_s, longest_s)
+            if pending and not ended:
+                time.sleep(min(pause_s, max(0.0, deadline - time.monotonic())))
+
+    def get(self, job_id: str) -> Outcome | None:
+        """A job's outcome, None while it has none."""
+        return next(iter(self._poll(deque([job_id]), self.forgotten())), None)
+
+    def forgotten(self) -> Forgotten:
+        """Looks for jobs that Redis has forgotten, among those that somebody waits for."""
+        return Forgotten(self._client, self._backend, self.known)
+
+    def _poll(self, pending: deque[str], forgotten: Forgotten) -> list[Outcome]:
+        """Ask about the next jobs; those that have not ended go to the end of `pending`."""
+        window = list(itertools.islice(pending, WINDOW_JOBS))
+        try:
+            ended = self._ask(window, forgotten)
+        except REDIS_ERRORS as error:
+            raise unreachable(self._settings, error) from error
+        have_ended = {outcome.job_id for outcome in ended}
+        for _ in window:
+            pending.popleft()
+        pending.extend(job_id for job_id in window if job_id not in have_ended)
+        return ended
+
+    def _ask(self, window: list[str], forgotten: Forgotten) -> list[Outcome]:
+        with self._client.pipeline(transaction=False) as pipe:
+            ask(pipe, window)
+            *states, documents = pipe.execute()
+        ended, open_states = [], {}
+        for job_id, state, document in zip(window, states, documents, strict=True):
+            outcome = read_outcome(self._backend, job_id, document)
+            if outcome is None:
+                open_states[job_id] = state
+            else:
+                ended.append(outcome)
+        return ended + forgotten.judge(forgotten.due(open_states))

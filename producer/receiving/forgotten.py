@@ -1,0 +1,117 @@
+"""Jobs that Redis has forgotten: nobody should wait for those without end.
+
+A job is waited for as long as its record says that it is open. One without a record may have been
+sent by a plain Celery client, or may be a later step of a chain, so it is waited for while anything
+else is open. A job that was known and is not any more has been lost with Redis's data.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import redis
+
+from agewell.producer.receiving.outcome import Outcome, read_outcome
+from agewell.shared.errors import LostJobError
+from agewell.shared.protocol.messages import ErrorInfo
+from agewell.shared.queue.record import State
+from agewell.shared.queue.status import anything_is_open
+from agewell.shared.redis import keys
+
+LOOK_TWICE_AFTER_S = 3.0
+"""A job may be between two states, such as a dead one that is being sent again."""
+
+KNOWN_MAX = 100_000
+
+FORGOTTEN = (
+    "Redis has forgotten it: it was emptied or restarted without its data, the result has "
+    "expired, or the job was never sent; send it again"
+)
+_OPEN = {State.WAITING.encode(), State.RUNNING.encode()}
+
+
+class Known:
+    """The ids of jobs that have been in Redis, the latest 100,000 of them; threads may share it."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, None] = {}
+
+    def add(self, job_ids: Iterable[str]) -> None:
+        """Remember jobs."""
+        self._ids.update(dict.fromkeys(job_ids))
+        if len(self._ids) > KNOWN_MAX:
+            for job_id in list(self._ids)[:-KNOWN_MAX]:
+                self._ids.pop(job_id, None)
+
+    def __contains__(self, job_id: str) -> bool:
+        return job_id in self._ids
+
+
+class Forgotten:
+    """Finds those of some awaited jobs that neither wait nor run and have no result."""
+
+    def __init__(self, client: redis.Redis, backend: Any, known: Known) -> None:
+        self._client = client
+        self._backend = backend
+        self._known = known
+        self._missed_at: dict[str, float] = {}
+
+    def due(self, states: Mapping[str, bytes | None]) -> list[str]:
+        """The jobs to be judged: they are missing for the second time.
+
+        Args:
+            states: of jobs without a result, by their ids; None if Redis has no record.
+        """
+        now = time.monotonic()
+        open_ids = {job_id for job_id, state in states.items() if state in _OPEN}
+        self._known.add(job_id for job_id in open_ids if job_id not in self._known)
+        for job_id in open_ids:
+            self._missed_at.pop(job_id, None)
+        found = [
+            job_id
+            for job_id in states.keys() - open_ids
+            if now - self._missed_at.setdefault(job_id, now) > LOOK_TWICE_AFTER_S
+        ]
+        for job_id in found:
+            del self._missed_at[job_id]  # one that is waited for still must be missed twice again
+        return found
+
+    def judge(self, job_ids: Sequence[str]) -> list[Outcome]:
+        """Outcomes of those jobs that will never have one otherwise."""
+        if not job_ids:
+            return []
+        with self._client.pipeline(transaction=False) as pipe:
+            ask(pipe, job_ids)
+            *states, documents = pipe.execute()
+        unknown = any(job_id not in self._known for job_id in job_ids)
+        may_come = unknown and anything_is_open(self._client)
+        found = zip(job_ids, states, documents, strict=True)
+        outcomes = [self._outcome(*each, may_come=may_come) for each in found]
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _outcome(
+        self, job_id: str, state: bytes | None, document: bytes | None, *, may_come: bool
+    ) -> Outcome | None:
+        outcome = read_outcome(self._backend, job_id, document)
+        if outcome is not None or state in _OPEN:
+            return outcome
+        if state:
+            return _without_result(job_id, State(state.decode()))
+        if may_come and job_id not in self._known:
+            return None
+        return Outcome(job_id, State.FAILED, (), ErrorInfo.of(LostJobError(FORGOTTEN)))
+
+
+def ask(pipe: Any, job_ids: Sequence[str]) -> None:
+    """Ask for the states of jobs, one by one, then for all their results; blocking or not.
+
+    In this order, a job whose state is that of one that has ended has its result.
+    """
+    for job_id in job_ids:
+        pipe.hget(keys.job(job_id), "state")
+    pipe.mget([keys.result(job_id) for job_id in job_ids])
+
+
+def _without_result(job_id: str, state: State) -> Outcome:
+    reason = f"it has ended as {state.value}, but there is no result: its sender wanted none"
+    return Outcome(job_id, state, (), ErrorInfo(code="NoResult", message=reason))

@@ -1,0 +1,190 @@
+"""Results as they come: one connection tells any number of waiting coroutines.
+
+Celery's Redis backend publishes each result on a channel named like its key. A look at the keys
+themselves, when a job is first waited for and every few seconds after that, finds what was
+published while nobody listened.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import Callable
+
+import redis.asyncio
+from redis.asyncio.client import PubSub
+
+from agewell.producer.receiving.collect import AWAY_MAX_S, WINDOW_JOBS
+from agewell.producer.receiving.forgotten import Forgotten, ask
+from agewell.producer.receiving.outcome import Outcome
+from agewell.shared.redis import keys
+from agewell.shared.redis.connection import REDIS_ERRORS, is_loading
+
+LOOK_EVERY_S = 5.0
+CONNECT_AGAIN_S = 0.2
+
+
+class Listener:
+    """Waits for outcomes, in two tasks however many are waited for."""
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        read: Callable[[str, bytes | str | None], Outcome | None],
+        as_error: Callable[[Exception], Exception],
+        forgotten: Forgotten,
+    ) -> None:
+        """Make a listener; it connects when somebody waits.
+
+        Args:
+            client: of the broker's Redis.
+            read: reads a result's document.
+            as_error: gives Redis's errors our names.
+            forgotten: finds the jobs that Redis has forgotten; it blocks, so a thread calls it.
+        """
+        self._client = client
+        self._read = read
+        self._as_error = as_error
+        self._forgotten = forgotten
+        self._waiting: dict[str, set[asyncio.Future[Outcome]]] = {}
+        self._fresh: set[str] = set()
+        self._left: set[str] = set()
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+        self._answered_at = time.monotonic()
+
+    async def outcome(self, job_id: str) -> Outcome:
+        """Wait until a job has ended; how it did.
+
+        Raises:
+            UnicodeEncodeError: this can be no id; the other waits go on.
+        """
+        job_id.encode()
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(job_id, set())
+        waiting.add(future)
+        self._fresh.add(job_id)
+        self._left.discard(job_id)
+        self._changed.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        try:
+            return await future
+        finally:
+            waiting.discard(future)
+            if not waiting and self._waiting.get(job_id) is waiting:
+                del self._waiting[job_id]
+                self._left.add(job_id)
+                self._changed.set()
+
+    async def close(self) -> None:
+        """Stop; whoever still waits is cancelled."""
+        # Python 3.11's wait_for, which redis-py calls, can lose a cancellation.
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for future in itertools.chain.from_iterable(self._waiting.values()):
+            future.cancel()
+
+    async def _run(self) -> None:
+        """Listen, through restarts of Redis; if it stays away, all who wait are told."""
+        away_since: float | None = None
+        while not self._closed:
+            heard_at = time.monotonic()
+            try:
+                await self._listen()
+                return
+            except ExceptionGroup as errors:
+                error = _first(errors)
+            except Exception as found:  # noqa: BLE001  whatever it is, nobody waits without end
+                error = found
+            if is_loading(error) or self._answered_at > heard_at:
+                away_since = None
+            away_since = away_since or time.monotonic()
+            away_s = time.monotonic() - away_since
+            if not isinstance(error, REDIS_ERRORS) or away_s > AWAY_MAX_S:
+                self._fail(error)
+                return
+            await asyncio.sleep(CONNECT_AGAIN_S)
+
+    async def _listen(self) -> None:
+        self._fresh.update(self._waiting)
+        async with self._client.pubsub(ignore_subscribe_messages=True) as pubsub:
+            await self._follow_changes(pubsub)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._hear(pubsub))
+                tasks.create_task(self._follow(pubsub))
+
+    async def _hear(self, pubsub: PubSub) -> None:
+        while not self._closed:
+            message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=None)
+            if message is not None and message["type"] == "message":
+                job_id = message["channel"].decode().removeprefix(keys.RESULT_PREFIX)
+                self._settle(job_id, message["data"])
+
+    async def _follow(self, pubsub: PubSub) -> None:
+        """Subscribe to what is newly waited for; look for what was missed."""
+        loop = asyncio.get_running_loop()
+        look_at = loop.time() + LOOK_EVERY_S
+        while not self._closed:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(look_at):
+                    await self._changed.wait()
+            if loop.time() >= look_at:  # also if changes have come all the time
+                await self._look(list(self._waiting))
+                look_at = loop.time() + LOOK_EVERY_S
+            await self._follow_changes(pubsub)
+
+    async def _follow_changes(self, pubsub: PubSub) -> None:
+        self._changed.clear()
+        fresh, left = list(self._fresh), list(self._left - self._fresh)
+        self._fresh.clear()
+        self._left.clear()
+        # Listen first, then look: a result between the two is seen twice and not never.
+        if fresh:
+            await pubsub.subscribe(*map(keys.result, fresh))
+        if left:
+            await pubsub.unsubscribe(*map(keys.result, left))
+        await self._look(fresh)
+
+    async def _look(self, job_ids: list[str]) -> None:
+        for start in range(0, len(job_ids), WINDOW_JOBS):
+            window = job_ids[start : start + WINDOW_JOBS]
+            async with self._client.pipeline(transaction=False) as pipe:
+                ask(pipe, window)
+                *states, documents = await pipe.execute()
+            self._answered_at = time.monotonic()
+            without = {
+                job_id: state
+                for job_id, state, document in zip(window, states, documents, strict=True)
+                if not self._settle(job_id, document)
+            }
+            if due := self._forgotten.due(without):
+                for outcome in await asyncio.to_thread(self._forgotten.judge, due):
+                    self._tell(outcome)
+
+    def _settle(self, job_id: str, document: bytes | str | None) -> bool:
+        """Tell those who wait for a job of its result; False if that is none."""
+        outcome = self._read(job_id, document)
+        if outcome is not None:
+            self._tell(outcome)
+        return outcome is not None
+
+    def _tell(self, outcome: Outcome) -> None:
+        for future in self._waiting.get(outcome.job_id, ()):
+            if not future.done():
+                future.set_result(outcome)
+
+    def _fail(self, found: Exception) -> None:
+        error = self._as_error(found) if isinstance(found, REDIS_ERRORS) else found
+        for future in itertools.chain.from_iterable(self._waiting.values()):
+            if not future.done():
+                future.set_exception(error)
+
+
+def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
+    """The first of the errors in a group, which may hold groups."""
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

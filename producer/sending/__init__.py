@@ -1,0 +1,1 @@
+"""From files to jobs in the queue."""

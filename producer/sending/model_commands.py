@@ -1,0 +1,108 @@
+"""Commands to the models of every running infer worker, and what the workers answer."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agewell.producer.session import Session
+from agewell.shared.errors import BackendError
+from agewell.shared.model_commands import Command, ModelControl, Reply, VersionStatus, WorkerStatus
+from agewell.shared.protocol.messages import ErrorInfo
+
+LOOK_S = 1.0
+"""How often to see whether the workers that have not answered still live."""
+
+
+@dataclass(frozen=True)
+class VersionOnWorkers:
+    """One version over all workers."""
+
+    status: VersionStatus
+    loaded_on: int
+    active_on: int
+    workers: int
+
+
+class Models:
+    """Speaks to every infer worker that lives."""
+
+    def __init__(self, session: Session) -> None:
+        self._control = ModelControl(session.client)
+
+    def workers(self) -> list[WorkerStatus]:
+        """The infer workers that live.
+
+        Raises:
+            BackendError: there is none.
+        """
+        found = self._control.workers()
+        if not found:
+            raise BackendError("infer", "no infer worker runs; `agewell up` starts one")
+        return found
+
+    def versions(self) -> list[VersionOnWorkers]:
+        """Every version that a worker knows; a problem that one has with it is shown."""
+        by_id: dict[tuple[str, str], list[VersionStatus]] = {}
+        workers = self.workers()
+        for worker in workers:
+            for each in worker.versions:
+                by_id.setdefault((each.name, each.version), []).append(each)
+        return [
+            VersionOnWorkers(
+                status=max(found, key=lambda each: (each.problem != "", each.size_bytes)),
+                loaded_on=sum(each.loaded for each in found),
+                active_on=sum(each.active for each in found),
+                workers=len(workers),
+            )
+            for found in by_id.values()
+        ]
+
+    def call(self, command: Command, timeout_s: float) -> Iterator[Reply]:
+        """Send a command to every worker; each one's reply as it comes.
+
+        A worker that dies before it answers, or does not answer in time, has an error in its place.
+        """
+        return self._call(command, {each.run: each.worker for each in self.workers()}, timeout_s)
+
+    def ask_one(self, command: Command, timeout_s: float) -> Reply:
+        """Send a command to one worker, for what all of them know alike."""
+        worker = self.workers()[0]
+        return next(self._call(command, {worker.run: worker.worker}, timeout_s))
+
+    def activate(self, name: str, version: str | None, timeout_s: float) -> list[Reply]:
+        """Switch a name to a version on all workers, or, where one of them refuses it, on none.
+
+        Every worker loads it and warms it up first; only then is any of them told to switch, and
+        the choice kept for workers that start later.
+        """
+        command = Command(action="load", name=name, version=version)
+        loaded = list(self.call(command, timeout_s))
+        versions = {each.version for each in loaded if each.error is None}
+        if any(each.error for each in loaded) or len(versions) != 1:
+            return loaded
+        chosen = versions.pop()
+        self._control.set_active(name, chosen)
+        return list(self.call(Command(action="activate", name=name, version=chosen), timeout_s))
+
+    def _call(self, command: Command, pending: dict[str, str], timeout_s: float) -> Iterator[Reply]:
+        self._control.send(command, list(pending))
+        deadline = time.monotonic() + timeout_s
+        waiting = list(pending.values())
+        while waiting and time.monotonic() < deadline:
+            reply = self._control.next_reply(command, LOOK_S)
+            if reply is not None:
+                if reply.worker in waiting:  # else it was taken for gone, and has been answered for
+                    waiting.remove(reply.worker)
+                    yield reply
+                continue
+            alive = {each.run for each in self._control.workers()}
+            for run, worker in pending.items():
+                if worker in waiting and run not in alive:
+                    waiting.remove(worker)
+                    yield _silent(worker, "it ended before it answered")
+        for worker in waiting:
+            yield _silent(worker, f"no answer within {timeout_s:g} s")
+
+
+def _silent(worker: str, reason: str) -> Reply:
+    return Reply(worker=worker, error=ErrorInfo(code="NoReply", message=reason))

@@ -1,0 +1,109 @@
+"""The plan of one command: its items in input order, and where each result goes."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agewell.producer.receiving.result_names import UniqueNames, confined
+from agewell.producer.sending.files import LocalFile
+from agewell.producer.sending.listing import OnBad
+from agewell.shared.errors import ParameterError
+from agewell.shared.protocol.messages import Format
+from agewell.shared.protocol.output_names import output_name
+from agewell.shared.text.printable import printable
+
+Sources = dict[str, LocalFile]
+"""The files of one item, by the item's field; the result is named after the first."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One item: its files, and the names of its results below the output folder."""
+
+    files: Sources
+    outputs: tuple[str, ...] = ()
+    output_name: str | None = None
+    """The result's name if it is not the one that a worker makes from the first file's name."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Items that a command sends, and the places of their results.
+
+    Attributes:
+        sources: finds the items' files, in the same order each time.
+        made_by: the operation or the model, which stands in the results' names.
+        suffix: of the results.
+        extras: the endings of the further files of each item.
+        out: the folder of the results; None: they are not written by this command.
+        skip_existing: leave out the items whose results exist.
+    """
+
+    sources: Callable[[OnBad], Iterator[Sources]]
+    made_by: str
+    suffix: Format
+    extras: tuple[str, ...] = ()
+    out: Path | None = None
+    skip_existing: bool = False
+
+    def items(self, on_bad: OnBad) -> Iterator[Planned]:
+        """Find every item that is to be sent; each call finds the same ones."""
+        for item in self._all(on_bad):
+            if not (self.skip_existing and self._is_done(item)):
+                yield item
+
+    def existing(self, item: Planned) -> list[Path]:
+        """The files of an item that exist already."""
+        return [path for path in self.paths(item) if os.path.lexists(path)]
+
+    def paths(self, item: Planned) -> list[Path]:
+        """The files of an item: its image, and its further ones."""
+        return [] if self.out is None else [confined(self.out, name) for name in item.outputs]
+
+    def _all(self, on_bad: OnBad) -> Iterator[Planned]:
+        names = UniqueNames()
+        for files in self.sources(on_bad):
+            first = next(iter(files.values()))
+            plain = output_name(printable(first.name), self.made_by, self.suffix)
+            outputs = names.claim(plain, self.extras)
+            yield Planned(files, outputs, None if outputs[0] == plain else outputs[0])
+
+    def _is_done(self, item: Planned) -> bool:
+        paths = self.paths(item)
+        # A model that classifies writes no image, so its intermediates are what counts.
+        return bool(paths) and all(path.is_file() for path in paths[1:] or paths)
+
+
+def check(plan: Plan, *, overwrite: bool) -> int:
+    """Count the items to send, and see that no result is in the way.
+
+    Raises:
+        BadFileError: the files make no pairs.
+        ParameterError: results exist already, and may not be overwritten.
+    """
+    items = existing = 0
+    first = ""
+    look = not overwrite and plan.out is not None and _holds_something(plan.out)
+    for item in plan.items(lambda _: None):
+        items += 1
+        for path in plan.existing(item) if look else []:
+            existing += 1
+            first = first or str(path)
+    if existing:
+        more = f" and {existing - 1:,} more exist" if existing > 1 else " exists"
+        allowed = "other names, or --overwrite, or --skip-existing to send the others"
+        if plan.skip_existing:
+            allowed = "regular files under the names of results"
+        raise ParameterError("--out", f"{plan.out}, but {first}{more} already", allowed)
+    return items
+
+
+def _holds_something(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(True for _ in entries)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # a look at each result will say

@@ -1,0 +1,113 @@
+"""Jobs onto the queue, many in one pipeline."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import kombu.exceptions
+
+from agewell.producer.sending.plan import Planned
+from agewell.producer.session import Session
+from agewell.shared.errors import MessageTooLargeError, ParameterError
+from agewell.shared.protocol.envelope import DEADLINE_AT, ENQUEUED_AT, ITEMS
+from agewell.shared.protocol.messages import Job, primary_image
+from agewell.shared.protocol.tasks import QUEUE_OF_OP, TASK_OF_OP
+from agewell.shared.redis.connection import REDIS_ERRORS, unreachable
+from agewell.shared.text.durations import LONGEST_S
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A job that has been published, or is about to be."""
+
+    job_id: str
+    items: int
+    planned: tuple[Planned, ...] = ()
+    """The files that the items were made of, if it was made of files."""
+
+    @classmethod
+    def of(cls, job: Job, planned: Sequence[Planned] = ()) -> Self:
+        """Give a job its id."""
+        return cls(str(uuid.uuid4()), len(job.items), tuple(planned))
+
+
+def publish(
+    session: Session, jobs: Iterable[Job], level: int, deadline_s: float | None = None
+) -> list[Sent]:
+    """Send jobs with a priority level, as `publish_as` does; their ids, in order."""
+    sent = [(Sent.of(job), job) for job in jobs]
+    publish_as(session, sent, level, deadline_s)
+    return [each for each, _ in sent]
+
+
+def publish_as(
+    session: Session,
+    jobs: Sequence[tuple[Sent, Job]],
+    level: int,
+    deadline_s: float | None = None,
+) -> None:
+    """Send jobs with a priority level.
+
+    Args:
+        session: whom to send them to.
+        jobs: what to send, with their ids.
+        level: 0, the most urgent, to 9.
+        deadline_s: a job that has not started within so many seconds expires.
+
+    Raises:
+        MessageTooLargeError: one of the jobs is too large. None is sent.
+        ParameterError: the deadline is no time that a job can be given.
+        BrokerUnreachableError: Redis does not answer.
+    """
+    if deadline_s is not None and not 0 <= deadline_s <= LONGEST_S:
+        raise ParameterError("deadline_s", repr(deadline_s), "seconds, up to a hundred years")
+    limit = session.settings.max_message_bytes
+    for _, job in jobs:
+        check_size(job, limit)  # before any of them is sent
+    try:
+        headers: dict[str, Any] = {ENQUEUED_AT: session.now()}
+        if deadline_s is not None:
+            headers[DEADLINE_AT] = headers[ENQUEUED_AT] + deadline_s
+        with session.app.producer_pool.acquire(block=True) as producer, producer.batch():
+            for sent, job in jobs:
+                _send(session, producer, sent.job_id, job, level, headers)
+    except (*REDIS_ERRORS, kombu.exceptions.KombuError) as error:
+        raise unreachable(session.settings, error) from error
+
+
+def check_size(job: Job, limit_bytes: int) -> None:
+    """See that a job fits into a message; what rides in its references alone can be too large.
+
+    Raises:
+        MessageTooLargeError: it does not.
+    """
+    document = job.model_dump_json(exclude_none=True)
+    size_bytes = len(document) * 4 // 3  # in base64
+    if size_bytes > limit_bytes:
+        raise MessageTooLargeError(size_bytes, limit_bytes)
+
+
+def _send(
+    session: Session, producer: Any, job_id: str, job: Job, level: int, headers: dict[str, Any]
+) -> None:
+    """Publish as `send_task` does, less its subscription to each result: we poll instead."""
+    task = TASK_OF_OP[job.op].value
+    document = job.model_dump(mode="json", exclude_none=True)
+    in_words = summary(job, level)
+    message = session.app.amqp.as_task_v2(job_id, task, args=[document], argsrepr=in_words)
+    session.app.amqp.send_task_message(
+        producer,
+        task,
+        message,
+        queue=QUEUE_OF_OP[job.op].value,
+        priority=level,
+        headers=headers | {ITEMS: len(job.items)},
+    )
+
+
+def summary(job: Job, level: int) -> str:
+    """A job in a few words, for Flower and the logs in place of its whole document."""
+    first = primary_image(job.items[0]).name
+    more = f" and {len(job.items) - 1} more" if len(job.items) > 1 else ""
+    return f"{job.op}: {first}{more}, level {level}"

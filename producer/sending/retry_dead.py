@@ -1,0 +1,129 @@
+"""Sending dead letters again: each job whole, with its chain, its chord and its links."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import kombu.exceptions
+from celery import Celery
+
+from agewell.producer.sending.limits import Room
+from agewell.producer.session import Session
+from agewell.shared.protocol.envelope import DEADLINE_AT, ENQUEUED_AT, FULL_RETRIES, time_of
+from agewell.shared.protocol.tasks import OP_OF_TASK, QUEUE_OF_OP
+from agewell.shared.queue.dead_letters import DeadLetters
+from agewell.shared.queue.letter import Letter
+from agewell.shared.queue.record import State
+from agewell.shared.redis.connection import REDIS_ERRORS, unreachable
+
+FORGOTTEN_HEADERS = (ENQUEUED_AT, FULL_RETRIES, "redelivered")
+"""A job that is sent again waits from now on, and all of its retries are before it."""
+
+MESSAGE_OPTIONS = {
+    *("root_id", "parent_id", "group_id", "group_index", "chord", "chain", "retries"),
+    *("shadow", "soft_time_limit", "time_limit", "reply_to", "replaced_task_nesting"),
+    *("origin", "ignore_result", "stamped_headers"),
+}
+"""Headers that a message has beside its task and arguments. Links have other names there."""
+
+OUTBOX_LETTERS = 100
+UNSENT = (None, State.DEAD)
+"""States of a job that may be sent again; in any other it has been already, or was cancelled."""
+
+
+class Resender:
+    """Sends dead letters again, some at a time, as far as there is room for them."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._letters = DeadLetters(session.client)
+        self._room = Room(session)
+
+    def resend(self, letters: Sequence[Letter]) -> Iterator[str]:
+        """Send letters that are jobs; the ids of those that were sent.
+
+        A letter whose job has been sent again before is dropped: its job is never run twice.
+
+        Raises:
+            QueueFullError, BrokerFullError: there is no room; what was yielded is sent.
+            BrokerUnreachableError: Redis does not answer.
+        """
+        outbox: list[Letter] = []
+        for letter in letters:
+            queue = QUEUE_OF_OP[OP_OF_TASK[str(letter.task)]]
+            while not self._room.take(queue):
+                yield from self._send(outbox)
+                outbox = []
+                self._room.wait(queue)
+            outbox.append(letter)
+            if len(outbox) >= OUTBOX_LETTERS:
+                yield from self._send(outbox)
+                outbox = []
+        yield from self._send(outbox)
+
+    def _send(self, letters: Sequence[Letter]) -> list[str]:
+        try:
+            claimed = set(self._letters.claim([each.letter_id for each in letters]))
+            mine = [each for each in letters if each.letter_id in claimed]
+            states = self._session.ledger.states([each.letter_id for each in mine])
+            unsent = [each for each, state in zip(mine, states, strict=True) if state in UNSENT]
+            jobs = [each.job or {} for each in unsent]
+            steps = [step for job in jobs for step in _later_steps(job)]
+            self._session.ledger.forget(*(each.letter_id for each in unsent), *steps)
+            self._publish(jobs)
+            self._letters.drop(*(each.letter_id for each in mine))
+        except (*REDIS_ERRORS, kombu.exceptions.KombuError) as error:
+            raise unreachable(self._session.settings, error) from error
+        return [each.letter_id for each in unsent]
+
+    def _publish(self, jobs: Sequence[dict[str, Any]]) -> None:
+        now = self._session.now()
+        app = self._session.app
+        with app.producer_pool.acquire(block=True) as producer, producer.batch():
+            for job in jobs:
+                _send(app, producer, _fresh(job, now))
+
+
+def _send(app: Celery, producer: Any, job: dict[str, Any]) -> None:
+    """Publish as `send_task` does, less its subscription to each result: nobody waits here."""
+    options = {name: value for name, value in job["options"].items() if value is not None}
+    names = {*MESSAGE_OPTIONS, *options.get("stamped_headers", ())}
+    message = app.amqp.as_task_v2(
+        options["task_id"],
+        job["task"],
+        job["args"],
+        job["kwargs"],
+        callbacks=options.get("link"),
+        errbacks=options.get("link_error"),
+        **{name: value for name, value in options.items() if name in names},
+    )
+    app.amqp.send_task_message(
+        producer,
+        job["task"],
+        message,
+        queue=options.get("queue") or QUEUE_OF_OP[OP_OF_TASK[job["task"]]].value,
+        priority=options.get("priority"),
+        headers=options["headers"],
+    )
+
+
+def _fresh(job: dict[str, Any], now: float) -> dict[str, Any]:
+    """A job as a new one: all that it says, but for its age and for a deadline that has passed."""
+    options = dict(job["options"])
+    headers = dict(options.get("headers") or {})
+    for name in FORGOTTEN_HEADERS:
+        headers.pop(name, None)
+    if (time_of(headers.get(DEADLINE_AT)) or 0.0) < now:
+        headers.pop(DEADLINE_AT, None)
+    for name in ("expires", "eta", "countdown"):
+        options.pop(name, None)
+    return job | {"options": options | {"headers": headers, "retries": 0}}
+
+
+def _later_steps(job: dict[str, Any]) -> Iterator[str]:
+    """The ids of the next steps of a job's chain, which failed with it."""
+    for step in (job.get("options") or {}).get("chain") or ():
+        if job_id := step["options"].get("task_id"):
+            yield job_id
+        if step.get("subtask_type") == "chord" and (body := step["kwargs"].get("body")):
+            yield from _later_steps({"options": {"chain": [body]}})
+        yield from _later_steps(step)

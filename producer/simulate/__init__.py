@@ -1,0 +1,1 @@
+"""The simulator: what k, load and workers do to waits."""

@@ -1,0 +1,91 @@
+"""Waits against k, as a figure; by matplotlib, which is installed only where it is wanted."""
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agewell.producer.simulate.report import Summary
+from agewell.shared.errors import ParameterError
+from agewell.shared.protocol.levels import level_label
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's, told apart by the colour-blind too; markers differ as well."""
+MARKERS = "osD^vPX*<>"
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+def require_matplotlib(path: Path) -> None:
+    """See that a figure can be written, before the minute of work that it shows.
+
+    Raises:
+        ParameterError: matplotlib is missing, or the file's name is of no known format.
+    """
+    if path.suffix not in SUFFIXES:
+        raise ParameterError("--plot", repr(str(path)), f"a file named {', '.join(SUFFIXES)}")
+    try:
+        importlib.import_module("matplotlib")
+    except ModuleNotFoundError:
+        needed = "nothing without matplotlib: pip install 'agewell[plots]'"
+        raise ParameterError("--plot", repr(str(path)), needed) from None
+
+
+def write_plot(
+    path: Path, strict: Summary, aging: Sequence[Summary], fifo: Summary, load: float
+) -> None:
+    """Draw the mean and the 95th percentile of each level's waits against k.
+
+    Args:
+        path: the file to write, .png, .svg or .pdf.
+        strict: k = 0, drawn at the left edge.
+        aging: by rising k.
+        fifo: first come, first served, which k approaches; drawn at the right edge.
+        load: for the title.
+
+    Raises:
+        ParameterError: the file cannot be written.
+    """
+    # Figure and not pyplot: no window system is ever looked for.
+    figure: Any = importlib.import_module("matplotlib.figure").Figure(
+        figsize=(8, 4.5), layout="constrained"
+    )
+    axes = figure.add_subplot()
+    inner = [each.policy.k_per_s for each in aging if each.policy is not None]
+    left, right = inner[0] / 3, inner[-1] * 3
+    for number, level in enumerate(strict.waits):
+        style: dict[str, Any] = {
+            "color": COLOURS[number % len(COLOURS)],
+            "marker": MARKERS[number % len(MARKERS)],
+            "markersize": 5,
+        }
+        for measure, line, name in (("mean", "-", "mean"), ("p95", "--", "95th percentile")):
+            waits = [getattr(each.waits[level], measure) for each in (strict, *aging, fifo)]
+            label = f"{level_label(level)}, {name}"
+            axes.plot(inner, waits[1:-1], line, label=label, **style)
+            axes.plot([left, right], [waits[0], waits[-1]], **style, fillstyle="none", ls="")
+    axes.set(xscale="log", yscale="log", xlabel="k per second", ylabel="wait, seconds")
+    axes.set_title(f"Waits by k, load {load:.2f}")
+    _label_edges(axes, left, right)
+    axes.grid(visible=True, which="major", color="#dddddd")
+    figure.legend(loc="outside right upper", frameon=False)
+    try:
+        figure.savefig(path, dpi=120, facecolor="white")
+    except OSError as error:
+        raise ParameterError("--plot", repr(str(path)), f"a file ({error.strerror})") from None
+
+
+def _label_edges(axes: Any, left: float, right: float) -> None:
+    """Hollow markers stand for the two limits, which a logarithmic axis cannot show."""
+    for at, text in ((left, "strict\n(k = 0)"), (right, "first come,\nfirst served")):
+        axes.axvline(at, color="#dddddd", linewidth=0.8, zorder=0)
+        axes.annotate(
+            text,
+            (at, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=8,
+        )
+    axes.set_xlim(left / 1.8, right * 1.8)

@@ -1,0 +1,71 @@
+"""Which infer workers `agewell up` starts: one, or one for each GPU; or none, and why."""
+
+import importlib.util
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from agewell.producer.up.supervisor import Program, Report, celery
+from agewell.shared.errors import ParameterError
+from agewell.shared.protocol.tasks import Queue
+from agewell.shared.settings import Settings
+
+_DRIVER = Path("/proc/driver/nvidia/gpus")
+"""A folder for each GPU: read rather than asked of CUDA, which no parent process may start."""
+
+
+def gpus_from(text: str | None) -> tuple[str, ...]:
+    """The GPUs that `--gpus` means: `all`, a number of them, or their own numbers, `0,2`.
+
+    Raises:
+        ParameterError: none of these, or there are none.
+    """
+    if text is None:
+        return ()
+    if text == "all":
+        found = tuple(str(index) for index, _ in enumerate(sorted(_DRIVER.glob("*"))))
+        if not found:
+            raise ParameterError("--gpus", "all", f"{_DRIVER} shows no GPU; name them: 0,1")
+        return found
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts) or text == "0":
+        raise ParameterError("--gpus", repr(text), "all, how many, or which: 0,2")
+    if len(parts) == 1 and "," not in text:
+        return tuple(str(index) for index in range(int(parts[0])))
+    return tuple(dict.fromkeys(parts))
+
+
+def infer_programs(
+    settings: Settings, gpus: tuple[str, ...], env: Mapping[str, str], report: Report
+) -> list[Program]:
+    """The infer workers; each sees one GPU alone, so that its device is always the first."""
+    reason = _why_none(settings)
+    if reason:
+        report("infer worker", f"not started: {reason}; the rest runs without")
+        return []
+    if not gpus:
+        return [Program("infer worker", _command(settings, "infer"), env)]
+    return [
+        Program(
+            f"infer worker {gpu}",
+            _command(settings, f"infer{gpu}"),
+            {**env, "CUDA_VISIBLE_DEVICES": gpu},
+        )
+        for gpu in gpus
+    ]
+
+
+def _why_none(settings: Settings) -> str | None:
+    if importlib.util.find_spec("torch") is None:
+        return "torch is not installed (pip install 'agewell[workers]')"
+    if not any(settings.models_dir.glob("*/*/model.yaml")):
+        return f"no name/version/model.yaml in {settings.models_dir} (AGEWELL_MODELS_DIR)"
+    return None
+
+
+def _command(settings: Settings, name: str) -> list[str]:
+    return celery(
+        *("-A", "agewell.workers.infer", "worker", "-Q", Queue.INFER.value),
+        *("-n", f"{name}@{socket.gethostname()}", f"--loglevel={settings.log_level}"),
+        *("--pool=threads", f"--concurrency={settings.infer_concurrency}", "--task-events"),
+    )

@@ -1,0 +1,1 @@
+"""Celery and kombu, made to use the records of `shared.queue`: app, transport, results."""

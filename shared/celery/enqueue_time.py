@@ -1,0 +1,46 @@
+"""The time at which each message was enqueued: what aging goes by.
+
+By Redis's clock, which all share, and not by the sender's own. A retry and the next step of a chain
+keep the time of the first: they have waited since then.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from celery import current_task
+from celery.app.amqp import AMQP
+
+from agewell.shared.protocol.envelope import ENQUEUED_AT, time_of
+from agewell.shared.protocol.levels import DEFAULT_LEVEL
+from agewell.shared.redis.clock import RedisClock
+
+
+class StampingAMQP(AMQP):  # type: ignore[misc]
+    """Celery's publishing of tasks, each with its time in a header and with a level.
+
+    Not a signal handler: those are called for the messages of every app in the process.
+    """
+
+    def _create_task_sender(self) -> Callable[..., Any]:
+        send = super()._create_task_sender()
+        clock = RedisClock()
+
+        def send_stamped(producer: Any, name: str, message: Any, **options: Any) -> Any:
+            if options.get("priority") is None:
+                # task_default_priority speaks for a task's own apply_async, not for send_task.
+                options["priority"] = DEFAULT_LEVEL
+            given = options.get("headers") or {}
+            if time_of(given.get(ENQUEUED_AT, message.headers.get(ENQUEUED_AT))) is None:
+                options["headers"] = {k: v for k, v in given.items() if k != ENQUEUED_AT}
+                inherited = enqueued_at(current_task.request) if current_task else None
+                message.headers[ENQUEUED_AT] = (
+                    clock.now(producer.channel.client) if inherited is None else inherited
+                )
+            return send(producer, name, message, **options)
+
+        return send_stamped
+
+
+def enqueued_at(request: Any) -> float | None:
+    """When the job of a Celery task request was enqueued; None where nobody noted it."""
+    return time_of((request.headers or {}).get(ENQUEUED_AT))

@@ -1,0 +1,160 @@
+"""How commands reach the infer workers, and what the workers say of themselves.
+
+Each run of a worker has a list of commands, and answers each on a list of that command's own: a
+worker that is busy loading answers late, one that has died is known by its record's end. What was
+activated lies in a hash, so that a worker which starts later begins with it.
+"""
+
+import uuid
+from typing import Any, Final, Literal, cast
+
+import redis
+from pydantic import Field, ValidationError
+
+from agewell.shared.protocol.messages import ErrorInfo, Message
+from agewell.shared.redis import keys
+
+BEAT_S: Final = 2.0
+DEAD_AFTER_S: Final = 15
+"""Seven beats: a worker's threads share a lock with whatever a model does in Python."""
+
+REPLY_TTL_S: Final = 3600
+
+
+class VersionStatus(Message):
+    """One version of a model, as one worker sees it."""
+
+    name: str
+    version: str
+    task: str = ""
+    kind: str = ""
+    description: str = ""
+    active: bool = False
+    loaded: bool = False
+    size_bytes: int = 0
+    jobs: int = Field(default=0, description="that use it now")
+    problem: str = Field(default="", description="why it cannot be used")
+
+
+class WorkerStatus(Message):
+    """What one infer worker has, and on what it runs."""
+
+    run: str
+    worker: str
+    device: str = Field(default="", description="empty until the first model is loaded")
+    versions: tuple[VersionStatus, ...] = ()
+
+
+class Command(Message):
+    """What to do with a model."""
+
+    id: str = Field(default_factory=lambda: uuid.uuid4().hex)
+    action: Literal["load", "unload", "activate", "info"]
+    name: str
+    version: str | None = None
+
+
+class Reply(Message):
+    """What one worker did."""
+
+    worker: str
+    version: str = Field(default="", description="that was meant, where the command named none")
+    details: dict[str, Any] = Field(default_factory=dict)
+    error: ErrorInfo | None = None
+
+
+class ModelControl:
+    """Both ends of the road, on Redis."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def workers(self) -> list[WorkerStatus]:
+        """The infer workers that live."""
+        runs = sorted(each.decode() for each in self._members())
+        found = self._client.mget([keys.infer_worker(run) for run in runs]) if runs else []
+        gone = [run for run, status in zip(runs, found, strict=True) if status is None]
+        if gone:
+            self._client.srem(keys.INFER_WORKERS, *gone)
+        return [status for each in found if each is not None and (status := _status(each))]
+
+    def announce(self, status: WorkerStatus) -> None:
+        """Say what a worker has, and that it lives."""
+        pipe = self._client.pipeline()
+        pipe.sadd(keys.INFER_WORKERS, status.run)
+        pipe.set(keys.infer_worker(status.run), status.model_dump_json(), ex=DEAD_AFTER_S)
+        pipe.execute()
+
+    def take_over(self, run: str, worker: str) -> None:
+        """Withdraw the earlier runs of a worker that has started again, which died unsaid."""
+        for each in self.workers():
+            if each.worker == worker and each.run != run:
+                self.withdraw(each.run)
+
+    def withdraw(self, run: str) -> None:
+        """Say that a worker has ended."""
+        pipe = self._client.pipeline()
+        pipe.srem(keys.INFER_WORKERS, run)
+        pipe.delete(keys.infer_worker(run), keys.infer_commands(run))
+        pipe.execute()
+
+    def send(self, command: Command, runs: list[str]) -> None:
+        """Put a command before workers."""
+        pipe = self._client.pipeline()
+        for run in runs:
+            pipe.lpush(keys.infer_commands(run), command.model_dump_json())
+            pipe.expire(keys.infer_commands(run), REPLY_TTL_S)
+        pipe.execute()
+
+    def next_command(self, run: str, timeout_s: float) -> Command | None:
+        """Wait for a worker's next command; None when none came."""
+        found = cast(
+            "tuple[bytes, bytes] | None",
+            self._client.brpop([keys.infer_commands(run)], timeout=timeout_s),
+        )
+        if found is None:
+            return None
+        try:
+            return Command.model_validate_json(found[1])
+        except ValidationError:
+            return None  # whoever put it there cannot be answered
+
+    def reply(self, command: Command, reply: Reply) -> None:
+        """Answer a command."""
+        key = keys.infer_replies(command.id)
+        pipe = self._client.pipeline()
+        pipe.lpush(key, reply.model_dump_json())
+        pipe.expire(key, REPLY_TTL_S)
+        pipe.execute()
+
+    def next_reply(self, command: Command, timeout_s: float) -> Reply | None:
+        """Wait for the next reply to a command; None when none came."""
+        found = cast(
+            "tuple[bytes, bytes] | None",
+            self._client.brpop([keys.infer_replies(command.id)], timeout=timeout_s),
+        )
+        if found is None:
+            return None
+        try:
+            return Reply.model_validate_json(found[1])
+        except ValidationError:
+            return None  # of another version of agewell, perhaps; its worker counts as silent
+
+    def set_active(self, name: str, version: str) -> None:
+        """Keep what was activated, for workers that start later."""
+        self._client.hset(keys.ACTIVE_MODELS, name, version)
+
+    def actives(self) -> dict[str, str]:
+        """What was activated: the version of each model."""
+        raw = cast("dict[bytes, bytes]", self._client.hgetall(keys.ACTIVE_MODELS))
+        return {name.decode(): version.decode() for name, version in raw.items()}
+
+    def _members(self) -> set[bytes]:
+        return cast("set[bytes]", self._client.smembers(keys.INFER_WORKERS))
+
+
+def _status(document: Any) -> WorkerStatus | None:
+    try:
+        return WorkerStatus.model_validate_json(document)
+    except ValidationError:
+        return None  # of another version of agewell

@@ -1,0 +1,1 @@
+"""What travels between producers and workers, and the law of its order. No Redis, no Celery."""

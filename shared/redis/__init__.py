@@ -1,0 +1,1 @@
+"""Redis itself: connections, keys, its clock, and running Lua scripts."""

@@ -1,0 +1,18 @@
+"""Numbers and spans of time as people read them."""
+
+
+def duration(seconds: float | None) -> str:
+    """`0.4 s`, `2 min 5 s`, `3 h 4 min`."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 job`, `1,000 jobs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

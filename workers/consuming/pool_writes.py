@@ -1,0 +1,70 @@
+"""Jobs go to a free process of the pool at once, in one write.
+
+Celery's pool waits for the next turn of the event loop to see which processes can be written to,
+and writes a message's length before the message, which wakes the process twice. In each turn it
+also tells the loop of each process that it has nothing for it. Without that a no-op job costs a
+worker's main process two turns of its loop instead of three and a half, and 45 % fewer calls.
+"""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from celery.app.trace import fast_trace_task
+from celery.concurrency.asynpool import AsynPool
+from celery.concurrency.prefork import TaskPool
+
+from agewell.workers.consuming import ends
+
+ATOMIC_BYTES = 4096
+"""A pipe takes so many bytes wholly or not at all (PIPE_BUF on Linux; POSIX says 512)."""
+
+
+class PromptPool(AsynPool):  # type: ignore[misc]
+    """Celery's pool of processes, with quicker writes. Its workers end jobs that are done."""
+
+    def apply_async(
+        self,
+        func: Any = None,
+        args: Any = (),
+        kwds: Any = None,
+        callback: Callable[..., Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Run a task."""
+        if func is fast_trace_task and callback is not None:
+            func, callback = ends.trace, ends.keeping(callback)
+        return super().apply_async(func, args, kwds or {}, callback=callback, **options)
+
+    def _create_write_handlers(self, hub: Any, *args: Any, **options: Any) -> None:
+        super()._create_write_handlers(hub, *args, **options)
+        put: Callable[[Any], None] = self._quick_put  # type: ignore[has-type]
+        look: Callable[[], None] = self.on_poll_start  # type: ignore[has-type]
+        write = hub.consolidate_callback
+        was_behind = True
+
+        def put_and_write(job: Any) -> None:
+            put(job)
+            entry = self.outbound_buffer[-1]
+            header, body, size = entry._payload
+            if len(header) + size <= ATOMIC_BYTES:
+                entry._payload = memoryview(bytes(header) + bytes(body)), memoryview(b""), 0
+            free = self._all_inqueues - self._active_writes - self._busy_workers
+            if free:
+                # A process that has just died: Celery sends its job to another once it sees that.
+                with contextlib.suppress(OSError):
+                    write(list(free))
+
+        def look_if_behind() -> None:
+            nonlocal was_behind
+            is_behind = bool(self.outbound_buffer)
+            if is_behind or was_behind:
+                look()
+            was_behind = is_behind
+
+        self._quick_put, self.on_poll_start = put_and_write, look_if_behind
+
+
+def install() -> None:
+    """Have this process's prefork pool write so."""
+    TaskPool.Pool = PromptPool

@@ -1,0 +1,1 @@
+"""Encoded images to arrays and back, with every limit checked before a pixel is decoded."""

@@ -1,0 +1,1 @@
+"""BMP: the header, and the pixels."""

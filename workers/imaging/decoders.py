@@ -1,0 +1,79 @@
+"""The decoder of each format, given the parts of the file that the pixels need and nothing else.
+
+OpenCV would unpack and keep the metadata, too: text that takes a kilobyte in the file may take a
+gigabyte of memory.
+"""
+
+from collections.abc import Callable
+from typing import cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from agewell.shared.errors import UndecodableError, UnsupportedPixelsError
+from agewell.workers.imaging import webp
+from agewell.workers.imaging.bmp import pixels as bmp_pixels
+from agewell.workers.imaging.image_header import ImageFormat
+from agewell.workers.imaging.jpeg import header as jpeg
+from agewell.workers.imaging.jpeg import pixels as jpeg_pixels
+from agewell.workers.imaging.png import header as png
+from agewell.workers.imaging.tiff import pixels as tiff_pixels
+
+Image = npt.NDArray[np.uint8]
+
+# OpenCV reports a damaged file on stderr as well; here the error raised says it, with the name.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def decode_pixels(image_format: ImageFormat, data: bytes, name: str) -> Image:
+    """Decode a file whose header was measured.
+
+    Args:
+        image_format: as its header says.
+        data: the whole file.
+        name: the caller's name for it, for the errors.
+
+    Returns:
+        (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha; uint8; as stored,
+        before the orientation is applied.
+
+    Raises:
+        UndecodableError: the pixels are truncated or damaged.
+        UnsupportedPixelsError: they are sound, but of a kind that is not taken.
+    """
+    try:
+        return _DECODERS[image_format](data, name)
+    except ValueError as error:
+        raise UndecodableError(name, str(error)) from None
+    except NotImplementedError as error:
+        raise UnsupportedPixelsError(name, f"not taken: {error}") from None
+
+
+def _by_opencv(data: bytes | bytearray, name: str) -> Image:
+    """Decode with OpenCV, without applying the orientation."""
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise UndecodableError(name, f"damaged: {error.err}") from error
+    if image is None:
+        raise UndecodableError(name, "truncated or damaged: its pixels cannot be decoded")
+    if image.dtype != np.uint8:
+        reason = f"{image.dtype} channels; save it with 8 bits a channel"
+        raise UnsupportedPixelsError(name, reason)
+    return cast(Image, image)
+
+
+def _jpeg(data: bytes, name: str) -> Image:
+    pixels = jpeg.pixels_only(data)
+    image = jpeg_pixels.decode(pixels)
+    return _by_opencv(pixels, name) if image is None else image
+
+
+_DECODERS: dict[ImageFormat, Callable[[bytes, str], Image]] = {
+    "png": lambda data, name: _by_opencv(png.pixels_only(data), name),
+    "jpeg": _jpeg,
+    "webp": lambda data, name: _by_opencv(webp.pixels_only(data), name),
+    "tiff": lambda data, _name: tiff_pixels.decode(data),
+    "bmp": lambda data, _name: bmp_pixels.decode(data),
+}

@@ -1,0 +1,60 @@
+"""The header of an encoded image, read without decoding a pixel.
+
+Only the bytes that stand in front of the pixels and between them are looked at, so that a
+hostile file is refused before anything is allocated for it. An image library would do here
+too, but decides by itself what is too big, warns process-wide, reads 16-bit colours as 8-bit
+ones, and allocates a WebP's canvas to count its frames.
+"""
+
+import struct
+from collections.abc import Callable
+
+from agewell.shared.errors import UndecodableError, UnknownFormatError
+from agewell.workers.imaging import webp
+from agewell.workers.imaging.bmp import header as bmp
+from agewell.workers.imaging.image_header import Header, ImageFormat
+from agewell.workers.imaging.jpeg import header as jpeg
+from agewell.workers.imaging.png import header as png
+from agewell.workers.imaging.tiff import layout, tags
+
+__all__ = ["Header", "ImageFormat", "read_header"]
+
+
+def read_header(data: bytes, name: str) -> Header:
+    """Recognise one of the five formats by its first bytes, and read its header.
+
+    Args:
+        data: the whole file.
+        name: the caller's name for it, for the errors.
+
+    Raises:
+        UnknownFormatError: the bytes are none of JPEG, PNG, WebP, TIFF, BMP.
+        UndecodableError: the header is damaged, or the file ends before its end mark.
+    """
+    reader = next((read for matches, read in _READERS if matches(data)), None)
+    if reader is None:
+        raise UnknownFormatError(name, _what_instead(data))
+    try:
+        header = reader(data)
+    except (struct.error, IndexError):
+        raise UndecodableError(name, "truncated: the file ends within its header") from None
+    except ValueError as error:
+        raise UndecodableError(name, str(error)) from None
+    if header.width < 1 or header.height < 1:
+        raise UndecodableError(name, f"its header says {header.width} x {header.height} px")
+    return header
+
+
+def _what_instead(data: bytes) -> str:
+    if not data:
+        return "empty (0 bytes)"
+    return f"no JPEG, PNG, WebP, TIFF or BMP: its first bytes are {data[:12]!r}"
+
+
+_READERS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes], Header]], ...] = (
+    (lambda data: data.startswith(b"\xff\xd8\xff"), jpeg.read_header),
+    (lambda data: data.startswith(b"\x89PNG\r\n\x1a\n"), png.read_header),
+    (lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP", webp.read_header),
+    (lambda data: data.startswith(tags.MAGICS), layout.read_header),
+    (lambda data: data.startswith(b"BM"), bmp.read_header),
+)

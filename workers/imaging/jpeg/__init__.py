@@ -1,0 +1,1 @@
+"""JPEG: the header, and the pixels."""

@@ -1,0 +1,1 @@
+"""PNG: the header, and the pixels."""

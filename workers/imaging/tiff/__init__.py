@@ -1,0 +1,1 @@
+"""TIFF: the header, and the pixels."""

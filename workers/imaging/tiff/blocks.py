@@ -1,0 +1,89 @@
+"""Strips and tiles of a TIFF page: their places in the file.
+
+Sources: TIFF 6.0, sections 3 and 15.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from agewell.workers.imaging.tiff.layout import NONE, PICTURES, Layout
+from agewell.workers.imaging.tiff.tags import Directory
+
+_STRIP_TAGS, _TILE_TAGS = (273, 279), (324, 325)  # offsets, sizes
+_MOST_BLOCKS = 65_536  # a row each of 4 samples of the tallest picture
+_MOST_PICTURES = 16_384  # blocks that are JPEG or WebP files, which take longer
+
+_USUAL_PIXELS = 4096 * 4096  # of a tile, however small the picture
+
+
+class Block(NamedTuple):
+    """One strip or tile."""
+
+    name: str  # for errors
+    plane: int  # the sample it holds, if each sample has blocks of its own
+    left: int  # px
+    top: int  # px
+    rows: int  # px that it must hold: a last strip may have fewer than the others
+    data: bytes
+
+
+class _Place(NamedTuple):
+    plane: int
+    left: int
+    top: int
+    rows: int
+
+
+def blocks(data: bytes, page: Directory, layout: Layout) -> Iterator[Block]:
+    """The blocks of a page, in the order of its tags.
+
+    Raises:
+        ValueError: a block is missing or outside of the file.
+        NotImplementedError: they are too many.
+    """
+    _check_sizes(layout)
+    places = list(_places(layout))
+    kind = "tile" if layout.tiled else "strip"
+    tags = _TILE_TAGS if layout.tiled and _TILE_TAGS[0] in page.entries else _STRIP_TAGS
+    offsets = page.array(tags[0], len(places)).tolist()
+    sizes = page.array(tags[1], len(places)).tolist()
+    if tags[1] not in page.entries and layout.compression == NONE:
+        sizes = [layout.row_bytes * place.rows for place in places]
+    if min(len(offsets), len(sizes)) < len(places):
+        found = min(len(offsets), len(sizes))
+        raise ValueError(f"damaged: its tags place {found} of {len(places)} {kind}s")
+    for number, (place, offset, size) in enumerate(zip(places, offsets, sizes, strict=True), 1):
+        name = f"{kind} {number} of {len(places)}"
+        if offset == 0 or size == 0:
+            raise ValueError(f"truncated or damaged: {name} is missing")
+        if layout.compression == NONE:  # some writers give nonsense there
+            size = min(size, layout.row_bytes * place.rows)
+        if offset + size > len(data):
+            raise ValueError(f"truncated or damaged: {name} ends behind the end of the file")
+        yield Block(name, *place, data[offset : offset + size])
+
+
+def _check_sizes(layout: Layout) -> None:
+    """Refuse sizes that cost far more than the picture, whose size is within the limits."""
+    width, height = layout.block_width, layout.block_height
+    if width < 1 or height < 1:
+        raise ValueError(f"damaged: strips or tiles of {width} x {height} px")
+    across, down = -(-layout.width // width), -(-layout.height // height)
+    usual = max(layout.width * layout.height, _USUAL_PIXELS)
+    if width * height > usual or across * width * down * height > 4 * usual:
+        raise ValueError(f"damaged: tiles of {width} x {height} px are far too large")
+    most = _MOST_PICTURES if layout.compression in PICTURES else _MOST_BLOCKS
+    count = across * down * (layout.samples if layout.separate else 1)
+    if count > most:
+        found = f"{count:,} strips or tiles; the limit is {most:,}"
+        raise NotImplementedError(f"{found}; save it with larger ones")
+
+
+def _places(layout: Layout) -> Iterator[_Place]:
+    """The place of each block in the picture."""
+    for plane in range(layout.samples if layout.separate else 1):
+        for top in range(0, layout.height, layout.block_height):
+            left_over = layout.height - top
+            rows = layout.block_height if layout.tiled else min(layout.block_height, left_over)
+            for left in range(0, layout.width, layout.block_width):
+                yield _Place(plane, left, top, rows)

@@ -1,0 +1,62 @@
+"""What an infer worker runs on: its device, its models, its batches. Built on first use.
+
+To import this imports torch, and to build it is the first that a process has to do with CUDA.
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from agewell.shared.setting_types import usable_cores
+from agewell.shared.settings import Settings
+from agewell.workers.inference.batching.batcher import Batcher
+from agewell.workers.inference.batching.bisect import Outputs, run_pass
+from agewell.workers.inference.batching.queue import Request
+from agewell.workers.models import device
+from agewell.workers.models.arrays import DeviceLostError
+from agewell.workers.models.load import ready_model
+from agewell.workers.models.registry import Registry
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The models of one process, on its one device."""
+
+    device: str
+    registry: Registry
+    batcher: Batcher
+
+
+def start_engine(settings: Settings) -> Engine:
+    """Choose the device, and start the forward thread."""
+    on = device.choose_device()
+    log.info("models run on %s", device.describe(on))
+    return Engine(
+        device=device.describe(on),
+        registry=Registry(
+            settings.models_dir,
+            load=partial(ready_model, on=on),
+            budget_bytes=settings.models_memory_bytes,
+            release=partial(device.release_memory, on),
+        ),
+        batcher=Batcher(
+            run=_run_or_end, prepare=partial(device.limit_threads, usable_cores())
+        ).start(),
+    )
+
+
+def _run_or_end(part: Sequence[Request]) -> Outputs:
+    """A pass; where the device is lost, the end of this process.
+
+    Its jobs then return to the queue, for a process that can still run them.
+    """
+    try:
+        return run_pass(part)
+    except DeviceLostError:
+        log.critical("the device has failed, and this process ends", exc_info=True)
+        logging.shutdown()
+        os._exit(os.EX_SOFTWARE)

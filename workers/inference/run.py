@@ -1,0 +1,229 @@
+"""A job of inference on its way through a worker: decode and prepare, share batches, settle.
+
+All of its items are under way at once, as far as memory allows, so that they share batches with
+each other and with those of other jobs. Each settles on its own.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agewell.shared.blobs.blobs import Blobs
+from agewell.shared.errors import (
+    AgewellError,
+    CancelledError,
+    InferenceError,
+    ParameterError,
+    PassingError,
+)
+from agewell.shared.protocol.messages import InferItem, InferJob, ItemResult, JobResult
+from agewell.shared.settings import Settings
+from agewell.workers.imaging.codec import Image, as_bgr, encode
+from agewell.workers.inference.batching.batcher import Batcher
+from agewell.workers.inference.batching.queue import Rank, Request
+from agewell.workers.inference.engine import Engine
+from agewell.workers.jobs.item_results import Extra, Results
+from agewell.workers.jobs.run import Checkpoint, Images
+from agewell.workers.models.arrays import TAP, OutOfMemoryError
+from agewell.workers.models.model import Model, Prediction
+from agewell.workers.models.taps import as_npz, heat_map
+
+Outputs = dict[str, npt.NDArray[Any]]
+
+HELD_MAX_BYTES = 64 * 2**20
+"""Decoded pixels of one job in memory: beyond it, the oldest item is settled first."""
+
+CHECK_S = 0.5
+"""How often a job that waits for a batch asks whether it was cancelled."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Underway:
+    """An item whose pass is still to come, or that has failed before it."""
+
+    item: InferItem
+    image: Image
+    future: "Future[Outputs]"
+
+
+def run_infer_job(
+    job: InferJob,
+    engine: Engine,
+    blobs: Blobs,
+    settings: Settings,
+    rank: Rank,
+    checkpoint: Checkpoint = lambda: None,
+) -> JobResult:
+    """Run every item of a job, all by one version of its model.
+
+    Args:
+        job: the model, its parameters, the images.
+        engine: the models, and what runs them.
+        blobs: where the images lie, and where the results go.
+        settings: limits.
+        rank: the job's place among others in a batch, the smallest first.
+        checkpoint: called between items, and while waiting; raises to end the job.
+
+    Raises:
+        UnknownModelError: there is no such model or version.
+        ModelError: it cannot be loaded.
+        ParameterError: the model does not take a parameter, or not this value.
+        AgewellError: of a job of one item, the error of that item.
+        AllItemsFailedError: of a job of several items, every one failed.
+        CancelledError: the checkpoint says so.
+        PassingError: the blob store does not answer.
+    """
+    with engine.registry.lease(job.model, job.version) as model, engine.batcher.working():
+        run = _Run(job, model, engine.batcher, Images(blobs, settings), Results(job, blobs), rank)
+        return run.all(checkpoint)
+
+
+class _Run:
+    """One job's run on one version of a model."""
+
+    def __init__(
+        self,
+        job: InferJob,
+        model: Model,
+        batcher: Batcher,
+        images: Images,
+        results: Results,
+        rank: Rank,
+    ) -> None:
+        self._job = job
+        self._model = model
+        self._batcher = batcher
+        self._images = images
+        self._results = results
+        self._rank = rank
+        self._parameters = _parameters(job, images)
+        self._taps = _taps(job, model)
+        model.check_parameters(self._parameters)
+
+    def all(self, checkpoint: Checkpoint) -> JobResult:
+        """Every item: begun in order, and settled in order."""
+        underway: deque[_Underway] = deque()
+        held_bytes = 0
+        try:
+            for item in self._job.items:
+                checkpoint()
+                underway.append(self._begin(item))
+                held_bytes += underway[-1].image.nbytes
+                while held_bytes > HELD_MAX_BYTES:
+                    held_bytes -= self._settle(underway.popleft(), checkpoint)
+            while underway:
+                self._settle(underway.popleft(), checkpoint)
+        finally:
+            for each in underway:
+                each.future.cancel()
+        return self._results.finish()
+
+    def _begin(self, item: InferItem) -> _Underway:
+        """Decode and prepare an item, and hand it to the batcher."""
+        image: Image = np.empty((0, 0, 3), np.uint8)
+        try:
+            image = as_bgr(self._images.get(item.image), item.image.name)
+            arrays = self._model.preprocess(image, self._parameters)
+            pixels = image.shape[0] * image.shape[1]
+            if self._model.spec.input.size is not None:
+                pixels = int(np.prod(self._model.spec.input.size))
+            request = Request(self._model, arrays, pixels, self._rank, self._taps)
+            return _Underway(item, image, self._batcher.submit(request))
+        except PassingError:
+            raise
+        except Exception as error:  # noqa: BLE001  this item's end alone, told when it settles
+            failed: Future[Outputs] = Future()
+            failed.set_exception(error)
+            return _Underway(item, image, failed)
+
+    def _settle(self, entry: _Underway, checkpoint: Checkpoint) -> int:
+        """Wait for an item's pass, and add its result; how many bytes it had held."""
+        name = entry.item.image.name
+        try:
+            output = self._await(entry.future, checkpoint)
+            _check_finite(output)
+            prediction = self._model.postprocess(output, entry.image, self._parameters)
+            self._add(entry, prediction, output)
+        except (PassingError, CancelledError):
+            raise
+        except AgewellError as error:
+            self._results.add_error(error)
+        except Exception as error:
+            log.warning("model %s failed on %s", self._model.spec.id, name, exc_info=error)
+            spec = self._model.spec
+            self._results.add_error(InferenceError(name, spec.name, spec.version, _reason(error)))
+        return entry.image.nbytes
+
+    def _await(self, future: "Future[Outputs]", checkpoint: Checkpoint) -> Outputs:
+        if future.done():
+            return future.result()
+        with self._batcher.waiting():
+            while True:
+                try:
+                    return future.result(CHECK_S)
+                except TimeoutError:
+                    if future.done():
+                        raise
+                    checkpoint()
+
+    def _add(self, entry: _Underway, prediction: Prediction, output: Outputs) -> None:
+        job, spec, name = self._job, self._model.spec, entry.item.image.name
+        data = None
+        if prediction.image is not None:
+            data = encode(prediction.image, job.output.format, job.output.quality, name)
+        result = ItemResult(
+            prediction=prediction.values or None,
+            info={"image": name, "model": spec.name, "version": spec.version},
+        )
+        self._results.add(entry.item, result, data, list(self._extras(entry, output)))
+
+    def _extras(self, entry: _Underway, output: Outputs) -> list[Extra]:
+        extras: list[Extra] = []
+        for tap in self._taps:
+            array = output[TAP + tap]
+            picture = encode(heat_map(array, entry.image), "png", None, entry.item.image.name)
+            extras.append((f".{tap}.npz", "application/x-npz", as_npz(tap, array)))
+            extras.append((f".{tap}.png", "image/png", picture))
+        return extras
+
+
+def _parameters(job: InferJob, images: Images) -> dict[str, Any]:
+    """What the job gives the model, by name; colours and photos as arrays."""
+    parameters: dict[str, Any] = dict(job.parameters)
+    if job.palette:
+        rgb = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in job.palette]
+        parameters["palette"] = np.array(rgb, np.uint8)
+    if job.reference is not None:
+        parameters["reference"] = as_bgr(images.get(job.reference), job.reference.name)
+    return parameters
+
+
+def _taps(job: InferJob, model: Model) -> tuple[str, ...]:
+    if job.tap is None:
+        return ()
+    points = model.tap_points()
+    if job.tap not in points:
+        shown = ", ".join(points[:20]) or "none"
+        more = f" and {len(points) - 20} more" if len(points) > 20 else ""
+        raise ParameterError("tap", job.tap, f"by {model.spec.id}: {shown}{more}")
+    return (job.tap,)
+
+
+def _check_finite(output: Mapping[str, npt.NDArray[Any]]) -> None:
+    for name, array in output.items():
+        if not name.startswith(TAP) and array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"its output {name} has values that are not finite")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OutOfMemoryError):
+        return f"no memory for it, even alone: {error}"
+    return f"{type(error).__name__}: {error}"

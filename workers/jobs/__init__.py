@@ -1,0 +1,1 @@
+"""A job on a worker: delivered, run item by item, tried again or given up."""

@@ -1,0 +1,113 @@
+"""The next step of a Celery chain: a job whose images are what the step before it made.
+
+Celery calls the next task with the result of the last as its first argument, and the callback of a
+chord with the results of all its parts. The job comes second; the images go where it names none.
+"""
+
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from agewell.shared.errors import BadJobError
+from agewell.shared.protocol.messages import ErrorInfo, ItemResult, Job, JobResult, parse_job
+
+Earlier = tuple[ErrorInfo | None, ...]
+"""For each item of the step before: the error that it ended with, None where it has an image."""
+
+
+def _item_class(job: type[BaseModel]) -> type[BaseModel]:
+    found: type[BaseModel] = get_args(job.model_fields["items"].annotation)[0]
+    return found
+
+
+_FIELDS_OF_OP = {
+    job.model_fields["op"].default: [
+        name for name, field in _item_class(job).model_fields.items() if field.is_required()
+    ]
+    for job in get_args(get_args(Job)[0])
+}
+"""The images that an item of each operation needs."""
+
+
+def follow(before: Any, document: Any) -> tuple[dict[str, Any], Earlier]:
+    """Make the document of the next job.
+
+    Args:
+        before: a `JobResult` document, or a list of those.
+        document: the next job, less the images that come from before. Its `items` are one for all
+            of those, as many as they are, or left out.
+
+    Returns:
+        The whole job, its items those that have an image; and the errors of the others.
+
+    Raises:
+        BadJobError: one of the two is not that, or there is no room for the images.
+    """
+    items = _items_before(before)
+    if not isinstance(document, dict):
+        raise BadJobError(f"the second argument is a job to go on with, found {document!r:.80}")
+    templates = _templates(document, len(items))
+    if any(item.image is None and item.error is None for item in items):
+        raise BadJobError("the step before made no images: it classifies")
+    filled = [
+        _filled(str(document.get("op")), template, item)
+        for template, item in zip(templates, items, strict=True)
+        if item.image is not None
+    ]
+    if not filled:
+        raise BadJobError("the step before made no image to go on with")
+    return document | {"items": filled}, tuple(item.error for item in items)
+
+
+def job_of(args: Any) -> tuple[Job | None, str]:
+    """The job in a task's arguments, and if there is none, why.
+
+    The next step of a chain has the result of the step before as its first argument.
+    """
+    try:
+        match args:
+            case [document]:
+                return parse_job(document), ""
+            case [before, document]:
+                return parse_job(follow(before, document)[0]), ""
+    except BadJobError as error:
+        return None, str(error)
+    return None, "the message has no job as its argument"
+
+
+def weave(result: JobResult, earlier: Earlier) -> JobResult:
+    """Put the errors of the step before into their places among a result's items."""
+    items = iter(result.items)
+    woven = tuple(next(items) if error is None else ItemResult(error=error) for error in earlier)
+    return result.model_copy(update={"items": woven})
+
+
+def _items_before(before: Any) -> list[ItemResult]:
+    documents = before if isinstance(before, list) else [before]
+    try:
+        results = [JobResult.model_validate(each) for each in documents]
+    except ValidationError:
+        raise BadJobError(
+            f"the first of two arguments is the result of the step before, found {before!r:.80}"
+        ) from None
+    return [item for result in results for item in result.items]
+
+
+def _templates(document: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    found = document.get("items") or [{}]
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise BadJobError("items: a list of objects")
+    if len(found) == 1:
+        return found * count
+    if len(found) != count:
+        raise BadJobError(f"{len(found)} items to go on with {count} of the step before")
+    return found
+
+
+def _filled(op: str, template: dict[str, Any], item: ItemResult) -> dict[str, Any]:
+    """An item with the image from before in the first field that the template leaves out."""
+    image = item.image.model_dump(mode="json") if item.image is not None else None
+    free = [field for field in _FIELDS_OF_OP.get(op, []) if field not in template]
+    if op in _FIELDS_OF_OP and not free:
+        raise BadJobError(f"an item of {op} names every image; none is left for the step before")
+    return {**template, free[0]: image} if free else template

@@ -1,0 +1,39 @@
+"""What is counted of a job's run: how long it took, and why what failed did."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from agewell.shared.errors import AgewellError, AllItemsFailedError, CancelledError, PassingError
+from agewell.shared.metrics import Metric, tally
+from agewell.shared.protocol.messages import JobResult
+
+
+@contextmanager
+def counted(op: str, level: int) -> Iterator[Callable[[JobResult], None]]:
+    """Count one run of a job, however it ends; yields what to call with its result."""
+    started = time.perf_counter()
+    try:
+        yield _count_items
+    except AllItemsFailedError as error:
+        for each in error.errors:
+            refused(str(each["code"]))
+        raise
+    except (CancelledError, PassingError):
+        raise
+    except AgewellError as error:
+        refused(error.code)
+        raise
+    finally:
+        tally.observe(Metric.RUN, time.perf_counter() - started, op, level)
+
+
+def refused(code: str) -> None:
+    """Count one item, or one job, that failed, by its error's class."""
+    tally.count(Metric.REFUSED, code)
+
+
+def _count_items(result: JobResult) -> None:
+    for item in result.items:
+        if item.error is not None:
+            refused(item.error.code)

@@ -1,0 +1,1 @@
+"""The colorizer: its network, its model, its training."""

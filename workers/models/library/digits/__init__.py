@@ -1,0 +1,1 @@
+"""Handwritten digits: the network and its training."""

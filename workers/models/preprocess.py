@@ -1,0 +1,72 @@
+"""From images to what networks commonly take, and back."""
+
+from typing import cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from agewell.workers.imaging.codec import Image
+from agewell.workers.models.spec import InputSpec
+
+Float = npt.NDArray[np.float32]
+
+_CONVERSIONS = {"rgb": cv2.COLOR_BGR2RGB, "gray": cv2.COLOR_BGR2GRAY}
+
+
+def as_input(image: Image, spec: InputSpec) -> Float:
+    """An image as model.yaml's `input` describes it.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        spec: the size, the order of the channels, and their mean and standard deviation.
+
+    Returns:
+        (C, height, width) float32: (value / 255 - mean) / std.
+    """
+    fitted = fit(image, spec)
+    if spec.colours in _CONVERSIONS:
+        fitted = cast(Image, cv2.cvtColor(fitted, _CONVERSIONS[spec.colours]))
+    planes = fitted[None] if fitted.ndim == 2 else fitted.transpose(2, 0, 1)
+    scale = (1 / 255 / np.asarray(spec.std, np.float32)).astype(np.float32)
+    shift = -np.asarray(spec.mean, np.float32) / np.asarray(spec.std, np.float32)
+    return np.ascontiguousarray(planes * scale[:, None, None] + shift[:, None, None])
+
+
+def fit(image: Image, spec: InputSpec) -> Image:
+    """An image in the size that a network takes: its fixed one, or the nearest that it can."""
+    height, width = image.shape[:2]
+    if spec.size is None:
+        return resized(image, *fitting_size(height, width, spec))
+    if spec.fit == "crop":
+        image = _centre(image, spec.size)
+    return resized(image, *spec.size)
+
+
+def fitting_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
+    """(height, width), each a multiple, scaled down where a side is above `max_side`."""
+    scale = min(1.0, spec.max_side / max(height, width))
+    step = spec.multiple
+    most = max(step, spec.max_side // step * step)
+    return (
+        min(most, max(step, round(height * scale / step) * step)),
+        min(most, max(step, round(width * scale / step) * step)),
+    )
+
+
+def resized(image: Image, height: int, width: int) -> Image:
+    """An image in another size: by areas where it shrinks, by interpolation where it grows."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height * width < image.shape[0] * image.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cast(Image, cv2.resize(image, (width, height), interpolation=method))
+
+
+def _centre(image: Image, size: tuple[int, int]) -> Image:
+    """The largest centred part of an image that has the proportions of a size."""
+    height, width = image.shape[:2]
+    scale = min(height / size[0], width / size[1])
+    part_h, part_w = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    top, left = (height - part_h) // 2, (width - part_w) // 2
+    return image[top : top + part_h, left : left + part_w]

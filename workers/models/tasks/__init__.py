@@ -1,0 +1,1 @@
+"""Kinds of models by what they are for: classification, image to image."""

@@ -1,0 +1,49 @@
+"""Code that a model.yaml names: whoever may write to the models' directory may run code here."""
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from agewell.shared.errors import ModelError
+from agewell.workers.models.spec import ModelSpec
+
+
+def load_code(entry: str, spec: ModelSpec, directory: Path) -> Any:
+    """What an entry names: `package.module:name`, or `./file.py:name` beside model.yaml.
+
+    Raises:
+        ModelError: there is no such module, no such name, or importing it fails.
+    """
+    place, _, name = entry.partition(":")
+    try:
+        module = _load_file(directory / place) if place.startswith("./") else _import(place)
+        return getattr(module, name)
+    except Exception as error:
+        reason = f"{entry}: {type(error).__name__}: {error}"
+        raise ModelError(spec.name, spec.version, reason) from error
+
+
+def _import(place: str) -> Any:
+    return importlib.import_module(place)
+
+
+def _load_file(path: Path) -> Any:
+    """A module of its own for each file and each of its contents: versions do not share one."""
+    digest = hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:16]
+    name = f"agewell_model_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    found = importlib.util.spec_from_file_location(name, path)
+    if found is None or found.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module
+    try:
+        found.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -1,0 +1,1 @@
+"""What watches: metrics, health checks, and Flower with agewell's pages."""

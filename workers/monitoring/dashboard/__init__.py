@@ -1,0 +1,1 @@
+"""Flower with agewell's pages: `python -m agewell.workers.monitoring.dashboard`."""

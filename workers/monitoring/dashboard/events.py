@@ -1,0 +1,74 @@
+"""What Flower is told of tasks, made fit to be shown: no image bytes, whoever sent the job."""
+
+import logging
+import re
+from typing import Any
+
+from celery import Celery
+from flower.events import Events
+
+from agewell.shared.protocol.envelope import LATEST, time_of
+from agewell.shared.text.printable import printable
+
+log = logging.getLogger(__name__)
+
+_INLINE = re.compile(r"(data:[\w.+/-]{1,80};base64,)[A-Za-z0-9+/=]{16,}")
+"""An inline image in a repr of a job's document, cut off or whole."""
+
+
+def without_bytes(text: str) -> str:
+    """A text with the base64 of its data: URIs left out."""
+    return _INLINE.sub(r"\1...", text)
+
+
+class ReadableEvents(Events):  # type: ignore[misc]
+    """Flower's record of events, without image bytes in it.
+
+    A client may describe the arguments as it likes: by all of them, too.
+    """
+
+    def on_event(self, event: dict[str, Any]) -> None:
+        """Take an event from Celery; whatever else was published, no page could show."""
+        if not is_event(event):
+            log.warning("ignored, no event of Celery's: %s", printable(repr(event))[:200])
+            return
+        for field in ("args", "kwargs", "result"):
+            if isinstance(text := event.get(field), str):
+                event[field] = without_bytes(text)
+        super().on_event(event)
+
+
+def is_event(event: Any) -> bool:
+    """True if this has the fields of one of Celery's events, each of the right type."""
+    if not isinstance(event, dict):
+        return False
+    needed = [event.get(name) for name in ("type", "hostname")]
+    needed += [event.get("uuid")] if str(event.get("type")).startswith("task-") else []
+    numbers = [event[name] for name in _NUMBERS if event.get(name) is not None]
+    return (
+        all(isinstance(text, str) and text for text in needed)
+        and all(isinstance(event.get(name) or "", str) for name in _TEXTS)
+        and time_of(event.get("timestamp")) is not None
+        and all(type(number) in (int, float) and abs(number) <= LATEST for number in numbers)
+    )
+
+
+_TEXTS = ("name", "args", "kwargs", "result", "exception", "traceback", "eta", "expires")
+_NUMBERS = (
+    *("timestamp", "local_received", "clock", "utcoffset", "pid", "freq", "active", "processed"),
+    *("retries", "runtime"),
+)
+
+
+def make_events(app: Celery, options: Any, io_loop: Any) -> ReadableEvents:
+    """Flower's events, as Flower makes them."""
+    return ReadableEvents(
+        app,
+        db=options.db,
+        persistent=options.persistent,
+        state_save_interval=options.state_save_interval,
+        enable_events=options.enable_events,
+        io_loop=io_loop,
+        max_workers_in_memory=options.max_workers,
+        max_tasks_in_memory=options.max_tasks,
+    )

@@ -1,0 +1,195 @@
+"""Content of a job's page: its record, its images before and after, a model's predictions."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from typing import Any
+
+from celery import Celery
+from celery.states import READY_STATES, SUCCESS
+from pydantic import ValidationError
+
+from agewell.shared.errors import AgewellError, AllItemsFailedError
+from agewell.shared.protocol.messages import ImageRef, ItemResult, JobResult
+from agewell.shared.queue.dead_letters import DeadLetters
+from agewell.shared.queue.letter import Letter
+from agewell.shared.queue.record import Record, State, record_of
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.workers.jobs.chaining import job_of
+from agewell.workers.jobs.recorded_inputs import Inputs, inputs_of, unpack
+from agewell.workers.monitoring.dashboard.facts import (
+    Fact,
+    facts_of,
+    given_facts,
+    record_of_letter,
+    shown_state,
+)
+from agewell.workers.monitoring.dashboard.message import job_in
+from agewell.workers.monitoring.dashboard.prediction import Said, is_picture, said_of
+from agewell.workers.process.context import Context
+
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
+"""Errors of reading a result that somebody else wrote: anybody may write to the same Redis."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image: where it lies. Or, if there is nothing to show, why."""
+
+    caption: str
+    ref: ImageRef | None
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One item: its pictures by their places in the job's two lists, and what was said of it."""
+
+    inputs: list[int]
+    outputs: list[int]
+    said: Said
+
+
+@dataclass
+class Job:
+    """One job, as its page shows it."""
+
+    job_id: str
+    state: str
+    ended: bool
+    facts: list[Fact]
+    given: list[Fact]
+    hint: str = ""
+    """Advice for the job's user."""
+    inputs: list[Picture] = field(default_factory=list)
+    outputs: list[Picture] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+
+
+def find_job(context: Context, app: Celery, job_id: str) -> Job | None:
+    """Read all that is known of a job; None for an unknown one."""
+    pipe = context.client.pipeline(transaction=False)
+    pipe.hgetall(keys.job(job_id))
+    pipe.get(keys.result(job_id))
+    raw, meta = pipe.execute()
+    now = redis_now(context.client)
+    record, inputs = (
+        record_of(job_id, [raw.get(each.encode()) for each in Record.FIELDS], now),
+        None,
+    )
+    if record is not None and b"message" in raw and not record.state.ended:
+        record, inputs = _of_message(record, raw[b"message"])
+    if record is None or record.state is State.DEAD:
+        record, inputs = _of_letter(DeadLetters(context.client).get(job_id), record)
+    if record is None:
+        return None
+    inputs = inputs or _noted(raw)
+    results = _results(app, meta)
+    model = next((said.model for said in map(said_of, results) if said.model), "")
+    job = Job(
+        job_id=job_id,
+        state=shown_state(record, now),
+        ended=record.state.ended,
+        facts=facts_of(record, now, model, inputs.given),
+        given=given_facts(inputs.given),
+        hint=_hint(record),
+    )
+    for item, result in zip_longest(inputs.items, results):
+        job.rows.append(_add_row(job, item or {}, result or ItemResult()))
+    return job
+
+
+def find_state(context: Context, job_id: str) -> dict[str, Any]:
+    """The state of a job with a record, as its page asks for it while the job is open."""
+    record = context.ledger.get(job_id)
+    if record is None:
+        return {"state": "unknown"}
+    state = shown_state(record, redis_now(context.client))
+    return {"state": state, "ended": record.state.ended}
+
+
+def celery_state(context: Context, job_id: str) -> str:
+    """The state of a task that is no job of ours but has a result in the same Redis; else empty."""
+    try:
+        meta = context.client.get(keys.result(job_id))
+        return str(json.loads(meta)["status"]) if isinstance(meta, bytes) else ""
+    except UNREADABLE:
+        return ""
+
+
+def _noted(raw: dict[bytes, bytes]) -> Inputs:
+    """Inputs in the record of an ended job, which has them in pieces."""
+    numbers = itertools.takewhile(raw.__contains__, (b"inputs%d" % n for n in itertools.count(1)))
+    return unpack(b"".join(raw[each] for each in numbers))
+
+
+def _of_message(record: Record, message: bytes) -> tuple[Record, Inputs | None]:
+    """Read the message of an open job. A plain Celery program's does not count its items."""
+    job, problem = job_in(message)
+    if job is None:
+        return replace(record, error=record.error or problem), None
+    return replace(record, items=record.items or len(job.items)), inputs_of(job)
+
+
+def _of_letter(letter: Letter | None, record: Record | None) -> tuple[Record | None, Inputs | None]:
+    """Read a dead letter. A message that is no job has no record, and other records may expire."""
+    if letter is None:
+        return record, None
+    job, _ = job_of(letter.args)
+    return record or record_of_letter(letter), None if job is None else inputs_of(job)
+
+
+def _results(app: Celery, meta: bytes | None) -> list[ItemResult]:
+    """Results of the items; empty if there is no result yet, or it is none of ours."""
+    try:
+        found = app.backend.decode_result(meta) if meta else {}
+        if found.get("status") == SUCCESS:
+            return list(JobResult.model_validate(found["result"]).items)
+        error = found.get("result") if found.get("status") in READY_STATES else None
+        if isinstance(error, AllItemsFailedError):
+            return [ItemResult.model_validate({"error": each}) for each in error.errors]
+    except (*UNREADABLE, ValidationError, AgewellError):
+        pass
+    return []
+
+
+def _hint(record: Record) -> str:
+    """Advice for a job's user."""
+    if record.state is not State.DEAD:
+        return ""
+    return (
+        f"Given up, and kept: `agewell dead show {record.job_id}` shows its message, "
+        "`agewell dead retry` sends it again, `agewell dead drop` forgets it."
+    )
+
+
+def _add_row(job: Job, item: dict[str, Any], result: ItemResult) -> Row:
+    inputs, outputs = list(_inputs(item)), list(_outputs(result))
+    row = Row(
+        inputs=list(range(len(job.inputs), len(job.inputs) + len(inputs))),
+        outputs=list(range(len(job.outputs), len(job.outputs) + len(outputs))),
+        said=said_of(result),
+    )
+    job.inputs += inputs
+    job.outputs += outputs
+    return row
+
+
+def _inputs(item: dict[str, Any]) -> Iterator[Picture]:
+    for role, document in item.items():
+        try:
+            ref = ImageRef.model_validate(document)
+        except ValidationError:
+            name = document.get("name", "") if isinstance(document, dict) else ""
+            yield Picture(f"{role}: {name}", None, "came inside the message, and is not kept")
+        else:
+            yield Picture(f"{role}: {ref.name}", ref)
+
+
+def _outputs(result: ItemResult) -> Iterator[Picture]:
+    for ref in (result.image, *(result.extras or ())):
+        if ref is not None and is_picture(ref):
+            yield Picture(ref.name, ref)

@@ -1,0 +1,114 @@
+"""Small pictures of a job's images, made on request in a process beside Flower's.
+
+A decoder may take much memory, and long, for what somebody has sent: there it has a limit of both,
+and Flower goes on. That process alone imports OpenCV, once and in one thread: two threads that
+import it at the same time break each other's import.
+"""
+
+import asyncio
+import multiprocessing
+import signal
+from typing import cast
+
+from pebble import ProcessExpired, ProcessPool
+
+from agewell.shared.errors import ThumbnailError
+from agewell.shared.protocol.messages import ImageRef
+from agewell.shared.settings import Settings
+from agewell.workers.process.memory import limit_this_process, thumbnail_limit
+
+LONGEST_SIDE = 320  # px
+MEDIA_TYPE = "image/webp"
+TIME_S = 20.0
+"""One that takes longer is not made; an image of 50 megapixels takes two seconds."""
+
+RENEWED_AFTER = 500
+"""The process is replaced after so many thumbnails, so that its memory stays level."""
+
+
+class Thumbnails:
+    """Makes thumbnails, one at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._limit_bytes = thumbnail_limit(settings)
+        self._pool = self._start()
+
+    def _start(self) -> ProcessPool:
+        return ProcessPool(
+            max_workers=1,
+            max_tasks=RENEWED_AFTER,
+            initializer=_begin,
+            initargs=(self._limit_bytes,),
+            context=multiprocessing.get_context("spawn"),
+        )
+
+    async def make(self, ref: ImageRef) -> bytes:
+        """A WebP of an image, at most LONGEST_SIDE px a side; alpha is kept.
+
+        Raises:
+            BlobMissingError: its bytes have expired.
+            BlobDamagedError: they are others than the reference says.
+            BadImageError: they are no image within the limits.
+            ThumbnailError: it takes too long or too much memory, or takes its process down.
+            BlobStoreError: the store does not give them.
+            BrokerUnreachableError: Redis does not answer.
+        """
+        pool = self._pool
+        try:
+            return await _made(pool, ref)
+        except RuntimeError:  # its idle process was killed, for want of memory perhaps
+            if self._pool is pool:
+                self._pool = self._start()
+        try:
+            return await _made(self._pool, ref)
+        except RuntimeError as error:
+            raise ThumbnailError(ref.name, str(error)) from None
+
+    def stop(self) -> None:
+        """End the process."""
+        self._pool.stop()  # type: ignore[no-untyped-call]
+        self._pool.join()
+
+
+async def _made(pool: ProcessPool, ref: ImageRef) -> bytes:
+    """Have a pool make one.
+
+    Raises:
+        RuntimeError: the pool is broken.
+    """
+    try:
+        return await asyncio.wrap_future(pool.schedule(_thumbnail, args=(ref,), timeout=TIME_S))
+    except TimeoutError:
+        raise ThumbnailError(ref.name, f"not made within {TIME_S:g} s") from None
+    except ProcessExpired as error:
+        raise ThumbnailError(ref.name, f"its process ended: {error}") from None
+
+
+def _begin(limit_bytes: int) -> None:
+    """Limit the process before it imports OpenCV."""
+    limit_this_process(limit_bytes)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is Flower's, which ends this process
+
+
+def _thumbnail(ref: ImageRef) -> bytes:
+    import cv2
+
+    from agewell.workers.imaging.codec import Image, decode, encode
+    from agewell.workers.jobs.run import limits_of
+    from agewell.workers.process import memory
+    from agewell.workers.process.context import context
+
+    settings = context().settings
+    data = context().blobs.get(ref)
+    try:
+        image = decode(data, ref.name, limits_of(settings))
+        scale = LONGEST_SIDE / max(image.shape[:2])
+        if scale < 1:
+            height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+            small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+            image = cast(Image, small)
+        return encode(image, "webp", 85, ref.name)
+    except Exception as error:
+        if memory.is_exhausted(error):
+            raise ThumbnailError(ref.name, "it takes too much memory") from None
+        raise

@@ -1,0 +1,210 @@
+"""Metrics for Prometheus, on a port of their own: `python -m agewell.workers.monitoring.exporter`.
+
+Everything is read from Redis when Prometheus asks; nothing is kept here. A page has no job ids.
+"""
+
+import logging
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+import redis
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from agewell.shared import metrics
+from agewell.shared.errors import AgewellError
+from agewell.shared.model_commands import ModelControl
+from agewell.shared.protocol.tasks import WORK_QUEUES
+from agewell.shared.queue.dead_letters import DeadLetters
+from agewell.shared.queue.paused_workers import paused_workers
+from agewell.shared.queue.status import QueueStatus, queue_status
+from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.shared.redis.connection import REDIS_ERRORS
+from agewell.shared.settings import Settings
+from agewell.workers.process.context import context, leave, settings
+
+log = logging.getLogger(__name__)
+
+
+class Collector:
+    """Reads everything when it is asked."""
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: to be registered must ask Redis nothing."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics; where Redis does not answer, only that it does not."""
+        try:
+            queues = queue_status(self._client, self._settings, redis_now(self._client))
+            found = [
+                *self._counted(),
+                *self._queues(queues),
+                *self._aging(queues),
+                *self._models(),
+                *self._rare(),
+                *self._redis(),
+            ]
+        except REDIS_ERRORS as error:
+            log.warning("Redis does not answer: %s", error)
+            found = []
+        up = GaugeMetricFamily("agewell_up", "Whether Redis answers.")
+        up.add_metric((), 1 if found else 0)
+        yield from (up, *found)
+
+    def _counted(self) -> Iterator[Metric]:
+        """What workers count."""
+        raw = cast("dict[bytes, bytes]", self._client.hgetall(keys.METRICS))
+        for metric, series in metrics.read(raw).items():
+            family = metric.value
+            if family.buckets:
+                bounds = [*(repr(float(bound)) for bound in family.buckets), "+Inf"]
+                histogram = HistogramMetricFamily(family.name, family.text, labels=family.labels)
+                for each in series:
+                    buckets = list(zip(bounds, each.cumulative, strict=True))
+                    histogram.add_metric(each.labels, buckets, each.total)
+                yield histogram
+            else:
+                counter = CounterMetricFamily(family.name, family.text, labels=family.labels)
+                for each in series:
+                    counter.add_metric(each.labels, each.total)
+                yield counter
+
+    def _queues(self, queues: list[QueueStatus]) -> Iterator[Metric]:
+        """Waiting, scheduled and reserved jobs."""
+        by_level = ("queue", "level")
+        waiting = GaugeMetricFamily("agewell_jobs_waiting", "Jobs that wait.", labels=by_level)
+        oldest = GaugeMetricFamily(
+            "agewell_oldest_wait_seconds", "How long the head has waited.", labels=by_level
+        )
+        weight = GaugeMetricFamily(
+            "agewell_head_log_weight", "The logarithm of the head's weight.", labels=by_level
+        )
+        reserved = GaugeMetricFamily(
+            "agewell_jobs_reserved", "Jobs that workers have taken.", labels=("queue",)
+        )
+        scheduled = GaugeMetricFamily(
+            "agewell_jobs_scheduled",
+            "Jobs that were sent for later, or are tried again later.",
+            labels=("queue",),
+        )
+        for queue in queues:
+            scheduled.add_metric((queue.queue,), queue.scheduled)
+            reserved.add_metric((queue.queue,), queue.reserved)
+            for level in queue.levels:
+                labels = (queue.queue, str(level.level))
+                waiting.add_metric(labels, level.waiting)
+                # Zero, not nothing, where no job waits: an alert must be able to end.
+                oldest.add_metric(labels, level.oldest_wait_s or 0.0)
+                if level.head_log_weight is not None:
+                    weight.add_metric(labels, level.head_log_weight)
+        return iter((waiting, oldest, weight, reserved, scheduled, self._paused()))
+
+    def _paused(self) -> Metric:
+        """Workers that wait for their blob store."""
+        paused = GaugeMetricFamily(
+            "agewell_workers_paused",
+            "Workers that take no jobs because their blob store is away.",
+            labels=("queue",),
+        )
+        runs = paused_workers(self._client)
+        for queue in WORK_QUEUES:
+            mine = sum(run.partition("@")[0] == queue.value for run in runs)
+            paused.add_metric((queue.value,), mine)
+        return paused
+
+    def _aging(self, queues: list[QueueStatus]) -> Iterator[Metric]:
+        """What aging has done."""
+        labels = ("queue",)
+        moved = CounterMetricFamily(
+            "agewell_promotions_total", "Climbs of jobs from one level to another.", labels=labels
+        )
+        last = GaugeMetricFamily(
+            "agewell_last_sweep_timestamp_seconds", "When a sweep last ran.", labels=labels
+        )
+        speed = GaugeMetricFamily(
+            "agewell_aging_k_per_second", "k of the weight e^(k t - level).", labels=labels
+        )
+        for queue in (each for each in queues if each.queue in WORK_QUEUES):
+            found = cast("dict[bytes, bytes]", self._client.hgetall(keys.aging(queue.queue)))
+            speed.add_metric((queue.queue,), queue.k_per_s)
+            moved.add_metric((queue.queue,), int(found.get(b"moved", 0)))
+            if b"last_run_at" in found:
+                last.add_metric((queue.queue,), float(found[b"last_run_at"]))
+        return iter((moved, last, speed))
+
+    def _models(self) -> Iterator[Metric]:
+        """Which versions of models jobs get that name none, and what workers hold of each."""
+        labels = ("model", "version")
+        active = GaugeMetricFamily(
+            "agewell_model_active",
+            "Workers that give it to jobs which name no version.",
+            labels=labels,
+        )
+        held = GaugeMetricFamily(
+            "agewell_model_bytes", "Memory that it takes, on all workers.", labels=labels
+        )
+        workers = ModelControl(self._client).workers()
+        versions = [each for worker in workers for each in worker.versions]
+        for name, version in sorted({(each.name, each.version) for each in versions}):
+            mine = [each for each in versions if (each.name, each.version) == (name, version)]
+            active.add_metric((name, version), sum(each.active for each in mine))
+            held.add_metric((name, version), sum(each.size_bytes for each in mine if each.loaded))
+        alive = GaugeMetricFamily("agewell_infer_workers", "Infer workers that live.")
+        alive.add_metric((), len(workers))
+        return iter((active, held, alive))
+
+    def _rare(self) -> Iterator[Metric]:
+        """What should not happen often."""
+        dead = GaugeMetricFamily("agewell_dead_letters", "Jobs and messages that were given up.")
+        dead.add_metric((), DeadLetters(self._client).count())
+        events = CounterMetricFamily(
+            "agewell_rare_events_total", "What should be rare, by what it is.", labels=("what",)
+        )
+        found = cast("dict[bytes, bytes]", self._client.hgetall(keys.COUNTS))
+        for what, times in sorted(found.items()):
+            if times.isdigit():
+                events.add_metric((what.decode(errors="replace"),), int(times))
+        return iter((dead, events))
+
+    def _redis(self) -> Iterator[Metric]:
+        """How full Redis is."""
+        found = cast("dict[str, int]", self._client.info("memory"))
+        used = GaugeMetricFamily("agewell_redis_used_bytes", "Memory that Redis uses.")
+        used.add_metric((), found["used_memory"])
+        most = GaugeMetricFamily("agewell_redis_max_bytes", "Its limit; 0: none.")
+        most.add_metric((), found["maxmemory"])
+        return iter((used, most))
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    try:
+        found = settings()
+        collector = Collector(context().client, found)
+    except AgewellError as error:
+        leave(error)
+    logging.basicConfig(level=found.log_level)
+    registry = CollectorRegistry()
+    registry.register(collector)
+    server, _ = start_http_server(found.metrics_port or 0, found.metrics_host, registry)
+    log.info("metrics at port %d of %s", server.server_port, found.metrics_host)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit())
+    signal.pause()
+
+
+if __name__ == "__main__":
+    main()

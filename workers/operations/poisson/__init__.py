@@ -1,0 +1,1 @@
+"""Poisson blending: the region, the equation, its solvers."""

@@ -1,0 +1,184 @@
+"""Poisson blending: paste a region by its gradients, so that its seam vanishes.
+
+Source: Pérez, Gangnet, Blake, "Poisson image editing", SIGGRAPH 2003. docs/poisson.md explains
+the principle, the solver and its figures.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from agewell.shared.errors import ParameterError, ShapeError
+from agewell.workers.imaging.codec import Image
+from agewell.workers.operations.poisson.fpie import choose_backend, make_relax
+from agewell.workers.operations.poisson.multigrid import Grid, build_levels, solve
+from agewell.workers.operations.poisson.region import Point, Region, find_region
+
+Gradient = Literal["src", "max", "avg"]
+
+DEFAULT_TOLERANCE = 0.25
+DEFAULT_MAX_ITERATIONS = 1000
+
+
+@dataclass(frozen=True)
+class PoissonResult:
+    """A blend, and how it was reached."""
+
+    image: Image  # (H, W, 3) uint8 BGR, the destination's shape
+    backend: str  # the fpie backend that computed it
+    iterations: int  # fpie's sweeps over the finest grid
+    levels: int  # grids, the finest included; the coarser ones add a third of the work
+    residual: float  # gray levels: the most that the last cycle moved any value
+    converged: bool  # residual <= tolerance
+
+
+def poisson_blend(
+    source: Image,
+    mask: Image,
+    destination: Image,
+    *,
+    gradient: Gradient = "src",
+    mask_on_source: Point | None = None,
+    mask_on_destination: Point = (0, 0),
+    tolerance: float = DEFAULT_TOLERANCE,
+    max_iterations: int = DEFAULT_MAX_ITERATIONS,
+    backend: str = "auto",
+    threads: int = 1,
+    max_pixels: int = 8_000_000,
+    checkpoint: Callable[[], None] = lambda: None,
+) -> PoissonResult:
+    """Blend the selected part of source into destination.
+
+    Inside the region the result has the gradients of the source (or of both, see ``gradient``),
+    and on its edge the colours of the destination: 4 f(p) - the sum of f over p's four neighbours
+    = the sum of the wanted differences v(p, q) over those neighbours, equation 7 of the paper.
+    Pixels outside the region are those of the destination, bit for bit.
+
+    What the mask selects outside the destination is cut off. Selected pixels in the outermost row
+    or column of the source (they lack a difference) or of the destination (they lack a boundary
+    colour) are left as they are.
+
+    Args:
+        source: (H, W, 3) uint8 BGR, where the gradients come from.
+        mask: (h, w) uint8; values of 128 and more select a pixel.
+        destination: (H', W', 3) uint8 BGR, what is blended into.
+        gradient: "src", the source's differences; "max", of each pair of pixels the larger
+            difference of the two images (equation 12: what has texture stays visible through
+            what has none); "avg", the mean of both.
+        mask_on_source: (x, y) of the mask's top left on the source; None: (0, 0), and the mask
+            must have the source's size.
+        mask_on_destination: (x, y) of the mask's top left on the destination; may be negative.
+        tolerance: 0.001..64 gray levels; stop when a cycle moves no value by more. What is still
+            wrong then is less.
+        max_iterations: 1..1,000,000 sweeps over the finest grid, rounded to whole cycles of at
+            least one; the result of running out of them is returned with ``converged`` False.
+        backend: "numba", "numpy", "taichi-cpu", or "auto": the fastest that is usable here and
+            gives the same bytes each time (taichi's may differ by one gray level where it has
+            several threads).
+        threads: 1..1024, for taichi; the others use one.
+        max_pixels: of the box around the selected pixels; the solver takes 0.27 GB a million.
+        checkpoint: called between slices of the work, and may raise to stop it. The longest
+            slice is two sweeps of the finest grid: some 0.2 s a megapixel.
+
+    Raises:
+        ShapeError: an array is not of the shape or dtype above, or the mask does not fit the
+            source.
+        MaskError: the mask selects nothing, or nothing that can be blended.
+        ParameterError: a parameter is outside its range, or the backend is not usable here.
+        BackendError: "auto" found no usable backend.
+    """
+    _check_arrays(source, mask, destination)
+    _check_parameters(gradient, tolerance, max_iterations, threads)
+    region = find_region(source.shape, mask, destination.shape, mask_on_source, mask_on_destination)
+    _check_size(region, max_pixels)
+    chosen = choose_backend(backend, threads)
+    checkpoint()
+    patch = destination[region.on_destination]
+    lack = guidance(source[region.on_source], patch, gradient) * region.inside[:, :, None]
+    levels = build_levels(region.inside, make_relax(chosen, threads))
+    per_cycle = 2 * levels[0].sweeps
+    solution = solve(levels, lack, tolerance, max(1, max_iterations // per_cycle), checkpoint)
+    return PoissonResult(
+        image=_add(destination, region, solution.error),
+        backend=chosen,
+        iterations=solution.cycles * per_cycle,
+        levels=len(levels),
+        residual=solution.change,
+        converged=solution.converged,
+    )
+
+
+def guidance(source: Image, destination: Image, gradient: Gradient) -> Grid:
+    """Sum, for each pixel, what its four differences lack in the destination.
+
+    Written for the correction e = f - destination, the paper's equation 7 reads
+    4 e(p) - sum e(q) = sum of v(p, q) - (d(p) - d(q)): this right side. It is the same for pixels
+    in the middle and on the edge of the region, as e is zero outside.
+
+    Args:
+        source: (h, w, 3) uint8, aligned with destination.
+        destination: the same shape.
+        gradient: see ``poisson_blend``.
+
+    Returns:
+        (h, w, 3) float32, gray levels; meaningless in the outermost rows and columns.
+    """
+    out = np.zeros(destination.shape, np.float32)
+    for axis in (0, 1):
+        have = np.diff(destination.astype(np.float32), axis=axis)
+        lack = _mix(np.diff(source.astype(np.float32), axis=axis), have, gradient) - have
+        ahead, behind = [slice(None)] * 2, [slice(None)] * 2
+        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+        out[tuple(ahead)] += lack
+        out[tuple(behind)] -= lack
+    return out
+
+
+def _mix(source: Grid, destination: Grid, gradient: Gradient) -> Grid:
+    if gradient == "src":
+        return source
+    if gradient == "avg":
+        return (source + destination) * np.float32(0.5)
+    return np.where(np.abs(source) < np.abs(destination), destination, source)
+
+
+def _add(destination: Image, region: Region, error: Grid) -> Image:
+    """Add the correction to the selected pixels, rounded to nearest and cut to 0..255."""
+    out = destination.copy()
+    patch = out[region.on_destination]
+    blended = patch[region.inside] + error[region.inside]
+    patch[region.inside] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)
+    return out
+
+
+def _check_arrays(source: Image, mask: Image, destination: Image) -> None:
+    for name, array, channels in (
+        ("source", source, (3,)),
+        ("mask", mask, ()),
+        ("destination", destination, (3,)),
+    ):
+        wanted = f"(height, width{', 3' if channels else ''}) uint8"
+        if array.dtype != np.uint8 or array.ndim < 2 or array.shape[2:] != channels:
+            raise ShapeError(f"{name} must be {wanted}; it is {array.shape} {array.dtype}")
+
+
+def _check_size(region: Region, max_pixels: int) -> None:
+    height, width = region.inside.shape
+    if height * width > max_pixels:
+        raise ShapeError(
+            f"the blend's region is {width} x {height} = {height * width:,} pixels; "
+            f"the limit is {max_pixels:,}"
+        )
+
+
+def _check_parameters(gradient: str, tolerance: float, max_iterations: int, threads: int) -> None:
+    if gradient not in get_args(Gradient):
+        raise ParameterError("gradient", repr(gradient), ", ".join(get_args(Gradient)))
+    if not 0.001 <= tolerance <= 64:  # so written, this refuses NaN too
+        raise ParameterError("tolerance", str(tolerance), "0.001..64 gray levels")
+    if not 1 <= max_iterations <= 1_000_000:
+        raise ParameterError("max_iterations", str(max_iterations), "1..1000000")
+    if not 1 <= threads <= 1024:
+        raise ParameterError("threads", str(threads), "1..1024")

@@ -1,0 +1,57 @@
+"""What a worker process holds: its settings, its blob store, its ledger. Built once, on first use.
+
+Built lazily because a connection must never be carried from a parent process into its children.
+"""
+
+import sys
+from dataclasses import dataclass
+from functools import cache
+from typing import NoReturn
+
+import redis
+
+from agewell.shared.blobs.blobs import Blobs
+from agewell.shared.errors import AgewellError, BrokerUnreachableError, SettingsError
+from agewell.shared.queue.ledger import Ledger, Lifetimes
+from agewell.shared.redis.connection import connect
+from agewell.shared.settings import Settings
+from agewell.shared.state_dir import locate
+
+_STATUSES = {SettingsError: 2, BrokerUnreachableError: 3}
+
+
+@dataclass(frozen=True)
+class Context:
+    """One process's tools."""
+
+    settings: Settings
+    client: redis.Redis
+    blobs: Blobs
+    ledger: Ledger
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once. Bad ones end it with one line on stderr."""
+    try:
+        return locate(Settings.load())
+    except AgewellError as error:
+        leave(error)
+
+
+def leave(error: AgewellError) -> NoReturn:
+    """End the process with one line on stderr, and the exit status that `agewell` has for it."""
+    sys.stderr.write(f"error: {error}\n")
+    sys.exit(next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), 1))
+
+
+@cache
+def context() -> Context:
+    """The tools of this process."""
+    client = connect(settings())
+    return Context(
+        settings=settings(),
+        client=client,
+        blobs=Blobs(settings(), client),
+        ledger=Ledger(client, Lifetimes(*settings().lifetimes_s)),
+    )

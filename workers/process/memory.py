@@ -1,0 +1,101 @@
+"""The memory that one process may take, and how to tell that it was not enough.
+
+Two limits of the kernel (setrlimit(2)). RLIMIT_DATA counts what a process can write to, which is
+what decoders and operations allocate. RLIMIT_AS counts every mapping, also libraries and the
+address space that C's allocator reserves for each thread, so it is higher: a backstop.
+"""
+
+import contextlib
+import os
+import re
+import resource
+from pathlib import Path
+
+from agewell.shared.errors import JobMemoryError
+from agewell.shared.settings import Settings
+
+JOB_BYTES_A_PIXEL = 24
+"""An alpha blend of three images takes 15 (measured); its result as PNG, of noise, 4 twice."""
+
+THUMBNAIL_BYTES_A_PIXEL = 16
+BLEND_BYTES_A_PIXEL = 300
+"""Poisson blending takes 260 for each pixel of the box around its mask (measured, numba)."""
+
+COPIES_OF_A_FILE = 3
+THREAD_BYTES = 64 * 2**20
+LIBRARY_BYTES = 512 * 2**20
+"""OpenCV and numba take 200 MB before the first pixel."""
+
+MAPPED_LATER_BYTES = 2**30
+"""Libraries that are loaded with the first job that needs them, such as LLVM."""
+
+ARENA_BYTES = 64 * 2**20
+ARENAS_A_CORE = 8
+"""Address space that glibc's malloc reserves for threads, at most, on 64 bits: mallopt(3)."""
+
+STS_NO_MEM = -4
+"""OpenCV's `cv::Error::StsNoMem`."""
+
+
+def limit_this_process(limit_bytes: int) -> None:
+    """Let this process, and what it starts, allocate no more than so many bytes; 0: no limit."""
+    if not limit_bytes:
+        return
+    _lower(resource.RLIMIT_DATA, limit_bytes)
+    reserved = ARENA_BYTES * ARENAS_A_CORE * (os.cpu_count() or 1)
+    _lower(resource.RLIMIT_AS, limit_bytes + _mapped_bytes() + MAPPED_LATER_BYTES + reserved)
+
+
+def job_limit(settings: Settings) -> int:
+    """Bytes that one process of a cv worker may allocate; 0: no limit."""
+    if settings.job_memory_bytes is not None:
+        return settings.job_memory_bytes
+    blend = BLEND_BYTES_A_PIXEL * settings.poisson_max_pixels
+    threads = THREAD_BYTES * settings.threads_per_job
+    return _image_bytes(settings, JOB_BYTES_A_PIXEL) + blend + threads + LIBRARY_BYTES
+
+
+def thumbnail_limit(settings: Settings) -> int:
+    """Bytes that the process that makes thumbnails may allocate."""
+    return _image_bytes(settings, THUMBNAIL_BYTES_A_PIXEL) + LIBRARY_BYTES
+
+
+def _image_bytes(settings: Settings, bytes_a_pixel: int) -> int:
+    return bytes_a_pixel * settings.max_pixels + COPIES_OF_A_FILE * settings.max_file_bytes
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """True if an error of Python, numpy or OpenCV says that memory could not be allocated."""
+    return isinstance(error, MemoryError) or getattr(error, "code", None) == STS_NO_MEM
+
+
+def lacks(size_bytes: int) -> bool:
+    """True if so much cannot be allocated. OpenCV's decoders call that a damaged file."""
+    try:
+        bytearray(size_bytes)
+    except MemoryError:
+        return True
+    return False
+
+
+def error_for(name: str, settings: Settings) -> JobMemoryError:
+    """Error of an item that lacked memory."""
+    return JobMemoryError(name, job_limit(settings))
+
+
+def _lower(which: int, limit_bytes: int) -> None:
+    # Not every system knows every limit, and an administrator may have set lower ones.
+    with contextlib.suppress(ValueError, OSError):
+        hard = resource.getrlimit(which)[1]
+        if hard != resource.RLIM_INFINITY:
+            limit_bytes = min(limit_bytes, hard)
+        resource.setrlimit(which, (limit_bytes, limit_bytes))
+
+
+def _mapped_bytes() -> int:
+    """Mapped memory of this process in bytes; 0 if the system does not say."""
+    try:
+        found = re.search(r"VmSize:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    except OSError:
+        return 0
+    return 1024 * int(found[1]) if found else 0
