@@ -7,7 +7,7 @@ ROOT = Path(__file__).parent.parent
 CORE = (
     "shared/queue/*.py",
     "shared/queue/*.lua",
-    "shared/queue/oversize.py",
+    "shared/redis/scripts.py",
     "shared/celery/result_backend.py",
     "shared/celery/transport.py",
     "workers/consuming/*.py",
