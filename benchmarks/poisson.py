@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from benchmarks.report import Spread, report
-from tests.direct_poisson import direct_poisson
+from tests.oracles.direct_poisson import direct_poisson
 
 PHOTOS = Path(__file__).parents[1] / "examples" / "images"
 SIZE = 512

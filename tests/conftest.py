@@ -10,7 +10,7 @@ import redis
 
 from agewell.producer.up.embedded_redis import EmbeddedRedis, embedded_redis
 from agewell.shared.settings import Settings
-from tests.programs import SERVERS, require_server
+from tests.support.programs import SERVERS, require_server
 
 
 @pytest.fixture(autouse=True)

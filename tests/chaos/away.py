@@ -13,7 +13,7 @@ from agewell.shared.redis import keys
 from agewell.shared.redis.clock import redis_now
 from tests.chaos.kills import Strike, kill, process
 from tests.chaos.scene import ALL_END_S, Scene, plain_celery
-from tests.e2e.stack import until
+from tests.support.stack import until
 
 DUE_S = 4.0
 SCHEDULED = 40

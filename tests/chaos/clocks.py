@@ -7,7 +7,7 @@ from unittest.mock import patch
 from agewell.shared.redis.clock import redis_now
 from tests.chaos.kills import Strike, freeze_process_of_a_job
 from tests.chaos.scene import HSV, Scene, beside
-from tests.e2e.stack import until
+from tests.support.stack import until
 
 SENT = 20
 SENT_S = 60.0

@@ -32,7 +32,7 @@ from tests.chaos.memory import fill_redis, run_out_of_memory, without_groups
 from tests.chaos.scene import DIGITS, HSV, Scene, Work
 from tests.chaos.sentinels import master_port
 from tests.chaos.upkeep import kill_in_mid_admission, second_pair
-from tests.e2e.stack import until
+from tests.support.stack import until
 
 SILENCE_S = 3.0
 AWAY_S = 1.0

@@ -10,7 +10,7 @@ import psutil
 
 from agewell.workers.process.heartbeat import DEAD_AFTER_S
 from tests.chaos.scene import Scene
-from tests.e2e.stack import command_of, until
+from tests.support.stack import command_of, until
 
 FOUND_S = 90.0
 ON_ITS_WAY_S = 0.1

@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 from agewell.producer.sending.files import LocalFile
 from tests.chaos.kills import Strike
 from tests.chaos.scene import HSV, Scene
-from tests.e2e.stack import until
+from tests.support.stack import until
 
 CGROUP = Path("/sys/fs/cgroup")
 """The second version is mounted here, and of the first its controllers, each in a folder."""

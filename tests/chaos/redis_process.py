@@ -17,10 +17,11 @@ import redis
 
 from agewell.producer.up.child_process import end_child, start_child
 from agewell.producer.up.embedded_redis import find_server
+from tests.support.paths import ROOT
 
 AWAY = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError)
 READY_S = 30.0
-SECURITY = Path(__file__).parents[2] / "docs" / "security.md"
+SECURITY = ROOT / "docs" / "security.md"
 
 
 def free_port() -> int:

@@ -9,7 +9,7 @@ from typing import Self
 from tests.chaos.faults import Fault
 from tests.chaos.scene import Scene, scene
 from tests.chaos.stream import Stream
-from tests.e2e.stack import until
+from tests.support.stack import until
 
 PROGRESS_S = 120.0
 

@@ -31,7 +31,7 @@ from tests.chaos.brokers import Broker, one_redis
 from tests.chaos.observer import ENDED, Observer
 from tests.chaos.proxy import FaultProxy
 from tests.chaos.redis_process import AWAY, RedisProcess
-from tests.e2e.stack import Stack, started
+from tests.support.stack import Stack, started
 
 ALL_END_S = 180.0
 

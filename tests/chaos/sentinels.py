@@ -7,7 +7,7 @@ from pathlib import Path
 import redis
 
 from tests.chaos.redis_process import RedisProcess
-from tests.e2e.stack import until
+from tests.support.stack import until
 
 MASTER = "mymaster"
 SENTINELS = 3

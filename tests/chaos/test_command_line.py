@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.scene import scene
-from tests.e2e.stack import until
+from tests.support.stack import until
 
 IMAGES = 100
 

@@ -19,11 +19,11 @@ from agewell.shared.redis import keys
 from agewell.shared.redis.scripts import Script, load_all
 from agewell.shared.settings import MAX_MESSAGE_BYTES, Settings
 from tests.chaos.redis_process import RedisProcess
-from tests.e2e.stack import agewell, environment, until
-from tests.image_files import file_of, picture
-from tests.programs import SERVERS, require_server
+from tests.support.image_files import file_of, picture
+from tests.support.paths import ROOT
+from tests.support.programs import SERVERS, require_server
+from tests.support.stack import agewell, environment, until
 
-ROOT = Path(__file__).parents[2]
 ACL = ROOT / "deploy" / "redis-users.acl"
 ROLES = ("producer", "worker", "upkeep")
 LOADED_S = 5.0

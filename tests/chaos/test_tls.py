@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.redis_process import RedisProcess, make_certificates
-from tests.e2e.stack import agewell, environment, started
-from tests.image_files import file_of
-from tests.programs import require_tls
+from tests.support.image_files import file_of
+from tests.support.programs import require_tls
+from tests.support.stack import agewell, environment, started
 
 pytestmark = pytest.mark.slow
 

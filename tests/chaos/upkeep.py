@@ -15,7 +15,7 @@ from agewell.shared.redis.clock import redis_now
 from agewell.shared.settings import DEFAULT_K_PER_S
 from tests.chaos.kills import Strike, process
 from tests.chaos.scene import Scene, beside
-from tests.e2e.stack import until
+from tests.support.stack import until
 
 PILED = 10_000
 """Messages of a plain client: some hundred calls that admit."""

@@ -9,13 +9,12 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.e2e import watched as watched_stack
-from tests.e2e.messages import ask, bytes_of, good_job, hsv_job, send, stored
-from tests.e2e.pixels import expected_hsv, same
-from tests.e2e.stack import Stack, started, state_directory
-from tests.image_files import file_of
-
-PHOTOS = Path(__file__).parents[2] / "examples" / "images"
+from tests.support import watched as watched_stack
+from tests.support.image_files import file_of
+from tests.support.messages import ask, bytes_of, good_job, hsv_job, send, stored
+from tests.support.paths import PHOTOS
+from tests.support.pixels import expected_hsv, same
+from tests.support.stack import Stack, started, state_directory
 
 
 @pytest.fixture(scope="session")

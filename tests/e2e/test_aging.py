@@ -12,8 +12,8 @@ from agewell.producer.simulate.simulation import Setup, simulate
 from agewell.shared.celery.app import broker_url
 from agewell.shared.protocol.aging import AgingPolicy
 from agewell.shared.queue.status import queue_status
-from tests.e2e.stack import until
-from tests.e2e.timed_stack import Start, TimedStack, timed_stack
+from tests.support.stack import until
+from tests.support.timed_stack import Start, TimedStack, timed_stack
 
 pytestmark = pytest.mark.slow
 

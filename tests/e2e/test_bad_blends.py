@@ -13,11 +13,11 @@ from agewell.shared.errors import (
     ShapeError,
     UnsupportedPixelsError,
 )
-from tests.direct_poisson import direct_poisson
-from tests.e2e.messages import Document, ask, bytes_of, inline
-from tests.e2e.pixels import over, same
-from tests.e2e.stack import Stack
-from tests.image_files import HEIGHT, WIDTH, file_of, picture
+from tests.oracles.direct_poisson import direct_poisson
+from tests.support.image_files import HEIGHT, WIDTH, file_of, picture
+from tests.support.messages import Document, ask, bytes_of, inline
+from tests.support.pixels import over, same
+from tests.support.stack import Stack
 
 pytestmark = pytest.mark.usefixtures("unharmed")
 

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image as Pillow
 
 from agewell.shared.errors import AllItemsFailedError, UnknownFormatError
-from tests import bad_images
-from tests.bad_images import REFUSED, Case
-from tests.e2e.messages import Document, ask, bytes_of, hsv_job, inline, stored
-from tests.e2e.pixels import expected_hsv, same
-from tests.e2e.stack import Stack
-from tests.image_files import file_of, picture, png_of
+from tests.support import bad_images
+from tests.support.bad_images import REFUSED, Case
+from tests.support.image_files import file_of, picture, png_of
+from tests.support.messages import Document, ask, bytes_of, hsv_job, inline, stored
+from tests.support.pixels import expected_hsv, same
+from tests.support.stack import Stack
 
 INLINE_MAX_BYTES = 32 * 1024
 

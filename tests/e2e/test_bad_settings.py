@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import COMMAND, environment
+from tests.support.stack import COMMAND, environment
 
 CELERY = (sys.executable, "-m", "celery")
 PROGRAMS = {

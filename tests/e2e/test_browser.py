@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from agewell.shared.redis import keys
-from tests.e2e.browser import WAIT_S, Browser, browser
-from tests.e2e.messages import hsv_job, send, stored
-from tests.e2e.stack import Stack, until
-from tests.e2e.watched import PASSWORD, USER
-from tests.image_files import file_of
+from tests.support.browser import WAIT_S, Browser, browser
+from tests.support.image_files import file_of
+from tests.support.messages import hsv_job, send, stored
+from tests.support.paths import ROOT
+from tests.support.stack import Stack, until
+from tests.support.watched import PASSWORD, USER
 
 pytestmark = pytest.mark.slow
 
@@ -228,7 +229,7 @@ def test_scheduled_jobs_are_shown_with_the_time_they_are_due(watched: Stack, see
 def test_the_page_of_a_classification_is_whole_in_any_light_and_width(
     watched: Stack, seen: Browser
 ):
-    digits = Path(__file__).parents[2] / "examples" / "digits"
+    digits = ROOT / "examples" / "digits"
     [job_id] = watched.enqueue("infer", "digits", digits / "3.png", digits / "7.png")
     watched.wait_ended([job_id])
     try:

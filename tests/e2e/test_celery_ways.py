@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from tests import bare_python
-from tests.e2e.messages import bytes_of, good_job, hsv_job, inline, send, stored
-from tests.e2e.pixels import expected_hsv, over, same
-from tests.e2e.stack import Stack, until
-from tests.image_files import file_of, picture
+from tests.support import bare_python
+from tests.support.image_files import file_of, picture
+from tests.support.messages import bytes_of, good_job, hsv_job, inline, send, stored
+from tests.support.pixels import expected_hsv, over, same
+from tests.support.stack import Stack, until
 
 PRELUDE = """
 import json, sys

@@ -17,11 +17,10 @@ from agewell.shared.errors import BadFileError, BadJobError, ParameterError, Que
 from agewell.shared.protocol.messages import AlphaBlendItem, AlphaBlendJob, HsvItem, HsvJob
 from agewell.shared.queue.record import State
 from agewell.shared.settings import Settings
-from tests.e2e.pixels import expected_hsv, over, same
-from tests.e2e.stack import Stack
-from tests.image_files import file_of
-
-ROOT = Path(__file__).parents[2]
+from tests.support.image_files import file_of
+from tests.support.paths import ROOT
+from tests.support.pixels import expected_hsv, over, same
+from tests.support.stack import Stack
 
 
 @pytest.fixture

@@ -21,10 +21,10 @@ import yaml
 
 from agewell.producer.up.child_process import start_child
 from agewell.producer.up.embedded_redis import find_server
-from tests.e2e.stack import until
-from tests.programs import require
+from tests.support.paths import ROOT
+from tests.support.programs import require
+from tests.support.stack import until
 
-ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import PHOTOS
-from tests.e2e.messages import good_job, hsv_job, send, stored
-from tests.e2e.stack import Stack, is_gone, started, state_directory, until
+from tests.support.messages import good_job, hsv_job, send, stored
+from tests.support.stack import Stack, is_gone, started, state_directory, until
 
 JOBS = 40
 EVERY_JOB_ENDS_S = 60.0

@@ -16,11 +16,11 @@ from flower.urls import handlers as flower_handlers
 
 from agewell.workers.jobs.recorded_inputs import unpack
 from agewell.workers.monitoring.dashboard.pages import HANDLERS
-from tests.e2e.messages import good_job, hsv_job, inline, send, stored
-from tests.e2e.pixels import expected_hsv
-from tests.e2e.stack import READY_TIMEOUT_S, Stack, agewell, environment, until
-from tests.e2e.watched import LOGIN, PASSWORD, PREFIX, USER, Answer, basic, flower, get
-from tests.image_files import file_of
+from tests.support.image_files import file_of
+from tests.support.messages import good_job, hsv_job, inline, send, stored
+from tests.support.pixels import expected_hsv
+from tests.support.stack import READY_TIMEOUT_S, Stack, agewell, environment, until
+from tests.support.watched import LOGIN, PASSWORD, PREFIX, USER, Answer, basic, flower, get
 
 OPEN = "/healthcheck"
 

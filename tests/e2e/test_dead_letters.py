@@ -7,8 +7,8 @@ import psutil
 import pytest
 from celery import chain
 
-from tests.e2e.messages import answer_to, good_job, hsv_job, send, stored
-from tests.e2e.stack import Stack, until
+from tests.support.messages import answer_to, good_job, hsv_job, send, stored
+from tests.support.stack import Stack, until
 
 MAX_DELIVERIES = 3
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PHOTOS = ROOT / "examples" / "images"
+from tests.support.paths import PHOTOS, ROOT
+
 TIMEOUT_S = 120
 
 

@@ -15,9 +15,9 @@ import pytest
 from agewell.shared.queue.dead_letters import DeadLetters
 from agewell.shared.queue.ledger import Ledger
 from tests.e2e.doc_pages import PAGES, ROOT, Command, commands
-from tests.e2e.messages import good_job
-from tests.e2e.stack import COMMAND, Stack, started, state_directory
-from tests.e2e.terminal import on_terminal
+from tests.support.messages import good_job
+from tests.support.stack import COMMAND, Stack, started, state_directory
+from tests.support.terminal import on_terminal
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -22,8 +22,8 @@ from agewell.producer.doctor.models import check_models
 from agewell.producer.up.embedded_redis import EmbeddedRedis, embedded_redis
 from agewell.shared.queue.dead_letters import DeadLetters
 from agewell.shared.settings import Settings
-from tests.e2e.messages import good_job
-from tests.e2e.stack import Stack, agewell, environment, until
+from tests.support.messages import good_job
+from tests.support.stack import Stack, agewell, environment, until
 
 
 @pytest.fixture(scope="module")

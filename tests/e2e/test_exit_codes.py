@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import Stack, agewell, environment, state_directory
+from tests.support.stack import Stack, agewell, environment, state_directory
 
 UNREACHABLE_S = 5.0
 

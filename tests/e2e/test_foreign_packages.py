@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from tests.e2e.stack import COMMAND, Stack, started, state_directory
+from tests.support.stack import COMMAND, Stack, started, state_directory
 
 PACKAGES = ("workers", "shared", "producer", "models")
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.e2e.messages import ask, good_job, send
-from tests.e2e.stack import Stack, until
 from tests.fuzz.messages import envelope
 from tests.fuzz.run import left_over
+from tests.support.messages import ask, good_job, send
+from tests.support.stack import Stack, until
 
 DRAINED_S = 60.0
 NUMBERS = [

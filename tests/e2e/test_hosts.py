@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.hosts import Network, network
-from tests.e2e.stack import until
+from tests.support.hosts import Network, network
+from tests.support.stack import until
 
 JOBS, IMAGES = 8, 4
 

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.e2e.messages import answer_to, bytes_of, hsv_job, inline
-from tests.e2e.stack import Stack, started, state_directory
-from tests.image_files import file_of
-from tests.model_files import marking, onnx_classifier, version_directory
+from tests.support.image_files import file_of
+from tests.support.messages import answer_to, bytes_of, hsv_job, inline
+from tests.support.model_files import marking, onnx_classifier, version_directory
+from tests.support.stack import Stack, started, state_directory
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.e2e.messages import good_job
-from tests.e2e.stack import Stack, until
+from tests.support.messages import good_job
+from tests.support.stack import Stack, until
 
 
 def test_json_is_one_document_a_job_on_stdout(stack: Stack, small_folder: Path, tmp_path: Path):

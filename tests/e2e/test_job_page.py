@@ -10,12 +10,13 @@ import pytest
 
 from agewell.shared.errors import AllItemsFailedError
 from agewell.shared.queue.dead_letters import DeadLetters
-from tests.e2e.messages import answer_to, hsv_job, inline, send, stored
-from tests.e2e.stack import Stack
-from tests.e2e.watched import flower
-from tests.image_files import file_of
+from tests.support.image_files import file_of
+from tests.support.messages import answer_to, hsv_job, inline, send, stored
+from tests.support.paths import ROOT
+from tests.support.stack import Stack
+from tests.support.watched import flower
 
-DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+DIGITS = ROOT / "examples" / "digits"
 
 
 def page_of(stack: Stack, job_id: str) -> str:

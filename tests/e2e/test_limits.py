@@ -14,9 +14,9 @@ import redis
 from agewell.shared.settings import Settings
 from agewell.workers.process import memory
 from tests.chaos.redis_process import RedisProcess
-from tests.e2e.messages import hsv_job, send, stored
-from tests.e2e.stack import Stack, agewell, environment, until
-from tests.image_files import file_of, picture
+from tests.support.image_files import file_of, picture
+from tests.support.messages import hsv_job, send, stored
+from tests.support.stack import Stack, agewell, environment, until
 
 JOBS = 12
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.messages import answer_to, ask, good_job, send
-from tests.e2e.stack import Stack, until
+from tests.support.messages import answer_to, ask, good_job, send
+from tests.support.stack import Stack, until
 
 JOB_BEHIND_S = 30.0
 

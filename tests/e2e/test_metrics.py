@@ -13,13 +13,14 @@ import psutil
 import pytest
 import yaml
 
-from tests.e2e.messages import hsv_job, inline, send, stored
-from tests.e2e.stack import Stack, until
-from tests.e2e.watched import get
-from tests.image_files import file_of
-from tests.programs import require
+from tests.support.image_files import file_of
+from tests.support.messages import hsv_job, inline, send, stored
+from tests.support.paths import ROOT
+from tests.support.programs import require
+from tests.support.stack import Stack, until
+from tests.support.watched import get
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = ROOT / "deploy"
 
 
 def scrape(stack: Stack) -> str:

@@ -8,9 +8,9 @@ import pytest
 from wcwidth import wcswidth
 
 from agewell.shared.queue.dead_letters import DeadLetters
-from tests.e2e.messages import hsv_job, inline, send
-from tests.e2e.stack import Stack
-from tests.e2e.terminal import on_terminal
+from tests.support.messages import hsv_job, inline, send
+from tests.support.stack import Stack
+from tests.support.terminal import on_terminal
 
 LONG = "写真の夏休み" * 20 + ".jpg"
 

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.direct_poisson import direct_poisson
-from tests.e2e.pixels import over, read
-from tests.e2e.stack import Stack
+from tests.oracles.direct_poisson import direct_poisson
+from tests.support.pixels import over, read
+from tests.support.stack import Stack
 
 
 @pytest.fixture

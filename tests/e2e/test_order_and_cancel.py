@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.e2e.messages import good_job, send
-from tests.e2e.stack import Stack
+from tests.support.messages import good_job, send
+from tests.support.stack import Stack
 
 LONG_BLEND_S = 45.0
 """Less than what the blend of seven megapixels takes on a busy machine."""

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.e2e.stack import COMMAND, Stack
+from tests.support.stack import COMMAND, Stack
 
 ESCAPE = "\x1b"
 

@@ -3,8 +3,8 @@
 import pytest
 
 from agewell.shared.errors import DeadJobError
-from tests.e2e.messages import answer_to, ask, good_job, send
-from tests.e2e.stack import Stack
+from tests.support.messages import answer_to, ask, good_job, send
+from tests.support.stack import Stack
 
 MIB = 2**20
 GROWTH_MAX_MIB = 20

@@ -13,7 +13,8 @@ import pytest
 from celery.exceptions import NotRegistered
 
 from agewell.shared.errors import BadJobError, BlobDamagedError, BlobMissingError
-from tests.e2e.messages import (
+from tests.support.image_files import file_of, picture
+from tests.support.messages import (
     Document,
     answer_to,
     ask,
@@ -24,9 +25,8 @@ from tests.e2e.messages import (
     send,
     stored,
 )
-from tests.e2e.pixels import expected_hsv, over, same
-from tests.e2e.stack import Stack
-from tests.image_files import file_of, picture
+from tests.support.pixels import expected_hsv, over, same
+from tests.support.stack import Stack
 
 pytestmark = pytest.mark.usefixtures("unharmed")
 

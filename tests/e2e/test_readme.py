@@ -26,7 +26,7 @@ from agewell.shared.protocol.messages import ErrorInfo, ImageRef, JobResult, par
 from agewell.shared.protocol.tasks import QUEUE_OF_OP, TASK_OF_OP
 from agewell.shared.setting_names import PREFIX
 from agewell.shared.settings import Settings
-from tests.e2e.stack import Stack, started, state_directory
+from tests.support.stack import Stack, started, state_directory
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "examples" / "images"

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.e2e.stack import COMMAND, Stack, until
+from tests.support.stack import COMMAND, Stack, until
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.messages import answer_to, ask, good_job, hsv_job, send, stored
-from tests.e2e.stack import Stack
+from tests.support.messages import answer_to, ask, good_job, hsv_job, send, stored
+from tests.support.stack import Stack
 
 REPLIED_S = 10.0
 WORKERS = 3

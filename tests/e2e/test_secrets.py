@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.redis_process import RedisProcess
-from tests.e2e.stack import Stack, started
-from tests.e2e.watched import basic, get
-from tests.image_files import file_of
+from tests.support.image_files import file_of
+from tests.support.stack import Stack, started
+from tests.support.watched import basic, get
 
 
 @pytest.mark.slow

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.e2e.messages import hsv_job, send, stored
-from tests.e2e.stack import Stack, until
+from tests.support.messages import hsv_job, send, stored
+from tests.support.stack import Stack, until
 
 JOBS = 40
 

@@ -13,8 +13,8 @@ from agewell.producer.sending.publish import publish
 from agewell.producer.session import Session, make_session
 from agewell.shared.protocol.messages import InferItem, InferJob
 from agewell.shared.settings import Settings
-from tests.e2e.stack import Stack, started, state_directory, until
-from tests.model_files import marking
+from tests.support.model_files import marking
+from tests.support.stack import Stack, started, state_directory, until
 
 MARKS = {"1": 11, "2": 22}
 PATIENCE_S = 240.0

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from agewell.shared.errors import JobTimeoutError
-from tests.e2e.messages import answer_to, ask, good_job, hsv_job, send, stored
-from tests.e2e.stack import Stack, is_gone, started, state_directory, until
+from tests.support.messages import answer_to, ask, good_job, hsv_job, send, stored
+from tests.support.stack import Stack, is_gone, started, state_directory, until
 
 LIMIT_S = 3
 

@@ -14,9 +14,9 @@ from agewell.shared.queue.ledger import Ledger, Lifetimes
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
 from agewell.shared.redis.clock import redis_now
-from tests.e2e.stack import until
-from tests.integration.consuming import send, waiting_ids, worker_app
-from tests.integration.taking import take
+from tests.support.consuming import send, waiting_ids, worker_app
+from tests.support.stack import until
+from tests.support.taking import take
 
 READY_S = 60
 EVERY_SECOND = {Task.SWEEP_AGING, Task.RETURN_JOBS, Task.EXPIRE_JOBS}

@@ -13,9 +13,9 @@ from pathlib import Path
 import cv2
 import pytest
 
-from tests.e2e.stack import Stack
+from tests.support.paths import ROOT
+from tests.support.stack import Stack
 
-ROOT = Path(__file__).parents[2]
 PACKAGES = ("models", "producer", "shared", "workers")
 VERSIONS = ("3.11", "3.12", "3.13")
 

@@ -4,8 +4,8 @@ import argparse
 import sys
 
 from agewell.shared.redis import keys
-from tests.e2e.stack import started, state_directory
 from tests.fuzz.run import Found, fuzz_images, fuzz_inlet, fuzz_messages
+from tests.support.stack import started, state_directory
 
 
 def main() -> int:

@@ -4,17 +4,16 @@ import io
 import random
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from PIL import Image as Pillow
 
-from tests.e2e.messages import answer_to, hsv_job, inline, send, stored
-from tests.e2e.stack import Stack
 from tests.fuzz.mutate import mutate_bytes
 from tests.oracles import bmp_rows
+from tests.support.messages import answer_to, hsv_job, inline, send, stored
+from tests.support.paths import PHOTOS
+from tests.support.stack import Stack
 
-PHOTOS = Path(__file__).parents[2] / "examples" / "images"
 ITEMS = 32
 INLINE_MAX_BYTES = 32 * 1024
 CLEAR = {

@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.e2e.messages import good_job
 from tests.fuzz.messages import envelope
 from tests.fuzz.mutate import ODD
+from tests.support.messages import good_job
 
 MOST_BYTES = 2**22
 """The largest message that is read at all: AGEWELL_MAX_MESSAGE_BYTES by default."""

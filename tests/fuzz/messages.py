@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from tests.e2e.messages import good_job
 from tests.fuzz.mutate import mutate_bytes, mutate_json
+from tests.support.messages import good_job
 
 
 def envelope(job: Any, job_id: str) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from agewell.shared.protocol.levels import LEVELS
 from agewell.shared.protocol.tasks import Queue
 from agewell.shared.redis import keys
-from tests.e2e.messages import ask, good_job
-from tests.e2e.stack import Stack, until
 from tests.fuzz import images, inlet, messages
+from tests.support.messages import ask, good_job
+from tests.support.stack import Stack, until
 
 BATCH = 80
 CV = Queue.CV.value

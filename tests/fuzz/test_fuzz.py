@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.stack import Stack, started, state_directory
 from tests.fuzz.images import CLEAR
 from tests.fuzz.run import Found, fuzz_images, fuzz_inlet, fuzz_messages
+from tests.support.stack import Stack, started, state_directory
 
 COUNT = 320
 GROWTH_MAX_MIB = 60

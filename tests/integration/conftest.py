@@ -8,7 +8,7 @@ from agewell.shared.queue.ledger import Ledger, Lifetimes
 from agewell.workers.jobs import delivery
 from agewell.workers.jobs.run import run_job
 from agewell.workers.process.context import Context
-from tests.integration.consuming import worker_app
+from tests.support.consuming import worker_app
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import redis
 from agewell.shared.redis.scripts import load_all
 from tests.chaos.redis_process import RedisProcess
 from tests.kombu_suite.substitute import CONNECTION
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 FILES = ("test_redis.py", "test_redis_brpop_qos.py")
 TIMEOUT_S = 240
 ONE_TEST_TIMEOUT_S = 60

@@ -6,7 +6,7 @@ import tarfile
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.programs import absent
+from tests.support.programs import absent
 
 FETCH_TIMEOUT_S = 120
 

@@ -12,10 +12,10 @@ from agewell.shared.errors import (
     UndecodableError,
     UnsupportedPixelsError,
 )
-from tests.image_files import animation, file_of, jpeg_saying, picture
 from tests.oracles.format_table import Row
 from tests.oracles.orientations import exif, exif_without_orientation, upright, xmp
 from tests.oracles.picture_readers import by_pillow
+from tests.support.image_files import animation, file_of, jpeg_saying, picture
 
 ROUNDING = 2  # two decoders may round an inverse cosine transform differently
 BIG = picture().resize((203, 131), Pillow.Resampling.BICUBIC)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from tests.programs import require
+from tests.support.programs import require
 
 
 def by_pillow(data: bytes) -> np.ndarray:

@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image as Pillow
 
 from agewell.shared.errors import MultiFrameError, UndecodableError, UnsupportedPixelsError
-from tests.image_files import animation, file_of, flipped, picture, png_chunk
 from tests.oracles.format_table import Row
 from tests.oracles.orientations import png_disagreements, png_sources, upright
 from tests.oracles.picture_readers import by_pillow
 from tests.oracles.png_writer import SIGNATURE, Chunk, Png, palette, samples
+from tests.support.image_files import animation, file_of, flipped, picture, png_chunk
 
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 # With a byte for its filter each row has 256 bytes: these end around blocks of 64 KiB.

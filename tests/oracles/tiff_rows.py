@@ -15,7 +15,7 @@ from tests.oracles import tiff_refused_rows
 from tests.oracles.format_table import Row
 from tests.oracles.picture_readers import by_imagemagick, by_pillow
 from tests.oracles.tiff_writer import LZW, NONE, PACK, SHORT, Tiff
-from tests.programs import require
+from tests.support.programs import require
 
 WIDTH, HEIGHT, STRAIGHT = 21, 13, 2
 
