@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.messages import envelope
 from tests.fuzz.run import left_over
+from tests.support.envelopes import envelope
 from tests.support.messages import ask, good_job, send
 from tests.support.stack import Stack, until
 

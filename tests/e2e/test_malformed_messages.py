@@ -1,39 +1,17 @@
 """What Celery itself would stumble over: no worker ends, and no job behind it waits for ever."""
 
 import base64
-import json
 import pickle
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.envelopes import encoded, message
 from tests.support.messages import answer_to, ask, good_job, send
 from tests.support.stack import Stack, until
 
 JOB_BEHIND_S = 30.0
-
-
-def encoded(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
-
-
-def message(**changes: object) -> str:
-    """An envelope as kombu writes it, but for these changes."""
-    envelope = {
-        "body": encoded("[[], {}, {}]"),
-        "content-encoding": "utf-8",
-        "content-type": "application/json",
-        "headers": {"task": "cv.hsv", "id": str(uuid.uuid4())},
-        "properties": {
-            "delivery_tag": str(uuid.uuid4()),
-            "delivery_mode": 2,
-            "delivery_info": {"exchange": "", "routing_key": "cv"},
-            "priority": 0,
-            "body_encoding": "base64",
-        },
-    }
-    return json.dumps(envelope | changes)
 
 
 NO_ENVELOPES: dict[str, str | bytes] = {

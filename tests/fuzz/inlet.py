@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.fuzz.messages import envelope
 from tests.fuzz.mutate import ODD
+from tests.support.envelopes import envelope
 from tests.support.messages import good_job
 
 MOST_BYTES = 2**22

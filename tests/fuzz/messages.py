@@ -5,31 +5,10 @@ import json
 import random
 import uuid
 from collections.abc import Iterator
-from typing import Any
 
 from tests.fuzz.mutate import mutate_bytes, mutate_json
+from tests.support.envelopes import envelope
 from tests.support.messages import good_job
-
-
-def envelope(job: Any, job_id: str) -> dict[str, Any]:
-    """A message as Celery and kombu write it."""
-    body = [[job], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
-    return {
-        "body": base64.b64encode(json.dumps(body).encode()).decode(),
-        "content-encoding": "utf-8",
-        "content-type": "application/json",
-        "headers": {
-            "lang": "py", "task": "cv.hsv", "id": job_id, "root_id": job_id, "parent_id": None,
-            "group": None, "eta": None, "expires": None, "retries": 0, "timelimit": [None, None],
-            "argsrepr": "", "kwargsrepr": "", "origin": "fuzz", "ignore_result": False,
-            "enqueued_at": 1.7e9, "stamps": {}, "stamped_headers": None, "shadow": None,
-        },
-        "properties": {
-            "correlation_id": job_id, "reply_to": "", "delivery_mode": 2, "priority": 5,
-            "delivery_info": {"exchange": "", "routing_key": "cv"},
-            "body_encoding": "base64", "delivery_tag": str(uuid.UUID(int=0)),
-        },
-    }  # fmt: skip
 
 
 def mutants(count: int, seed: int) -> Iterator[bytes]:

@@ -29,7 +29,6 @@ from agewell.workers.maintenance.aging import reprioritise
 from agewell.workers.maintenance.give_up import give_up_refused_messages
 from agewell.workers.maintenance.keep_blobs import keep_blobs_of_waiting_jobs
 from agewell.workers.maintenance.orphans import find_orphans
-from tests.fuzz.messages import envelope
 from tests.support.consuming import (
     consuming,
     look,
@@ -38,6 +37,7 @@ from tests.support.consuming import (
     worker_app,
 )
 from tests.support.delivering import AWAY, deliver, hsv
+from tests.support.envelopes import envelope
 from tests.support.messages import good_job
 
 LARGE = 6 * 2**20

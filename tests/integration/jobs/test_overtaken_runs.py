@@ -15,8 +15,8 @@ from agewell.shared.queue.ledger import End
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
 from agewell.workers.maintenance.give_up import give_up_lost_jobs
-from tests.integration.redis.test_full_redis import full
 from tests.support.delivering import AWAY, deliver, hsv, lose_worker, make_due
+from tests.support.full_redis import full
 from tests.support.messages import good_job
 
 BAD = partial(MaskError, "m", "bad")

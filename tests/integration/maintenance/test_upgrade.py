@@ -17,9 +17,9 @@ from agewell.workers.maintenance.aging import reprioritise
 from agewell.workers.maintenance.expire import expire
 from agewell.workers.maintenance.orphans import find_orphans
 from agewell.workers.maintenance.rescue import rescue_jobs
-from tests.fuzz.messages import envelope
 from tests.support.consuming import scheduled_ids, waiting_ids
 from tests.support.delivering import deliver, make_due
+from tests.support.envelopes import envelope
 from tests.support.messages import good_job
 
 OLD_WORKER = "cv@old:0123456789abcdef.77:0f"

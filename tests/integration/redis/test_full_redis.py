@@ -1,7 +1,5 @@
 """A Redis at its maxmemory refuses what takes memory: new jobs, and nothing of those that run."""
 
-from contextlib import contextmanager
-
 import kombu.exceptions
 import kombu.pools
 import pytest
@@ -17,16 +15,8 @@ from agewell.shared.redis import keys
 from agewell.shared.redis.connection import unreachable
 from tests.support.consuming import scheduled_ids, waiting_ids, worker_app
 from tests.support.delivering import taken
+from tests.support.full_redis import full
 from tests.support.stack import until
-
-
-@contextmanager
-def full(client):
-    client.config_set("maxmemory", 1)
-    try:
-        yield
-    finally:
-        client.config_set("maxmemory", 0)
 
 
 @pytest.fixture

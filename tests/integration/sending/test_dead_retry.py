@@ -18,9 +18,9 @@ from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
 from agewell.workers.consuming.unacked import refuse
 from agewell.workers.maintenance.give_up import give_up_lost_jobs
-from tests.e2e.test_malformed_messages import encoded, message
 from tests.support.consuming import message_of, scheduled_ids, waiting_ids
 from tests.support.delivering import AWAY, deliver, hsv, lose_worker, make_due, taken
+from tests.support.envelopes import encoded, message
 from tests.support.messages import good_job
 
 DIES = [AWAY] * 6
