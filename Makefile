@@ -28,12 +28,12 @@ lint: $(INSTALLED) ## format, lint, types, imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Tests that use the processor run beside each other. Those that watch clocks, processes or memory
-# come after them, alone.
-BESIDE := $(patsubst %,tests/e2e/test_%.py,docs_commands wheel demo compose secrets) tests/integration tests/unit tests/kombu_suite
+# Most tests wait for most of their time, so three processes share them (tests/support/groups.py).
+# Those that hold times to a bound come after them, when nothing else runs.
+BESIDE := --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 test: lint ## lint, then every test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(BESIDE)
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(BESIDE))
+	$(BIN)/python -m pytest $(BESIDE) -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 bench: $(INSTALLED) ## the benchmarks, as tables and as JSON in bench-output/
 	$(BIN)/python -m benchmarks

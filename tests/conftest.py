@@ -10,7 +10,13 @@ import redis
 
 from agewell.producer.up.embedded_redis import EmbeddedRedis, embedded_redis
 from agewell.shared.settings import Settings
+from tests.support import groups
 from tests.support.programs import SERVERS, require_server
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one of several processes
+        groups.arrange(items)
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,9 @@ GROWTH_MAX_MIB = 60
 """A decoder's first use takes some; a leak of one image an item would be far more."""
 
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("fuzz")]
+
+
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     with state_directory() as folder, started(folder, LOG_LEVEL="ERROR") as running:
@@ -26,7 +29,6 @@ def assert_unharmed(found: Found) -> None:
     assert found.growth_mib() < GROWTH_MAX_MIB, found.rss_mib
 
 
-@pytest.mark.slow
 def test_mutated_images_are_decoded_or_refused(stack: Stack):
     found = fuzz_images(stack, COUNT)
     assert set(found.outcomes) <= CLEAR | {"image"}, found.outcomes
@@ -35,7 +37,6 @@ def test_mutated_images_are_decoded_or_refused(stack: Stack):
     assert_unharmed(found)
 
 
-@pytest.mark.slow
 def test_hostile_messages_are_refused_or_run_and_hold_up_nothing(stack: Stack):
     found = fuzz_inlet(stack, COUNT // 2)
     assert found.sent == COUNT // 2
@@ -43,7 +44,6 @@ def test_hostile_messages_are_refused_or_run_and_hold_up_nothing(stack: Stack):
     assert found.growth_mib() < GROWTH_MAX_MIB, found.rss_mib
 
 
-@pytest.mark.slow
 def test_mutated_messages_are_run_or_refused(stack: Stack):
     found = fuzz_messages(stack, COUNT)
     assert found.outcomes["done"] > COUNT / 10

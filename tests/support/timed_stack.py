@@ -31,6 +31,11 @@ class Start:
     started_at: float
 
 
+def ids_of(starts: list[Start]) -> set[str]:
+    """The ids of the jobs that have started."""
+    return {start.job_id for start in starts}
+
+
 @dataclass(frozen=True)
 class TimedStack:
     session: Session
