@@ -13,7 +13,7 @@ GROWTH_MAX_MIB = 60
 """A decoder's first use takes some; a leak of one image an item would be far more."""
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("fuzz")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

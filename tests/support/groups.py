@@ -1,37 +1,57 @@
-"""The order of the tests, and which of them run in one process, if several run side by side.
+"""Which tests run in one process, and in which order, if several processes share the tests.
 
-`make test` starts pytest-xdist with `--dist loadgroup`: a free process takes the next group.
+Tests that use the same stack or the same Redis server run in one process, which starts it once.
+Every other file is a group of its own. A free process takes the next group.
 """
 
+import re
+
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-STACKS = ("rough_stack", "watched", "stack")
-"""Fixtures that start a whole agewell for a session. One process runs all tests of each."""
-
+STACK = "stack"
+ROUGH_STACK = "rough stack"
+WATCHED_STACK = "watched stack"
 FAULTS_OF_REDIS = "faults of Redis"
 FAULTS_OF_PROCESSES = "faults of processes"
 
-LONGEST = (FAULTS_OF_REDIS, "stack", FAULTS_OF_PROCESSES, "rough_stack", "watched")
+FILES = {
+    STACK: """bad_blends bad_images celery_ways client exit_codes hostile_numbers job_commands
+        narrow_terminals operations order_and_cancel output oversize plain_celery results""",
+    ROUGH_STACK: "crashes dead_letters doctor limits malformed_messages revoke store_away",
+    WATCHED_STACK: "browser dashboard job_page metrics",
+}
+"""Tests of tests/e2e by the fixture that starts their stack for the whole session."""
+
+LONGEST = (FAULTS_OF_REDIS, STACK, FAULTS_OF_PROCESSES, ROUGH_STACK, WATCHED_STACK)
 """Groups that take minutes, mostly of waiting. They are begun first."""
 
-
-def group_of(item: pytest.Item) -> str:
-    """The name of a test's group: as it is marked, or its stack, its Redis server, or its file."""
-    if mark := item.get_closest_marker("xdist_group"):
-        return str(mark.args[0])
-    if isinstance(item, pytest.Function):
-        for name in STACKS:
-            if name in item.fixturenames:
-                return name
-        if "redis_server" in item.fixturenames:
-            return f"{item.callspec.params['redis_server']} Redis"
-    return item.location[0]
+_GROUP_OF_FILE = {
+    f"tests/e2e/test_{name}.py": group for group, names in FILES.items() for name in names.split()
+}
+_SERVER = re.compile(r"^tests/(?:integration|e2e)/.*\[.*?\b(embedded|installed|valkey)\b")
 
 
-def arrange(items: list[pytest.Item]) -> None:
-    """Mark each test with its group, and put the longest groups first."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(group_of(item)))
-    places = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(group_of(item), len(places)))
+def group_of(nodeid: str) -> str:
+    """The group of a test."""
+    path = nodeid.partition("::")[0]
+    if path == "tests/chaos/test_faults.py":
+        of_redis = re.search(r"\[(Redis|Sentinel):", nodeid)
+        return FAULTS_OF_REDIS if of_redis else FAULTS_OF_PROCESSES
+    if path in _GROUP_OF_FILE:
+        return _GROUP_OF_FILE[path]
+    server = _SERVER.match(nodeid)
+    return f"{server[1]} Redis" if server else path
+
+
+def put_longest_first(items: list[pytest.Item]) -> None:
+    """Order tests so that the longest groups are begun first."""
+    places = {group: place for place, group in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(group_of(item.nodeid), len(places)))
+
+
+class GroupScheduling(LoadScopeScheduling):
+    """Hands out whole groups, in the order in which the tests were collected."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
