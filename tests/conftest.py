@@ -36,14 +36,14 @@ def level_of_logs() -> Iterator[None]:
 
 @pytest.fixture
 def short_path() -> Iterator[Path]:
-    """A folder whose path leaves room for a unix socket's name; pytest's own are too long."""
+    """A folder whose path leaves room for a unix socket's name. pytest's own are too long."""
     with tempfile.TemporaryDirectory(prefix="aw-") as folder:
         yield Path(folder)
 
 
 @pytest.fixture(scope="session", params=SERVERS)
 def redis_server(request) -> Iterator[EmbeddedRedis]:
-    """One server after the other; what is not installed is said."""
+    """One server after the other. A test is skipped if its server is not installed."""
     binary = require_server(request.param)
     with (
         tempfile.TemporaryDirectory(prefix="aw-") as folder,

@@ -8,7 +8,7 @@ from tests.chaos.run import Scenes, table
 
 
 def main() -> int:
-    """Run the faults that were asked for; the status is 1 where one did any harm."""
+    """Run the faults that were asked for. The exit status is 1 if one did any harm."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--long", action="store_true", help="many more jobs and strikes")
     parser.add_argument("--only", metavar="TEXT", default="", help="faults with this in their name")

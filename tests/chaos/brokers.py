@@ -24,7 +24,7 @@ class Broker:
     server: RedisProcess
     """The one that faults strike: the only one, or the first master."""
     proxy: FaultProxy
-    """Before the only one; before nothing that is used where there are sentinels."""
+    """Before the only Redis. With sentinels, nothing uses it."""
     url: str
     """For the stack and the producer: through the proxy, or the sentinels."""
     client: Callable[[], redis.Redis]

@@ -18,7 +18,7 @@ RESTORE_EVERY_S = 10.0
 
 
 def set_clock(ahead_s: float) -> Strike:
-    """The producer's clock is set; what it sends meanwhile carries Redis's time."""
+    """Set the producer's clock. Its messages carry Redis's time all the same."""
 
     def strike(scene: Scene) -> None:
         right = time.time

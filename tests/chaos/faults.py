@@ -1,4 +1,4 @@
-"""What can happen to a stack. Each fault strikes a scene once, and returns when it is over.
+"""Faults of a stack. Each strikes a scene once, and returns when it is over.
 
 Add one by writing its `strike` and entering it in `FAULTS`.
 """
@@ -41,7 +41,7 @@ FAIL_OVER_S = 60.0
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens, how often, and to how many jobs."""
+    """One fault, how often it strikes, and how many jobs stream by."""
 
     name: str
     strike: Strike
@@ -60,11 +60,11 @@ class Fault:
     slow: bool = False
     """Only in the long form."""
     unless: Callable[[], str] = str
-    """Why it cannot happen on this machine; empty where it can."""
+    """Why it cannot happen on this machine. Empty if it can."""
 
 
 def cut(scene: Scene) -> None:
-    """Every connection is closed; new ones are refused for a while."""
+    """Close every connection, and refuse new ones for a while."""
     scene.proxy.refusing = True
     scene.proxy.cut()
     time.sleep(AWAY_S)
@@ -72,7 +72,7 @@ def cut(scene: Scene) -> None:
 
 
 def flap(scene: Scene) -> None:
-    """Every connection is closed, and again, and again; new ones work at once."""
+    """Close every connection five times. New ones work at once."""
     for _ in range(5):
         scene.proxy.cut()
         time.sleep(0.2)
@@ -84,7 +84,7 @@ def delay(scene: Scene) -> None:
 
 
 def go_half_open(scene: Scene) -> None:
-    """No byte comes through any more, and no connection ends; after a while new ones work."""
+    """Hold every byte back, but end no connection. After a while new connections work."""
     scene.proxy.go_silent()
     time.sleep(SILENCE_S)
     scene.proxy.speak()
@@ -116,7 +116,7 @@ def stop_redis(scene: Scene) -> None:
 
 
 def fail_over(scene: Scene) -> None:
-    """The master is killed (kill -9); the sentinels make its replica the master."""
+    """Kill the master (kill -9). The sentinels make its replica the master."""
     scene.server.kill()
 
     def taken_over() -> bool:

@@ -1,4 +1,4 @@
-"""What can happen to the processes of a stack."""
+"""Faults of the processes of a stack."""
 
 import contextlib
 import importlib.util
@@ -16,12 +16,11 @@ FOUND_S = 90.0
 ON_ITS_WAY_S = 0.1
 
 Strike = Callable[[Scene], list[str] | None]
-"""Lets a fault happen. Returns the jobs that it struck, where it looked more closely than that some
-were running."""
+"""Lets a fault happen. Returns the jobs that it struck, or None if it knows only that some ran."""
 
 
 def without_torch() -> str:
-    """Why no infer worker can be struck; empty where one can."""
+    """Why no infer worker can be struck. Empty if one can."""
     return (
         ""
         if importlib.util.find_spec("torch")
@@ -30,7 +29,7 @@ def without_torch() -> str:
 
 
 def process(scene: Scene, words: str) -> psutil.Process:
-    """The child of `agewell up` with these words in its command; waited for while it restarts."""
+    """Find the child of `agewell up` with these words in its command, or wait for its restart."""
 
     def find() -> psutil.Process | None:
         for each in psutil.Process(scene.stack.process.pid).children():
@@ -51,7 +50,7 @@ def resume(family: list[psutil.Process]) -> None:
 def freeze_in_mid_job(
     scene: Scene, words: str, jobs: int = 1
 ) -> tuple[list[psutil.Process], list[str]]:
-    """Stop a worker and its children (SIGSTOP) while jobs run in it: what is seen then stays so.
+    """Stop a worker and its children (SIGSTOP) while jobs run in it.
 
     Args:
         scene: with a stream of jobs that this worker runs.
@@ -79,7 +78,7 @@ def freeze_in_mid_job(
 
 
 def _is_of(scene: Scene, job_id: str, worker: psutil.Process) -> bool:
-    """Whether a job that runs was started by this life of a worker, and not by an earlier one."""
+    """True if this life of a worker has started the job, and not an earlier one."""
     return float(scene.record(job_id, "started_at")[0]) > worker.create_time()
 
 
@@ -107,7 +106,7 @@ def terminate(words: str, jobs: int = 1) -> Strike:
 
 
 def freeze_process_of_a_job(scene: Scene) -> tuple[psutil.Process, str]:
-    """Stop a process of the cv worker's pool (SIGSTOP) while it runs a job; both."""
+    """Stop a process of the cv worker's pool (SIGSTOP) while it runs a job. Returns both."""
 
     def caught() -> tuple[psutil.Process, str] | None:
         with frozen(scene.stack.pool) as pool:

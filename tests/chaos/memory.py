@@ -80,7 +80,7 @@ def memory_group() -> Iterator[MemoryGroup]:
 
 
 def without_groups() -> str:
-    """Why no group can be made here; empty where one can."""
+    """Why no group can be made here. Empty if one can."""
     try:
         with memory_group():
             return ""
@@ -89,7 +89,7 @@ def without_groups() -> str:
 
 
 def run_out_of_memory(scene: Scene) -> list[str]:
-    """The kernel ends the process that runs a large job; the job runs again where there is room."""
+    """Have the kernel end the process that runs a large job. The job runs again with more room."""
     path = scene.photos[0].path.with_name("large.png")
     Pillow.new("RGB", LARGE, (30, 60, 90)).save(path, compress_level=1)
     with memory_group() as group:

@@ -1,4 +1,4 @@
-"""What an outsider sees of jobs: Celery's results as they are published, and nothing of ours."""
+"""An outsider's view of jobs: Celery's results as they are published, and nothing of ours."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""A proxy between Redis and everyone else, that does to connections what networks do to them."""
+"""A proxy between Redis and everyone else that can cut, delay and silence connections."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ CHUNK_BYTES = 64 * 1024
 
 
 class FaultProxy:
-    """Forwards TCP to one port of this machine; its faults may be changed at any time.
+    """Forwards TCP to one port of this machine. Its faults may be changed at any time.
 
     It runs in a thread with an event loop of its own.
     """
@@ -39,7 +39,7 @@ class FaultProxy:
         asyncio.run_coroutine_threadsafe(self._close_all(), self._loop).result(10)
 
     def go_silent(self) -> None:
-        """Half-open: take all bytes and pass none on, without a word; new connections too.
+        """Go half-open: take all bytes and pass none on, on new connections too.
 
         What was open now stays dead after `speak`, as after a machine's loss behind a firewall.
         """

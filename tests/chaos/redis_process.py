@@ -35,7 +35,7 @@ def free_port() -> int:
 
 
 class RedisProcess:
-    """One redis-server, or, with `sentinel`, one redis-sentinel; on a port that it keeps."""
+    """One redis-server, or one redis-sentinel if `sentinel` is set, on a port that it keeps."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class RedisProcess:
         self.process.send_signal(signal.SIGCONT)
 
     def restart(self, wait: bool = True) -> None:
-        """Start it again, on the same port and data; without a wait it may still load them."""
+        """Start it again on the same port and data. Without a wait it may still be loading them."""
         self.process = self._start(wait)
 
     def end(self) -> None:

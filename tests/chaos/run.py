@@ -1,4 +1,4 @@
-"""Lets a fault strike a busy stack, and counts what became of the jobs."""
+"""Lets a fault strike a busy stack, and counts the ends of its jobs."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ PROGRESS_S = 120.0
 
 @dataclass(frozen=True)
 class Row:
-    """What a fault did."""
+    """The harm that a fault did."""
 
     fault: str
     times: int
@@ -41,7 +41,7 @@ class Row:
 
 
 class Scenes:
-    """One scene at a time; it is kept for as long as the next fault asks for the same."""
+    """Keeps one scene at a time, for as long as the next fault asks for the same."""
 
     def __init__(self) -> None:
         self._held = ExitStack()
@@ -107,7 +107,7 @@ def _run(stage: Scene, fault: Fault, *, long: bool) -> Row:
 
 
 def _strike(stage: Scene, fault: Fault, after: int, progress_s: float) -> tuple[float, list[str]]:
-    """Strike when so many jobs have ended and some run; when it was over, and what ran then."""
+    """Strike once `after` jobs have ended and some run. Returns its end and the jobs it struck."""
     until(
         lambda: len(stage.acknowledged) - len(stage.unended()) >= after,
         progress_s,

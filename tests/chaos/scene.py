@@ -54,30 +54,30 @@ def _digits(refs: list[dict[str, ImageRef]]) -> Job:
 
 HSV = Work(_hsv)
 DIGITS = Work(_digits, images_per_job=4)
-"""Of the model that ships with agewell; several images, so that jobs last for some time."""
+"""Jobs for the model that ships with agewell. They have several images, so they take a while."""
 
 
 @dataclass
 class Scene:
-    """Where faults strike. Start one with `scene()`."""
+    """A stack for faults to strike. Start one with `scene()`."""
 
     server: RedisProcess
     proxy: FaultProxy
     stack: Stack
     session: Session
-    """The producer's; like the workers it talks to Redis through the proxy."""
+    """The producer's. Like the workers it talks to Redis through the proxy."""
     client: redis.Redis
-    """The onlooker's; it talks to Redis itself."""
+    """The onlooker's. It talks to Redis directly."""
     observer: Observer
     celery: Celery
-    """A plain Celery program's; it talks to Redis itself."""
+    """A plain Celery program's. It talks to Redis directly."""
     photos: list[LocalFile]
     store: Path
     """The directory of the blob store, if that is not Redis."""
     acknowledged: list[str] = field(default_factory=list)
     """The jobs that the producer was told are enqueued: none of these may be lost."""
     refused: int = 0
-    """Calls of the producer that ended in an error of ours; their jobs are nobody's promise."""
+    """Calls of the producer that ended in an error of ours. Their jobs may be lost."""
 
     sending: threading.Lock = field(default_factory=threading.Lock)
     """Held while jobs are published and noted as acknowledged."""
@@ -110,7 +110,7 @@ class Scene:
         return len(re.findall(r"ended with status [^0]", self.stack.log))
 
     def record(self, job_id: str, *fields: str) -> list[str]:
-        """Fields of a job's record in the ledger; empty ones are missing."""
+        """Fields of a job's record in the ledger, "" for a missing one."""
         return [(each or b"").decode() for each in self.client.hmget(keys.job(job_id), fields)]
 
     def processes_of_jobs(self) -> dict[str, int]:
@@ -125,7 +125,7 @@ class Scene:
             self.acknowledged.remove(job_id)
 
     def send(self, photos: list[LocalFile], work: Work, level: int = 5) -> list[str]:
-        """Send jobs by agewell's own producer; those that it was told are enqueued."""
+        """Send jobs by agewell's own producer. Returns those that it was told are enqueued."""
         submitter = Submitter(self.session, make_job=work.make, level=level)
         items = (Planned({"image": photo}) for photo in photos)
         ids = []
@@ -140,7 +140,7 @@ class Scene:
         return ids
 
     def ask(self) -> list[str]:
-        """Look for the results of those jobs; the ones that have none."""
+        """Ask Redis for results. Returns the jobs that have none."""
         unseen = self.unended()
         try:
             raw = self.client.mget([keys.result(each) for each in unseen]) if unseen else []
@@ -159,7 +159,7 @@ class Scene:
             self.observer.done.add(job_id)
 
     def wait_all(self, timeout_s: float = ALL_END_S) -> list[str]:
-        """Wait until every acknowledged job has a result; those that have none by then."""
+        """Wait for the result of every acknowledged job. Returns those without one in time."""
         deadline = time.monotonic() + timeout_s
         while (missing := self.ask()) and time.monotonic() < deadline:
             time.sleep(0.2)
@@ -192,7 +192,7 @@ def scene(
     """A Redis, `agewell up` on it, and an onlooker.
 
     Args:
-        broker: what Redis it is.
+        broker: starts the Redis.
         stores_files: True to keep images in a directory instead of in Redis.
         settings: further settings of the stack, without AGEWELL_.
     """
@@ -221,7 +221,7 @@ def scene(
 
 @contextmanager
 def beside(scene: Scene, *options: str) -> Iterator[Callable[[], str]]:
-    """Run another of Celery's programs on the stack's Redis; what it has said so far."""
+    """Run another of Celery's programs on the stack's Redis. Yields a reader of its log."""
     with tempfile.TemporaryDirectory(prefix="aw-") as folder:
         log = Path(folder) / "log"
         with log.open("wb") as file:

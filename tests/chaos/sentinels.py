@@ -57,7 +57,7 @@ def _in_place(sentinel: RedisProcess) -> bool:
 
 
 def master_port(client: redis.Redis) -> int:
-    """Where the master is just now, as a client that asks the sentinels finds it."""
+    """The port of the present master, as a client learns it from the sentinels."""
     client.connection_pool.reset()
     client.ping()
     port: int = client.connection_pool.master_address[1]

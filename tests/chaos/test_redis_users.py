@@ -100,7 +100,7 @@ def parts(server: RedisProcess, folder: Path) -> Iterator[dict[str, Child]]:
 
 
 def denials(server: RedisProcess) -> list[tuple[Any, ...]]:
-    """What Redis refused to whom, by its own record."""
+    """Commands that Redis refused, and to whom, by its own record."""
     with server.client() as client:
         found = client.acl_log()
     # redis-py introduces itself, and does not mind being refused: Redis 7.0 knows no such command.

@@ -26,7 +26,7 @@ BEATS = 5
 
 
 def kill_in_mid_admission(words: str) -> Strike:
-    """kill -9 of a process while upkeep admits messages; the next one ends what it has begun.
+    """kill -9 of a process while upkeep admits messages. The next one finishes the admission.
 
     The messages wait for an infer worker that is stopped for as long. When the blow falls, many are
     in the order and many are not. In the end all are there, each once, by their virtual times.
@@ -70,7 +70,7 @@ def _order(scene: Scene) -> list[str]:
 
 
 def _pile(scene: Scene) -> list[str]:
-    """Put messages onto all levels' lists, in no order; their ids in the order of their jobs.
+    """Put messages onto all levels' lists, in no order. Returns their ids in the order of the jobs.
 
     Of e^(k t - level) that with the largest weight is first, whatever the time t is now.
     """

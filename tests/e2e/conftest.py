@@ -19,7 +19,7 @@ from tests.support.stack import Stack, started, state_directory
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """A stack that runs one job at a time; its end is tested as well: clean, and of all of it."""
+    """A stack that runs one job at a time. It must also end cleanly, with all its processes."""
     with state_directory() as folder, started(folder, CONCURRENCY=1) as running:
         yield running
         running.stop()
@@ -42,7 +42,7 @@ def unharmed(stack: Stack, first_process: psutil.Process) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def rough_stack() -> Iterator[Stack]:
-    """A stack for tests that kill parts of it; it still ends cleanly."""
+    """A stack for tests that kill parts of it. It must still end cleanly."""
     with state_directory() as folder, started(folder, CONCURRENCY=2) as running:
         yield running
         running.stop()
@@ -50,7 +50,7 @@ def rough_stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def watched() -> Iterator[Stack]:
-    """A stack with a password, a prefix and metrics; nothing of it is killed but Flower."""
+    """A stack with a password, a prefix and metrics. Tests kill nothing of it but Flower."""
     with state_directory() as folder, started(folder, **watched_stack.SETTINGS) as running:
         watched_stack.wait_heard(running)
         yield running
@@ -73,7 +73,7 @@ def large_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def long_job(stack: Stack, large_photo: Path) -> Iterator[str]:
-    """A job that keeps the one worker process busy for long; it is cancelled at the end."""
+    """A job that keeps the one worker process busy for long. It is cancelled at the end."""
     image = stored(stack, large_photo.read_bytes(), "large.jpg")
     job_id = send(stack, "cv.hsv", hsv_job(*[image] * 64))
     stack.wait_running(job_id)

@@ -1,4 +1,4 @@
-"""What people see in a browser: headless Chromium in front of the real stack."""
+"""Flower's pages in a browser: headless Chromium in front of the real stack."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ def seen(watched: Stack) -> Iterator[Browser]:
 
 
 def _busy(stack: Stack, photo: Path, images: int) -> str:
-    """A job of so many large images; it runs when this returns."""
+    """Send a job of `count` large images, and wait until it runs."""
     image = stored(stack, photo.read_bytes(), "large.jpg")
     job_id = send(stack, "cv.hsv", hsv_job(*[image] * images))
     stack.wait_running(job_id)

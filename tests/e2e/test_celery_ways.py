@@ -63,14 +63,14 @@ class Bare:
         return said
 
     def run(self, program: str, **given: Any) -> Any:
-        """Run a program; the last thing that it said."""
+        """Run a program. Returns the last thing that it said."""
         said = self.finish(
             self.start("-c", PRELUDE + program, url_of(self._stack), json.dumps(given))
         )
         return json.loads(said.splitlines()[-1])
 
     def celery(self, *arguments: str) -> str:
-        """Run Celery's command line, as its documentation writes it; what it printed."""
+        """Run Celery's command line as its documentation writes it. Returns its output."""
         return self.finish(self.start("-m", "celery", "-b", url_of(self._stack), *arguments))
 
 

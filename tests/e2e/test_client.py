@@ -1,4 +1,4 @@
-"""The Python client against a running stack; the examples of docs/python.md as they are printed."""
+"""The Python client against a running stack, and the examples of docs/python.md as printed."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""docker-compose.yml and the Dockerfile: what they would start is started here, without Docker.
+"""docker-compose.yml and the Dockerfile: their programs are started here without Docker.
 
 Each service's command, environment, secrets and health check run as plain processes. Changed are
 only the paths and ports that a container would have to itself.
@@ -84,7 +84,7 @@ def test_every_image_is_pinned_and_none_runs_as_root():
 
 
 def test_redis_is_one_that_replays_its_file_and_confines_its_scripts():
-    """7.4.6 has the mend of CVE-2025-49844; 7.4.3 has that of the replay as the default user."""
+    """7.4.6 fixes CVE-2025-49844, and 7.4.3 fixes the replay as the default user."""
     [version] = re.findall(r"^redis:(\d+)\.(\d+)\.(\d+)-", SERVICES["redis"]["image"])
     assert tuple(map(int, version)) >= (7, 4, 6)
 
@@ -119,7 +119,7 @@ def free_port() -> int:
 
 
 def image_environment() -> dict[str, str]:
-    """What the Dockerfile sets for every image."""
+    """Environment variables that the Dockerfile sets in every image."""
     lines = stages()["base"].replace("\\\n", " ").splitlines()
     pairs = [pair for line in lines if line.startswith("ENV ") for pair in shlex.split(line[4:])]
     return dict(pair.split("=", 1) for pair in pairs)

@@ -1,4 +1,4 @@
-"""Flower as `agewell up` starts it, over plain HTTP: who is let in, and what is said."""
+"""Flower as `agewell up` starts it, over plain HTTP: its logins and its pages."""
 
 import base64
 import json
@@ -158,7 +158,7 @@ def _info(stack: Stack, job_id: str) -> dict:
 
 
 def _wait_for_flower(stack: Stack, job_id: str, state: str) -> dict:
-    """What Flower knows of a task, once it knows of this state."""
+    """Flower's facts about a task, once it knows of this state."""
     return until(
         lambda: (found := _info(stack, job_id)).get("state") == state and found,
         READY_TIMEOUT_S,

@@ -1,4 +1,4 @@
-"""Jobs that are given up, jobs that come too late, and what an operator does about them."""
+"""Jobs that are given up, jobs that come too late, and an operator's commands for them."""
 
 import time
 from typing import Any

@@ -18,7 +18,7 @@ TIMEOUT_S = 120
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """What the demo has written: its folder, and its words."""
+    """Run the demo. Returns its folder and its output."""
     out, temporary = tmp_path_factory.mktemp("demo"), tmp_path_factory.mktemp("t")
     done = subprocess.run(
         [sys.executable, "examples/demo.py", "--out", str(out)],

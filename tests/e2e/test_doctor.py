@@ -47,7 +47,7 @@ def settings(server: EmbeddedRedis, tmp_path: Path) -> Settings:
 
 
 def finding(settings: Settings, check: str, **more: Any) -> Finding:
-    """What the doctor says of one check."""
+    """The doctor's finding of one check."""
     return next(each for each in examine(settings, **more) if each.check == check)
 
 

@@ -1,4 +1,4 @@
-"""What the command's exit status and its words say when something is wrong."""
+"""Exit statuses and error messages of the command."""
 
 import socket
 import subprocess

@@ -71,7 +71,7 @@ def message(**changes: Any) -> bytes:
 
 @pytest.fixture(autouse=True)
 def no_letters_left(stack: Stack) -> Iterator[None]:
-    """What was refused here is not there for the tests after this one."""
+    """Drop the messages that were refused here, for the tests after this one."""
     yield
     letters = stack.redis.zrange("agewell:dead", 0, -1)
     stack.redis.delete("agewell:dead", *(b"agewell:dead:" + each for each in letters))

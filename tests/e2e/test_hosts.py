@@ -1,4 +1,4 @@
-"""Two worker hosts and a Redis, each on a network of its own; one host is cut off in mid-run."""
+"""Two worker hosts and a Redis in separate networks. One host is cut off in mid-run."""
 
 import json
 import shutil
@@ -62,7 +62,7 @@ def enqueue(hosts: Network, folder: Path) -> list[str]:
 
 
 def records(hosts: Network, ids: list[str]) -> list[dict[str, str]]:
-    """What the ledger knows of jobs: their states, and which host ran them last."""
+    """The ledger's records of jobs: their states, and the host that ran them last."""
     done = hosts.agewell("status", "--json", *ids)
     return [json.loads(line) for line in done.stdout.splitlines()]
 

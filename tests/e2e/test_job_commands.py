@@ -1,4 +1,4 @@
-"""What a user does with jobs: status, result, queues, names of outputs, JSON."""
+"""Commands for jobs: status, result, queues, names of outputs, JSON."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The page of one job, over plain HTTP: what a model said, what waits, what is no job at all."""
+"""The page of one job, over plain HTTP: predictions, waiting jobs, and ids of no job."""
 
 import html
 import re

@@ -32,7 +32,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(short_path: Path) -> Iterator[RedisProcess]:
-    """A Redis without workers: what is sent waits."""
+    """A Redis without workers. Jobs that are sent wait."""
     server = RedisProcess(short_path / "redis", "appendonly no")
     yield server
     server.end()
@@ -150,6 +150,6 @@ def test_a_job_that_takes_too_much_memory_fails_and_its_process_goes_on(
 
 
 def data_bytes(process: psutil.Process) -> int:
-    """What RLIMIT_DATA counts of a process: proc(5)."""
+    """The memory of a process that RLIMIT_DATA counts, by proc(5)."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     return 1024 * int(status.partition("VmData:")[2].split()[0])

@@ -1,4 +1,4 @@
-"""What Celery itself would stumble over: no worker ends, and no job behind it waits for ever."""
+"""Messages that Celery itself would stumble over. No worker ends, and jobs behind them run."""
 
 import base64
 import pickle

@@ -46,7 +46,7 @@ def promtool(*arguments: object, stdin: str = "") -> str:
 
 @pytest.fixture(scope="module")
 def worked(watched: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    """Jobs of a known number, and what was counted before them."""
+    """Run a known number of jobs. Returns the counts from before them."""
     before = scrape(watched)
     good, bad = inline(file_of("PNG")), inline(b"no image at all")
     ids = [send(watched, "cv.hsv", hsv_job(good, bad)) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""What operators look at fits a terminal of 80 or 60 columns, and ids can be copied from it."""
+"""Lists fit a terminal of 80 or 60 columns, and ids can be copied from them."""
 
 import json
 from collections.abc import Iterator

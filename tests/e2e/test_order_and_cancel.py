@@ -11,10 +11,10 @@ from tests.support.messages import good_job, send
 from tests.support.stack import Stack
 
 LONG_BLEND_S = 45.0
-"""Less than what the blend of seven megapixels takes on a busy machine."""
+"""Less than the blend of seven megapixels takes on a busy machine."""
 
 LONG_S = 12.0
-"""Less than what each long job here takes; a cancelled one has ended by then."""
+"""Less than each long job here takes. A cancelled one has ended by then."""
 
 
 def test_an_urgent_job_behind_many_bulk_ones_is_started_next(

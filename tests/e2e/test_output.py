@@ -1,4 +1,4 @@
-"""What stdout and stderr look like to a program, and to a person."""
+"""stdout and stderr, read by a program and by a person."""
 
 import json
 import os
@@ -14,7 +14,7 @@ ESCAPE = "\x1b"
 
 
 def on_a_terminal(stack: Stack, *args: object, **environment: str) -> str:
-    """What a command writes to a terminal of 100 columns, stdout and stderr together."""
+    """The output of a command in a terminal of 100 columns, stdout and stderr together."""
     ours, theirs = pty.openpty()
     inherited = {key: value for key, value in stack.env.items() if key != "NO_COLOR"}
     env = inherited | {"TERM": "xterm-256color", "COLUMNS": "100"} | environment

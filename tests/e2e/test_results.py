@@ -17,7 +17,7 @@ from tests.support.stack import COMMAND, Stack, until
 
 @pytest.fixture
 def grays(tmp_path: Path) -> Path:
-    """Pairs of masks and photos; both of number n have the gray 20 n."""
+    """Pairs of masks and photos. Both of number n have the gray 20 n."""
     for number in range(1, 13):
         for name in (f"masks/{number}_mask.png", f"photos/{number}.png"):
             path = tmp_path / name

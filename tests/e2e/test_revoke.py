@@ -15,7 +15,7 @@ WORKERS = 3
 
 
 def revoke(stack: Stack, job_id: str, **options: Any) -> None:
-    """Revoke a job, and wait until every worker has done what it does then."""
+    """Revoke a job, and wait until every worker has acted on it."""
     control = stack.celery.control
     replies = control.revoke(job_id, reply=True, limit=WORKERS, timeout=REPLIED_S, **options)
     assert len(replies) == WORKERS

@@ -1,4 +1,4 @@
-"""A password in a URL shows nowhere: not in what is said, not in logs, not in a process list."""
+"""A password in a URL shows nowhere: not in output, not in logs, not in a process list."""
 
 import subprocess
 import sys
@@ -50,7 +50,7 @@ def test_no_password_shows(short_path: Path):
 
 
 def use(stack: Stack, folder: Path) -> list[str]:
-    """Run what succeeds, what fails, and what helps; all that was said."""
+    """Run commands that succeed, fail and print help. Returns all their output."""
     (folder / "good.png").write_bytes(file_of("PNG"))
     (folder / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     commands = [
@@ -77,7 +77,7 @@ def wrong(stack: Stack) -> list[dict[str, str]]:
 
 
 def celery_shows(stack: Stack, what: str) -> str:
-    """What workers tell of themselves: `celery inspect`."""
+    """The output of `celery inspect`."""
     command = [sys.executable, "-m", "celery", "-A", "agewell.workers.upkeep", "inspect", what]
     done = subprocess.run(command, env=stack.env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -24,7 +24,7 @@ EVERY_SECOND = {Task.SWEEP_AGING, Task.RETURN_JOBS, Task.EXPIRE_JOBS}
 
 @contextmanager
 def program(settings, log, *arguments):
-    """A program of upkeep's; how to read its log."""
+    """Run the upkeep worker or beat. Yields a reader of its log."""
     env = os.environ | {
         "AGEWELL_REDIS_URL": settings.redis_url.get_secret_value(),
         "AGEWELL_STATE_DIR": str(settings.state_dir),

@@ -31,7 +31,7 @@ with Client.open() as client:
 
 
 def interpreter(version: str) -> str | None:
-    """A Python of this version that runs; pyenv puts names on the PATH that do not."""
+    """A Python of this version that runs. pyenv puts names on the PATH that do not."""
     if version == f"{sys.version_info.major}.{sys.version_info.minor}":
         return sys.executable
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
@@ -46,7 +46,7 @@ def interpreter(version: str) -> str | None:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the Dockerfile copies, and no more: the images are built from it."""
+    """The files that the Dockerfile copies, and no others: the images are built from them."""
     folder = tmp_path_factory.mktemp("source")
     dockerfile = (ROOT / "Dockerfile").read_text()
     for names, target in re.findall(r"^COPY (?!--from)(.+) (\S+)$", dockerfile, re.MULTILINE):
@@ -98,7 +98,7 @@ class Installing:
     process: subprocess.Popen[str]
 
     def bin(self) -> Path:
-        """Where its programs are, once pip has ended."""
+        """The folder of its programs, once pip has ended."""
         said = self.process.communicate(timeout=240)[0]
         assert self.process.returncode == 0, said
         return self.folder / "bin"

@@ -9,7 +9,7 @@ from tests.support.stack import started, state_directory
 
 
 def main() -> int:
-    """Run both; the status is 1 where a process was lost."""
+    """Run all three. The exit status is 1 if a process was lost."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--messages", type=int, default=5000)

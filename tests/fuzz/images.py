@@ -20,7 +20,7 @@ CLEAR = {
     "UnknownFormatError", "ImageTooLargeError", "MultiFrameError", "UndecodableError",
     "UnsupportedPixelsError",
 }  # fmt: skip
-"""What may be said of a bad image. An OperationError would be something that nobody foresaw."""
+"""Errors that a bad image may have. An OperationError would be one that nobody foresaw."""
 
 
 def originals() -> list[bytes]:
@@ -68,7 +68,7 @@ def reference(stack: Stack, data: bytes, name: str) -> dict[str, Any]:
 
 
 def send_images(stack: Stack, files: list[bytes]) -> list[str]:
-    """Jobs of many files each; the ids."""
+    """Send jobs of many files each. Returns their ids."""
     jobs = [files[start : start + ITEMS] for start in range(0, len(files), ITEMS)]
     ids = []
     for number, parcel in enumerate(jobs):
@@ -78,7 +78,7 @@ def send_images(stack: Stack, files: list[bytes]) -> list[str]:
 
 
 def settle(stack: Stack, ids: list[str]) -> Counter[str]:
-    """Wait for every job; what became of the items, by `image` or the error's code."""
+    """Wait for every job. Counts the items by "image" or by their error's code."""
     counts: Counter[str] = Counter()
     for job_id in ids:
         try:

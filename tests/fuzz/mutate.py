@@ -17,7 +17,7 @@ ODD: list[Any] = [
 
 
 def mutate_bytes(data: bytes, other: bytes, chance: random.Random) -> bytes:
-    """One to eight changes to some bytes; `other` is what pieces may be taken from."""
+    """Make one to eight changes to some bytes. Pieces may be taken from `other`."""
     changed = bytearray(data)
     for _ in range(chance.choice([1, 1, 2, 3, 8])):
         if not changed:
@@ -49,7 +49,7 @@ def mutate_bytes(data: bytes, other: bytes, chance: random.Random) -> bytes:
 
 
 def _position(length: int, chance: random.Random) -> int:
-    """Anywhere, but half of the time where headers are."""
+    """Any place, but half of the time one in the headers."""
     return chance.randrange(min(length, 200) if chance.random() < 0.5 else length)
 
 

@@ -1,4 +1,4 @@
-"""Sends mutants through a real stack, and sees what they leave behind."""
+"""Sends mutants through a real stack, and looks for any that they leave behind."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ MIB = 2**20
 
 @dataclass
 class Found:
-    """What a run has seen."""
+    """The findings of a run."""
 
     sent: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -86,7 +86,7 @@ def _fuzz_inlet(stack: Stack, mutants: list[bytes]) -> Found:
 
 
 def left_over(stack: Stack) -> int:
-    """Messages that wait anywhere, or that workers hold; not what workers say to each other."""
+    """Count messages of jobs that wait or that workers hold, without those between workers."""
     held = 0
     for key in stack.redis.scan_iter("agewell:unacked:*"):
         if stack.redis.type(key) == b"hash":
@@ -101,7 +101,7 @@ def left_over(stack: Stack) -> int:
 
 
 def _states(stack: Stack) -> Counter[str]:
-    """The states of all jobs in the ledger; upkeep's own may be under way."""
+    """Count all jobs of the ledger by state, without upkeep's own, which may be under way."""
     records = stack.redis.scan_iter("agewell:job:*", count=1000)
     pipe = stack.redis.pipeline()
     for key in (each for each in records if b":upkeep." not in each and b":aging." not in each):
@@ -114,7 +114,7 @@ def _family(stack: Stack) -> set[int]:
 
 
 def _look(stack: Stack, found: Found) -> None:
-    """A good job is done, still; and how much memory everything takes now."""
+    """Check that a good job is still done, and note the memory of all processes."""
     assert "image" in ask(stack, "cv.hsv", good_job())["items"][0]
     family = [stack.worker, *stack.pool]
     found.rss_mib.append(sum(each.memory_info().rss for each in family) / MIB)

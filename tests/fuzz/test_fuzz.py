@@ -1,4 +1,4 @@
-"""The short form of `python -m tests.fuzz`: what is broken is refused, and nothing breaks by it."""
+"""The short form of `python -m tests.fuzz`: broken input is refused, and breaks nothing."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from tests.support.stack import Stack, started, state_directory
 
 COUNT = 320
 GROWTH_MAX_MIB = 60
-"""A decoder's first use takes some; a leak of one image an item would be far more."""
+"""A decoder's first use takes some. A leak of one image an item would be far more."""
 
 
 pytestmark = pytest.mark.slow

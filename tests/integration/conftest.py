@@ -1,4 +1,4 @@
-"""What tests of several parts use."""
+"""Fixtures that tests of several parts use."""
 
 import pytest
 from celery.result import denied_join_result
@@ -25,7 +25,7 @@ def tools(settings, client, ledger, monkeypatch):
 
 @pytest.fixture
 def trouble():
-    """What the next runs raise, in this order; the others come to their end."""
+    """Errors that the next runs raise, in this order. Later runs end well."""
     return []
 
 

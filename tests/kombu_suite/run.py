@@ -38,7 +38,7 @@ class Outcome:
 
 
 def run_suite(suite: Path, connection: str, expected: Collection[str] = ()) -> Outcome:
-    """Run all tests; those that fail unexpectedly run once more, alone.
+    """Run all tests. Those that fail unexpectedly run once more, alone.
 
     The tests wait for seconds on clocks of their own, and a busy machine is late. kombu's own
     continuous integration runs a test that failed up to five times.
@@ -83,7 +83,7 @@ def run_tests(suite: Path, connection: str, tests: Sequence[str], *options: str)
 
 
 def _command(report: Path) -> list[str]:
-    """Start pytest as kombu's setup.cfg says; its own reports go to a file."""
+    """Start pytest as kombu's setup.cfg says. Its reports go to a file."""
     plugin = "tests.kombu_suite.substitute"
     return [
         *(sys.executable, "-m", "pytest", "-p", plugin, "-p", "no:cacheprovider"),

@@ -12,13 +12,13 @@ FETCH_TIMEOUT_S = 120
 
 
 def fetch_suite(folder: Path) -> Path:
-    """Download the tests of the installed kombu with pip; without them the test is skipped.
+    """Download the tests of the installed kombu with pip. If that fails, the test is skipped.
 
     Args:
-        folder: where the tests are unpacked.
+        folder: the tests are unpacked here.
 
     Returns:
-        The folder to run pytest in; kombu itself is not in it, so the installed one is tested.
+        The folder to run pytest in. kombu itself is not in it, so the installed one is tested.
     """
     release = f"kombu-{version('kombu')}"
     archive = _download(folder, release.replace("-", "=="))

@@ -1,1 +1,1 @@
-"""Independent readers, to judge what agewell makes of a file."""
+"""Independent readers and solvers, to judge agewell's results."""

@@ -1,4 +1,4 @@
-"""BMP: every header by depth, compression and direction, with true pixels; and what is refused."""
+"""BMP: every header by depth, compression and direction, with true pixels, and refused files."""
 
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -114,7 +114,7 @@ def run_lengths() -> Iterator[Row]:
 
 
 def skipped_pixels() -> Iterator[Row]:
-    """Jumps, rows and pictures that end early: what is skipped has the first colour."""
+    """Jumps, rows and pictures that end early. Skipped pixels have the first colour."""
     picture = [[0] * WIDTH for _ in range(HEIGHT)]
     picture[-1][2:4] = [5, 5]
     picture[-3][6:9] = [1, 2, 3]
@@ -128,7 +128,7 @@ def skipped_pixels() -> Iterator[Row]:
 
 
 def true_colour() -> Iterator[Row]:
-    """24 bits; 16 and 32 bits without masks, whose spare bits are not alpha."""
+    """24 bits, and 16 and 32 bits without masks, whose spare bits are not alpha."""
     masks = {16: (0x7C00, 0x3E0, 0x1F), 24: (0xFF0000, 0xFF00, 0xFF), 32: (0xFF0000, 0xFF00, 0xFF)}
     for header, bits in product(HEADERS, masks):
         picture = numbers((1 << bits) - 1, 2)

@@ -1,4 +1,4 @@
-"""Where programs write a picture's orientation, and what it means."""
+"""The ways in which programs write a picture's orientation, and their meaning."""
 
 import binascii
 import struct
@@ -33,7 +33,7 @@ def exif_without_orientation() -> bytes:
 
 
 def xmp(orientation: int, form: str = "attribute") -> bytes:
-    """An XMP packet; Adobe's programs write an attribute, ExifTool an element."""
+    """An XMP packet. Adobe's programs write an attribute, ExifTool an element."""
     pattern = {
         "attribute": "<rdf:Description rdf:about='' {ns} tiff:Orientation=\"{n}\"/>",
         "apostrophes": "<rdf:Description rdf:about='' {ns} tiff:Orientation='{n}'/>",

@@ -1,4 +1,4 @@
-"""JPEG and WebP, whose pixels are lossy: close to what Pillow reads; and what is refused."""
+"""JPEG and WebP, whose lossy pixels are close to Pillow's, and refused files."""
 
 import struct
 from collections.abc import Iterator

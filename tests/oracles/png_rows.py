@@ -1,4 +1,4 @@
-"""PNG: every colour type, depth and interlacing, odd chunks, orientations; and what is refused."""
+"""PNG: every colour type, depth and interlacing, odd chunks, orientations, and refused files."""
 
 import struct
 import zlib
@@ -69,7 +69,7 @@ def transparent() -> Iterator[Row]:
 
 
 def palettes_out_of_order() -> Iterator[Row]:
-    """Palettes and transparent colours where they should not be, read as Pillow reads them."""
+    """Palettes and transparent colours out of their order, read as Pillow reads them."""
     made = Png(samples(3, 4), 3, 4)
     clear, colours = (b"tRNS", bytes(range(16))), palette(16)
     in_order = replace(made, before=[colours, clear]).data

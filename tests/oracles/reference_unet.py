@@ -118,7 +118,7 @@ def depthwise(w: Weights, name: str, x: Array) -> Array:
 
 
 def bilinear(x: Array, factor: int, axis: int) -> Array:
-    """Enlarge one axis; pixel centres at (i + 0.5), beyond the outermost one its value."""
+    """Enlarge one axis. Pixel centres are at i + 0.5, and the outermost value goes on beyond."""
     count = x.shape[axis]
     places = np.clip((np.arange(count * factor) + 0.5) / factor - 0.5, 0, count - 1)
     below = np.floor(places).astype(int)

@@ -1,4 +1,4 @@
-"""TIFF: sound files of kinds that are not taken, and damaged files; each with the true reason."""
+"""TIFF: sound files of kinds that are refused, and damaged files, each with its true reason."""
 
 import struct
 from collections.abc import Iterator, Mapping

@@ -173,7 +173,7 @@ def _odd_tags() -> Iterator[Row]:
 
 
 def _by_pillow() -> Iterator[Row]:
-    """Fax and JPEG, whose encoders are libtiff's; the truth is what libtiff reads back."""
+    """Fax and JPEG, encoded by libtiff. The truth is libtiff's own decoding."""
     bilevel = Pillow.fromarray(picture(MODELS["gray1"]).samples[..., 0] > 0)
     wide = bilevel.resize((2_700, HEIGHT))  # runs of every kind of code
     for shape, compression in product((bilevel, wide), ("tiff_ccitt", "group3", "group4")):

@@ -55,7 +55,7 @@ class Tiff:
         return self._write(b"".join(blocks), tags)
 
     def _blocks(self) -> list[np.ndarray]:
-        """(rows, columns, channels) of each strip or tile; tiles are padded with 1."""
+        """(rows, columns, channels) of each strip or tile. Tiles are padded with 1."""
         height, width, channels = self.samples.shape
         across, down = self.tile or (width, self.rows or height)
         planes = np.split(self.samples, channels, 2) if self.planar else [self.samples]

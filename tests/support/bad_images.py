@@ -1,4 +1,4 @@
-"""Every bad or odd image that comes to mind, as bytes, with what must become of it.
+"""Every bad or odd image that comes to mind, as bytes, with its due outcome.
 
 None is made by the code under test. A case with an error must raise just that class, with the
 case's name and all of its words in the text; one without must decode.
@@ -37,7 +37,7 @@ from tests.support.image_files import (
 
 @dataclass(frozen=True)
 class Case:
-    """One file; its name's suffix is what a user would have called it."""
+    """One file. Its name has the suffix that a user would have given it."""
 
     name: str
     make: Callable[[], bytes]

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 
 def needed_by(requirement: str) -> set[str]:
-    """The distributions that pip would install for a requirement: what it needs, and so on."""
+    """The distributions that pip would install for a requirement, with all their requirements."""
     found: set[str] = set()
     pending = [Requirement(requirement)]
     while pending:
@@ -26,7 +26,7 @@ def needed_by(requirement: str) -> set[str]:
 
 
 def make(folder: Path, requirement: str = "celery[redis]") -> Path:
-    """Make the environment from the packages that this one has; the path of its python."""
+    """Make the environment from the packages of this one. Returns the path of its python."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     relative = Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
     site_packages = folder / relative

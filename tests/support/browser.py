@@ -34,7 +34,7 @@ FLAGS = (
 
 
 class Browser:
-    """A browser that knows where Flower is."""
+    """A browser that knows Flower's address."""
 
     def __init__(self, driver: Chrome, url: str) -> None:
         self.driver = driver
@@ -85,13 +85,13 @@ class Browser:
         return path
 
     def errors(self) -> list[str]:
-        """What the browser's console has complained about since the last call."""
+        """Errors in the browser's console since the last call."""
         return [each["message"] for each in self.driver.get_log("browser")]
 
 
 @contextmanager
 def browser(url: str) -> Iterator[Browser]:
-    """A browser, ended with its profile; skips the test where none is installed."""
+    """Start a browser with a new profile. Skips the test if none is installed."""
     chromium, driver_path = require("chromium"), require("chromedriver")
     with tempfile.TemporaryDirectory(prefix="aw-chromium-") as profile:
         options = ChromeOptions()

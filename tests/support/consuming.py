@@ -16,7 +16,7 @@ RUN = "cv@here:1"
 
 
 def worker_app(settings, run=RUN):
-    """The app of a worker, by what its run is called."""
+    """The app of a worker, by the name of its run."""
     app = make_app(settings, amqp=WorkerAMQP)
     where = {"unacked_key": keys.reserved(run)}
     app.conf.broker_transport_options = app.conf.broker_transport_options | where
@@ -29,7 +29,7 @@ def send(app, count=1, **options):
 
 @contextmanager
 def consuming(app, at_most=1):
-    """A consumer as a worker's; what it was given, and how to have it look for more."""
+    """Start a consumer as a worker's. Yields its messages, and the connection to look for more."""
     got = []
     with app.connection_for_read() as connection:
         channel = connection.default_channel
@@ -42,7 +42,7 @@ def consuming(app, at_most=1):
 
 
 def look(connection, timeout_s=5.0, until=lambda: False):
-    """Let the connection do what it does, until something came or the time is over."""
+    """Let the connection work until something has come or the time is over."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and not until():
         try:

@@ -21,7 +21,7 @@ def hsv(app, *args, **options):
 
 @contextmanager
 def taken(app):
-    """The message that is next, as a worker has it; given back unless it is acknowledged."""
+    """Take the next message as a worker does, and give it back unless it is acknowledged."""
     with app.connection_for_read() as connection:
         message = connection.default_channel.basic_get("cv")
         assert message is not None
@@ -31,7 +31,7 @@ def taken(app):
 def run(app, message):
     """Run a message's task to its end, and acknowledge it."""
 
-    def acknowledge(*_):  # `execute` rejects what is tried again; a worker acknowledges it
+    def acknowledge(*_):  # `execute` rejects retried jobs, but a worker acknowledges them
         message.ack()
 
     options = {"on_ack": acknowledge, "on_reject": acknowledge}
@@ -45,7 +45,7 @@ def deliver(app):
 
 
 def lose_worker(client):
-    """Return what the worker has, as if it were dead."""
+    """Return the worker's jobs, as if it were dead."""
     for tag in sorted(client.hkeys(keys.reserved(RUN))):
         assert give_back(client, keys.reserved(RUN), tag.decode(), {}, lost_max=3)
 

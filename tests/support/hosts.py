@@ -26,7 +26,7 @@ def ip(*arguments: str) -> None:
 
 
 class Network:
-    """A hub with Redis, and worker hosts; what runs on them."""
+    """A hub with Redis, worker hosts, and the programs on them."""
 
     def __init__(self, folder: Path, hosts: list[str]) -> None:
         self._folder = folder
@@ -69,7 +69,7 @@ class Network:
         return plain | ours
 
     def start(self, name: str, *command: str) -> Path:
-        """Start a program on a host; its log."""
+        """Start a program on a host. Returns its log."""
         log = self._folder / f"{name}-{len(self._processes)}.log"
         with log.open("wb") as file:
             process = start_child(
@@ -97,7 +97,7 @@ class Network:
         )
 
     def redis(self, *command: str) -> str:
-        """Ask Redis from where it runs."""
+        """Ask Redis, from its own host."""
         client = find_server().with_name("redis-cli")
         program = str(client) if client.exists() else str(shutil.which("redis-cli"))
         done = subprocess.run(
@@ -127,7 +127,7 @@ class Network:
 
 @contextmanager
 def network(folder: Path, hosts: list[str]) -> Iterator[Network]:
-    """A hub and worker hosts; skips the test where namespaces may not be made."""
+    """A hub and worker hosts. Skips the test if namespaces may not be made."""
     if shutil.which("ip") is None:
         pytest.skip(missing("ip"))
     found = Network(folder, hosts)

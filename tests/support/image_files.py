@@ -24,7 +24,7 @@ def picture(mode: str = "RGB") -> Pillow.Image:
 
 
 def file_of(image_format: str, image: Pillow.Image | None = None, **options: Any) -> bytes:
-    """An encoded picture; the options are Pillow's."""
+    """An encoded picture. The options are Pillow's."""
     buffer = io.BytesIO()
     (image or picture()).save(buffer, image_format, **options)
     return buffer.getvalue()
@@ -56,7 +56,7 @@ def png_of(width: int, height: int, bits: int = 8, colour_type: int = 2) -> byte
 
 
 def jpeg_saying(width: int, height: int, bits: int = 8) -> bytes:
-    """A JPEG whose header says this; its pixels are those of another."""
+    """A JPEG whose header says this, with the pixels of another."""
     data = bytearray(file_of("JPEG"))
     struct.pack_into(">BHH", data, data.index(b"\xff\xc0") + 4, bits, height, width)
     return bytes(data)

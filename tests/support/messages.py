@@ -47,7 +47,7 @@ def good_job() -> Document:
 
 
 def send(stack: Stack, task: str, *args: Any, **kwargs: Any) -> str:
-    """Send a task as any Celery program does; its id."""
+    """Send a task as any Celery program does. Returns its id."""
     task_id: str = stack.celery.send_task(task, args=args, kwargs=kwargs, queue="cv").id
     return task_id
 

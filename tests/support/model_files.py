@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from transformers import ResNetConfig, ResNetForImageClassification
 
 SIDE = 8
-"""px of each side of what these models take."""
+"""The side of these models' inputs, in pixels."""
 
 INPUT = {"height": SIDE, "width": SIDE}
 

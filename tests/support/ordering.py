@@ -1,4 +1,4 @@
-"""A queue driven through its scripts, by a clock of the test's, and what its order should be."""
+"""A queue driven through its scripts by a test's clock, and the order that it should have."""
 
 import itertools
 import json
@@ -26,7 +26,7 @@ LIFETIMES = Lifetimes(1000, 1000)
 
 
 def message(job_id, level, *, task="cv.hsv", **headers):
-    """A message as kombu writes it; a header that is None is left out."""
+    """A message as kombu writes it. A header that is None is left out."""
     given = {"lang": "py", "task": task, "id": job_id, "retries": 0, **headers}
     return {
         "body": "W1tdLCB7fV0=",
@@ -63,7 +63,7 @@ class Scripts:
         self.client.lpush(keys.inlet(self.queue, level), *messages)
 
     def take(self, now, k_per_s=0.05):
-        """The next job's id, tag and delivery; None if nothing waits."""
+        """Take the next job. Returns its id, tag and delivery, or None if nothing waits."""
         tag = f"{next(self._tags):06d}-{self._name}"
         ended, self._ended = self._ended, []
         aging_k = {self.queue: k_per_s}
@@ -73,7 +73,7 @@ class Scripts:
         return None if answer is None else (answer[4].decode(), tag, Taken.of(answer, ""))
 
     def end(self, job_id, tag, state=State.DONE):
-        """End a job that was taken; the next take acknowledges it."""
+        """End a job that was taken. The next take acknowledges it."""
         self._ended.append(tag)
         return self.ledger.end(End(job_id, state))
 
@@ -97,7 +97,7 @@ class Scripts:
             pass
 
     def change_k(self, k_per_s, now):
-        """As an operator does; waiting jobs have their new places when this returns."""
+        """Set k as an operator does. Waiting jobs have their new places when this returns."""
         set_k(self.client, self.queue, k_per_s, now, by_operator=True)
         while not rescore(self.client, self.queue, 0.05):
             pass
@@ -145,5 +145,5 @@ def in_order(jobs, k):
 
 
 def virtual_time(job, k):
-    """From when on a job goes before newcomers of level 0; strict levels are 1e10 s apart."""
+    """From this time on a job goes before newcomers of level 0. Strict levels are 1e10 s apart."""
     return job.since + (job.level / k if k else job.level * 10**10)

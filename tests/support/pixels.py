@@ -1,4 +1,4 @@
-"""What results must look like, by Pillow, OpenCV and formulas in float64."""
+"""The pixels that results must have, by Pillow, OpenCV and formulas in float64."""
 
 import io
 from pathlib import Path
@@ -16,13 +16,13 @@ def read(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
 
 
 def same(encoded: bytes, expected: np.ndarray) -> bool:
-    """Whether an encoded image holds just these pixels."""
+    """True if an encoded image has exactly these pixels."""
     found = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
     return np.array_equal(found, expected)
 
 
 def expected_hsv(encoded: bytes) -> np.ndarray:
-    """By Pillow's decoder and OpenCV's conversion; an alpha stays as it is."""
+    """HSV by Pillow's decoder and OpenCV's conversion. Alpha stays as it is."""
     upright = ImageOps.exif_transpose(Pillow.open(io.BytesIO(encoded)))
     bgr = np.asarray(upright.convert("RGB"))[..., ::-1]
     hsv = cv2.cvtColor(np.ascontiguousarray(bgr), cv2.COLOR_BGR2HSV)
@@ -37,7 +37,7 @@ def over(
     weight: float | np.ndarray,
     at: tuple[int, int] = (0, 0),
 ) -> np.ndarray:
-    """The documented formula in float64; halves are rounded upwards."""
+    """The documented formula in float64, with halves rounded upwards."""
     expected = background.astype(np.float64)
     rows = slice(at[1], at[1] + len(foreground))
     columns = slice(at[0], at[0] + foreground.shape[1])

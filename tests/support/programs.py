@@ -42,12 +42,12 @@ def absent(reason: str) -> NoReturn:
 
 
 def require(program: str) -> str:
-    """The path of a program; without it the test is skipped, or fails if nothing may be."""
+    """The path of a program. Without it the test is skipped, or fails if NO_SKIPS is set."""
     return shutil.which(program) or absent(missing(program))
 
 
 def require_server(name: str) -> Path | None:
-    """The redis-server to run for a name of SERVERS; None: the embedded one."""
+    """The redis-server to run for a name of SERVERS, or None for the embedded one."""
     if name == "embedded":
         return None
     if name == "installed":

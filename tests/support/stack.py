@@ -45,7 +45,7 @@ def until(look: Callable[[], Found], timeout_s: float, what: Callable[[], object
 def agewell(
     *args: object, env: Mapping[str, str], timeout_s: float = CALL_TIMEOUT_S
 ) -> subprocess.CompletedProcess[str]:
-    """Run one command to its end; whatever goes wrong in it, it never shows a traceback."""
+    """Run one command to its end. It must never show a traceback."""
     done = subprocess.run(
         [str(COMMAND), *map(str, args)],
         env=dict(env),
@@ -96,7 +96,7 @@ class Stack(RunningStack):
         until(written, timeout_s, lambda: f"{times} times {text!r} in\n{self.log}")
 
     def run(self, *args: object, **settings: object) -> subprocess.CompletedProcess[str]:
-        """Run a command beside the stack; whatever goes wrong in it, it never shows a traceback."""
+        """Run a command beside the stack. It must never show a traceback."""
         done = super().run(*args, **settings)
         assert "Traceback" not in done.stdout + done.stderr
         return done
@@ -108,15 +108,15 @@ class Stack(RunningStack):
         return done
 
     def documents(self, *args: object) -> list[dict[str, Any]]:
-        """Run a command with --json; its documents, whatever its exit status."""
+        """Run a command with --json. Returns its documents, whatever its exit status."""
         return [json.loads(line) for line in self.run(*args, "--json").stdout.splitlines()]
 
     def enqueue(self, *args: object) -> list[str]:
-        """Enqueue without waiting; the ids of the jobs."""
+        """Enqueue without waiting. Returns the ids of the jobs."""
         return [each["id"] for each in self.documents("enqueue", *args)]
 
     def jobs(self, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """The records of jobs as they lie in Redis; `agewell status` takes longer to start."""
+        """The records of jobs, read from Redis. `agewell status` takes longer to start."""
         pipe = self.redis.pipeline()
         for each in ids:
             pipe.hgetall(f"agewell:job:{each}")
@@ -126,7 +126,7 @@ class Stack(RunningStack):
         ]
 
     def states(self, ids: Iterable[str]) -> list[str | None]:
-        """The states of jobs, in one round trip; empty while Redis is away."""
+        """The states of jobs, in one round trip. Empty while Redis is away."""
         pipe = self.redis.pipeline()
         for each in ids:
             pipe.hget(f"agewell:job:{each}", "state")
@@ -146,7 +146,7 @@ class Stack(RunningStack):
         return [levels[level] for level in range(10)]
 
     def wait_ended(self, ids: Sequence[str], timeout_s: float = 60.0) -> list[dict[str, Any]]:
-        """Wait until every job has ended; their records then."""
+        """Wait until every job has ended. Returns their records."""
 
         def all_ended() -> bool:
             states = self.states(ids)
@@ -179,7 +179,7 @@ class Stack(RunningStack):
 
     @property
     def worker(self) -> psutil.Process:
-        """The cv worker's parent process; waited for while it is being restarted."""
+        """The cv worker's parent process. Waits while it is being restarted."""
 
         def find() -> list[psutil.Process]:
             children = psutil.Process(self.process.pid).children()
@@ -216,7 +216,7 @@ class Stack(RunningStack):
 
 @contextmanager
 def started(state_dir: Path, **settings: object) -> Iterator[Stack]:
-    """A stack that is ready; nothing of it is left afterwards, whatever happens."""
+    """Start a stack, and wait until it is ready. Nothing of it is left afterwards."""
     stack = Stack(state_dir, **settings)
     try:
         yield stack.wait_ready()

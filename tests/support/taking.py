@@ -34,7 +34,7 @@ def take(
     k: float = 0.05,
     ended: tuple[str, ...] = (),
 ) -> Delivery | None:
-    """Take the next job for a worker; None if nothing waits."""
+    """Take the next job for a worker. Returns None if nothing waits."""
     tag = f"{next(_count):012x}-tag"
     now, reserved = redis_now(client), keys.reserved(worker_id)
     prepared = prepare_take([queue], "", reserved, MAX_MESSAGE_BYTES, {queue: k})

@@ -16,7 +16,7 @@ from tests.support.stack import COMMAND
 def on_terminal(
     *args: object, columns: int, env: Mapping[str, str], until: str | None = None
 ) -> list[str]:
-    """Run a command; the lines that its terminal shows, without colours.
+    """Run a command. Returns the lines that its terminal shows, without colours.
 
     It ends by itself, or by Ctrl-C once it has written `until`.
     """

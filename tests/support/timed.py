@@ -22,7 +22,7 @@ heartbeat.install(app)
 
 @shared_task(name="cv.timed", bind=True, ignore_result=True)
 def timed(task, seconds: float) -> None:
-    """Note the start; then take a while."""
+    """Note the start, then take a while."""
     start = {
         "id": task.request.id,
         "level": task.request.delivery_info["priority"],

@@ -23,7 +23,7 @@ STARTED = "timed:started"
 
 @dataclass(frozen=True)
 class Start:
-    """One job's start; Unix times in seconds."""
+    """One job's start, in Unix times in seconds."""
 
     job_id: str
     level: int

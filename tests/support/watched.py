@@ -1,4 +1,4 @@
-"""A stack with Flower behind a password and a prefix, and with metrics: what a site would run."""
+"""A stack with Flower behind a password and a prefix, and with metrics, as a site has it."""
 
 import base64
 import json
@@ -44,7 +44,7 @@ class Answer:
 
 
 def get(url: str, authorization: str | None = LOGIN, method: str = "GET", **headers: str) -> Answer:
-    """Ask once; redirections are not followed."""
+    """Ask once, without following redirections."""
     sent = dict(headers) if authorization is None else headers | {"Authorization": authorization}
     request = urllib.request.Request(url, headers=sent, method=method)
     opener = urllib.request.build_opener(_NoRedirection)
@@ -67,7 +67,7 @@ def flower(stack: Stack, path: str, **options: Any) -> Answer:
 
 
 def wait_heard(stack: Stack) -> None:
-    """Wait until Flower listens to the workers: it misses what they say before."""
+    """Wait until Flower listens to the workers. It misses their earlier events."""
 
     def heard() -> bool:
         job_id = send(stack, "cv.hsv", good_job())

@@ -150,7 +150,7 @@ def test_a_real_full_disk_is_seen_by_the_check(settings, client, root):
 
 
 class BotoError(Exception):
-    """What an object store's library raises: no OSError."""
+    """An error of an object store's library, which is no OSError."""
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_blobs_that_are_put_again_during_a_sweep_stay(blobs, root):
 
 @pytest.fixture
 def at_the_rename(monkeypatch):
-    """What somebody else does between a sweep's look at a file and its deletion."""
+    """Deeds of somebody else between a sweep's look at a file and its deletion."""
     deeds = []
     rename = Path.rename
 

@@ -83,7 +83,7 @@ def own(app, name, *args, **options):
 
 
 def end_of(app, result):
-    """Wait for a task; its state, and its result as text."""
+    """Wait for a task. Returns its state, and its result as text."""
     job_id = getattr(result, "id", result)
 
     def meta():

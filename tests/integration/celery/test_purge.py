@@ -1,4 +1,4 @@
-"""`celery purge`: what waits ends as cancelled, and what runs goes on."""
+"""`celery purge`: waiting jobs end as cancelled, and running jobs go on."""
 
 import os
 import subprocess

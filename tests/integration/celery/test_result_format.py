@@ -1,4 +1,4 @@
-"""What stands in results is what Celery's own backend writes: that is the oracle here."""
+"""Results have the format of Celery's own backend, which is the oracle here."""
 
 import json
 from datetime import UTC, datetime, timedelta

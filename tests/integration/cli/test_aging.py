@@ -1,4 +1,4 @@
-"""`agewell aging`: what it shows, and k set while jobs wait."""
+"""`agewell aging`: its tables, and k set while jobs wait."""
 
 import json
 
@@ -13,7 +13,7 @@ from tests.support.ordering import Scripts
 
 @pytest.fixture
 def agewell(client, settings, monkeypatch):
-    """Run the command against an empty Redis; its exit code, its JSON documents, its stderr."""
+    """Run the command against an empty Redis. Returns its exit code, JSON documents and stderr."""
     assert not client.keys("*")
     monkeypatch.setenv("AGEWELL_REDIS_URL", settings.redis_url.get_secret_value())
     monkeypatch.setenv("AGEWELL_STATE_DIR", str(settings.state_dir))

@@ -33,7 +33,7 @@ def app(settings, client):
 
 
 def commands_of(client):
-    """How often Redis has run each command; those inside scripts count as well."""
+    """How often Redis has run each command, inside scripts as well."""
     return Counter({name: each["calls"] for name, each in client.info("commandstats").items()})
 
 

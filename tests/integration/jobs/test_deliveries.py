@@ -137,7 +137,7 @@ def test_retry_of_a_returned_job_waits_in_one_place(app, tools, trouble, client)
 
 
 class Killed(BaseException):
-    """Ends a run where it is, as a worker's death does."""
+    """Ends a run at once, as a worker's death does."""
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def dying(app, monkeypatch):
 
 
 def send_parts(app, count):
-    """Send what `chord` sends: itself, it would listen for its parts."""
+    """Send a chord's parts. `chord` itself would listen for them."""
     callback = hsv(app, {"op": "hsv"}, task_id="callback")
     app.backend.set_chord_size("parts", count)
     ids = [f"part-{index}" for index in range(count)]

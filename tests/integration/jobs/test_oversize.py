@@ -58,7 +58,7 @@ TOO_LARGE = PoissonBlendJob(
 
 
 def large(job_id="large", first=(), **headers):
-    """A message as a plain client's, but for its size; some fields of it may come first."""
+    """A message as a plain client's, but for its size. Some of its fields may come first."""
     message = envelope({}, job_id)
     message["headers"] |= headers
     message["body"] = "A" * LARGE
@@ -73,7 +73,7 @@ def agewell(settings, client):
 
 @pytest.fixture
 def little_read(client):
-    """What happens in the test has Redis send little."""
+    """Hold the bytes that Redis sends during the test to a bound."""
     before = client.info("stats")["total_net_output_bytes"]
     yield
     assert client.info("stats")["total_net_output_bytes"] - before < SMALL
@@ -108,7 +108,7 @@ def test_celerys_own_calls_are_refused_too(agewell, client):
 
 @pytest.fixture
 def refuse(app, client, tools):
-    """Let upkeep look at what was refused; how many messages."""
+    """Let upkeep look at refused messages. Returns their number."""
 
     def once():
         return give_up_refused_messages(app, client, tools.settings.max_message_bytes)

@@ -1,4 +1,4 @@
-"""The beat task: which k is in force, how stale places are found, and what is noted of a tick."""
+"""The beat task: which k is in force, how stale places are found, and the record of a tick."""
 
 import math
 import random
@@ -62,7 +62,7 @@ def test_newcomers_have_not_climbed(client, settings, scripts):
 
 
 def test_climbs_among_many_newcomers_are_estimated_from_a_sample(client, settings, scripts):
-    """2,000 jobs climb to level 4 and 6,000 come to it; 16 jobs tell: within 3 deviations."""
+    """2,000 jobs climb to level 4 and 6,000 come to it. 16 of them tell, within 3 deviations."""
     choose = random.Random(1)
     reprioritise(client, settings, START)
     for number in range(8000):

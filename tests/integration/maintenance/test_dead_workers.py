@@ -1,4 +1,4 @@
-"""A dead worker's jobs return to their places; and which workers are dead."""
+"""A dead worker's jobs return to their places, and only a dead worker's."""
 
 import json
 import os
@@ -187,7 +187,7 @@ def test_a_process_that_lives_or_cannot_be_seen_has_not_ended(worker_id):
 
 
 def succeed(client, settings, name="cv@here"):
-    """A worker of this process starts; how many jobs of its predecessors return."""
+    """Start a worker of this process. Returns the number of its predecessors' jobs that return."""
     return rescue_predecessors(client, name_worker(name), settings, DEAD_AFTER_S)
 
 
@@ -237,7 +237,7 @@ def test_a_living_worker_of_the_same_name_is_no_predecessor(app, client, setting
 def test_a_container_that_is_started_again_removes_its_predecessor(
     app, client, settings, monkeypatch, silent_s, returned
 ):
-    """It has the same host and process number, but another namespace; a twin would beat."""
+    """It has the same host and process number, but another namespace. A twin would beat."""
     send(app)
     host, _, namespace = identity._machine().partition("-")
     before = worker_of(os.getpid(), monkeypatch).replace(f"-{namespace}.", "-12345.")

@@ -24,7 +24,7 @@ FULL = 2**63 - 1
 
 @pytest.fixture
 def start(settings, client):
-    """Send a job and take it; its id."""
+    """Send a job and take it. Returns its id."""
     with make_app(settings) as app:
 
         def send_and_take(**options):

@@ -1,4 +1,4 @@
-"""Counts of several processes in one Redis, held to what Prometheus's own client makes of them."""
+"""Counts of several processes in one Redis, compared with those of Prometheus's own client."""
 
 import random
 from collections.abc import Iterator
@@ -110,7 +110,7 @@ def test_a_metric_takes_its_own_labels_and_no_others():
 
 @pytest.fixture
 def waiting(client: redis.Redis) -> Iterator[dict[int, int]]:
-    """Some messages on each level; they need not be any."""
+    """Put some messages on each level. They need not be valid."""
     counts = {level: (level * 7) % 5 for level in LEVELS}
     for level, number in counts.items():
         for _ in range(number):

@@ -1,4 +1,4 @@
-"""Reading plain clients' messages: Redis's scripts read what Python reads, and bound it alike."""
+"""Reading plain clients' messages: Redis's scripts read and bound them as Python does."""
 
 import base64
 import json
@@ -125,7 +125,7 @@ def raw_messages(draw):
 
 
 def admitted(client, raw, level=0):
-    """Push a message as kombu does and admit it; its id, record and place, or None if refused."""
+    """Push a message as kombu does and admit it. Returns id, record and place, None if refused."""
     client.flushdb()
     client.lpush(keys.inlet(QUEUE, level), raw)
     while admit(client, {QUEUE: K}, NOW, MAX_MESSAGE_BYTES):

@@ -80,7 +80,7 @@ def test_whole_flood_is_admitted_by_looks(client, flooded, watch):
 
 @pytest.fixture
 def idle(client):
-    """Two workers that wait for jobs, the first for a longer time; a third has died meanwhile."""
+    """Two workers that wait for jobs, the first for longer. A third has died meanwhile."""
     wakes = [keys.wake(f"cv@here:1.1:{number}") for number in range(3)]
     ago_s = dict(zip(wakes, (2, 1, 60), strict=True))
     now = redis_now(client)

@@ -32,7 +32,7 @@ def app(settings, client):
 
 
 def run(app, client, *, chord=False, inputs=INPUTS):
-    """Publish, take and end one job; its id."""
+    """Publish, take and end one job. Returns its id."""
     headers = {"items": 1} | ({"group": "g"} if chord else {})
     app.send_task("cv.hsv", args=[{"op": "hsv"}], headers=headers, ignore_result=True)
     taken = take(client)

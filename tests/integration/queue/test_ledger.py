@@ -34,7 +34,7 @@ def app(settings, client):
 
 @pytest.fixture
 def take(app):
-    """Takes the next job as a worker does; its id and its flag, None if none waits."""
+    """Take the next job as a worker does. Returns its id and its flag, or None if none waits."""
     with app.connection_for_read() as connection:
 
         def take_next():
@@ -45,7 +45,7 @@ def take(app):
 
 
 def index(client):
-    """Where a job is listed: by state, the ids."""
+    """The lists of jobs: by state, their ids."""
     found = {state: client.zrange(keys.jobs(state), 0, -1) for state in State}
     return {state.value: [each.decode() for each in ids] for state, ids in found.items() if ids}
 

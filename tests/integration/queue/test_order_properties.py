@@ -33,7 +33,7 @@ MAYBE = st.none() | QUARTERS
 RARELY = st.none() | st.none() | st.none() | QUARTERS
 LIMIT = st.sampled_from([None, None, None, 0.0, 0.25, 1.0, 20.0])
 AHEAD = st.sampled_from([-0.25, -1.0, -1.25, -1000.0])
-"""Seconds before now: what a clock that is ahead says."""
+"""Seconds before now, as a clock that is ahead has it."""
 
 AGO = st.sampled_from([0.0, 0.0, 0.25, 20.0]) | QUARTERS
 K = st.sampled_from(["0", "0.05", "0.25", "1", "3", "0.37", "100"])
@@ -43,7 +43,7 @@ HOSTILE_TIMES = st.sampled_from(
 
 
 class Order(RuleBasedStateMachine):
-    """One queue, and what the oracle thinks of it."""
+    """One queue, and the oracle's model of it."""
 
     client = None  # set by the test
 
@@ -86,7 +86,7 @@ class Order(RuleBasedStateMachine):
 
     @rule(jobs=st.lists(st.tuples(LEVEL, AGO, RARELY, LIMIT), min_size=3, max_size=12))
     def publish(self, jobs):
-        """Through our app; chain steps have the time of their first."""
+        """Publish through our app. Steps of a chain have the time of the first one."""
         for level, ago, later, limit in jobs:
             job_id = next(self.names)
             due_at = None if later is None else self.now + later

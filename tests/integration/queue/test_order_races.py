@@ -19,7 +19,7 @@ JOBS_EACH = 600
 
 
 class Race:
-    """Threads that work on one queue until every job has ended, and what they have seen."""
+    """Threads that work on one queue until every job has ended, and their findings."""
 
     def __init__(self, redis_server, settings):
         self.url, self.settings = redis_server.url, settings

@@ -1,4 +1,4 @@
-"""Waiting for results, on a real Redis; results as Celery's own backend writes them."""
+"""Waiting for results, written by Celery's own backend to a real Redis."""
 
 import asyncio
 import subprocess
@@ -25,7 +25,7 @@ RESULT = {"op": "hsv", "items": [{"error": {"code": "MaskError", "message": "mad
 SOON_S = 30.0
 
 pytestmark = pytest.mark.parametrize("redis_server", ["embedded"], indirect=True)
-"""What is tested here is how a client waits; one server is enough for that."""
+"""These tests are about a client's waiting. One server is enough for that."""
 JOB = HsvJob(
     items=(
         HsvItem(

@@ -1,4 +1,4 @@
-"""Coroutines that wait for results, on a real Redis; results as Celery's own backend writes."""
+"""Coroutines that wait for results, written by Celery's own backend to a real Redis."""
 
 import asyncio
 import threading
@@ -29,7 +29,7 @@ async def opened(settings: Settings) -> AsyncIterator[AsyncClient]:
 
 
 def store(settings: Settings, job_id: str) -> None:
-    """Put a result where a worker would, by Celery's own code."""
+    """Store a result as a worker does, by Celery's own code."""
     make_session(settings).app.backend.store_result(job_id, RESULT, "SUCCESS")
 
 
@@ -40,7 +40,7 @@ async def until(true: Callable[[], object]) -> None:
 
 
 def all_heard(client: redis.Redis, ids: list[str]) -> bool:
-    """Whether somebody listens for each of these; earlier tests' results may be heard as well."""
+    """True if somebody listens for each of these, and perhaps for earlier tests' results."""
     return all(heard for _, heard in client.pubsub_numsub(*map(keys.result, ids)))
 
 

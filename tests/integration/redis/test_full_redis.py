@@ -1,4 +1,4 @@
-"""A Redis at its maxmemory refuses what takes memory: new jobs, and nothing of those that run."""
+"""A Redis at its maxmemory refuses new jobs, and nothing that running jobs need."""
 
 import kombu.exceptions
 import kombu.pools

@@ -32,7 +32,7 @@ def _example(folder: Path) -> tuple[str, str]:
 
 
 def _generated(folder: Path) -> tuple[str, str]:
-    """What deploy/make_secrets.py makes for docker-compose.yml, byte for byte."""
+    """The files of deploy/make_secrets.py for docker-compose.yml, byte for byte."""
     make = [sys.executable, str(ROOT / "deploy" / "make_secrets.py"), str(folder)]
     subprocess.run(make, check=True, capture_output=True)
     url = (folder / "agewell_redis_url").read_text()

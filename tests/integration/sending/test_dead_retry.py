@@ -66,7 +66,7 @@ by_its_worker = pytest.mark.parametrize("kill", ["by its worker"], indirect=True
 
 @pytest.fixture
 def die(app, kill):
-    """Send a job that is given up; its id."""
+    """Send a job that is given up. Returns its id."""
 
     def send_and_kill(**options):
         job_id = hsv(app, good_job(), **options).apply_async().id
@@ -103,7 +103,7 @@ def test_the_rest_of_a_chain_runs_after_its_first_step_is_sent_again(
 
 
 def chord_of_two(app):
-    """What `chord` sends; itself it would listen for the parts for ever after."""
+    """Send a chord of two parts. `chord` itself would go on listening for them."""
     callback = hsv(app, {"op": "hsv"}, task_id="callback")
     app.backend.set_chord_size("parts", 2)
     for index in range(2):

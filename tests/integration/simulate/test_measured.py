@@ -1,4 +1,4 @@
-"""What the simulator takes from a ledger: checked against records with times of our choosing."""
+"""The simulator's measurements of a ledger, against records with times of our choosing."""
 
 import pytest
 from typer.testing import CliRunner
@@ -20,7 +20,7 @@ def record(client, number, came_s_ago, ran_s=None, op="hsv", level=5, state="don
 
 
 def test_rates_and_times_are_those_of_the_last_hour(client):
-    """One job a second; three of four are bulk, and one is of an operation that takes longer."""
+    """One job a second. Three of four are bulk, and one is of an operation that takes longer."""
     for n in range(101):
         quick = n % 4 != 0
         level, op, ran_s = (9, "hsv", 0.2) if quick else (0, "poisson_blend", 1.0)

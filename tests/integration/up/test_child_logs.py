@@ -80,7 +80,7 @@ sys.exit(3)
 
 
 def lived(child: Child) -> None:
-    """Run a child's life to its end; its next one is due later."""
+    """Run a child to its end. Its next start is due later."""
     told: list[str] = []
     child.start()
 
@@ -132,7 +132,7 @@ time.sleep(60)
 
 
 def test_a_child_ends_well_although_its_parent_was_killed(short_path):
-    """It is told by SIGTERM, and what it then writes fails no write."""
+    """It is told by SIGTERM, and none of its writes fails after that."""
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(short_path), LAST_WORDS],
         cwd=short_path,

@@ -47,7 +47,7 @@ RENAMES = {
 
 
 def overridden(cls):
-    """What a class of ours defines although a class of somebody else's has it."""
+    """Names that a class of ours defines although a class of somebody else's has them."""
     ours = [each for each in cls.__mro__ if each.__module__.startswith(("shared", "workers"))]
     theirs = [each for each in cls.__mro__ if each not in ours and each is not object]
     names = {name for each in ours for name in vars(each)} - NOBODYS

@@ -1,4 +1,4 @@
-"""What every command owes its user: an example, --json, a guess at what a typo meant."""
+"""Manners of every command: an example, --json, a guess at the word behind a typo."""
 
 import shlex
 import signal

@@ -1,4 +1,4 @@
-"""`agewell simulate`: what it prints, and what it refuses."""
+"""`agewell simulate`: its output, and options that it refuses."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Tables fit the terminal: one line a row, ids whole, long texts shortened; a pipe gets it all."""
+"""Tables fit the terminal with one line a row and whole ids. A pipe gets the long texts too."""
 
 import io
 import re

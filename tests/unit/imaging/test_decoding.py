@@ -1,4 +1,4 @@
-"""Bytes to arrays: what is taken, what is refused, and with which words."""
+"""Bytes to arrays: files that are taken, files that are refused, and the words for it."""
 
 import io
 import time
@@ -101,7 +101,7 @@ ORIENTED = [
 
 
 def upright(stored: np.ndarray, orientation: int) -> np.ndarray:
-    """EXIF's eight orientations by their definition: where row 0 and column 0 are shown."""
+    """EXIF's eight orientations by their definition: the sides that row 0 and column 0 are on."""
     turn = {
         1: lambda a: a,  # row 0 at the top, column 0 at the left
         2: lambda a: a[:, ::-1],  # top, right

@@ -1,4 +1,4 @@
-"""TIFF: what OpenCV's reader got wrong, and what strangers' files may try."""
+"""TIFF: files that OpenCV's reader got wrong, and hostile files."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""The batcher's thread: what is shared, what waits, what is pushed back."""
+"""The batcher's thread: items that share a pass, wait, or are pushed back."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait

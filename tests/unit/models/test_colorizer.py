@@ -1,4 +1,4 @@
-"""The colorizer as a model: what it makes of a photo and of a job's parameters."""
+"""The colorizer as a model: its results for a photo and for a job's parameters."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""ONNX exports: open sizes, the same numbers, refusal where they differ."""
+"""ONNX exports: open sizes, the same numbers, refusal if they differ."""
 
 import os
 import shutil

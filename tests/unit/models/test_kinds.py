@@ -1,4 +1,4 @@
-"""Every kind of network, from a directory to a prediction, against what its numbers must be."""
+"""Every kind of network, from a directory to a prediction, against known numbers."""
 
 import io
 import pickle

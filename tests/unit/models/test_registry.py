@@ -1,4 +1,4 @@
-"""Loading, switching, unloading: by a fake clock and fake models, where torch is not the point."""
+"""Loading, switching and unloading, mostly by a fake clock and fake models."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ class FakeModel:
 
 
 class Loader:
-    """Makes fake models; versions named `bad...` fail."""
+    """Makes fake models. Versions named `bad...` fail."""
 
     def __init__(self):
         self.calls = []

@@ -1,4 +1,4 @@
-"""The models that come with agewell: they load, and do what their cards say."""
+"""The models that come with agewell: they load, and agree with their cards."""
 
 import json
 

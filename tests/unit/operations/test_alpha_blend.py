@@ -15,13 +15,13 @@ def an_image(seed: int, *shape: int) -> np.ndarray:
 
 
 def by_formula(foreground, background, weight) -> np.ndarray:
-    """a * fg + (1 - a) * bg in float64, unrounded; the images have three channels."""
+    """a * fg + (1 - a) * bg in float64, unrounded, for images of three channels."""
     weight = np.broadcast_to(weight, foreground.shape[:2])[..., None]
     return weight * foreground.astype(float) + (1 - weight) * background.astype(float)
 
 
 def assert_rounds(found: np.ndarray, exact: np.ndarray) -> None:
-    """To the nearest; where the exact value is halfway but for float64's own error, to either."""
+    """Check rounding to the nearest, or to either if halfway within float64's error."""
     halfway = np.abs(exact % 1 - 0.5) < 1e-9
     np.testing.assert_array_equal(found[~halfway], np.rint(exact[~halfway]))
     assert np.abs(found - exact).max() <= 0.5 + 1e-9

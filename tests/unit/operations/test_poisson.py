@@ -85,7 +85,7 @@ MASKS = (circle, irregular, ring, spiral, pierced, hairs, full)
 
 
 def small(**changes):
-    """Blend 40x30 pictures with a circle, but for what is changed."""
+    """Blend 40x30 pictures with a circle. Keywords change the arguments."""
     usual = {
         "source": picture(1, 30, 40),
         "mask": circle(30, 40),

@@ -15,7 +15,7 @@ SAFE = "a\\x1b[31m\\r\n  [2026-01-01 00:00:00: ERROR] forged\\x9b\\u202e"
 
 @pytest.fixture
 def logged():
-    """A logger of its own, and what it has written."""
+    """A private logger, and its output."""
     before = logging.getLogRecordFactory()
     written = io.StringIO()
     handler = logging.StreamHandler(written)

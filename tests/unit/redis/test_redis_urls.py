@@ -18,7 +18,7 @@ OURS = ("host", "port", "username", "password", "db", "path")
 
 
 def reading(options: dict[str, Any]) -> dict[str, Any]:
-    """What a library's options for a connection say, its defaults filled in."""
+    """A library's options for a connection, with its defaults filled in."""
     found = {"host": "localhost", "port": 6379, "db": 0, "username": None, "password": None}
     found |= {name: options[name] for name in OURS if options.get(name)}
     found |= {name: value for name, value in options.items() if name.startswith("ssl_")}
@@ -48,7 +48,7 @@ def read_by_all(url: str) -> list[dict[str, Any]]:
 
 
 def alike(readings: list[dict[str, Any]]) -> bool:
-    """Whether all say the same; ssl_cert_reqs may be left to redis-py's default."""
+    """True if all say the same. ssl_cert_reqs may be left to redis-py's default."""
     from ssl import CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED
 
     names = {CERT_NONE: "none", CERT_OPTIONAL: "optional", CERT_REQUIRED: "required"}

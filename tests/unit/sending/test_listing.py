@@ -165,7 +165,7 @@ def test_what_gives_no_file_is_reported_and_the_others_go_on(tmp_path):
 
 @pytest.fixture
 def locked():
-    """A folder in which a stranger may not read everything; the test runs as that stranger."""
+    """A folder in which a stranger may not read everything. The test runs as that stranger."""
     with tempfile.TemporaryDirectory() as name:
         folder = make(Path(name), "locked/b.png", "a.png", "c.png", "also/b.png")
         folder.chmod(0o755)

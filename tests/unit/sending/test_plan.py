@@ -1,4 +1,4 @@
-"""Where results go: decided before anything is sent, by input order, each name once."""
+"""Paths of results: decided before anything is sent, by input order, each name once."""
 
 import tracemalloc
 from pathlib import Path

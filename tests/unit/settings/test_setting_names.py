@@ -1,4 +1,4 @@
-"""Misspelt settings are named, with the nearest name that there is; values are not shown."""
+"""Misspelt settings are named with the nearest name that exists. Values are not shown."""
 
 import os
 import subprocess

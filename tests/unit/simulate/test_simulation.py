@@ -18,7 +18,7 @@ from agewell.shared.protocol.levels import LEVELS
 SEEDS = (1, 2, 3, 4)
 JOBS = 100_000
 WITHIN = 0.03
-"""What the means of 400,000 jobs at these loads may be off; their standard error is near 1 %."""
+"""Relative error allowed in means of 400,000 jobs. Their standard error is near 1 %."""
 
 ROUNDING_S = 1e-6
 ONE_SECOND = Exponential(1.0)

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong is said in plain English: all kinds that a model of ours can raise."""
+"""pydantic's errors in plain English, for all kinds that a model of ours can raise."""
 
 from typing import Annotated, Literal, get_args
 
