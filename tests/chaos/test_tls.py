@@ -31,7 +31,7 @@ def test_a_stack_over_tls(server: RedisProcess, short_path: Path):
         stack.stop()
 
 
-def test_a_server_that_nobody_vouches_for_is_refused(server: RedisProcess, short_path: Path):
+def test_server_with_an_unknown_certificate_is_refused(server: RedisProcess, short_path: Path):
     url, _, _ = server.url.partition("?")
     done = agewell("queues", env=environment(short_path, REDIS_URL=url))
     assert done.returncode == 3

@@ -65,7 +65,7 @@ def overloaded() -> list[Start]:
         return stack.starts()[2 * WORKERS :]
 
 
-def test_no_bulk_job_is_overtaken_by_what_comes_later_than_its_head_start(overloaded: list[Start]):
+def test_no_job_overtakes_a_bulk_job_after_its_head_start(overloaded: list[Start]):
     assert len(_bulk(overloaded)) > 300
     assert longest_overtaking_s(overloaded) <= BULK / K + NOISE_S
     # The bound is near: the test would see a system that ages twice as slowly.

@@ -139,9 +139,7 @@ def test_every_page_has_a_tab_that_leads_to_the_queues(seen: Browser):
         until(lambda: seen.all("#queues-page"), WAIT_S, lambda: seen.text)
 
 
-def test_the_job_page_shows_what_went_in_and_what_came_out(
-    watched: Stack, seen: Browser, photos: Path
-):
+def test_job_page_shows_inputs_and_results(watched: Stack, seen: Browser, photos: Path):
     ids = watched.enqueue(
         *("blend", photos / "dahlia-cutout.png", photos / "morskie-oko.jpg"),
         *("--offset", "420,200"),
@@ -251,7 +249,7 @@ def test_the_page_of_a_classification_is_whole_in_any_light_and_width(
     assert seen.errors() == []
 
 
-def test_the_job_of_an_unknown_id_is_said_to_be_unknown(seen: Browser):
+def test_unknown_id_has_a_page_that_says_unknown(seen: Browser):
     seen.open("/aging")
     [field] = seen.all('input[name="id"]')
     field.send_keys("11111111-2222")
@@ -275,7 +273,7 @@ def test_without_the_password_a_browser_sees_nothing(watched: Stack, password: s
             assert stranger.all("nav, table, img, script") == []
 
 
-def test_a_picture_that_is_gone_is_said_to_be_gone(watched: Stack, seen: Browser):
+def test_expired_picture_has_a_note_in_its_place(watched: Stack, seen: Browser):
     job_id = send(watched, "cv.hsv", hsv_job(stored(watched, file_of("PNG"))))
     watched.wait_ended([job_id])
     image = watched.celery.AsyncResult(job_id).result["items"][0]["image"]

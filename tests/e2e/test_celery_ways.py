@@ -273,7 +273,7 @@ except Exception as error:
     assert job["state"] == "cancelled"
 
 
-def test_inspect_shows_what_runs_and_what_can(bare: Bare, stack: Stack, long_job: str):
+def test_inspect_shows_running_jobs_and_known_tasks(bare: Bare, stack: Stack, long_job: str):
     def asked(*question: str) -> Any:
         [answer] = json.loads(bare.celery("inspect", *question, "--json", "-d", cv)).values()
         return answer

@@ -89,7 +89,7 @@ def test_redis_is_one_that_replays_its_file_and_confines_its_scripts():
     assert tuple(map(int, version)) >= (7, 4, 6)
 
 
-def test_what_is_mounted_is_there():
+def test_every_mounted_path_exists():
     for service in SERVICES.values():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
@@ -238,7 +238,7 @@ def test_the_doctor_finds_nothing(host: Host):
     assert "append-only file" in done.stdout
 
 
-def test_redis_refuses_strangers_and_what_agewell_never_needs(host: Host):
+def test_redis_refuses_strangers_and_needless_commands(host: Host):
     url = (host.folder / "run" / "secrets" / "agewell_redis_url").read_text().strip()
 
     def ask(*command: str, url: str = f"redis://127.0.0.1:{host.redis_port}") -> str:

@@ -55,7 +55,7 @@ def test_there_are_addresses_of_flowers_and_of_ours_to_try():
 
 
 @pytest.mark.parametrize("given", WRONG.values(), ids=WRONG)
-def test_every_address_refuses_whoever_has_not_the_password(watched: Stack, given):
+def test_every_address_needs_the_password(watched: Stack, given):
     url = watched.running.flower_url
     root = url.removesuffix(PREFIX)
     for address in [*(url + each for each in ADDRESSES), root, root + "metrics"]:
@@ -140,7 +140,7 @@ DASHBOARD = "agewell.workers.monitoring.dashboard"
 
 
 @pytest.mark.parametrize("program", ["agewell up", f"python -m {DASHBOARD}"])
-def test_flower_does_not_start_without_a_password_where_others_reach_it(short_path, program):
+def test_flower_on_a_network_does_not_start_without_a_password(short_path, program):
     env = environment(short_path, FLOWER_HOST="0.0.0.0", REDIS_URL="redis://127.0.0.1:1")
     if program == "agewell up":
         done = agewell("up", env=env)
@@ -172,7 +172,7 @@ def test_a_job_reads_well_in_flower(watched: Stack, small_folder):
     assert (found["name"], found["args"]) == ("cv.hsv", "hsv: 0.png and 7 more, level 7")
 
 
-def test_flower_shows_no_bytes_of_an_image_whoever_sent_it(watched: Stack):
+def test_flower_shows_no_bytes_of_any_senders_image(watched: Stack):
     job = good_job()
     body = job["items"][0]["image"]["uri"].partition("base64,")[2]
     sent = watched.celery.send_task("cv.hsv", args=[job], queue="cv", argsrepr=repr([job]))
@@ -230,7 +230,7 @@ def _shows(answer: Answer, whole: np.ndarray) -> None:
     assert np.abs(shown.astype(int) - small).mean() < 8  # WebP keeps colours at half the size
 
 
-def test_what_is_no_job_has_no_page(watched: Stack):
+def test_task_that_is_no_job_has_no_page(watched: Stack):
     for path in ("/job/nosuch", "/job/nosuch/out/0", "/job/nosuch?data=1"):
         assert flower(watched, path).status == 404
 
@@ -281,7 +281,7 @@ def test_an_image_that_has_expired_has_no_thumbnail(watched: Stack):
     assert flower(watched, f"/job/{job_id}/out/0").status == 404
 
 
-def test_what_a_browser_is_told_to_load_is_served_here(watched: Stack):
+def test_everything_that_a_page_loads_is_served_here(watched: Stack):
     page = flower(watched, "/aging").text
     loaded = re.findall(r'<(?:script|link)[^>]* (?:src|href)="([^"]+)"', page)
     assert len(loaded) >= 3

@@ -87,7 +87,7 @@ def test_the_pictures_are_small_files_and_the_docs_show_the_same(demo, name):
         ("reading digits", 10, None),
     ],
 )
-def test_a_table_says_what_was_done_how_fast_and_where(demo, operation, images, folder):
+def test_table_shows_images_rate_and_folder_of_each_operation(demo, operation, images, folder):
     out, said = demo
     number = r"\d+\.\d"
     where = re.escape(str(out / folder)) if folder else "above"

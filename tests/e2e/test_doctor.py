@@ -63,7 +63,7 @@ def test_a_sound_stack_has_no_problem(stack: Stack):
     assert found["beat"]["verdict"] == found["blobs"]["verdict"] == "ok"
 
 
-def test_what_it_prints_has_no_colours_in_a_pipe(stack: Stack):
+def test_doctor_prints_no_colours_into_a_pipe(stack: Stack):
     done = stack.ok("doctor")
     assert "workers of upkeep" in done.stdout
     assert "\x1b" not in done.stdout + done.stderr

@@ -70,7 +70,7 @@ def misused(nothing_there: dict[str, str]) -> dict[str, subprocess.CompletedProc
 
 
 @pytest.mark.parametrize("usage", USAGE)
-def test_wrong_usage_exits_with_2_and_says_what_is_allowed(
+def test_wrong_usage_exits_with_2_and_names_the_allowed_values(
     misused: dict[str, subprocess.CompletedProcess[str]], usage: str
 ):
     done, (_, words) = misused[usage], USAGE[usage]

@@ -184,7 +184,7 @@ def test_a_version_that_does_not_load_is_refused_and_the_old_one_goes_on(infer_s
         (["wrecked", "--version", "1"], 1, "kind: must be 'torch', 'exported', 'onnx' or"),
     ],
 )
-def test_what_no_model_can_do_is_a_clear_error(infer_stack, tmp_path, arguments, status, reason):
+def test_impossible_inference_is_a_clear_error(infer_stack, tmp_path, arguments, status, reason):
     folder = grays(tmp_path / "in", 90)
     model, *options = arguments
     done = infer_stack.run("enqueue", "infer", model, folder, *options, "--wait")
@@ -248,7 +248,7 @@ def test_jobs_of_a_process_whose_device_failed_are_run_by_the_next(infer_stack, 
     assert "the device has failed, and this process ends" in log
 
 
-def test_a_worker_that_starts_again_comes_up_with_what_was_activated(infer_stack, tmp_path):
+def test_restarted_worker_serves_the_activated_version(infer_stack, tmp_path):
     folder = grays(tmp_path / "in", 90)
     infer_stack.ok("models", "activate", "mark", "1")
     started = infer_stack.log.count("infer worker  ready")

@@ -161,13 +161,13 @@ def test_result_writes_several_images_to_a_folder(stack: Stack, small_folder: Pa
         np.testing.assert_array_equal(cv2.imread(str(out / f"{number}.hsv.png")), expected)
 
 
-def test_a_job_without_a_result_yet_says_so(stack: Stack, long_job: str, tmp_path: Path):
+def test_result_of_a_running_job_is_not_there_yet(stack: Stack, long_job: str, tmp_path: Path):
     done = stack.run("result", long_job, "--out", tmp_path / "out")
     assert done.returncode == 1
     assert "no result yet: running" in done.stderr
 
 
-def test_queues_counts_what_waits_as_redis_does(stack: Stack, long_job: str, small_folder: Path):
+def test_queues_counts_waiting_jobs_as_redis_does(stack: Stack, long_job: str, small_folder: Path):
     ids = [
         job_id
         for level in ("0", "bulk")

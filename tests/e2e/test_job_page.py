@@ -34,7 +34,7 @@ def facts(page: str) -> dict[str, str]:
     return dict(zip(texts(page, "dt"), texts(page, "dd"), strict=True))
 
 
-def test_a_classification_shows_what_the_model_said(watched: Stack):
+def test_page_of_a_classification_shows_its_classes(watched: Stack):
     [job_id] = watched.enqueue("infer", "digits", DIGITS / "3.png", "--set", "top=2")
     watched.wait_ended([job_id])
     [item] = watched.celery.AsyncResult(job_id).result["items"]
@@ -113,7 +113,7 @@ STRANGE = {
 
 @pytest.mark.parametrize("name", STRANGE)
 @pytest.mark.parametrize("after", ["", "/in/0", "/out/0", "/nothing"])
-def test_an_unknown_id_has_a_page_that_says_so(watched: Stack, name: str, after: str):
+def test_page_of_an_unknown_id_says_that_it_is_unknown(watched: Stack, name: str, after: str):
     job_id = STRANGE[name]
     answer = flower(watched, f"/job/{quote(job_id, safe='')}{after}")
     assert answer.status == 404
@@ -141,7 +141,7 @@ def test_the_search_field_takes_anything(watched: Stack):
         assert flower(watched, url).status == 404
 
 
-def test_a_task_of_somebody_else_is_said_to_be_celerys(watched: Stack):
+def test_page_of_a_foreign_task_calls_it_celerys(watched: Stack):
     watched.celery.backend.store_result("not-ours", {"total": 3}, "SUCCESS")
     answer = flower(watched, "/job/not-ours")
     assert answer.status == 404
@@ -157,7 +157,9 @@ def letters(watched: Stack) -> Iterator[DeadLetters]:
         kept.drop(each.letter_id)
 
 
-def test_a_dead_letter_shows_why_its_images_and_what_to_do(watched: Stack, letters: DeadLetters):
+def test_page_of_a_dead_letter_shows_reason_images_and_commands(
+    watched: Stack, letters: DeadLetters
+):
     image = stored(watched, file_of("PNG"), "dead.png")
     job = {"task": "cv.hsv", "args": [hsv_job(image)], "kwargs": {}, "options": {}}
     letters.keep_job("dead-1", "cv", job, 5, "its worker ended 3 times", "1700000000 cv@x")

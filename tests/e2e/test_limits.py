@@ -48,7 +48,7 @@ def enqueue(server: RedisProcess, folder: Path, path: Path, *more: object, **set
     return agewell("enqueue", "hsv", path, "--images-per-job", 1, *more, env=env)
 
 
-def test_a_full_queue_refuses_the_rest_and_names_what_it_took(
+def test_full_queue_names_the_jobs_it_took_and_refuses_the_rest(
     server: RedisProcess, many: Path, short_path: Path
 ):
     done = enqueue(server, short_path, many, MAX_WAITING=5)

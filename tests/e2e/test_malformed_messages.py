@@ -110,7 +110,7 @@ def test_a_body_that_is_no_json_makes_its_job_a_dead_letter(rough_stack: Stack):
 
 
 @pytest.mark.parametrize("channel", ["/0.celery.pidbox", "/0.celeryev/worker.heartbeat"])
-def test_what_is_no_command_and_no_event_ends_no_program(stack: Stack, channel: str):
+def test_malformed_command_or_event_ends_no_program(stack: Stack, channel: str):
     programs = [(each.pid, each.create_time()) for each in stack.family]
     for raw in ["5", "[]", "{}", "nonsense", '{"properties": {}}', "[" * 100_000, b"\xff"]:
         assert stack.redis.publish(channel, raw) > 0

@@ -73,7 +73,7 @@ def worked(watched: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return {each: value(now, each) - value(before, each) for each in series}
 
 
-def test_what_jobs_did_is_counted(worked: dict[str, float]):
+def test_ends_runs_and_refusals_of_jobs_are_counted(worked: dict[str, float]):
     assert list(worked.values()) == [3, 3, 6, 7, 3, 6, 1, 7, 7]
 
 
@@ -158,7 +158,7 @@ def test_a_real_prometheus_scrapes_the_stack(prometheus: Prometheus, worked: dic
     assert ended >= 4
 
 
-def test_what_prometheus_knows_is_what_waits(
+def test_prometheus_shows_the_waiting_jobs(
     prometheus: Prometheus, watched: Stack, long_job_here: str, small_folder: Path
 ):
     watched.enqueue("hsv", small_folder, "--images-per-job", 1, "--priority", "low")

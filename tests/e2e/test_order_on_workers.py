@@ -14,7 +14,7 @@ WORKERS = 2
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
-def test_a_saturated_worker_holds_what_it_runs_and_an_urgent_job_is_the_next_to_start(pool):
+def test_saturated_worker_reserves_nothing_and_starts_an_urgent_job_next(pool):
     with timed_stack(pool, WORKERS, aging_k=0) as stack:
         stack.send_many(BULK, 0.2, 10_000)
         until(lambda: len(stack.starts()) >= 3 * WORKERS, 60, stack.starts)

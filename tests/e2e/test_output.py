@@ -56,7 +56,7 @@ def test_results_go_to_stdout_and_all_else_to_stderr(stack: Stack, photos: Path,
     stack.wait_ended([document["id"]])
 
 
-def test_what_the_supervisor_says_is_plain_and_of_a_line_each(stack: Stack):
+def test_supervisor_writes_plain_single_lines(stack: Stack):
     assert ESCAPE not in stack.log
     lines = stack.log.splitlines()
     for name in ("redis", "cv worker", "upkeep worker", "beat", "flower", "agewell"):

@@ -78,7 +78,7 @@ def test_a_blend_by_a_plain_program_is_the_formula(stack: Stack):
     assert same(bytes_of(stack, answer["items"][0]["image"]), expected)
 
 
-def test_what_a_plain_program_sends_shows_in_status_too(stack: Stack):
+def test_jobs_of_a_plain_program_show_in_status(stack: Stack):
     task_id = send(stack, "cv.hsv", good_job())
     answer_to(stack, task_id)
     [job] = stack.jobs([task_id])
@@ -112,7 +112,7 @@ NO_JOBS = {
 
 
 @pytest.mark.parametrize(("document", "words"), NO_JOBS.values(), ids=NO_JOBS)
-def test_what_is_no_job_is_refused_in_words(stack: Stack, document: object, words: list[str]):
+def test_malformed_job_is_refused_in_words(stack: Stack, document: object, words: list[str]):
     with pytest.raises(BadJobError) as raised:
         ask(stack, "cv.hsv", document)
     for word in ("not a valid job", *words):

@@ -156,7 +156,7 @@ def test_an_output_folder_that_cannot_be_made_sends_nothing(stack: Stack, grays:
     assert f"--out is {grays}/file/out; allowed: a folder to write into" in done.stderr
 
 
-def test_what_cannot_be_read_is_named_and_the_others_go_on(stack: Stack, tmp_path: Path):
+def test_unreadable_files_are_named_and_the_others_go_on(stack: Stack, tmp_path: Path):
     for name in (b"ok.png", b"caf\xe9.png", b"evil\x1b[31m.png"):
         cv2.imwrite(str(tmp_path / "ok.png"), np.zeros((8, 8, 3), np.uint8))
         shutil.copy(os.fsencode(tmp_path / "ok.png"), os.fsencode(tmp_path) + b"/in-" + name)

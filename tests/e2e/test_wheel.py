@@ -159,7 +159,7 @@ def test_the_installed_producer_works(
 
 
 @pytest.mark.slow
-def test_up_says_what_a_bare_installation_lacks(
+def test_up_names_the_extra_that_a_bare_installation_lacks(
     installing: dict[str, Installing], stack: Stack, tmp_path: Path
 ):
     bare = next(iter(installing.values())).bin()

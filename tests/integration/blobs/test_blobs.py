@@ -32,7 +32,7 @@ def put(blobs, data=DATA, name="a.png"):
     return blobs.put([(name, "image/png", data)])[0]
 
 
-def test_what_was_put_is_got_by_its_reference(blobs):
+def test_reference_of_a_put_blob_gets_its_bytes(blobs):
     ref = put(blobs)
     assert ref.sha256 == hashlib.sha256(DATA).hexdigest()
     assert ref.size_bytes == len(DATA)
@@ -106,7 +106,7 @@ def test_an_inline_image_of_32_kib_passes(blobs):
     assert len(blobs.get(inline(bytes(32 * 1024)))) == 32 * 1024
 
 
-def test_time_to_live_is_set_and_begun_anew_by_reading(settings, client):
+def test_reading_restarts_the_ttl(settings, client):
     blobs = Blobs(settings.model_copy(update={"blob_ttl_s": 1000}), client)
     ref = put(blobs)
     client.expire(keys.blob(ref.sha256), 10)

@@ -163,9 +163,7 @@ class BotoError(Exception):
         FileNotFoundError("The specified bucket does not exist"),
     ],
 )
-def test_an_fsspec_store_that_fails_is_away_whatever_its_library_raises(
-    settings, client, monkeypatch, error
-):
+def test_any_error_of_an_fsspec_store_means_that_it_is_away(settings, client, monkeypatch, error):
     blobs = Blobs(settings.model_copy(update={"blob_url": "memory://away"}), client)
     ref = put(blobs)
     memory = type(fsspec.filesystem("memory"))

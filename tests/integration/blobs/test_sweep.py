@@ -171,7 +171,7 @@ def test_a_link_in_a_blobs_place_is_replaced_by_the_blob(blobs, root, tmp_path):
     assert other.read_bytes() == b"evil"
 
 
-def test_what_a_killed_writer_left_is_swept(blobs, root):
+def test_leftovers_of_a_killed_writer_are_swept(blobs, root):
     put(blobs, b"data")
     [file] = root.glob("??/*")
     part = file.with_name(f"{file.name}.1-2.part")

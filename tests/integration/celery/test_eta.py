@@ -39,7 +39,7 @@ def plain(settings, client):
 
 @pytest.mark.parametrize("eta", ETAS)
 @pytest.mark.parametrize("ours", [True, False])
-def test_eta_is_what_celery_takes_it_for(app, plain, client, eta, ours):
+def test_eta_is_read_as_celery_reads_it(app, plain, client, eta, ours):
     sender = app if ours else plain
     sender.send_task("cv.hsv", [{}], queue="cv", eta=eta)
     with app.connection_for_read() as connection:

@@ -54,7 +54,7 @@ def test_purge_takes_any_number_of_jobs_in_bounded_steps(app, client):
     assert client.zcard(keys.jobs(State.CANCELLED)) == 1000
 
 
-def test_purge_of_a_stock_app_drops_only_what_is_not_admitted_yet(app, plain, client, tools):
+def test_purge_of_a_stock_app_drops_only_messages_in_the_lists(app, plain, client, tools):
     [admitted] = send(app)
     plain.send_task("cv.hsv", [{}], queue="cv")
     assert plain.control.purge() == 1

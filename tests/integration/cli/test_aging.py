@@ -70,7 +70,7 @@ def test_zero_makes_levels_strict(agewell, client, settings):
     assert "strict" in done.stdout
 
 
-def test_missing_beat_task_is_said(agewell):
+def test_missing_beat_task_is_reported(agewell):
     code, _, said = agewell("--json")
     assert code == 0
     assert "The beat task has not run" in said

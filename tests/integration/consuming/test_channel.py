@@ -245,7 +245,7 @@ def test_job_is_delivered_after_redis_has_forgotten_the_scripts(app, client):
 
 
 @pytest.mark.parametrize("eta", ["2026-13-45T00:00:00", "tomorrow", "99999-01-01T00:00:00"])
-def test_eta_that_nobody_can_read_is_left_to_celery(app, client, settings, eta):
+def test_unreadable_eta_is_left_to_celery(app, client, settings, eta):
     with celery.Celery(broker=broker_url(settings.redis_url.get_secret_value())) as plain:
         plain.send_task("cv.hsv", [{}], queue="cv", eta=eta)
     with consuming(app) as (got, connection):
@@ -255,7 +255,7 @@ def test_eta_that_nobody_can_read_is_left_to_celery(app, client, settings, eta):
 
 
 @pytest.mark.parametrize("raw", ["", "null", "5", "[]", "{}", b"\xff\xfe", '{"properties": 3}'])
-def test_what_is_no_message_becomes_a_dead_letter(app, client, raw):
+def test_malformed_message_becomes_a_dead_letter(app, client, raw):
     client.lpush("cv", raw)
     [behind] = send(app)
     with consuming(app, at_most=0) as (got, connection):

@@ -46,7 +46,7 @@ def test_taken_job_is_reserved_and_runs(settings, client):
     assert not client.exists(keys.reserved(RUN))
 
 
-def test_worker_of_several_queues_takes_what_is_due_first(client):
+def test_worker_of_several_queues_takes_the_first_due_job(client):
     """cv's levels are strict, but hold nothing up that waits in infer, nor the other way round."""
     ks = {"cv": 0.0, "infer": 0.05}
     queues = {name: Scripts(client, queue=name) for name in ks}

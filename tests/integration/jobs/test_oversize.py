@@ -203,7 +203,7 @@ def test_a_large_message_does_not_end_a_job_of_its_id_that_runs(app, client, too
 
 
 @pytest.mark.usefixtures("little_read")
-def test_nobody_who_looks_at_waiting_jobs_reads_their_messages(app, settings, client, tools):
+def test_looking_at_waiting_jobs_reads_no_large_message(app, settings, client, tools):
     """A limit that was lowered leaves large messages in records."""
     for number in range(4):
         job_id = app.send_task("cv.hsv", args=[{}], headers={"enqueued_at": 1.0}).id
@@ -270,7 +270,7 @@ def test_a_compressed_message_is_unpacked_no_further_than_one_may_be(settings, c
     ("kind", "body"),
     [("rar", b"x"), ("zlib", b"x"), ("zlib", zlib.compress(b"x" * 99)[:-3]), (5, b"")],
 )
-def test_what_cannot_be_unpacked_becomes_a_dead_letter(settings, client, tools, kind, body):
+def test_message_that_cannot_be_unpacked_becomes_a_dead_letter(settings, client, tools, kind, body):
     message = envelope({}, "broken")
     message["headers"]["compression"] = kind
     message["body"] = base64.b64encode(body).decode()
@@ -283,7 +283,7 @@ def test_what_cannot_be_unpacked_becomes_a_dead_letter(settings, client, tools, 
     assert tools.ledger.state("broken") is State.DEAD
 
 
-def test_the_job_of_a_message_that_unpacks_to_too_much_says_so(app, tools, client):
+def test_job_whose_message_unpacks_to_too_much_has_that_error(app, tools, client):
     message = envelope({}, "bomb")
     packed, message["headers"]["compression"] = kombu.compression.compress(BOMB, "zlib")
     message["body"] = base64.b64encode(packed).decode()

@@ -114,7 +114,7 @@ def test_a_step_is_done_and_the_next_one_sent_on_a_full_redis_too(
     assert tools.ledger.get(last.id).state is State.DONE
 
 
-def test_what_is_no_task_ends_no_worker_on_a_full_redis(app, client):
+def test_malformed_task_ends_no_worker_on_a_full_redis(app, client):
     with full(client):
         # What Celery does with a message whose task it does not know.
         request = Bunch(name="no.such", chord=None, errbacks=None)
@@ -123,7 +123,7 @@ def test_what_is_no_task_ends_no_worker_on_a_full_redis(app, client):
     assert [each.raw for each in DeadLetters(client).latest()] == [b"raw"]
 
 
-def test_a_job_fails_whatever_its_message_says_its_level_is(app, client, tools, trouble):
+def test_job_fails_with_any_level_in_its_message(app, client, tools, trouble):
     job_id = hsv(app, good_job()).apply_async().id
     message = json.loads(client.hget(keys.job(job_id), "message"))
     client.flushall()

@@ -68,7 +68,7 @@ def rescue_dead(client, settings):
     return rescue_jobs(client, settings)
 
 
-def test_what_has_ended_does_not_come_back(app, client, settings, ledger):
+def test_ended_job_does_not_return(app, client, settings, ledger):
     [ended, acknowledged] = send(app, 2)
     assert take(client, RUN).job_id == ended
     delivery = take(client, RUN)
@@ -124,7 +124,7 @@ def test_every_lost_delivery_counts_and_the_last_one_gives_the_job_up(
     ]
 
 
-def test_what_a_worker_gives_back_in_peace_does_not_count(app, client, ledger):
+def test_jobs_given_back_by_a_living_worker_count_as_no_loss(app, client, ledger):
     [job_id] = send(app)
     for _ in range(5):
         delivery = take(client, RUN)
@@ -256,9 +256,7 @@ def test_a_container_on_another_host_is_no_predecessor(app, client, settings, mo
     assert succeed(client, settings) == 0
 
 
-def test_what_a_worker_takes_while_it_passes_for_dead_comes_back(
-    app, client, settings, monkeypatch
-):
+def test_job_taken_by_a_worker_that_passes_for_dead_returns(app, client, settings, monkeypatch):
     """It was silent, and wakes: while it is looked at, it may beat and take a job."""
     beat(client)
     die(client)
@@ -278,7 +276,7 @@ def test_what_a_worker_takes_while_it_passes_for_dead_comes_back(
     assert len(waiting_ids(client)) == 1
 
 
-def test_what_a_worker_takes_that_was_forgotten_comes_back(app, client, settings):
+def test_job_of_a_forgotten_worker_returns(app, client, settings):
     beat(client)
     assert rescue_dead(client, settings) == 0
     assert client.smembers(keys.WORKER_IDS) == set()
@@ -318,7 +316,7 @@ def test_another_queues_message_returns_to_the_list_that_it_came_from(client, se
 
 @pytest.mark.parametrize("value", [b"nan", b"-nan", b"inf", b"abc", b""])
 @pytest.mark.parametrize("field", ["enqueued_at", "since", "level", "lost"])
-def test_a_job_returns_whatever_its_record_says(app, client, settings, ledger, field, value):
+def test_job_returns_with_any_state_in_its_record(app, client, settings, ledger, field, value):
     [job_id] = send(app)
     take(client, RUN)
     client.hset(keys.job(job_id), field, value)

@@ -55,7 +55,7 @@ def test_jobs_that_wait_beyond_their_deadlines_expire(app, tools, client, expire
     assert client.zcard(keys.DEADLINES) == 0
 
 
-def test_the_result_is_what_celery_stores(app, client, expire_now):
+def test_result_equals_celerys_own(app, client, expire_now):
     """Of two jobs, one is ended by upkeep and one by Celery's own backend."""
     [ours], [theirs] = send(app, client, -1), send(app, client, 100)
     expire_now()
@@ -192,7 +192,7 @@ def test_a_chord_is_told_when_redis_has_room_again_and_holds_up_no_other_job(
     assert chord_failed(app)
 
 
-def test_a_chord_that_cannot_be_told_holds_nobody_up(app, client, tools, expire_now):
+def test_chord_with_a_bad_callback_delays_no_other_job(app, client, tools, expire_now):
     app.send_task(
         "cv.hsv",
         args=[good_job()],

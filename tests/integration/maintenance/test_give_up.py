@@ -54,7 +54,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("options", WAYS.values(), ids=WAYS)
-def test_a_letter_says_what_celery_itself_would_send_again(app, client, options):
+def test_letter_has_the_signature_that_celery_would_retry(app, client, options):
     """The oracle is Celery's `Task.signature_from_request`, in the task that runs the message."""
     found = {}
     del app.tasks["cv.hsv"]

@@ -133,7 +133,7 @@ def test_a_running_job_whose_record_is_gone_ends_as_lost_if_no_worker_has_it(app
     assert client.zcard(keys.jobs("running")) == 0
 
 
-def test_a_living_worker_keeps_what_it_has_if_its_reservations_are_deleted(app, client, look):
+def test_living_worker_keeps_its_jobs_if_its_reservations_are_deleted(app, client, look):
     send(app)
     delivery = take(client)
     client.delete(keys.reserved(WORKER), keys.WORKER_IDS)
@@ -208,9 +208,7 @@ def old_message(job_id):
 
 
 @pytest.mark.parametrize("state", ["waiting", "running"])
-def test_a_job_of_the_previous_version_is_not_lost_while_its_message_is_somewhere(
-    client, look, state
-):
+def test_job_of_the_previous_version_with_a_message_is_not_lost(client, look, state):
     client.hset(keys.job("old"), mapping={"state": state, "op": "hsv", "level": 5, "items": 1})
     client.zadd(keys.jobs(state), {"old": 1})
     client.sadd(keys.WORKER_IDS, "cv@old")

@@ -52,7 +52,7 @@ def test_a_job_ends_though_its_metrics_have_no_room_left(ledger, client, start):
 
 
 @pytest.mark.parametrize("damage", ["text", "list"])
-def test_jobs_start_and_end_whatever_lies_where_counters_should(ledger, client, start, damage):
+def test_jobs_start_and_end_with_garbage_in_the_counters(ledger, client, start, damage):
     for key in (keys.METRICS, keys.COUNTS, keys.STARTED):
         client.set(key, "text") if damage == "text" else client.rpush(key, "item")
     job_id = start()
@@ -84,9 +84,7 @@ def test_a_sweep_goes_on_though_its_counters_have_no_room_left(settings, client)
     )
 
 
-def test_the_jobs_of_a_dead_worker_return_though_nobody_can_count_them(
-    settings, client, start, ledger
-):
+def test_dead_workers_jobs_return_though_counting_fails(settings, client, start, ledger):
     client.hset(keys.COUNTS, "returned", FULL)
     job_id = start()
     assert rescue_jobs(client, settings) == 1

@@ -75,7 +75,7 @@ def test_counters_add_up(client, settings):
     assert list(samples(exposition(client, settings), "agewell_refused").values()) == [5]
 
 
-def test_what_could_not_be_sent_is_sent_the_next_time(client, settings):
+def test_counts_that_could_not_be_sent_are_sent_the_next_time(client, settings):
     tally = Tally()
     tally.count(Metric.ENDED, "done")
     with pytest.raises(redis.ConnectionError), tally.sending():
@@ -148,6 +148,6 @@ def test_how_many_series_there_are_does_not_grow_with_the_jobs(client, settings)
     assert len(samples(exposition(client, settings), "agewell_")) == before
 
 
-def test_where_redis_is_away_that_is_what_is_told(settings):
+def test_agewell_up_is_0_while_redis_is_away(settings):
     away = redis.Redis(host="127.0.0.1", port=1)
     assert samples(exposition(away, settings), "agewell_") == {("agewell_up", frozenset()): 0}

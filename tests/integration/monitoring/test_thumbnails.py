@@ -73,7 +73,7 @@ def sides(data):
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape[:2]
 
 
-def test_many_at_once_are_all_made_and_errors_stay_what_they_are(thumbnails, blobs):
+def test_many_thumbnails_at_once_are_made_and_keep_their_errors(thumbnails, blobs):
     good, bad = put(blobs, png(640, 320)), put(blobs, file_of("PNG")[:-20])
     gone = good.model_copy(update={"sha256": "0" * 64, "uri": "store:" + "0" * 64})
     found = make(thumbnails, *[good] * 4, bad, gone)

@@ -223,7 +223,7 @@ def test_redis_reads_messages_as_python_does(client, raw, level):
      '{"body": "' + "\\" * 100_000 + '"',
      '{"headers": {"id": "\udcff", "task": "t"}, "properties": {}}'],
 )  # fmt: skip
-def test_garbage_is_refused_with_what_a_letter_keeps(client, garbage):
+def test_garbage_is_refused_with_the_bytes_for_its_letter(client, garbage):
     raw = garbage.encode("utf-8", "surrogateescape")
     assert envelope.read(raw) is None
     assert admitted(client, raw) is None

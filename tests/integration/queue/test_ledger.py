@@ -299,9 +299,7 @@ def test_forgotten_job_may_be_sent_again(app, ledger, client):
     assert ledger.get(job_id).state is State.WAITING
 
 
-def test_times_go_forward_whatever_each_process_takes_for_the_present(
-    app, ledger, client, take, monkeypatch
-):
+def test_times_go_forward_in_spite_of_wrong_clocks(app, ledger, client, take, monkeypatch):
     right = time.time
     [job_id] = send(app, headers={"enqueued_at": redis_now(client) + 0.5})
     with monkeypatch.context() as patch:

@@ -235,7 +235,7 @@ def _iso(at):
     return None if at is None else datetime.fromtimestamp(at, UTC).isoformat()
 
 
-def test_order_is_that_of_weights_whatever_happens(client):
+def test_order_is_always_that_of_weights(client):
     Order.client = client
     run_state_machine_as_test(
         Order,

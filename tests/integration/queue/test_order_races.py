@@ -107,7 +107,7 @@ class Race:
             time.sleep(0.02)
 
 
-def test_each_job_ends_once_whoever_races(client, redis_server, settings):
+def test_racing_ends_end_each_job_once(client, redis_server, settings):
     race = Race(redis_server, settings)
     race.run()
     assert len(race.sent) == 2 * JOBS_EACH

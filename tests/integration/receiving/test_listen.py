@@ -70,7 +70,7 @@ def test_a_thousand_wait_on_one_connection_and_no_thread(settings: Settings, cli
     run(test)
 
 
-def test_what_ended_before_anyone_waited_is_found(settings: Settings, client: redis.Redis):
+def test_result_from_before_the_wait_is_found(settings: Settings, client: redis.Redis):
     async def test() -> None:
         store(settings, "early")
         async with opened(settings) as agewell:
@@ -151,7 +151,7 @@ def test_all_are_told_when_redis_stays_away_and_may_wait_again(
     run(test)
 
 
-def test_what_can_be_no_id_hinders_nobody_else(settings: Settings, client: redis.Redis):
+def test_impossible_id_hinders_no_other_waiter(settings: Settings, client: redis.Redis):
     async def test() -> None:
         async with opened(settings) as agewell:
             other = asyncio.create_task(agewell.wait("other"))

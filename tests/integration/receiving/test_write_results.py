@@ -61,7 +61,7 @@ def test_results_of_one_name_get_a_file_each(settings, client, tmp_path):
     assert (tmp_path / "X-2.png").read_bytes() == b"y.png"
 
 
-def test_a_disk_that_fills_up_costs_what_does_not_fit(settings, client, tmp_path, monkeypatch):
+def test_full_disk_costs_only_the_files_that_do_not_fit(settings, client, tmp_path, monkeypatch):
     blobs = Blobs(settings, client)
     items = items_of(blobs, "a.png", "a-name-of-many-bytes.png", "z.png")
     write = type(tmp_path).write_bytes

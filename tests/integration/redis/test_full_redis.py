@@ -48,7 +48,7 @@ def test_new_job_is_refused(settings, client, running):
     assert client.zcard(keys.jobs("waiting")) == 0
 
 
-def test_running_job_is_tried_again_also_if_nobody_has_bound_its_queue(settings, client, running):
+def test_running_job_is_retried_even_if_its_queue_is_unbound(settings, client, running):
     client.delete("_kombu.binding.cv")
     with full(client):
         make_app(settings).send_task("cv.hsv", args=[{}], task_id=running, retries=1)
@@ -56,7 +56,7 @@ def test_running_job_is_tried_again_also_if_nobody_has_bound_its_queue(settings,
     assert client.smembers("_kombu.binding.cv") == {b"cv\x06\x16\x06\x16cv"}
 
 
-def test_worker_that_starts_meanwhile_works_off_what_waits(settings, client):
+def test_worker_that_starts_later_runs_the_waiting_jobs(settings, client):
     with worker_app(settings) as app:
 
         @app.task(bind=True, shared=False, name="anything.else")
@@ -85,7 +85,7 @@ def test_job_ends_and_no_other_state_of_it_is_stored(settings, client, ledger, r
     assert ledger.get(running).state is State.DONE
 
 
-def test_there_is_a_word_for_it_however_redis_says_so(settings, client):
+def test_both_forms_of_redis_out_of_memory_are_broker_full(settings, client):
     with full(client):
         for transaction in (True, False):
             with pytest.raises(redis.RedisError) as caught:

@@ -112,7 +112,7 @@ def _loads(client: redis.Redis) -> bool:
 
 
 @pytest.mark.slow
-def test_a_worker_a_command_and_the_doctor_take_loading_for_what_it_is(
+def test_worker_command_and_doctor_report_that_redis_is_loading(
     loading_server: RedisProcess, short_path: Path
 ):
     env = environment(short_path / "state", REDIS_URL=loading_server.url)

@@ -143,7 +143,7 @@ def test_a_chord_fails_when_its_dead_part_is_dropped(app, client, agewell, kill)
     assert "dropped" in str(app.backend.get_result("callback"))
 
 
-def test_what_is_linked_to_a_job_is_called_when_it_was_sent_again(app, client, agewell, die):
+def test_link_of_a_retried_job_is_called(app, client, agewell, die):
     job_id = die(link=hsv(app, {"op": "hsv"}, task_id="linked"))
     agewell("retry", job_id)
     deliver(app)

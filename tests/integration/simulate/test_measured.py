@@ -35,7 +35,7 @@ def test_rates_and_times_are_those_of_the_last_hour(client):
     assert load.service.mean_s == pytest.approx((75 * 0.2 + 26) / 101)
 
 
-def test_what_waits_or_was_cancelled_has_come_but_has_no_time(client):
+def test_waiting_or_cancelled_jobs_count_as_arrivals_without_a_time(client):
     for n in range(30):
         record(client, n, came_s_ago=100 - n, ran_s=0.5)
     for n in range(30, 60):

@@ -59,7 +59,7 @@ def test_only_so_many_old_logs_are_kept(tmp_path, keep):
     )
 
 
-def test_a_log_that_cannot_be_written_for_a_while_says_so(tmp_path):
+def test_log_that_could_not_be_written_for_a_while_names_the_gap(tmp_path):
     folder = tmp_path / "logs"
     log = ChildLog(folder / "cv.log", Rotation())
     log.write(b"lost\n")
@@ -91,7 +91,7 @@ def lived(child: Child) -> None:
     until(ended, 30, lambda: child.log.read_text())
 
 
-def test_what_a_child_writes_by_itself_is_kept_over_rotations_and_restarts(short_path):
+def test_output_of_a_child_survives_rotations_and_restarts(short_path):
     program = Program("cv worker", [sys.executable, "-c", WRITER], {})
     expected = []
     for number in range(2000):

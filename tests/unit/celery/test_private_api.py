@@ -83,7 +83,7 @@ def test_all_hooks_are_there_in_the_versions_installed_here():
         Hooks("kombu.transport.redis:Gone"),
     ],
 )
-def test_what_is_missing_is_named_with_the_versions_that_fit(missing):
+def test_missing_parts_are_named_with_the_versions_that_fit(missing):
     with pytest.raises(IncompatibleError, match=r"[Gg]one") as caught:
         check_hooks([missing])
     assert f"kombu {version('kombu')} has no" in str(caught.value)

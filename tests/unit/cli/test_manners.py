@@ -106,7 +106,7 @@ def test_shells_are_told_how_to_complete(shell: str):
         ("agewell enqueue hsv --priority bu", "bulk"),
     ],
 )
-def test_what_is_half_typed_is_completed(line: str, offers: str):
+def test_half_typed_word_is_completed(line: str, offers: str):
     environment = {
         "_AGEWELL_COMPLETE": "complete_bash",
         "COMP_WORDS": line,

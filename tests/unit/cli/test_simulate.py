@@ -70,7 +70,7 @@ def test_measured_times_are_drawn_from_a_file(tmp_path):
     assert json.loads(result.stdout)["load"] == pytest.approx(0.5)
 
 
-def test_a_target_finds_the_smallest_k_and_says_so():
+def test_target_prints_the_smallest_k_that_keeps_it():
     result = run(*QUICK, "--target", "bulk=6", "--measure", "p99", "--json")
     assert result.exit_code == 0
     found = json.loads(result.stdout)
@@ -78,7 +78,7 @@ def test_a_target_finds_the_smallest_k_and_says_so():
     assert f"k = {found['k_per_s']:g} is the smallest that keeps bulk=6 (p99)" in result.stderr
 
 
-def test_a_target_that_no_k_keeps_is_said_to_be_so():
+def test_target_that_no_k_keeps_is_reported():
     result = run(*QUICK, "--target", "bulk=0.01")
     assert result.exit_code == 1
     assert "no k keeps bulk=0.01 (longest)" in result.stderr
@@ -96,7 +96,7 @@ README = (ROOT / "README.md").read_text()
 [TARGETED] = re.findall(r"^\$ agewell simulate (.* --target \S+)$", README, re.MULTILINE)
 
 
-def test_the_readmes_comparison_shows_what_aging_does():
+def test_comparison_shows_the_effect_of_aging():
     result = run(*COMPARED.split(), "--jobs", "40000", "--json")
     strict, aging, fifo = map(json.loads, result.stdout.splitlines())
     high, bulk = 0, 1
@@ -149,7 +149,7 @@ def test_overload_is_simulated_with_a_warning_that_names_it():
         (["--service", "1"], "rate"),
     ],
 )
-def test_what_cannot_be_simulated_is_refused_in_words(arguments, said, monkeypatch):
+def test_impossible_simulation_is_refused_in_words(arguments, said, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     result = run(*arguments)
     assert result.exit_code == 2
@@ -168,7 +168,7 @@ def test_a_file_of_times_that_is_none_is_refused(text, tmp_path):
     )
 
 
-def test_without_matplotlib_a_plot_is_refused_at_once_with_what_to_install(monkeypatch, tmp_path):
+def test_plot_without_matplotlib_is_refused_with_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = run(*QUICK, "--plot", str(tmp_path / "waits.png"))
     assert result.exit_code == 2
@@ -203,7 +203,7 @@ def test_every_command_on_the_page_about_aging_is_one_that_the_command_line_take
     command.make_context("agewell", arguments[1:])  # parses, and runs nothing
 
 
-def test_the_page_about_aging_shows_what_the_comparison_prints():
+def test_page_about_aging_shows_the_comparisons_output():
     shown = re.search(
         r"^\$ agewell simulate ([^\n]*--compare)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL
     )

@@ -45,7 +45,7 @@ def test_a_list_of_jobs_has_one_line_a_job_and_no_line_too_long(width: int):
     assert "写真" in lines[1]
 
 
-def test_at_80_columns_a_failed_job_shows_what_it_was_and_why_it_failed():
+def test_failed_job_shows_operation_and_reason_at_80_columns():
     [_, failed] = printed(JOB_COLUMNS, [FAILED], 80)
     assert "poisson_blend  failed  写真/日本" in failed
     assert failed.endswith("…")

@@ -25,7 +25,7 @@ def channels_of(image: np.ndarray) -> int:
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=by_name)
-def test_a_bad_image_is_refused_with_its_name_and_what_was_found(case):
+def test_bad_image_is_refused_by_name_with_the_finding(case):
     with pytest.raises(BadImageError) as caught:
         decode(case.data, case.name, LIMITS)
     assert type(caught.value) is case.error
@@ -183,7 +183,7 @@ def test_colours_under_a_clear_alpha_are_kept_in_a_tiff():
         (Limits(max_file_bytes=100), "bytes; the limit is 100 bytes a file"),
     ],
 )
-def test_a_limit_is_named_with_what_was_found(limits, found):
+def test_exceeded_limit_is_named_with_the_size(limits, found):
     with pytest.raises(ImageTooLargeError) as caught:
         decode(file_of("PNG"), "cat.png", limits)
     assert str(caught.value).startswith("cat.png: ")

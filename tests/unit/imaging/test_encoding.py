@@ -20,7 +20,7 @@ def an_image(*shape: int) -> np.ndarray:
 
 @pytest.mark.parametrize("image_format", LOSSLESS)
 @pytest.mark.parametrize("shape", [(20, 30), (20, 30, 3), (20, 30, 4), (1, 1, 3)])
-def test_what_is_encoded_without_loss_comes_back_the_same(image_format, shape):
+def test_lossless_encoding_decodes_to_the_same_pixels(image_format, shape):
     image = an_image(*shape)
     decoded = decode(encode(image, image_format, None, "x"), "x", LIMITS)
     if image_format == "webp" and len(shape) == 2:  # which knows no gray
@@ -81,7 +81,7 @@ def test_a_side_too_long_for_the_format_is_refused():
         np.zeros((0, 4, 3), np.uint8),
     ],
 )
-def test_what_is_no_image_is_neither_encoded_nor_converted(array):
+def test_array_that_is_no_image_is_neither_encoded_nor_converted(array):
     for use in (lambda: encode(array, "png", None, "odd"), lambda: as_bgr(array, "odd")):
         with pytest.raises(UnsupportedPixelsError, match=r"odd: .*shape"):
             use()

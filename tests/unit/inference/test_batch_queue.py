@@ -42,7 +42,7 @@ def test_a_full_batch_goes_at_once():
     assert len(queue) == 1
 
 
-def test_what_is_there_goes_at_once_when_nobody_else_can_come():
+def test_batch_goes_at_once_if_no_more_items_can_come():
     items = [item(), item()]
     assert queue_of(*items).take(0.0, all_here=True) == items
 
@@ -135,7 +135,7 @@ def test_no_item_is_lost_or_taken_twice_and_every_batch_keeps_the_limits(arrival
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=40))
-def test_what_is_taken_is_never_less_urgent_than_what_is_left(levels):
+def test_batch_is_never_less_urgent_than_the_rest(levels):
     queue = queue_of(*(item(level) for level in levels))
     taken = []
     while batch := queue.take(9.0, all_here=False):

@@ -49,7 +49,7 @@ def batcher(passes):
     running.close()
 
 
-def test_a_lone_item_waits_for_nobody(batcher, passes):
+def test_lone_item_runs_at_once(batcher, passes):
     with batcher.working():
         future = batcher.submit(item(model(), 41))
         with batcher.waiting():
@@ -115,7 +115,7 @@ def test_a_full_queue_pushes_back_until_there_is_room():
     batcher.close()
 
 
-def test_what_waits_when_the_batcher_closes_still_runs(passes):
+def test_items_that_wait_when_the_batcher_closes_still_run(passes):
     batcher = Batcher(run=passes)
     with batcher.working():
         futures = [batcher.submit(item(model(), n)) for n in range(3)]

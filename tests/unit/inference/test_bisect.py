@@ -45,7 +45,7 @@ def test_bisection_isolates_exactly_the_poisoned_items(count, poisoned):
     assert len(passes) <= 1 + 2 * len(poisoned) * depth
 
 
-def test_where_the_device_is_lost_no_half_is_tried_and_no_item_is_blamed():
+def test_lost_device_blames_no_item_and_ends_the_bisection():
     passes = []
 
     def run(part):
@@ -98,7 +98,7 @@ def test_a_pass_gives_each_item_its_own_row():
     assert [list(each["y"]) for each in found] == [[0, 0, 0], [2, 2, 2], [4, 4, 4]]
 
 
-def test_a_pass_is_filled_up_to_a_bucket_and_what_fills_it_is_dropped():
+def test_batch_is_padded_to_a_bucket_and_the_padding_is_dropped():
     seen = []
 
     def forward(batch, taps):

@@ -41,7 +41,7 @@ def test_a_job_without_items_goes_on_with_every_image():
 @pytest.mark.parametrize(
     ("given", "filled"), [("background", "foreground"), ("foreground", "background")]
 )
-def test_the_images_go_where_the_item_names_none(given: str, filled: str):
+def test_images_fill_the_field_that_the_item_leaves_open(given: str, filled: str):
     template = {"op": "alpha_blend", "alpha": 0.5, "items": [{given: reference("mine")}]}
     document, _ = follow(result("a", "b"), template)
     assert names(document, filled) == ["a", "b"]
@@ -93,6 +93,6 @@ BAD = {
 
 
 @pytest.mark.parametrize(("before", "document", "words"), BAD.values(), ids=BAD)
-def test_what_cannot_follow_is_refused_in_words(before: object, document: object, words: str):
+def test_step_that_cannot_follow_is_refused_in_words(before: object, document: object, words: str):
     with pytest.raises(BadJobError, match=words):
         follow(before, document)

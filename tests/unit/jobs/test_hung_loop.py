@@ -37,7 +37,7 @@ def run(**how: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_process_ends_and_says_where_it_hung():
+def test_hung_process_ends_and_logs_its_stacks():
     for limit in (None, 3600.0):
         done = run(limit=limit)
         assert done.returncode == 1

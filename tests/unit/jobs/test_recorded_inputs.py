@@ -84,7 +84,7 @@ def test_other_json_is_no_inputs(document):
     assert unpack(packed) == Inputs()
 
 
-def test_what_unpacks_to_gigabytes_is_not_unpacked():
+def test_message_that_unpacks_to_gigabytes_is_not_unpacked():
     deflate = zlib.compressobj(9, wbits=-12)
     bomb = deflate.compress(b" " * 2**26) + deflate.flush()
     assert unpack(bomb) == Inputs()

@@ -61,7 +61,7 @@ def test_a_sound_version_has_no_problem(version: Path):
 
 
 @pytest.mark.parametrize(("spoil", "why"), BREAK.values(), ids=BREAK)
-def test_a_broken_version_is_listed_with_what_is_wrong(version: Path, spoil, why: str):
+def test_broken_version_is_listed_with_its_problem(version: Path, spoil, why: str):
     catalogue = Catalogue(version.parents[1])
     assert catalogue.versions()[0].problem == ""  # it was sound when it was first looked at
     spoil(version)
@@ -101,7 +101,7 @@ def test_a_version_that_failed_to_load_is_remembered_with_the_reason(version: Pa
     assert registry.failure("pets", "1") == "RuntimeError: out of luck"
 
 
-def test_a_directory_without_a_model_yaml_is_said_to_have_none(version: Path):
+def test_directory_without_model_yaml_is_named(version: Path):
     (version.parent / "2").mkdir()
     with pytest.raises(ModelError, match=r"model pets/2: there is no model\.yaml in "):
         Catalogue(version.parents[1]).directory("pets", "2")
@@ -113,7 +113,7 @@ def test_an_unknown_version_is_told_which_ones_are_broken(version: Path):
         Catalogue(version.parents[1]).directory("pets", "7")
 
 
-def test_what_is_exported_is_the_highest_version_of_torch(version: Path):
+def test_export_takes_the_highest_torch_version(version: Path):
     root = version.parents[1]
     for name, text in {
         "1-onnx": "task: image\nkind: onnx\nweights: m.onnx\n",

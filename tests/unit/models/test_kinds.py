@@ -220,7 +220,7 @@ def test_a_version_whose_warm_up_gives_no_numbers_is_refused(tmp_path):
         ready_model(directory, CPU)
 
 
-def test_a_version_that_is_not_what_its_check_says_is_refused(tmp_path):
+def test_version_that_fails_its_check_is_refused(tmp_path):
     directory = exported_program(tmp_path)
     given = np.random.default_rng(4).random((3, 3, SIDE, SIDE), np.float32)
     np.savez(directory / "check.npz", **{"in:image": given, "out:output": 2 * given})

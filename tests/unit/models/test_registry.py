@@ -131,7 +131,7 @@ def test_a_failed_version_is_not_tried_again_for_each_waiting_job(registry, load
     assert loader.calls == ["bad"] * 3
 
 
-def test_what_was_used_longest_ago_leaves_when_memory_is_short(root, loader, clock):
+def test_least_recently_used_model_leaves_when_memory_is_short(root, loader, clock):
     registry = Registry(root, loader, budget_bytes=350, clock=clock)
     for version in ("1", "2", "9"):
         registry.load("cats", version)
@@ -140,7 +140,7 @@ def test_what_was_used_longest_ago_leaves_when_memory_is_short(root, loader, clo
     assert ids(registry) == ["cats/1", "cats/10", "cats/9"]
 
 
-def test_what_is_in_use_stays_however_short_memory_is(root, loader, clock):
+def test_model_in_use_stays_when_memory_is_short(root, loader, clock):
     registry = Registry(root, loader, budget_bytes=150, clock=clock)
     with registry.lease("cats", "1") as model:
         registry.load("cats", "2")
@@ -165,7 +165,7 @@ def test_a_job_ends_on_the_version_it_began_with(registry):
     assert ids(registry) == ["cats/2"]
 
 
-def test_unloading_names_what_was_there(registry, loader):
+def test_unloading_names_the_unloaded_versions(registry, loader):
     registry.load("cats", "1")
     registry.load("cats", "2")
     registry.load("dogs", "1")

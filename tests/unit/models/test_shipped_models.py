@@ -34,7 +34,7 @@ def test_each_is_fit_to_serve_and_has_a_card(directory):
     assert (directory / "README.md").read_text().startswith(f"# {model.spec.id}\n")
 
 
-def test_they_are_small_and_where_the_settings_look():
+def test_shipped_models_are_small_and_the_default():
     assert sum(path.stat().st_size for path in MODELS.rglob("*") if path.is_file()) < 10e6
     assert (
         Settings.model_fields["models_dir"].get_default(call_default_factory=True).samefile(MODELS)
@@ -74,7 +74,7 @@ def test_the_card_and_the_docs_have_the_measured_figures(figures):
     assert psnr["best function of L"] < psnr["network"]  # it sees more than luminance
 
 
-def test_a_photo_that_it_was_not_trained_on_gains_much_of_what_the_card_says(figures):
+def test_unseen_photo_gains_most_of_the_cards_figure(figures):
     """One of the twelve comes with the examples: the hardest of them, and a JPEG here."""
     photo = cv2.imread(str(ROOT / "examples" / "images" / "kodim23-macaws.jpg"))
     model = ready_model(MODELS / "colorizer" / "1", torch.device("cpu"))

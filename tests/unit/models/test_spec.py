@@ -48,7 +48,7 @@ def test_a_bad_value_is_refused_by_name(tmp_path, change, reason):
 
 
 @pytest.mark.parametrize("text", ["", "[1, 2]", "kind: [", "\x00"])
-def test_what_is_no_mapping_is_refused(tmp_path, text):
+def test_file_that_is_no_mapping_is_refused(tmp_path, text):
     directory = written(tmp_path, GOOD)
     (directory / "model.yaml").write_text(text)
     with pytest.raises(ModelError, match=r"model\.yaml"):
@@ -60,7 +60,7 @@ def test_a_missing_file_is_refused(tmp_path):
         read_spec(tmp_path / "cats" / "1")
 
 
-def test_buckets_are_those_given_or_powers_of_two_where_a_size_costs():
+def test_buckets_are_given_or_powers_of_two():
     plain = ModelSpec(name="m", version="1", max_batch_size=12, **GOOD)
     assert (plain.buckets, plain.warmup_sizes, plain.bucket(5)) == ((), (1, 12), 5)
     compiled = plain.model_copy(update={"compile": True})

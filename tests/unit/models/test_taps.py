@@ -19,7 +19,7 @@ def test_the_file_holds_the_array_under_its_name():
     [(8, 6, 9), (54, 16), (7, 16), (5,), (2, 3, 6, 9)],
     ids=["map", "tokens", "rows", "features", "heads"],
 )
-def test_the_picture_has_the_size_of_the_image_whatever_the_intermediate(shape):
+def test_picture_of_a_tap_has_the_size_of_the_image(shape):
     array = np.random.default_rng(2).standard_normal(shape).astype(np.float32)
     picture = heat_map(array, np.zeros((60, 90, 3), np.uint8))
     assert (picture.shape, picture.dtype) == ((60, 90, 3), np.uint8)

@@ -145,7 +145,7 @@ def test_an_alpha_outside_of_its_range_is_refused(alpha):
         alpha_blend(FG, BG, alpha=alpha)
 
 
-def test_a_blend_without_any_weight_says_what_to_give():
+def test_blend_without_weight_names_the_missing_input():
     with pytest.raises(ParameterError, match=r"alpha is not given.*mask.*alpha channel"):
         alpha_blend(FG, BG)
 

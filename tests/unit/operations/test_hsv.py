@@ -19,7 +19,7 @@ def an_image(*shape: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("full_range", [False, True])
-def test_it_is_what_opencv_computes(full_range):
+def test_agrees_with_opencv(full_range):
     image = an_image(37, 53, 3)
     expected = cv2.cvtColor(image, CODES[full_range])
     np.testing.assert_array_equal(hsv(image, full_range=full_range), expected)

@@ -121,7 +121,7 @@ def test_agrees_with_a_direct_solve_at_every_size(height, width):
     ("on_source", "on_destination"),
     [((0, 0), (30, 20)), ((20, 30), (-25, -10)), ((-3, 10), (90, 75)), ((5, 5), (-40, 60))],
 )
-def test_agrees_with_a_direct_solve_at_offsets_and_where_it_is_cut(on_source, on_destination):
+def test_agrees_with_a_direct_solve_at_offsets_and_edges(on_source, on_destination):
     source, mask, destination = picture(5, 120, 110), circle(80, 70), picture(6, 100, 120)
     result = poisson_blend(
         source,
@@ -141,7 +141,7 @@ def test_agrees_with_a_direct_solve_on_photographs(gradient):
     assert_same_as_direct(result, source, circle(256, 256), destination, gradient)
 
 
-def test_agrees_with_black_on_white_where_the_wanted_colours_leave_the_range():
+def test_agrees_on_black_and_white_if_colours_leave_the_range():
     source, destination = picture(1, 60, 60), np.zeros((60, 60, 3), np.uint8)
     result = poisson_blend(source, circle(60, 60), destination)
     assert_same_as_direct(result, source, circle(60, 60), destination)
@@ -169,7 +169,7 @@ def test_numba_and_numpy_agree_and_each_repeats_its_bytes():
         assert np.array_equal(image, small(backend=backend).image)
 
 
-def test_threads_side_by_side_get_what_one_alone_gets():
+def test_threads_side_by_side_agree_with_one_alone():
     alone = small(backend="numba").image
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda _: small(backend="numba").image, range(12)))
@@ -237,7 +237,7 @@ def test_unselected_pixels_of_a_mask_may_lie_beside_the_source():
 
 
 @pytest.mark.parametrize("at", [(40, 0), (0, 30), (-40, 0), (0, -30), (10**12, -(10**12))])
-def test_a_mask_beside_the_destination_says_where_both_are(at):
+def test_mask_beside_the_destination_is_refused_with_both_places(at):
     where = rf"x {at[0] + 0}\.\.{at[0] + 39}, y {at[1]}\.\.{at[1] + 29}, and .* 40x30"
     with pytest.raises(MaskError, match=f"selects nothing on the destination: .*{where}"):
         small(mask=full(30, 40), mask_on_destination=at)
@@ -270,7 +270,7 @@ def test_the_border_of_the_destination_stays_as_it_was():
         ({"backend": "cuda"}, "backend is 'cuda'; allowed: auto, numpy, numba, taichi-cpu"),
     ],
 )
-def test_a_bad_parameter_is_named_with_what_is_allowed(changes, text):
+def test_bad_parameter_is_named_with_the_allowed_values(changes, text):
     with pytest.raises(ParameterError, match=text):
         small(**changes)
 
@@ -306,7 +306,7 @@ def test_a_job_can_be_cancelled_between_any_two_slices():
             small(checkpoint=cancel)
 
 
-def test_auto_falls_back_where_numba_is_missing_and_passes_over_what_computes_wrongly(monkeypatch):
+def test_auto_skips_missing_and_wrong_backends(monkeypatch):
     def missing(threads):
         raise ImportError("no numba")
 

@@ -102,7 +102,7 @@ JOBS = {
 
 
 @pytest.mark.parametrize(("fields", "job"), JOBS.values(), ids=JOBS)
-def test_a_job_without_enough_memory_says_so_and_its_process_goes_on(files, fields, job):
+def test_job_without_enough_memory_fails_and_its_process_goes_on(files, fields, job):
     chosen = {field: files[name] for field, name in fields.items()}
     limits = [2000, 8, 20, 40, 70, 2000]
     env = os.environ | {"AGEWELL_POISSON_BACKEND": "numba"}
@@ -123,7 +123,7 @@ def test_a_job_without_enough_memory_says_so_and_its_process_goes_on(files, fiel
         assert text == "ok" or "not enough memory: a worker process may take 1 bytes" in text, text
 
 
-def test_the_error_names_the_limit_and_what_to_do():
+def test_error_names_the_limit_and_the_remedy():
     error = JobMemoryError("a.png", 4_000_000_000)
     assert "AGEWELL_JOB_MEMORY_BYTES" in str(error)
     assert "4000000000 bytes" in str(error)
@@ -141,7 +141,7 @@ def test_a_damaged_image_is_no_lack_of_memory():
 @pytest.mark.parametrize(
     ("setting", "value"), [("max_pixels", 100_000_000), ("poisson_max_pixels", 50_000_000)]
 )
-def test_the_limit_follows_from_what_jobs_may_measure(setting, value):
+def test_memory_limit_follows_from_the_image_limits(setting, value):
     plain = Settings()
     assert 3e9 < memory.job_limit(plain) < 6e9
     assert memory.thumbnail_limit(plain) < 2e9

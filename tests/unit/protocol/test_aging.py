@@ -95,7 +95,7 @@ def test_a_job_of_the_future_keeps_its_level():
     assert AgingPolicy(0.05).level_at(1000, 5, now=0) == 5
 
 
-def test_a_queue_has_its_own_rate_where_it_is_given_one():
+def test_queue_may_have_its_own_k():
     settings = Settings(aging_k=0.05, aging_k_by_queue={"infer": 0.2})
     assert AgingPolicy(settings.k_of("infer")) == AgingPolicy(0.2)
     assert AgingPolicy(settings.k_of("cv")) == AgingPolicy(0.05)

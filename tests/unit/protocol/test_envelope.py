@@ -57,12 +57,12 @@ def test_a_time_between_1970_and_9999_is_kept(value):
 @pytest.mark.parametrize(
     "value", [None, True, "1.7e9", -1, -1e13, 1e13, 1e308, math.nan, math.inf, 10**400, [], {}]
 )
-def test_what_is_no_time_is_none(value):
+def test_bad_time_is_read_as_none(value):
     assert time_of(value) is None
 
 
 @given(ANYTHING)
-def test_whatever_is_sent_is_read_as_a_number_in_range(value):
+def test_any_value_is_read_as_a_number_in_range(value):
     assert level_of(value) in range(10)
     assert 0 <= count_of(value) <= 1_000_000
     assert time_of(value) is None or 0 <= time_of(value) <= 253_402_300_799
@@ -83,7 +83,7 @@ def test_a_bounded_message_has_numbers_that_redis_takes(headers):
     "raw",
     [None, b"", b"\xff", b"1", b"[]", b"{}", b'{"headers": [], "properties": {}}', b"[" * 100_000],
 )
-def test_what_is_no_message_is_read_as_none(raw):
+def test_malformed_message_is_read_as_none(raw):
     assert envelope.read(raw) is None
 
 
@@ -93,9 +93,7 @@ def test_a_message_is_read():
 
 
 @pytest.mark.parametrize("given", ["5", 5, 5.0])
-def test_a_job_of_inference_has_its_place_in_a_batch_whatever_the_type_of_its_level(
-    given, monkeypatch
-):
+def test_level_of_any_type_gives_a_place_in_a_batch(given, monkeypatch):
     monkeypatch.setattr(tasks, "context", lambda: SimpleNamespace(settings=Settings(aging_k=0.1)))
     request = SimpleNamespace(delivery_info={"priority": given}, headers={"enqueued_at": 100.0})
     rank = tasks._rank(SimpleNamespace(request=request))

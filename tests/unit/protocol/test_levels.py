@@ -13,6 +13,6 @@ def test_a_level_is_read_from_its_name_or_its_digit(text, level):
 
 
 @pytest.mark.parametrize("text", ["10", "-1", "5.0", "", "Urgent!", "²", "asap"])
-def test_what_is_no_level_is_refused_with_what_is_allowed(text):
+def test_bad_level_is_refused_with_the_allowed_ones(text):
     with pytest.raises(ParameterError, match="0 to 9, or one of urgent, high, normal, low, bulk"):
         level_from(text)

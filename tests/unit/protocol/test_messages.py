@@ -53,7 +53,7 @@ def test_a_job_survives_its_journey_as_json():
         (17, "the message"),
     ],
 )
-def test_what_is_no_job_is_refused_with_the_place_and_the_reason(document, words):
+def test_malformed_job_is_refused_with_place_and_reason(document, words):
     with pytest.raises(BadJobError, match=r"^not a valid job: ") as caught:
         parse_job(document)
     assert words in str(caught.value)

@@ -30,7 +30,7 @@ def test_a_prepared_command_has_the_bytes_of_the_whole_one(beginning, more):
 
 
 @pytest.mark.parametrize("value", [None, True, pytest.param(object(), id="object"), [1]], ids=repr)
-def test_what_is_no_argument_is_refused_as_by_redis_py(value):
+def test_bad_argument_is_refused_as_by_redis_py(value):
     for packer in (PACKER, THEIRS):
         with pytest.raises(redis.DataError):
             packer.pack("SET", "key", value)

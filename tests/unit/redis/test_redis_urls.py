@@ -159,7 +159,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("url", REFUSED)
-def test_what_is_refused_is_named_and_not_shown(url: str, monkeypatch: pytest.MonkeyPatch):
+def test_refused_setting_is_named_and_not_shown(url: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AGEWELL_REDIS_URL", url)
     with pytest.raises(SettingsError) as caught:
         Settings.load()

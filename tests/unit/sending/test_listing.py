@@ -106,7 +106,7 @@ def test_a_glob_is_paired_with_a_folder_by_the_numbers_in_the_names(tmp_path, na
     assert pairs == [(name.format(n, ".png"), f"{n}.jpg") for n in range(1, 13)]
 
 
-def test_what_is_no_regular_file_keeps_its_place_in_the_pairs(tmp_path):
+def test_pipe_or_broken_link_keeps_its_place_in_the_pairs(tmp_path):
     make(tmp_path, "masks/1.png", "masks/4.png", "photos/1.jpg", "photos/4.jpg")
     make(tmp_path, "photos/2.jpg", "photos/3.jpg")
     os.mkfifo(tmp_path / "masks/2.png")
@@ -152,7 +152,7 @@ def test_an_empty_path_is_not_the_working_directory(photos):
     assert [str(error) for error in bad] == ["'': an empty path"]
 
 
-def test_what_gives_no_file_is_reported_and_the_others_go_on(tmp_path):
+def test_pattern_without_a_file_is_reported_and_the_others_go_on(tmp_path):
     make(tmp_path, "a.png", "empty/notes.txt")
     bad: list[BadFileError] = []
     patterns = [f"{tmp_path}/empty", f"{tmp_path}/*.gif", f"{tmp_path}/a.png"]

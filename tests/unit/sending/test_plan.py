@@ -93,14 +93,14 @@ def test_existing_results_are_refused_by_name(tmp_path):
     assert check(plan, overwrite=True) == 3
 
 
-def test_what_is_no_result_is_not_skipped_as_one(tmp_path):
+def test_broken_link_is_not_skipped_as_a_result(tmp_path):
     (tmp_path / "a.hsv.png").symlink_to("nowhere")
     with pytest.raises(ParameterError) as caught:
         check(plan_of("a.jpg", out=tmp_path, skip_existing=True), overwrite=False)
     assert "a.hsv.png exists already; allowed: regular files" in str(caught.value)
 
 
-def test_a_resumed_run_sends_what_is_missing_under_the_same_names(tmp_path):
+def test_resumed_run_sends_the_missing_files_under_the_same_names(tmp_path):
     (tmp_path / "x.hsv-2.png").touch()
     (tmp_path / ".0123456789abcdef-1.part").touch()  # of a run that was killed as it wrote
     plan = plan_of("x.jpg", "x.png", "x.bmp", out=tmp_path, skip_existing=True)

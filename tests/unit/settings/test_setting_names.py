@@ -60,12 +60,12 @@ def test_a_name_like_no_other_is_refused_as_well(monkeypatch):
         ("_AGEWELL_COMPLETE", "bash_source"),
     ],
 )
-def test_what_kubernetes_and_others_set_is_let_be(monkeypatch, variable, value):
+def test_variables_of_kubernetes_and_others_are_ignored(monkeypatch, variable, value):
     monkeypatch.setenv(variable, value)
     Settings.load()
 
 
-def test_what_the_compose_file_sets_are_settings(monkeypatch):
+def test_variables_of_the_compose_file_are_settings(monkeypatch):
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].values()
     for service in services:
         for name, value in service.get("environment", {}).items():
@@ -165,7 +165,7 @@ def test_a_bad_value_in_a_file_is_not_shown(secrets):
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_user_without_a_home_is_told_what_to_set():
+def test_user_without_a_home_is_told_the_setting():
     """As in a container that runs under a number that is no user's."""
     program = (
         "import os; from agewell.shared.settings import Settings; os.setuid(54321); Settings.load()"

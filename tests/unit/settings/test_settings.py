@@ -56,7 +56,7 @@ def test_a_blob_url_that_cannot_be_read_is_refused_without_showing_it(monkeypatc
 
 
 @pytest.mark.parametrize("url", ["file://blobs", "file://./blobs", "local://srv/blobs", "file://"])
-def test_a_blob_directory_that_depends_on_where_a_process_starts_is_refused(url):
+def test_relative_blob_directory_is_refused(url):
     with pytest.raises(SettingsError, match="must have an absolute path"):
         Settings(blob_url=url)
 
@@ -96,12 +96,12 @@ def test_a_bad_password_is_refused_without_showing_it(monkeypatch):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "::1"])
-def test_flower_needs_no_password_where_only_this_machine_reaches_it(host):
+def test_flower_on_loopback_needs_no_password(host):
     assert Settings(flower_host=host).flower_login() is None
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "example.org", ""])
-def test_flower_needs_a_password_where_others_reach_it(host):
+def test_flower_on_a_network_needs_a_password(host):
     with pytest.raises(SettingsError, match=r"^AGEWELL_FLOWER_PASSWORD: must be set"):
         Settings(flower_host=host).flower_login()
     assert Settings(flower_host=host, flower_password="x:y").flower_login() == "agewell:x:y"

@@ -105,7 +105,7 @@ def test_a_large_k_comes_to_first_come_first_served():
 
 
 @pytest.mark.parametrize("k", [0.02, 0.5, 3])
-def test_what_one_level_gains_another_loses(k):
+def test_one_levels_gain_is_anothers_loss(k):
     """Kleinrock's conservation law: the sum of load x wait is the same in every order."""
     by_level, _ = mean_waits(ONE_SECOND, AgingPolicy(k))
     found = sum(RATES[level] * by_level[level] for level in RATES)
@@ -149,7 +149,7 @@ def small(case, jobs=60):
 
 
 @given(small_runs, st.integers(0, 2))
-def test_a_job_is_overtaken_only_by_what_comes_within_its_head_start(case, reserved):
+def test_only_jobs_within_its_head_start_overtake_a_job(case, reserved):
     jobs, policy, workers = small(case)
     run = simulate(jobs, Setup(policy, workers, reserved))
     place = {index: number for number, index in enumerate(run.taken)}

@@ -52,7 +52,7 @@ def test_a_time_is_read_in_the_usual_forms(text: str, meant: timedelta):
 
 
 @pytest.mark.parametrize("text", BAD)
-def test_what_is_no_time_is_answered_with_examples(text: str):
+def test_bad_time_is_answered_with_examples(text: str):
     with pytest.raises(ValueError, match="not a time: write 90, 90s, 5m, 1h30m, 2d"):
         parse_duration(text)
 

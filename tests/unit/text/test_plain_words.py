@@ -137,7 +137,7 @@ def test_a_malformed_job_is_refused_in_plain_words(op: str):
          "infer.items: must have a length of at most 64, not 65"),
     ],
 )  # fmt: skip
-def test_a_field_is_named_with_what_was_found_and_what_is_allowed(change: Any, line: str):
+def test_bad_field_is_named_with_its_value_and_the_allowed_ones(change: Any, line: str):
     with pytest.raises(BadJobError, match=re.escape(line)):
         parse_job(JOBS["infer"] | change)
 
@@ -207,7 +207,7 @@ def test_a_bad_setting_is_refused_in_plain_words(monkeypatch, name: str):
             assert error.setting == PREFIX + name.upper()
 
 
-def test_a_result_that_is_none_of_ours_is_said_to_be_so():
+def test_foreign_result_is_reported_as_foreign():
     backend = make_app(Settings(redis_url="redis://127.0.0.1:1")).backend
     meta = {"status": "SUCCESS", "result": {"op": "hsv", "items": 3}, "task_id": "a"}
     outcome = read_outcome(backend, "a", json.dumps(meta))

@@ -54,7 +54,7 @@ def test_a_stored_result_with_control_characters_can_still_be_read():
     assert item.image.name == r"\x1b" * 1000
 
 
-def test_what_is_printed_has_no_control_characters(capsys):
+def test_output_has_no_control_characters(capsys):
     table = Table("heading")
     table.add_row(EVIL)
     terminal.out.print(table)

@@ -63,13 +63,13 @@ def test_the_first_problem_is_one_plain_line(document, line):
     assert first_problem(caught.value).line("the photo") == line
 
 
-def test_what_is_missing_is_named():
+def test_missing_field_is_named():
     with pytest.raises(ValidationError) as caught:
         Needs.model_validate({})
     assert first_problem(caught.value).line() == "name: is missing"
 
 
-def test_text_that_is_no_json_is_said_to_be_none():
+def test_text_that_is_not_json_is_reported():
     with pytest.raises(ValidationError) as caught:
         Needs.model_validate_json("{")
     assert first_problem(caught.value).line("it").startswith("it: must be JSON: EOF")

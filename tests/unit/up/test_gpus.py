@@ -40,7 +40,7 @@ def test_each_gpu_has_a_process_that_sees_it_alone(tmp_path):
     assert "CUDA_VISIBLE_DEVICES" not in alone.env
 
 
-def test_without_models_no_worker_starts_and_it_is_said(tmp_path):
+def test_no_infer_worker_starts_without_models(tmp_path):
     said = []
     programs = infer_programs(
         Settings(models_dir=tmp_path), (), {}, lambda *each: said.append(each)
