@@ -45,11 +45,6 @@ def take(
     return Delivery(job_id.decode(), tag, message, flag.decode(), bool(redelivered))
 
 
-def waiting_ids(client: redis.Redis, queue: str = "cv") -> list[str]:
-    """The jobs in a queue's order, the next first."""
-    return [place[14:].decode() for place in client.zrange(keys.order(queue), 0, -1)]
-
-
 def order_of(client: redis.Redis, queue: str = "cv") -> list[tuple[bytes, float]]:
     """The places in a queue's order with their virtual times, the next first."""
     places: list[tuple[bytes, float]] = client.zrange(keys.order(queue), 0, -1, withscores=True)

@@ -17,8 +17,8 @@ from agewell.workers.process import identity
 from agewell.workers.process.heartbeat import DEAD_AFTER_S
 from agewell.workers.process.heartbeat import beat as beat_for
 from agewell.workers.process.identity import has_ended, name_worker
-from tests.support.consuming import RUN, consuming, look, send, worker_app
-from tests.support.taking import order_of, take, waiting_ids
+from tests.support.consuming import RUN, consuming, look, send, waiting_ids, worker_app
+from tests.support.taking import order_of, take
 
 K = {"cv": 0.05}
 

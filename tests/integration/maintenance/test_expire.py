@@ -14,9 +14,10 @@ from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
 from agewell.shared.redis.clock import redis_now
 from agewell.workers.maintenance.expire import expire, trim
+from tests.support.consuming import waiting_ids
 from tests.support.delivering import deliver, hsv
 from tests.support.messages import good_job
-from tests.support.taking import take, waiting_ids
+from tests.support.taking import take
 
 LIFETIMES = Lifetimes(1000, 1000)
 

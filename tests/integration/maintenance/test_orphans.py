@@ -14,7 +14,8 @@ from agewell.workers.maintenance import orphans
 from agewell.workers.maintenance.orphans import Found, find_orphans
 from agewell.workers.maintenance.rescue import rescue_jobs
 from agewell.workers.process.heartbeat import beat
-from tests.support.taking import WORKER, order_of, take, waiting_ids
+from tests.support.consuming import waiting_ids
+from tests.support.taking import WORKER, order_of, take
 
 NOTHING = Found(put_back=0, lost=0)
 

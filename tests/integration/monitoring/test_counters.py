@@ -14,9 +14,10 @@ from agewell.shared.redis.clock import redis_now
 from agewell.workers.maintenance.aging import reprioritise
 from agewell.workers.maintenance.rescue import rescue_jobs
 from agewell.workers.monitoring.exporter import Collector
+from tests.support.consuming import waiting_ids
 from tests.support.delivering import deliver
 from tests.support.messages import good_job
-from tests.support.taking import take, waiting_ids
+from tests.support.taking import take
 
 FULL = 2**63 - 1
 """The largest number that HINCRBY writes."""
