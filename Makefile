@@ -33,7 +33,7 @@ lint: $(INSTALLED) ## format, lint, types, imports
 BESIDE := --numprocesses 3 --no-loadscope-reorder
 test: lint ## lint, then every test
 	$(BIN)/python -m pytest $(BESIDE) -m "not alone"
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -m alone tests/e2e
 
 bench: $(INSTALLED) ## the benchmarks, as tables and as JSON in bench-output/
 	$(BIN)/python -m benchmarks

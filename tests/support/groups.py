@@ -16,15 +16,26 @@ FAULTS_OF_REDIS = "faults of Redis"
 FAULTS_OF_PROCESSES = "faults of processes"
 
 FILES = {
-    STACK: """bad_blends bad_images celery_ways client exit_codes hostile_numbers job_commands
+    STACK: """bad_blends bad_images client exit_codes hostile_numbers job_commands
         narrow_terminals operations order_and_cancel output oversize plain_celery results""",
-    ROUGH_STACK: "crashes dead_letters doctor limits malformed_messages revoke store_away",
+    ROUGH_STACK: """celery_ways crashes dead_letters doctor limits malformed_messages revoke
+        store_away wheel""",
     WATCHED_STACK: "browser dashboard job_page metrics",
 }
-"""Tests of tests/e2e by the fixture that starts their stack for the whole session."""
+"""Tests of tests/e2e by the stack that they share. Some of the rough stack use the other as well."""
 
-LONGEST = (FAULTS_OF_REDIS, STACK, FAULTS_OF_PROCESSES, ROUGH_STACK, WATCHED_STACK)
-"""Groups that take minutes, mostly of waiting. They are begun first."""
+FIRST = (
+    FAULTS_OF_REDIS,
+    STACK,
+    "tests/unit/models/test_export.py",
+    "tests/e2e/test_docs_commands.py",
+    FAULTS_OF_PROCESSES,
+    "tests/unit/operations/test_poisson.py",
+    ROUGH_STACK,
+    "tests/unit/simulate/test_simulation.py",
+    WATCHED_STACK,
+)
+"""The longest groups, begun first. Those that wait alternate with those that compute."""
 
 _GROUP_OF_FILE = {
     f"tests/e2e/test_{name}.py": group for group, names in FILES.items() for name in names.split()
@@ -45,8 +56,8 @@ def group_of(nodeid: str) -> str:
 
 
 def put_longest_first(items: list[pytest.Item]) -> None:
-    """Order tests so that the longest groups are begun first."""
-    places = {group: place for place, group in enumerate(LONGEST)}
+    """Order tests by their groups: first those of FIRST, then the others as they were."""
+    places = {group: place for place, group in enumerate(FIRST)}
     items.sort(key=lambda item: places.get(group_of(item.nodeid), len(places)))
 
 

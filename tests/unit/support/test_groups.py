@@ -2,13 +2,18 @@
 
 import pytest
 
-from tests.support.groups import FAULTS_OF_PROCESSES, FAULTS_OF_REDIS, FILES, STACK, group_of
+from tests.support.groups import FAULTS_OF_PROCESSES, FAULTS_OF_REDIS, FILES, FIRST, STACK, group_of
 from tests.support.paths import ROOT
 
 
 @pytest.mark.parametrize("name", " ".join(FILES.values()).split())
 def test_every_file_of_a_group_exists(name):
     assert (ROOT / "tests" / "e2e" / f"test_{name}.py").exists()
+
+
+@pytest.mark.parametrize("path", [each for each in FIRST if "/" in each])
+def test_every_file_that_is_begun_first_exists(path):
+    assert (ROOT / path).exists()
 
 
 @pytest.mark.parametrize(
