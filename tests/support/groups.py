@@ -22,7 +22,7 @@ FILES = {
         store_away wheel""",
     WATCHED_STACK: "browser dashboard job_page metrics",
 }
-"""Tests of tests/e2e by the stack that they share. Some of the rough stack use the other as well."""
+"""Tests of tests/e2e by the stack that they share. Some use the rough stack and the other."""
 
 FIRST = (
     FAULTS_OF_REDIS,
