@@ -31,6 +31,8 @@ lint: $(INSTALLED) ## format, lint, types, imports
 # Most tests wait for most of their time, so three processes share them (tests/support/groups.py).
 # Those that hold times to a bound come after them, when nothing else runs.
 BESIDE := --numprocesses 3 --no-loadscope-reorder
+# Threads that wait for work give the processor to other processes.
+test: export OMP_WAIT_POLICY := passive
 test: lint ## lint, then every test
 	$(BIN)/python -m pytest $(BESIDE) -m "not alone"
 	$(BIN)/python -m pytest -m alone tests/e2e
