@@ -1,10 +1,12 @@
 """Options of several commands: spans of time such as `5m`, job ids, `--json`."""
 
+import inspect
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
+from agewell.producer.cli.exit_codes import exit_codes
 from agewell.shared.text.durations import LONGEST_S, parse_duration
 
 METAVAR = "TIME"
@@ -43,3 +45,39 @@ def _range(low_s: float, high_s: float) -> str:
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document a job, on stdout.")]
 JobIds = Annotated[list[str], typer.Argument(metavar="ID", help="Job ids.")]
+
+Command = Callable[..., None]
+
+
+def with_options(read: Callable[..., Any], argument: str) -> Callable[[Command], Command]:
+    """Make a decorator that adds options to a command and passes it one value made of them.
+
+    Args:
+        read: its parameters are the options. It checks them and returns the value.
+        argument: the parameter of the command that gets this value.
+
+    Returns:
+        A decorator. Typer sees a function with the command's other parameters, then the options.
+        Errors of both become exit codes.
+    """
+    options = inspect.signature(read, eval_str=True).parameters
+
+    def decorate(command: Command) -> Command:
+        own = dict(inspect.signature(command, eval_str=True).parameters)
+        del own[argument]
+
+        def run(**given: Any) -> None:
+            with exit_codes():
+                value = read(**{name: given.pop(name) for name in options})
+                command(**given, **{argument: value})
+
+        parameters = [
+            each.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for each in (*own.values(), *options.values())
+        ]
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        run.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return run
+
+    return decorate

@@ -1,15 +1,12 @@
 """The options that all `agewell enqueue` commands share."""
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from agewell.producer.cli.exit_codes import exit_codes
-from agewell.producer.cli.options import METAVAR, Json, time_between
+from agewell.producer.cli.options import METAVAR, Json, time_between, with_options
 from agewell.shared.errors import ParameterError
 from agewell.shared.protocol.levels import LEVEL_OF_NAME, level_from
 from agewell.shared.protocol.messages import MAX_ITEMS, Format, Output
@@ -118,22 +115,5 @@ def read_options(
     )
 
 
-def with_send_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the shared options to a command, and pass them to it as its argument `options`."""
-    own = dict(inspect.signature(command, eval_str=True).parameters)
-    del own["options"]
-    shared = inspect.signature(read_options, eval_str=True).parameters
-
-    def run(**given: Any) -> None:
-        with exit_codes():
-            options = read_options(**{name: given.pop(name) for name in shared})
-            command(**given, options=options)
-
-    parameters = [
-        each.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for each in (*own.values(), *shared.values())
-    ]
-    run.__name__, run.__doc__ = command.__name__, command.__doc__
-    run.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return run
+with_send_options = with_options(read_options, "options")
+"""Adds the shared options to a command, and passes them to it as its argument `options`."""

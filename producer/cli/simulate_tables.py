@@ -42,7 +42,27 @@ class Scenario:
         return math.fsum(self.rates_per_s.values()) * self.service.mean_s / self.workers
 
 
-def say_measured(load: Load) -> None:
+@dataclass(frozen=True)
+class Target:
+    """A wait that a level must keep.
+
+    Attributes:
+        text: as on the command line, such as `bulk=5m`.
+        level: 0 to 9.
+        measure: which of the level's waits.
+        limit_s: the longest that it may be, in seconds.
+    """
+
+    text: str
+    level: int
+    measure: Measure
+    limit_s: float
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.measure})"
+
+
+def print_measured(load: Load) -> None:
     """What a running system's load is, on stderr: the figures show what they rest on."""
     for level, per_s in load.rates_per_s.items():
         terminal.note(f"measured: {level_label(level)}, {per_s:.3g} jobs/s")
@@ -117,7 +137,7 @@ def _line(summary: Summary, scenario: Scenario) -> str:
     return f"{text}, k {k:g} (a level is {1 / k:.3g} s)"
 
 
-def say_no_difference(strict: Summary, aging: Summary) -> None:
+def print_no_difference(strict: Summary, aging: Summary) -> None:
     """One line on stderr if aging changed nothing, and why."""
     if aging.policy is None or not aging.policy.k_per_s or strict.waits != aging.waits:
         return
@@ -130,22 +150,22 @@ def say_no_difference(strict: Summary, aging: Summary) -> None:
     )
 
 
-def say_target(chosen: Summary | None, target: str, level: int, measure: Measure) -> None:
+def print_target(chosen: Summary | None, target: Target) -> None:
     """Which k keeps a target, on stderr; or that none does."""
     if chosen is None:
         terminal.error(
-            f"no k keeps {target} ({measure}): not even first come, first served does. "
+            f"no k keeps {target}: not even first come, first served does. "
             "More workers, fewer jobs, or a longer target."
         )
     elif chosen.policy is not None:
         k = chosen.policy.k_per_s
         if k:
             worth = f"a level is {1 / k:.3g} s"
-            terminal.note(f"k = {k:g} is the smallest that keeps {target} ({measure}): {worth}")
+            terminal.note(f"k = {k:g} is the smallest that keeps {target}: {worth}")
             return
-        wait_s = getattr(chosen.waits[level], measure)
+        wait_s = getattr(chosen.waits[target.level], target.measure)
         terminal.note(
-            f"k = 0 is the smallest that keeps {target} ({measure}): strict levels keep it "
+            f"k = 0 is the smallest that keeps {target}: strict levels keep it "
             f"already, at {wait_s:.3g} s. Only a shorter target, more jobs or fewer workers "
             "would need aging."
         )

@@ -1,0 +1,230 @@
+"""The options of `agewell simulate`, read and checked."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from agewell.producer.cli.options import with_options
+from agewell.producer.cli.simulate_tables import Scenario, Target, print_measured
+from agewell.producer.session import open_session
+from agewell.producer.simulate.jobs import Exponential, Fixed, Measured, ServiceTime
+from agewell.producer.simulate.measured import measure as measure_load
+from agewell.producer.simulate.measured import workers_of
+from agewell.producer.simulate.plot import require_matplotlib
+from agewell.producer.simulate.report import Measure
+from agewell.shared.errors import ParameterError
+from agewell.shared.protocol.aging import AgingPolicy
+from agewell.shared.protocol.levels import level_from
+from agewell.shared.settings import Settings
+from agewell.shared.text.durations import parse_duration
+
+MAX_JOBS = 2_000_000
+
+Law = Literal["exponential", "fixed"]
+
+Rates = Annotated[
+    list[str] | None,
+    typer.Option(metavar="LEVEL=PER_S", help="Jobs a second of a level; once a level."),
+]
+Service = Annotated[
+    str | None,
+    typer.Option(metavar="TIME|FILE", help="Mean time of a job, or a file: one time a line."),
+]
+MeasuredQueue = Annotated[
+    str | None,
+    typer.Option(
+        metavar="QUEUE",
+        help="Take the rates, times and workers of the last hour from the running system, "
+        "as far as they are not given.",
+    ),
+]
+ServiceLaw = Annotated[
+    Law, typer.Option(help="How times vary around the mean; a file's are drawn as they are.")
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, max=10_000, help="Jobs that run at a time. Unset: 1.")
+]
+K = Annotated[float | None, typer.Option(help="Unset: AGEWELL_AGING_K.")]
+Reserved = Annotated[
+    int, typer.Option(min=0, max=10_000, help="Jobs that a worker holds beyond the running one.")
+]
+Jobs = Annotated[int, typer.Option(min=1, max=MAX_JOBS, help="How many to simulate.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same jobs.")]
+Compare = Annotated[
+    bool, typer.Option("--compare", help="Beside aging: strict levels; first come, first served.")
+]
+TargetWait = Annotated[
+    str | None,
+    typer.Option(metavar="LEVEL=TIME", help="Find the smallest k that keeps this wait."),
+]
+TargetMeasure = Annotated[Measure, typer.Option(help="Which wait of the level the target is for.")]
+Plot = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Draw waits against k: .png, .svg, .pdf; needs matplotlib."),
+]
+JsonOrders = Annotated[
+    bool, typer.Option("--json", help="One JSON document an order of service, on stdout.")
+]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A simulation that the command line asks for.
+
+    Attributes:
+        scenario: the load, the workers and k.
+        jobs: how many jobs to simulate.
+        seed: the seed of the random numbers.
+        reserved: jobs that a worker holds beyond the running one.
+        compare: simulate strict levels and first come, first served too.
+        target: the wait for which to search k; None: simulate the k of the scenario.
+        plot: the file to draw the waits into, if one is wanted.
+        as_json: print JSON documents instead of a table.
+    """
+
+    scenario: Scenario
+    jobs: int
+    seed: int
+    reserved: int
+    compare: bool
+    target: Target | None
+    plot: Path | None
+    as_json: bool
+
+
+def read_request(
+    *,
+    rate: Rates = None,
+    service: Service = None,
+    measured: MeasuredQueue = None,
+    law: ServiceLaw = "exponential",
+    workers: Workers = None,
+    k: K = None,
+    reserved: Reserved = 0,
+    jobs: Jobs = 200_000,
+    seed: Seed = 1,
+    compare: Compare = False,
+    target: TargetWait = None,
+    measure: TargetMeasure = "longest",
+    plot: Plot = None,
+    as_json: JsonOrders = False,
+) -> Request:
+    """Check the options, and measure the running system if `--measured` asks for it.
+
+    Raises:
+        ParameterError: a value is missing or not allowed.
+        BrokerUnreachableError: `--measured` is given, and Redis does not answer.
+    """
+    rates = _rates(rate or [])
+    times = None if service is None else _service(service, law)
+    if measured is not None:
+        rates, times, workers = _complete(measured, rates, times, workers)
+    scenario = _scenario(rates, times, workers or 1, k)
+    wanted = None if target is None else _target(target, measure, scenario)
+    if plot is not None:
+        require_matplotlib(plot)
+    return Request(scenario, jobs, seed, reserved, compare, wanted, plot, as_json)
+
+
+with_request = with_options(read_request, "request")
+"""Adds the options to the command, and passes them to it as its argument `request`."""
+
+
+def _complete(
+    queue: str, rates: dict[int, float], times: ServiceTime | None, workers: int | None
+) -> tuple[dict[int, float], ServiceTime, int]:
+    """Fill the gaps in the command line with measurements of the running system."""
+    session = open_session()
+    load = measure_load(session.client, queue, session.now())
+    print_measured(load)
+    return (
+        rates or load.rates_per_s,
+        load.service if times is None else times,
+        workers_of(session.app, queue) if workers is None else workers,
+    )
+
+
+def _scenario(
+    rates: dict[int, float],
+    times: ServiceTime | None,
+    workers: int,
+    k: float | None,
+) -> Scenario:
+    if not rates or times is None:
+        missing = "--service" if rates else "--rate"
+        raise ParameterError(missing, "unset", "a value, or --measured QUEUE instead")
+    settings = Settings.load()
+    k = settings.aging_k if k is None else k
+    if not 0 <= k < math.inf:
+        raise ParameterError("--k", f"{k:g}", "0 (strict levels) or more, per second")
+    return Scenario(rates, times, workers, AgingPolicy(k))
+
+
+def _rates(given: list[str]) -> dict[int, float]:
+    rates_per_s: dict[int, float] = {}
+    for text in given:
+        level, per_s = _level_and("--rate", text, _positive, "LEVEL=NUMBER, jobs a second above 0")
+        if level in rates_per_s:
+            raise ParameterError("--rate", repr(text), "each level once")
+        rates_per_s[level] = per_s
+    return rates_per_s
+
+
+def _target(text: str, measure: Measure, scenario: Scenario) -> Target:
+    level, limit_s = _level_and("--target", text, _time, "LEVEL=TIME, above 0, such as bulk=5m")
+    if level not in scenario.rates_per_s:
+        raise ParameterError("--target", repr(text), "a level that has a --rate")
+    return Target(text, level, measure, limit_s)
+
+
+def _level_and(
+    option: str, text: str, read: Callable[[str], float | None], allowed: str
+) -> tuple[int, float]:
+    level, _, given = text.partition("=")
+    value = read(given)
+    if value is None:
+        raise ParameterError(option, repr(text), allowed)
+    return level_from(level), value
+
+
+def _positive(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 < value < math.inf else None
+
+
+def _time(text: str) -> float | None:
+    try:
+        return parse_duration(text) or None
+    except ValueError:
+        return None
+
+
+def _service(text: str, law: Law) -> ServiceTime:
+    mean_s = _time(text)
+    if mean_s is None:
+        return Measured(_times(Path(text)))
+    return Exponential(mean_s) if law == "exponential" else Fixed(mean_s)
+
+
+def _times(path: Path) -> tuple[float, ...]:
+    allowed = "a time above 0, such as 80ms or 2s, or a file of times, one a line"
+    try:
+        lines = path.read_text().split()
+    except (OSError, UnicodeDecodeError):
+        raise ParameterError("--service", repr(str(path)), allowed) from None
+    times = []
+    for line in lines:
+        seconds = _time(line)
+        if seconds is None:
+            raise ParameterError("--service", f"{line!r} in {path}", allowed)
+        times.append(seconds)
+    if not times:
+        raise ParameterError("--service", f"{path}, which is empty", allowed)
+    return tuple(times)
