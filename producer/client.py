@@ -12,7 +12,7 @@ from agewell.producer.receiving.collect import Collector
 from agewell.producer.receiving.outcome import Outcome
 from agewell.producer.sending.cancel import cancel_job
 from agewell.producer.sending.files import LocalFile, checked_image, read_image
-from agewell.producer.sending.limits import Room
+from agewell.producer.sending.limits import Credit
 from agewell.producer.sending.publish import publish
 from agewell.producer.session import Session, make_session, open_session
 from agewell.shared.protocol.levels import DEFAULT_LEVEL, level_from
@@ -100,7 +100,7 @@ class Client:
         """
         level, found = level_from(str(priority)), list(jobs)
         for queue in {QUEUE_OF_OP[job.op] for job in found}:
-            Room(self.session).wait(queue)
+            Credit(self.session).refill(queue)
         ids = [sent.job_id for sent in publish(self.session, found, level, deadline_s)]
         self.collector.known.add(ids)
         return ids

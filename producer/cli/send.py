@@ -16,7 +16,7 @@ from agewell.producer.cli.tables import Column, print_table
 from agewell.producer.receiving.collect import AWAY_MAX_S, Collector
 from agewell.producer.receiving.outcome import Outcome
 from agewell.producer.receiving.write import ResultWriter, prepare_folder
-from agewell.producer.sending.limits import FullError, refuse
+from agewell.producer.sending.limits import LimitError, refuse
 from agewell.producer.sending.listing import OnBad
 from agewell.producer.sending.plan import Plan, Planned, Sources, check
 from agewell.producer.sending.submit import Fields, Submitter
@@ -223,7 +223,7 @@ class _SayWhyWeWait:
     def __init__(self) -> None:
         self._due_at = 0.0
 
-    def __call__(self, error: FullError) -> None:
+    def __call__(self, error: LimitError) -> None:
         if time.monotonic() >= self._due_at:
             terminal.note(f"waiting for room: {error}")
             self._due_at = time.monotonic() + WAIT_NOTE_INTERVAL_S

@@ -25,33 +25,33 @@ LOOK_AGAIN_S = 0.5
 MEMORY_KEPT = 0.1
 """Of Redis's maxmemory, kept for workers: what they write ends jobs, and so makes room."""
 
-FullError = QueueFullError | BrokerFullError | ScriptsMissingError
-OnFull = Callable[[FullError], None]
+LimitError = QueueFullError | BrokerFullError | ScriptsMissingError
+OnFull = Callable[[LimitError], None]
 """Told that there is no room, each time that it is looked for; raises in order not to wait."""
 
 
-def refuse(error: FullError) -> None:
+def refuse(error: LimitError) -> None:
     """Do not wait."""
     raise error
 
 
-class Room:
+class Credit:
     """How many more jobs each queue takes, asked of Redis between pipelines."""
 
     def __init__(self, session: Session, on_full: OnFull = refuse) -> None:
         self._session = session
         self._on_full = on_full
-        self._credit: dict[Queue, int] = {}
+        self._left: dict[Queue, int] = {}
         self._asked_at = -CREDIT_S
 
-    def take(self, queue: Queue) -> bool:
+    def spend(self, queue: Queue) -> bool:
         """Take the place of one job; False where it is time to publish, and to ask again."""
-        if time.monotonic() - self._asked_at > CREDIT_S or not self._credit.get(queue):
+        if time.monotonic() - self._asked_at > CREDIT_S or not self._left.get(queue):
             return False
-        self._credit[queue] -= 1
+        self._left[queue] -= 1
         return True
 
-    def wait(self, queue: Queue) -> None:
+    def refill(self, queue: Queue) -> None:
         """See how much room there is, as soon as there is any; all else has been published.
 
         Raises:
@@ -82,7 +82,7 @@ class Room:
             raise BrokerFullError(without_password(url_of(settings)), reason)
         if limit and waiting >= limit:
             raise QueueFullError(queue.value, waiting, limit)
-        self._credit = {queue: min(CREDIT_JOBS, limit - waiting) if limit else CREDIT_JOBS}
+        self._left = {queue: min(CREDIT_JOBS, limit - waiting) if limit else CREDIT_JOBS}
         self._asked_at = time.monotonic()
 
 

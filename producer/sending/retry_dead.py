@@ -6,7 +6,8 @@ from typing import Any
 import kombu.exceptions
 from celery import Celery
 
-from agewell.producer.sending.limits import Room
+from agewell.producer.sending.limits import Credit
+from agewell.producer.sending.outbox import Outbox
 from agewell.producer.session import Session
 from agewell.shared.protocol.envelope import DEADLINE_AT, ENQUEUED_AT, FULL_RETRIES, time_of
 from agewell.shared.protocol.tasks import OP_OF_TASK, QUEUE_OF_OP
@@ -25,7 +26,6 @@ MESSAGE_OPTIONS = {
 }
 """Headers that a message has beside its task and arguments. Links have other names there."""
 
-OUTBOX_LETTERS = 100
 UNSENT = (None, State.DEAD)
 """States of a job that may be sent again; in any other it has been already, or was cancelled."""
 
@@ -36,7 +36,7 @@ class Resender:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._letters = DeadLetters(session.client)
-        self._room = Room(session)
+        self._outbox = Outbox(Credit(session), self._send)
 
     def resend(self, letters: Sequence[Letter]) -> Iterator[str]:
         """Send letters that are jobs; the ids of those that were sent.
@@ -47,18 +47,11 @@ class Resender:
             QueueFullError, BrokerFullError: there is no room; what was yielded is sent.
             BrokerUnreachableError: Redis does not answer.
         """
-        outbox: list[Letter] = []
         for letter in letters:
-            queue = QUEUE_OF_OP[OP_OF_TASK[str(letter.task)]]
-            while not self._room.take(queue):
-                yield from self._send(outbox)
-                outbox = []
-                self._room.wait(queue)
-            outbox.append(letter)
-            if len(outbox) >= OUTBOX_LETTERS:
-                yield from self._send(outbox)
-                outbox = []
-        yield from self._send(outbox)
+            yield from self._outbox.add(letter, QUEUE_OF_OP[OP_OF_TASK[str(letter.task)]])
+            if self._outbox.due():
+                yield from self._outbox.flush()
+        yield from self._outbox.flush()
 
     def _send(self, letters: Sequence[Letter]) -> list[str]:
         try:

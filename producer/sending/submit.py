@@ -1,13 +1,13 @@
 """From files to jobs: read, hash, store, publish; in bounded memory, however many files."""
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from agewell.producer.sending.files import LocalFile, read_image
-from agewell.producer.sending.limits import OnFull, Room, refuse
+from agewell.producer.sending.limits import Credit, OnFull, refuse
+from agewell.producer.sending.outbox import Outbox
 from agewell.producer.sending.plan import Planned, Sources
 from agewell.producer.sending.publish import Sent, publish_as
 from agewell.producer.session import Session
@@ -19,7 +19,6 @@ from agewell.shared.text.printable import printable
 AUTO_JOB_BYTES = 2**20
 """Encoded bytes that make a job worth its cost to the queue: about a tenth of a second of work."""
 
-OUTBOX_JOBS = 100
 OUTBOX_S = 0.05
 """Jobs wait in the outbox for company, but not for long: workers may be idle."""
 
@@ -42,13 +41,12 @@ class Submitter:
         on_full: OnFull = refuse,
     ) -> None:
         self._session = session
-        self._room = Room(session, on_full)
         self._make_job = make_job
         self._level = level
         self._deadline_s = deadline_s
         # One background under a thousand foregrounds is read and stored once.
         self._refs: OrderedDict[Path, ImageRef] = OrderedDict()
-        self._outbox: list[tuple[Sent, Job]] = []
+        self._outbox = Outbox(Credit(session, on_full), self._publish, OUTBOX_S)
         self.sent: list[Sent] = []
         """Every job whose publishing has begun, so that an interruption loses no id."""
         self.unsure = 0
@@ -73,30 +71,23 @@ class Submitter:
             QueueFullError, BrokerFullError: there is no room, and `on_full` does not wait for it;
                 the jobs that were yielded are sent.
         """
-        due_at = time.monotonic()
         for parcel in self._parcels(items, images_per_job):
             good = self._upload(parcel)
             if good:
                 job = self._make_job([fields for _, fields in good])
-                queue = QUEUE_OF_OP[job.op]
-                while not self._room.take(queue):
-                    yield from self._flush()
-                    self._room.wait(queue)
-                self._outbox.append((Sent.of(job, [item for item, _ in good]), job))
+                sent = Sent.of(job, [item for item, _ in good])
+                yield from self._outbox.add((sent, job), QUEUE_OF_OP[job.op])
             progress(len(parcel))
-            if len(self._outbox) >= OUTBOX_JOBS or time.monotonic() >= due_at:
-                yield from self._flush()
-                due_at = time.monotonic() + OUTBOX_S
-        yield from self._flush()
+            if self._outbox.due():
+                yield from self._outbox.flush()
+        yield from self._outbox.flush()
 
-    def _flush(self) -> list[Sent]:
-        """Publish what is in the outbox."""
-        outbox, self._outbox = self._outbox, []
-        self.unsure = len(outbox)
-        self.sent += [Sent(sent.job_id, sent.items) for sent, _ in outbox]
-        publish_as(self._session, outbox, self._level, self._deadline_s)
+    def _publish(self, jobs: Sequence[tuple[Sent, Job]]) -> list[Sent]:
+        self.unsure = len(jobs)
+        self.sent += [Sent(sent.job_id, sent.items) for sent, _ in jobs]
+        publish_as(self._session, jobs, self._level, self._deadline_s)
         self.unsure = 0
-        return [sent for sent, _ in outbox]
+        return [sent for sent, _ in jobs]
 
     def _parcels(
         self, items: Iterable[Planned], images_per_job: int | None
