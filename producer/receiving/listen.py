@@ -46,9 +46,10 @@ class Listener:
         self._read = read
         self._as_error = as_error
         self._forgotten = forgotten
-        self._waiting: dict[str, set[asyncio.Future[Outcome]]] = {}
-        self._fresh: set[str] = set()
-        self._left: set[str] = set()
+        self._waiters: dict[str, set[asyncio.Future[Outcome]]] = {}
+        """The coroutines that wait for each job. A job that nobody waits for is not in it."""
+        self._changed_ids: set[str] = set()
+        """Jobs that somebody began or ceased to wait for since the subscriptions were updated."""
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -62,21 +63,22 @@ class Listener:
         """
         job_id.encode()
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.setdefault(job_id, set())
-        waiting.add(future)
-        self._fresh.add(job_id)
-        self._left.discard(job_id)
-        self._changed.set()
+        waiters = self._waiters.setdefault(job_id, set())
+        waiters.add(future)
+        self._note_change(job_id)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
         try:
             return await future
         finally:
-            waiting.discard(future)
-            if not waiting and self._waiting.get(job_id) is waiting:
-                del self._waiting[job_id]
-                self._left.add(job_id)
-                self._changed.set()
+            waiters.discard(future)
+            if not waiters:
+                del self._waiters[job_id]
+                self._note_change(job_id)
+
+    def _note_change(self, job_id: str) -> None:
+        self._changed_ids.add(job_id)
+        self._changed.set()
 
     async def close(self) -> None:
         """Stop; whoever still waits is cancelled."""
@@ -85,7 +87,7 @@ class Listener:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        for future in itertools.chain.from_iterable(self._waiting.values()):
+        for future in itertools.chain.from_iterable(self._waiters.values()):
             future.cancel()
 
     async def _run(self) -> None:
@@ -110,7 +112,7 @@ class Listener:
             await asyncio.sleep(CONNECT_AGAIN_S)
 
     async def _listen(self) -> None:
-        self._fresh.update(self._waiting)
+        self._changed_ids.update(self._waiters)  # a new connection has no subscriptions
         async with self._client.pubsub(ignore_subscribe_messages=True) as pubsub:
             await self._follow_changes(pubsub)
             async with asyncio.TaskGroup() as tasks:
@@ -133,21 +135,21 @@ class Listener:
                 async with asyncio.timeout_at(look_at):
                     await self._changed.wait()
             if loop.time() >= look_at:  # also if changes have come all the time
-                await self._look(list(self._waiting))
+                await self._look(list(self._waiters))
                 look_at = loop.time() + LOOK_EVERY_S
             await self._follow_changes(pubsub)
 
     async def _follow_changes(self, pubsub: PubSub) -> None:
         self._changed.clear()
-        fresh, left = list(self._fresh), list(self._left - self._fresh)
-        self._fresh.clear()
-        self._left.clear()
+        changed, self._changed_ids = self._changed_ids, set()
+        wanted = [job_id for job_id in changed if job_id in self._waiters]
+        unwanted = [job_id for job_id in changed if job_id not in self._waiters]
         # Listen first, then look: a result between the two is seen twice and not never.
-        if fresh:
-            await pubsub.subscribe(*map(keys.result, fresh))
-        if left:
-            await pubsub.unsubscribe(*map(keys.result, left))
-        await self._look(fresh)
+        if wanted:
+            await pubsub.subscribe(*map(keys.result, wanted))
+        if unwanted:
+            await pubsub.unsubscribe(*map(keys.result, unwanted))
+        await self._look(wanted)
 
     async def _look(self, job_ids: list[str]) -> None:
         for start in range(0, len(job_ids), WINDOW_JOBS):
@@ -173,13 +175,13 @@ class Listener:
         return outcome is not None
 
     def _tell(self, outcome: Outcome) -> None:
-        for future in self._waiting.get(outcome.job_id, ()):
+        for future in self._waiters.get(outcome.job_id, ()):
             if not future.done():
                 future.set_result(outcome)
 
     def _fail(self, found: Exception) -> None:
         error = self._as_error(found) if isinstance(found, REDIS_ERRORS) else found
-        for future in itertools.chain.from_iterable(self._waiting.values()):
+        for future in itertools.chain.from_iterable(self._waiters.values()):
             if not future.done():
                 future.set_exception(error)
 
