@@ -33,7 +33,7 @@ class AsyncClient:
             self._redis,
             partial(read_outcome, client.session.app.backend),
             partial(unreachable, settings),
-            client.collector.forgotten(),
+            client.collector.lost_job_finder(),
         )
 
     @classmethod

@@ -93,12 +93,12 @@ def _print(session: Session, laws: Sequence[Law], *, as_json: bool) -> None:
     now = session.now()
     if as_json:
         for law in laws:
-            terminal.json_line(_document(law, now))
+            terminal.print_json(_document(law, now))
     else:
         print_table(terminal.out, COLUMNS, [_cells(law, now) for law in laws])
     ticks = [law.last_tick_at for law in laws]
     if any(tick is None or now - tick > LATE_S for tick in ticks):
-        terminal.note(
+        terminal.print_note(
             "The beat task has not run lately: jobs that wait keep their places, and --reset has "
             "no effect, until it does. `agewell doctor` says more."
         )

@@ -40,7 +40,7 @@ def list_letters(
         letters = DeadLetters(open_session().client).latest(limit)
         if as_json:
             for letter in letters:
-                terminal.json_line(document(letter))
+                terminal.print_json(document(letter))
         else:
             print_letters(letters)
 
@@ -60,7 +60,7 @@ def show_letter(
             _say_unknown(letter_id)
             raise typer.Exit(ExitCode.SOME_FAILED)
         if as_json:
-            terminal.json_line(document(letter))
+            terminal.print_json(document(letter))
         else:
             terminal.out.print(facts(letter))
 
@@ -106,7 +106,7 @@ def _retry_some(session: Session, ids: Sequence[str], *, as_json: bool) -> None:
         _say(letter_id, "sent again", as_json=as_json)
     for letter_id in ids:
         if letter_id not in sent:
-            terminal.error(_why_not(letter_id, known.get(letter_id)))
+            terminal.print_error(_why_not(letter_id, known.get(letter_id)))
     raise typer.Exit(ExitCode.DONE if sent >= set(ids) else ExitCode.SOME_FAILED)
 
 
@@ -139,7 +139,7 @@ def _retry_all(session: Session, reason: str, op: str | None, *, ask: bool, json
                 if json:
                     _say(letter_id, "sent again", as_json=True)
     finally:
-        terminal.note(f"{count(sent, 'job')} sent again")
+        terminal.print_note(f"{count(sent, 'job')} sent again")
 
 
 def _matching(
@@ -186,10 +186,10 @@ def _drop(session: Session, letter_id: str) -> bool:
 
 def _say(letter_id: str, what: str, *, as_json: bool) -> None:
     if as_json:
-        terminal.json_line({"id": letter_id, "done": what})
+        terminal.print_json({"id": letter_id, "done": what})
     else:
-        terminal.line(f"{letter_id} {what}")
+        terminal.print_line(f"{letter_id} {what}")
 
 
 def _say_unknown(letter_id: str) -> None:
-    terminal.error(f"{letter_id} is not among the dead letters")
+    terminal.print_error(f"{letter_id} is not among the dead letters")

@@ -30,13 +30,13 @@ def doctor(
         for finding in examine(Settings.load()):
             found.append(finding)
             if as_json:
-                terminal.json_line(asdict(finding))
+                terminal.print_json(asdict(finding))
         if not as_json:
             _print(found)
         problems = [each for each in found if each.verdict is Verdict.PROBLEM]
         if not problems:
             raise typer.Exit(ExitCode.DONE)
-        terminal.error(f"{count(len(problems), 'problem')}: {problems[0].check} first")
+        terminal.print_error(f"{count(len(problems), 'problem')}: {problems[0].check} first")
         unreachable = any(each.check == "redis" for each in problems)
         raise typer.Exit(ExitCode.UNREACHABLE if unreachable else ExitCode.SOME_FAILED)
 

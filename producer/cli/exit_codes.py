@@ -64,7 +64,7 @@ def exit_codes() -> Iterator[None]:
 
 def leave(code: ExitCode, message: str, hint: str = "") -> None:
     """Say why on stderr, and exit."""
-    terminal.error(message)
+    terminal.print_error(message)
     if hint:
-        terminal.note(hint)
+        terminal.print_note(hint)
     sys.exit(code)

@@ -39,11 +39,11 @@ def jobs(
         entries = session.ledger.list(state or list(State), after, limit)
         if as_json:
             for entry in entries:
-                terminal.json_line(terminal.entry_document(entry))
+                terminal.print_json(terminal.record_document(entry))
             return
         if entries:
             terminal.print_jobs(entries)
         counts = session.ledger.counts()
-        terminal.note(
+        terminal.print_note(
             ", ".join(f"{count:,} {each.value}" for each, count in counts.items() if count)
         )

@@ -15,12 +15,12 @@ from agewell.producer.cli.front_page import FrontPage, print_version
 from agewell.producer.cli.infer import infer
 from agewell.producer.cli.jobs import jobs
 from agewell.producer.cli.models import models_app
-from agewell.producer.cli.models_make import export, train_app
 from agewell.producer.cli.queues import queues
 from agewell.producer.cli.result import result
 from agewell.producer.cli.simulate import simulate
 from agewell.producer.cli.status import status
 from agewell.producer.cli.top import top
+from agewell.producer.cli.train_export import export, train_app
 from agewell.producer.cli.up import up
 
 app = typer.Typer(

@@ -53,7 +53,7 @@ def list_models(as_json: Json = False) -> None:
         found = Models(open_session()).versions()
         if as_json:
             for each in found:
-                terminal.json_line(_document(each))
+                terminal.print_json(_document(each))
         else:
             print_table(terminal.out, COLUMNS, [_cells(each) for each in found])
 
@@ -139,10 +139,10 @@ def info(name: Name, version: Version = None, as_json: Json = False) -> None:
         command = Command(action="info", name=name, version=version)
         reply = Models(open_session()).ask_one(command, LONG_S)
         if reply.error is not None:
-            terminal.error(reply.error.message)
+            terminal.print_error(reply.error.message)
             raise typer.Exit(ExitCode.SOME_FAILED)
         if as_json:
-            terminal.json_line({"model": name, "version": reply.version, **reply.details})
+            terminal.print_json({"model": name, "version": reply.version, **reply.details})
         else:
             _show_info(name, reply)
 
@@ -165,13 +165,13 @@ def _report(done: str, name: str, replies: Any, as_json: bool) -> None:
     for reply in replies:
         failed = failed or reply.error is not None
         if as_json:
-            terminal.json_line(reply.model_dump(mode="json"))
+            terminal.print_json(reply.model_dump(mode="json"))
         elif reply.error is not None:
-            terminal.error(f"{reply.worker}: {reply.error.message}")
+            terminal.print_error(f"{reply.worker}: {reply.error.message}")
         else:
             unloaded = reply.details.get("unloaded")
             what = f"{name}/{reply.version}" if unloaded is None else _unloaded(name, unloaded)
-            terminal.line(f"{reply.worker}: {what} {done}")
+            terminal.print_line(f"{reply.worker}: {what} {done}")
     raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
 
 

@@ -29,7 +29,7 @@ def preview(plan: Plan, max_file_bytes: int, *, overwrite: bool, as_json: bool) 
         else:
             _show(plan, item, as_json=as_json)
     for message in bad:
-        terminal.error(message)
+        terminal.print_error(message)
     check(plan, overwrite=overwrite)
     return not bad
 
@@ -38,9 +38,9 @@ def _show(plan: Plan, item: Planned, *, as_json: bool) -> None:
     # The folder joins in only if there is one: without --out, nothing is written.
     outputs = [str(path) for path in plan.paths(item)] or list(item.outputs)
     if as_json:
-        terminal.json_line(paths_of(item) | {"outputs": outputs})
+        terminal.print_json(paths_of(item) | {"outputs": outputs})
     else:
-        terminal.line(f"{' + '.join(paths_of(item).values())} -> {', '.join(outputs)}")
+        terminal.print_line(f"{' + '.join(paths_of(item).values())} -> {', '.join(outputs)}")
 
 
 def paths_of(item: Planned) -> dict[str, str]:

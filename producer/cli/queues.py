@@ -35,15 +35,15 @@ def queues(as_json: Json = False) -> None:
         session = open_session()
         found = queue_status(session.client, session.settings, session.now())
         if as_json:
-            print_json(found)
+            print_queues_json(found)
         else:
             print_queues(found)
 
 
-def print_json(queues: list[QueueStatus]) -> None:
+def print_queues_json(queues: list[QueueStatus]) -> None:
     """The queues, as a JSON document each."""
     for queue in queues:
-        terminal.json_line(asdict(queue))
+        terminal.print_json(asdict(queue))
 
 
 def queue_cells(queue: QueueStatus, level: LevelStatus, *, first: bool) -> list[str]:

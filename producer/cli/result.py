@@ -48,12 +48,14 @@ def result(
             written = _write(session, outcome, out, overwrite=overwrite)
         document: dict[str, Any] = terminal.outcome_document(outcome)
         if as_json:
-            terminal.json_line(document | written.document())
+            terminal.print_json(document | written.document())
         else:
             for path in written.paths:
-                terminal.line(str(path))
+                terminal.print_line(str(path))
             terminal.print_predictions(outcome.items, header=True)
-        failed = terminal.failures(outcome) + terminal.unwritten(job_id, written.failures)
+        failed = terminal.print_failures(outcome) + terminal.print_unwritten(
+            job_id, written.failures
+        )
         raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
 
 
@@ -81,6 +83,6 @@ def _write_one(session: Session, image: ImageRef, path: Path, *, overwrite: bool
 def _explain_missing(session: Session, job_id: str) -> None:
     entry = session.ledger.get(job_id)
     if entry is None:
-        terminal.unknown_job(job_id)
+        terminal.print_unknown_job(job_id)
     else:
-        terminal.error(f"job {job_id} has no result yet: {entry.state.value}")
+        terminal.print_error(f"job {job_id} has no result yet: {entry.state.value}")

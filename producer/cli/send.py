@@ -63,11 +63,11 @@ def send_and_report(
     total = check(plan, overwrite=options.overwrite)
     if options.out is not None:
         prepare_folder(options.out)
-    failed = Batch(session, plan, make_job, options).run(total)
+    failed = EnqueueCommand(session, plan, make_job, options).run(total)
     raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
 
 
-class Batch:
+class EnqueueCommand:
     """The jobs of one command, from files to results."""
 
     def __init__(
@@ -85,66 +85,68 @@ class Batch:
             make_job=make_job,
             level=options.level,
             deadline_s=options.deadline_s,
-            on_full=_SayWhyWeWait() if options.block else refuse,
+            on_full=_NoteAndWait() if options.block else refuse,
         )
         self._inputs: dict[str, list[dict[str, str]]] = {}
-        self._said: set[str] = set()
+        self._printed: set[str] = set()
         """The jobs whose ids, or results, have been printed."""
-        self._predicted = False
+        self._has_predictions = False
         self._unwritten = 0
 
     def run(self, total: int) -> int:
         """Send, wait if asked to, and report; how many files or items failed."""
         started = time.monotonic()
-        with self._losing_no_id():
+        with self._printing_ids_on_error():
             self._send(total)
             for bad in self._submitter.bad_files:
-                terminal.error(bad)
+                terminal.print_error(bad)
             sent = self._submitter.sent
             items = sum(each.items for each in sent)
             if self._options.wait:
                 failed = self._wait()
-                _summarise(items, len(sent), failed, time.monotonic() - started, self._options)
-                job_ids.keep_if_unsaid(self._ids(), self._session.settings.state_dir)
+                _print_summary(items, len(sent), failed, time.monotonic() - started, self._options)
+                job_ids.save_if_unprinted(self._ids(), self._session.settings.state_dir)
             else:
                 failed = 0
                 images, jobs = count(items, "image"), count(len(sent), "job")
-                terminal.note(f"{images} sent as {jobs}, {level_label(self._options.level)}")
-                self._say_ids(self._ids())
+                terminal.print_note(f"{images} sent as {jobs}, {level_label(self._options.level)}")
+                self._print_ids(self._ids())
         return failed + len(self._submitter.bad_files)
 
     def _ids(self) -> list[str]:
         return [each.job_id for each in self._submitter.sent]
 
     @contextlib.contextmanager
-    def _losing_no_id(self) -> Iterator[None]:
+    def _printing_ids_on_error(self) -> Iterator[None]:
         """Whatever ends this, name the jobs that go on: their ids are known nowhere else."""
-        with _signals(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP):
+        with _handling_signals(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP):
             try:
                 yield
             except BaseException:
-                with _signals(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                    self._say_open()
+                with _handling_signals(
+                    signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+                ):
+                    self._print_open_ids()
                 raise
 
-    def _say_open(self) -> None:
-        open_ids = [job_id for job_id in self._ids() if job_id not in self._said]
+    def _print_open_ids(self) -> None:
+        open_ids = [job_id for job_id in self._ids() if job_id not in self._printed]
         if open_ids:
             unsure = self._submitter.unsure
             doubt = f" (the last {unsure:,} of them perhaps not)" if unsure else ""
-            terminal.note(f"{count(len(open_ids), 'job')} sent before this{doubt}:")
-        self._say_ids(open_ids)
+            terminal.print_note(f"{count(len(open_ids), 'job')} sent before this{doubt}:")
+        self._print_ids(open_ids)
 
-    def _say_ids(self, ids: list[str]) -> None:
-        unsaid = [job_id for job_id in ids if job_id not in self._said]
+    def _print_ids(self, ids: list[str]) -> None:
+        unsaid = [job_id for job_id in ids if job_id not in self._printed]
         state_dir = self._session.settings.state_dir
-        job_ids.say(unsaid, state_dir, as_json=self._options.as_json)
-        job_ids.keep_if_unsaid(ids, state_dir)
+        job_ids.print_ids(unsaid, state_dir, as_json=self._options.as_json)
+        job_ids.save_if_unprinted(ids, state_dir)
 
     def _send(self, total: int) -> None:
         """Send every item; with --json and without --wait, each job is printed as it is sent."""
         add_bad = self._submitter.add_bad
-        with terminal.progress() as progress:
+        with terminal.show_progress() as progress:
             bar = progress.add_task("sent", total=total)
             jobs = self._submitter.submit(
                 self._plan.items(add_bad),
@@ -153,15 +155,15 @@ class Batch:
             )
             for sent in jobs:
                 if self._options.as_json:
-                    self._note_inputs(sent.job_id, sent.items, sent.planned)
+                    self._keep_inputs(sent.job_id, sent.items, sent.planned)
 
-    def _note_inputs(self, job_id: str, items: int, planned: tuple[Planned, ...]) -> None:
+    def _keep_inputs(self, job_id: str, items: int, planned: tuple[Planned, ...]) -> None:
         inputs = [paths_of(item) for item in planned]
         if self._options.wait:
             self._inputs[job_id] = inputs
         else:
-            self._said.add(job_id)
-            terminal.json_line(
+            self._printed.add(job_id)
+            terminal.print_json(
                 {"id": job_id, "state": "waiting", "images": items, "inputs": inputs}
             )
 
@@ -171,19 +173,21 @@ class Batch:
         items_of = {each.job_id: each.items for each in self._submitter.sent}
         collector.known.add(items_of)
         failed = 0
-        with terminal.progress() as progress:
+        with terminal.show_progress() as progress:
             bar = progress.add_task("done", total=sum(items_of.values()))
             for outcome in collector.outcomes(items_of):
-                failed += self._report(outcome)
+                failed += self._print_outcome(outcome)
                 progress.advance(bar, items_of[outcome.job_id])
         if self._unwritten:
-            terminal.note(f"To write a result again: agewell result ID --out {self._options.out}")
+            terminal.print_note(
+                f"To write a result again: agewell result ID --out {self._options.out}"
+            )
         return failed
 
-    def _report(self, outcome: Outcome) -> int:
+    def _print_outcome(self, outcome: Outcome) -> int:
         """Write and print what one job made; how many of its items failed."""
         document: dict[str, Any] = terminal.outcome_document(outcome)
-        failed = terminal.failures(outcome)
+        failed = terminal.print_failures(outcome)
         if self._options.as_json:
             document["inputs"] = self._inputs.pop(outcome.job_id, [])
         if self._options.out is not None:
@@ -194,19 +198,19 @@ class Batch:
                 patience_s=AWAY_MAX_S,
             )
             written = writer.write(outcome.items)
-            self._unwritten += terminal.unwritten(outcome.job_id, written.failures)
+            self._unwritten += terminal.print_unwritten(outcome.job_id, written.failures)
             failed += len(written.failures)
             document |= written.document()
         if self._options.as_json:
-            terminal.json_line(document)
-        elif terminal.print_predictions(outcome.items, header=not self._predicted):
-            self._predicted = True
-        self._said.add(outcome.job_id)
+            terminal.print_json(document)
+        elif terminal.print_predictions(outcome.items, header=not self._has_predictions):
+            self._has_predictions = True
+        self._printed.add(outcome.job_id)
         return failed
 
 
 @contextlib.contextmanager
-def _signals(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
+def _handling_signals(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
     """Handle signals otherwise for a while."""
     ignored = [number for number in numbers if signal.getsignal(number) is signal.SIG_IGN]  # nohup
     before = {n: signal.signal(n, handler) for n in numbers if n not in ignored}
@@ -217,7 +221,7 @@ def _signals(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
             signal.signal(number, earlier)
 
 
-class _SayWhyWeWait:
+class _NoteAndWait:
     """Waits for room, and says so at first and every few seconds."""
 
     def __init__(self) -> None:
@@ -225,11 +229,11 @@ class _SayWhyWeWait:
 
     def __call__(self, error: LimitError) -> None:
         if time.monotonic() >= self._due_at:
-            terminal.note(f"waiting for room: {error}")
+            terminal.print_note(f"waiting for room: {error}")
             self._due_at = time.monotonic() + WAIT_NOTE_INTERVAL_S
 
 
-def _summarise(items: int, jobs: int, failed: int, seconds: float, options: Options) -> None:
+def _print_summary(items: int, jobs: int, failed: int, seconds: float, options: Options) -> None:
     rate = f"{items / seconds:.1f}"
     where = str(options.out) if options.out is not None else "-"
     row = [f"{items:,}", f"{jobs:,}", f"{failed:,}", f"{seconds:.1f}", rate, where]

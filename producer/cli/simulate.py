@@ -60,7 +60,7 @@ def _run(request: Request) -> Findings:
     """Simulate, with a progress bar, and draw the plot if one is wanted."""
     scenario = request.scenario
     made = arrivals(scenario.rates_per_s, scenario.service, request.jobs, request.seed)
-    with terminal.progress() as progress:
+    with terminal.show_progress() as progress:
         bar = progress.add_task("simulated", total=None)
         experiment = Experiment(
             made, scenario.workers, request.reserved, lambda: progress.advance(bar)

@@ -65,16 +65,16 @@ class Target:
 def print_measured(load: Load) -> None:
     """What a running system's load is, on stderr: the figures show what they rest on."""
     for level, per_s in load.rates_per_s.items():
-        terminal.note(f"measured: {level_label(level)}, {per_s:.3g} jobs/s")
+        terminal.print_note(f"measured: {level_label(level)}, {per_s:.3g} jobs/s")
     for op, times in load.times_of_op.items():
         jobs = count(len(times.times_s), "job")
-        terminal.note(f"measured: {op}, {times.mean_s:.3g} s on average of {jobs}")
+        terminal.print_note(f"measured: {op}, {times.mean_s:.3g} s on average of {jobs}")
 
 
 def warn_of_overload(scenario: Scenario) -> None:
     """One line on stderr if more work comes than the workers can do."""
     if scenario.load >= 1:
-        terminal.note(
+        terminal.print_note(
             f"The load is {scenario.load:.2f}: more work comes than the workers can do, and waits "
             "grow for as long as it does. The figures hold for this many jobs only."
         )
@@ -84,7 +84,7 @@ def print_summaries(found: list[Summary], scenario: Scenario, as_json: bool) -> 
     """One table of all orders of service and a line about each; or a document each."""
     if as_json:
         for summary in found:
-            terminal.json_line(_document(summary, scenario))
+            terminal.print_json(_document(summary, scenario))
     elif found:
         print_table(terminal.out, COLUMNS, _rows(found))
         for summary in found:
@@ -143,7 +143,7 @@ def print_no_difference(strict: Summary, aging: Summary) -> None:
         return
     longest_s = max(waits.longest for waits in strict.waits.values())
     level_s = 1 / aging.policy.k_per_s
-    terminal.note(
+    terminal.print_note(
         f"Aging changes nothing here: no job waited long enough to overtake one of another level "
         f"(the longest {longest_s:.3g} s, and a level is worth {level_s:.3g} s). "
         "Try a higher load or a larger k."
@@ -153,7 +153,7 @@ def print_no_difference(strict: Summary, aging: Summary) -> None:
 def print_target(chosen: Summary | None, target: Target) -> None:
     """Which k keeps a target, on stderr; or that none does."""
     if chosen is None:
-        terminal.error(
+        terminal.print_error(
             f"no k keeps {target}: not even first come, first served does. "
             "More workers, fewer jobs, or a longer target."
         )
@@ -161,10 +161,10 @@ def print_target(chosen: Summary | None, target: Target) -> None:
         k = chosen.policy.k_per_s
         if k:
             worth = f"a level is {1 / k:.3g} s"
-            terminal.note(f"k = {k:g} is the smallest that keeps {target}: {worth}")
+            terminal.print_note(f"k = {k:g} is the smallest that keeps {target}: {worth}")
             return
         wait_s = getattr(chosen.waits[target.level], target.measure)
-        terminal.note(
+        terminal.print_note(
             f"k = 0 is the smallest that keeps {target}: strict levels keep it "
             f"already, at {wait_s:.3g} s. Only a shorter target, more jobs or fewer workers "
             "would need aging."

@@ -23,11 +23,11 @@ def status(ids: JobIds, as_json: Json = False) -> None:
         entries = [entry for entry in found.values() if entry is not None]
         if as_json:
             for entry in entries:
-                terminal.json_line(terminal.entry_document(entry))
+                terminal.print_json(terminal.record_document(entry))
         elif entries:
             terminal.print_jobs(entries)
         unknown = [job_id for job_id, entry in found.items() if entry is None]
         for job_id in unknown:
-            terminal.unknown_job(job_id)
+            terminal.print_unknown_job(job_id)
         bad = unknown or any(entry.state in BAD for entry in entries)
         raise typer.Exit(ExitCode.SOME_FAILED if bad else ExitCode.DONE)

@@ -15,7 +15,7 @@ from rich.text import Text
 from agewell.producer.cli import terminal
 from agewell.producer.cli.exit_codes import exit_codes
 from agewell.producer.cli.options import METAVAR, time_between
-from agewell.producer.cli.queues import QUEUE_COLUMNS, idle_cells, print_json, queue_cells
+from agewell.producer.cli.queues import QUEUE_COLUMNS, idle_cells, print_queues_json, queue_cells
 from agewell.producer.cli.streams import stdout_error
 from agewell.producer.cli.tables import Column, fitted
 from agewell.producer.session import Session, open_session
@@ -64,7 +64,7 @@ def run(session: Session, interval_s: float) -> None:
 def follow(session: Session, interval_s: float) -> None:
     """Look and print JSON until interrupted, or until stdout is closed."""
     while stdout_error() is None:
-        print_json(queue_status(session.client, session.settings, session.now()))
+        print_queues_json(queue_status(session.client, session.settings, session.now()))
         time.sleep(interval_s)
 
 

@@ -30,9 +30,9 @@ def up(
 
     def report(part: str, what: str) -> None:
         if as_json:
-            terminal.json_line({"part": part, "what": what})
+            terminal.print_json({"part": part, "what": what})
         else:
-            terminal.status(part, what)
+            terminal.print_status(part, what)
 
     def say_ready(running: Running) -> None:
         metrics = f"; metrics at {running.metrics_url}" if running.metrics_url else ""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import redis
 from celery import Celery
 
-from agewell.producer.receiving.forgotten import Forgotten, Known, ask
+from agewell.producer.receiving.lost_jobs import KnownJobs, LostJobFinder, read_states_and_results
 from agewell.producer.receiving.outcome import Outcome, read_outcome
 from agewell.shared.errors import BrokerUnreachableError
 from agewell.shared.redis.connection import REDIS_ERRORS, is_loading, unreachable
@@ -33,7 +33,7 @@ class Collector:
         self._backend = app.backend
         self._client = client
         self._settings = settings
-        self.known = Known()
+        self.known = KnownJobs()
         """Jobs that have been sent: if Redis forgets them, they are lost."""
 
     def outcomes(self, job_ids: Iterable[str], timeout_s: float | None = None) -> Iterator[Outcome]:
@@ -50,13 +50,13 @@ class Collector:
             BrokerUnreachableError: Redis does not answer, and has not for a minute.
         """
         deadline = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
-        pending, forgotten = deque(job_ids), self.forgotten()
+        pending, finder = deque(job_ids), self.lost_job_finder()
         pause_s = POLL_MIN_S
         answered_at = time.monotonic()
         while pending:
             ended = []
             try:
-                ended = self._poll(pending, forgotten)
+                ended = self._poll(pending, finder)
                 answered_at = time.monotonic()
             except BrokerUnreachableError as error:
                 if is_loading(error):
@@ -73,17 +73,17 @@ class Collector:
 
     def get(self, job_id: str) -> Outcome | None:
         """A job's outcome, None while it has none."""
-        return next(iter(self._poll(deque([job_id]), self.forgotten())), None)
+        return next(iter(self._poll(deque([job_id]), self.lost_job_finder())), None)
 
-    def forgotten(self) -> Forgotten:
+    def lost_job_finder(self) -> LostJobFinder:
         """Looks for jobs that Redis has forgotten, among those that somebody waits for."""
-        return Forgotten(self._client, self._backend, self.known)
+        return LostJobFinder(self._client, self._backend, self.known)
 
-    def _poll(self, pending: deque[str], forgotten: Forgotten) -> list[Outcome]:
+    def _poll(self, pending: deque[str], finder: LostJobFinder) -> list[Outcome]:
         """Ask about the next jobs; those that have not ended go to the end of `pending`."""
         window = list(itertools.islice(pending, WINDOW_JOBS))
         try:
-            ended = self._ask(window, forgotten)
+            ended = self._ask(window, finder)
         except REDIS_ERRORS as error:
             raise unreachable(self._settings, error) from error
         have_ended = {outcome.job_id for outcome in ended}
@@ -92,9 +92,9 @@ class Collector:
         pending.extend(job_id for job_id in window if job_id not in have_ended)
         return ended
 
-    def _ask(self, window: list[str], forgotten: Forgotten) -> list[Outcome]:
+    def _ask(self, window: list[str], finder: LostJobFinder) -> list[Outcome]:
         with self._client.pipeline(transaction=False) as pipe:
-            ask(pipe, window)
+            read_states_and_results(pipe, window)
             *states, documents = pipe.execute()
         ended, open_states = [], {}
         for job_id, state, document in zip(window, states, documents, strict=True):
@@ -103,4 +103,4 @@ class Collector:
                 open_states[job_id] = state
             else:
                 ended.append(outcome)
-        return ended + forgotten.judge(forgotten.due(open_states))
+        return ended + finder.outcomes(finder.missing_again(open_states))

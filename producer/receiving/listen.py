@@ -15,7 +15,7 @@ import redis.asyncio
 from redis.asyncio.client import PubSub
 
 from agewell.producer.receiving.collect import AWAY_MAX_S, WINDOW_JOBS
-from agewell.producer.receiving.forgotten import Forgotten, ask
+from agewell.producer.receiving.lost_jobs import LostJobFinder, read_states_and_results
 from agewell.producer.receiving.outcome import Outcome
 from agewell.shared.redis import keys
 from agewell.shared.redis.connection import REDIS_ERRORS, is_loading
@@ -32,7 +32,7 @@ class Listener:
         client: redis.asyncio.Redis,
         read: Callable[[str, bytes | str | None], Outcome | None],
         as_error: Callable[[Exception], Exception],
-        forgotten: Forgotten,
+        lost_jobs: LostJobFinder,
     ) -> None:
         """Make a listener; it connects when somebody waits.
 
@@ -40,12 +40,12 @@ class Listener:
             client: of the broker's Redis.
             read: reads a result's document.
             as_error: gives Redis's errors our names.
-            forgotten: finds the jobs that Redis has forgotten; it blocks, so a thread calls it.
+            lost_jobs: finds the jobs that Redis has forgotten; it blocks, so a thread calls it.
         """
         self._client = client
         self._read = read
         self._as_error = as_error
-        self._forgotten = forgotten
+        self._lost_jobs = lost_jobs
         self._waiters: dict[str, set[asyncio.Future[Outcome]]] = {}
         """The coroutines that wait for each job. A job that nobody waits for is not in it."""
         self._changed_ids: set[str] = set()
@@ -155,7 +155,7 @@ class Listener:
         for start in range(0, len(job_ids), WINDOW_JOBS):
             window = job_ids[start : start + WINDOW_JOBS]
             async with self._client.pipeline(transaction=False) as pipe:
-                ask(pipe, window)
+                read_states_and_results(pipe, window)
                 *states, documents = await pipe.execute()
             self._answered_at = time.monotonic()
             without = {
@@ -163,8 +163,8 @@ class Listener:
                 for job_id, state, document in zip(window, states, documents, strict=True)
                 if not self._settle(job_id, document)
             }
-            if due := self._forgotten.due(without):
-                for outcome in await asyncio.to_thread(self._forgotten.judge, due):
+            if due := self._lost_jobs.missing_again(without):
+                for outcome in await asyncio.to_thread(self._lost_jobs.outcomes, due):
                     self._tell(outcome)
 
     def _settle(self, job_id: str, document: bytes | str | None) -> bool:

@@ -23,14 +23,14 @@ LOOK_TWICE_AFTER_S = 3.0
 
 KNOWN_MAX = 100_000
 
-FORGOTTEN = (
+LOST = (
     "Redis has forgotten it: it was emptied or restarted without its data, the result has "
     "expired, or the job was never sent; send it again"
 )
 _OPEN = {State.WAITING.encode(), State.RUNNING.encode()}
 
 
-class Known:
+class KnownJobs:
     """The ids of jobs that have been in Redis, the latest 100,000 of them; threads may share it."""
 
     def __init__(self) -> None:
@@ -47,16 +47,16 @@ class Known:
         return job_id in self._ids
 
 
-class Forgotten:
+class LostJobFinder:
     """Finds those of some awaited jobs that neither wait nor run and have no result."""
 
-    def __init__(self, client: redis.Redis, backend: Any, known: Known) -> None:
+    def __init__(self, client: redis.Redis, backend: Any, known: KnownJobs) -> None:
         self._client = client
         self._backend = backend
         self._known = known
         self._missed_at: dict[str, float] = {}
 
-    def due(self, states: Mapping[str, bytes | None]) -> list[str]:
+    def missing_again(self, states: Mapping[str, bytes | None]) -> list[str]:
         """The jobs to be judged: they are missing for the second time.
 
         Args:
@@ -76,12 +76,12 @@ class Forgotten:
             del self._missed_at[job_id]  # one that is waited for still must be missed twice again
         return found
 
-    def judge(self, job_ids: Sequence[str]) -> list[Outcome]:
+    def outcomes(self, job_ids: Sequence[str]) -> list[Outcome]:
         """Outcomes of those jobs that will never have one otherwise."""
         if not job_ids:
             return []
         with self._client.pipeline(transaction=False) as pipe:
-            ask(pipe, job_ids)
+            read_states_and_results(pipe, job_ids)
             *states, documents = pipe.execute()
         unknown = any(job_id not in self._known for job_id in job_ids)
         may_come = unknown and anything_is_open(self._client)
@@ -99,10 +99,10 @@ class Forgotten:
             return _without_result(job_id, State(state.decode()))
         if may_come and job_id not in self._known:
             return None
-        return Outcome(job_id, State.FAILED, (), ErrorInfo.of(LostJobError(FORGOTTEN)))
+        return Outcome(job_id, State.FAILED, (), ErrorInfo.of(LostJobError(LOST)))
 
 
-def ask(pipe: Any, job_ids: Sequence[str]) -> None:
+def read_states_and_results(pipe: Any, job_ids: Sequence[str]) -> None:
     """Ask for the states of jobs, one by one, then for all their results; blocking or not.
 
     In this order, a job whose state is that of one that has ended has its result.
