@@ -36,13 +36,13 @@ def jobs(
     with exit_codes():
         session = open_session()
         after = session.now() - since if since is not None else 0.0
-        entries = session.ledger.list(state or list(State), after, limit)
+        records = session.ledger.list(state or list(State), after, limit)
         if as_json:
-            for entry in entries:
-                terminal.print_json(terminal.record_document(entry))
+            for record in records:
+                terminal.print_json(terminal.record_document(record))
             return
-        if entries:
-            terminal.print_jobs(entries)
+        if records:
+            terminal.print_jobs(records)
         counts = session.ledger.counts()
         terminal.print_note(
             ", ".join(f"{count:,} {each.value}" for each, count in counts.items() if count)

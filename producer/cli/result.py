@@ -81,8 +81,8 @@ def _write_one(session: Session, image: ImageRef, path: Path, *, overwrite: bool
 
 
 def _explain_missing(session: Session, job_id: str) -> None:
-    entry = session.ledger.get(job_id)
-    if entry is None:
+    record = session.ledger.get(job_id)
+    if record is None:
         terminal.print_unknown_job(job_id)
     else:
-        terminal.print_error(f"job {job_id} has no result yet: {entry.state.value}")
+        terminal.print_error(f"job {job_id} has no result yet: {record.state.value}")

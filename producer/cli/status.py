@@ -20,14 +20,14 @@ def status(ids: JobIds, as_json: Json = False) -> None:
     with exit_codes():
         ledger = open_session().ledger
         found = {job_id: ledger.get(job_id) for job_id in ids}
-        entries = [entry for entry in found.values() if entry is not None]
+        records = [record for record in found.values() if record is not None]
         if as_json:
-            for entry in entries:
-                terminal.print_json(terminal.record_document(entry))
-        elif entries:
-            terminal.print_jobs(entries)
-        unknown = [job_id for job_id, entry in found.items() if entry is None]
+            for record in records:
+                terminal.print_json(terminal.record_document(record))
+        elif records:
+            terminal.print_jobs(records)
+        unknown = [job_id for job_id, record in found.items() if record is None]
         for job_id in unknown:
             terminal.print_unknown_job(job_id)
-        bad = unknown or any(entry.state in BAD for entry in entries)
+        bad = unknown or any(record.state in BAD for record in records)
         raise typer.Exit(ExitCode.SOME_FAILED if bad else ExitCode.DONE)
