@@ -1,4 +1,4 @@
-"""Jobs that wait to be published together: one pipeline for many is many times faster."""
+"""Collects jobs to publish them together, which is many times faster than one by one."""
 
 import math
 import time
@@ -52,7 +52,7 @@ class Outbox(Generic[Unsent, Published]):
         self._unsent.append(job)
 
     def due(self) -> bool:
-        """Tell if the outbox holds enough jobs, or has held them long enough, to publish them."""
+        """Tell if it is time to publish, because of the number of jobs or of their wait."""
         return len(self._unsent) >= OUTBOX_JOBS or time.monotonic() >= self._due_at
 
     def flush(self) -> Sequence[Published]:

@@ -1,4 +1,4 @@
-"""Sending dead letters again: each job whole, with its chain, its chord and its links."""
+"""Sends dead letters again, with their chains, chords and callbacks."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,21 +17,21 @@ from agewell.shared.queue.record import State
 from agewell.shared.redis.connection import REDIS_ERRORS, unreachable
 
 FORGOTTEN_HEADERS = (ENQUEUED_AT, FULL_RETRIES, "redelivered")
-"""A job that is sent again waits from now on, and all of its retries are before it."""
+"""Headers that a job sent again loses: its wait starts now, and it has all its retries again."""
 
 MESSAGE_OPTIONS = {
     *("root_id", "parent_id", "group_id", "group_index", "chord", "chain", "retries"),
     *("shadow", "soft_time_limit", "time_limit", "reply_to", "replaced_task_nesting"),
     *("origin", "ignore_result", "stamped_headers"),
 }
-"""Headers that a message has beside its task and arguments. Links have other names there."""
+"""Options of a signature that `as_task_v2` takes under the same names."""
 
 UNSENT = (None, State.DEAD)
-"""States of a job that may be sent again; in any other it has been already, or was cancelled."""
+"""States of a job that may be sent again. In other states it was sent again or cancelled."""
 
 
 class Resender:
-    """Sends dead letters again, some at a time, as far as there is room for them."""
+    """Sends dead letters again, in groups, as far as their queues have room."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -39,12 +39,12 @@ class Resender:
         self._outbox = Outbox(Credit(session), self._send)
 
     def resend(self, letters: Sequence[Letter]) -> Iterator[str]:
-        """Send letters that are jobs; the ids of those that were sent.
+        """Send dead letters that are jobs, and yield the ids of those that were sent.
 
-        A letter whose job has been sent again before is dropped: its job is never run twice.
+        A letter whose job was sent again before is dropped, so that no job runs twice.
 
         Raises:
-            QueueFullError, BrokerFullError: there is no room; what was yielded is sent.
+            QueueFullError, BrokerFullError: there is no room. The jobs yielded so far are sent.
             BrokerUnreachableError: Redis does not answer.
         """
         for letter in letters:
@@ -77,7 +77,7 @@ class Resender:
 
 
 def _send(app: Celery, producer: Any, job: dict[str, Any]) -> None:
-    """Publish as `send_task` does, less its subscription to each result: nobody waits here."""
+    """Publish as `send_task` does, without its subscription to the result, which nobody reads."""
     options = {name: value for name, value in job["options"].items() if value is not None}
     names = {*MESSAGE_OPTIONS, *options.get("stamped_headers", ())}
     message = app.amqp.as_task_v2(
@@ -100,7 +100,7 @@ def _send(app: Celery, producer: Any, job: dict[str, Any]) -> None:
 
 
 def _fresh(job: dict[str, Any], now: float) -> dict[str, Any]:
-    """A job as a new one: all that it says, but for its age and for a deadline that has passed."""
+    """Copy a job without its age, its retries so far, and a deadline that has passed."""
     options = dict(job["options"])
     headers = dict(options.get("headers") or {})
     for name in FORGOTTEN_HEADERS:
@@ -113,7 +113,7 @@ def _fresh(job: dict[str, Any], now: float) -> dict[str, Any]:
 
 
 def _later_steps(job: dict[str, Any]) -> Iterator[str]:
-    """The ids of the next steps of a job's chain, which failed with it."""
+    """Find the ids of the next steps of a job's chain, which failed with it."""
     for step in (job.get("options") or {}).get("chain") or ():
         if job_id := step["options"].get("task_id"):
             yield job_id
