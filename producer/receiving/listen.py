@@ -1,8 +1,8 @@
-"""Results as they come: one connection tells any number of waiting coroutines.
+"""Wakes coroutines when their jobs end. One connection serves any number of them.
 
-Celery's Redis backend publishes each result on a channel named like its key. A look at the keys
-themselves, when a job is first waited for and every few seconds after that, finds what was
-published while nobody listened.
+Celery's Redis backend publishes each result on a channel named like its key. The listener also
+reads the keys themselves, when a wait begins and every few seconds after that, to find results
+published while the connection was away.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ CONNECT_AGAIN_S = 0.2
 
 
 class Listener:
-    """Waits for outcomes, in two tasks however many are waited for."""
+    """Waits for outcomes. It needs two asyncio tasks for any number of jobs."""
 
     def __init__(
         self,
@@ -34,13 +34,13 @@ class Listener:
         as_error: Callable[[Exception], Exception],
         lost_jobs: LostJobFinder,
     ) -> None:
-        """Make a listener; it connects when somebody waits.
+        """Make a listener. It connects when the first wait begins.
 
         Args:
-            client: of the broker's Redis.
-            read: reads a result's document.
-            as_error: gives Redis's errors our names.
-            lost_jobs: finds the jobs that Redis has forgotten; it blocks, so a thread calls it.
+            client: a client of the broker's Redis.
+            read: reads the document of a result.
+            as_error: turns an error of Redis into one of agewell's.
+            lost_jobs: finds jobs that Redis has lost. It blocks, so a thread calls it.
         """
         self._client = client
         self._read = read
@@ -56,10 +56,11 @@ class Listener:
         self._answered_at = time.monotonic()
 
     async def outcome(self, job_id: str) -> Outcome:
-        """Wait until a job has ended; how it did.
+        """Wait until a job has ended, and return its outcome.
 
         Raises:
-            UnicodeEncodeError: this can be no id; the other waits go on.
+            UnicodeEncodeError: the id is not valid UTF-8. The other waits go on.
+            BrokerUnreachableError: Redis has not answered for a minute.
         """
         job_id.encode()
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -81,7 +82,7 @@ class Listener:
         self._changed.set()
 
     async def close(self) -> None:
-        """Stop; whoever still waits is cancelled."""
+        """Stop listening, and cancel the coroutines that still wait."""
         # Python 3.11's wait_for, which redis-py calls, can lose a cancellation.
         self._closed = True
         if self._task is not None:
@@ -91,7 +92,7 @@ class Listener:
             future.cancel()
 
     async def _run(self) -> None:
-        """Listen, through restarts of Redis; if it stays away, all who wait are told."""
+        """Listen, and connect again after errors. If Redis stays away, all waits get the error."""
         away_since: float | None = None
         while not self._closed:
             heard_at = time.monotonic()
@@ -100,7 +101,7 @@ class Listener:
                 return
             except ExceptionGroup as errors:
                 error = _first(errors)
-            except Exception as found:  # noqa: BLE001  whatever it is, nobody waits without end
+            except Exception as found:  # noqa: BLE001  any error must end the waits
                 error = found
             if is_loading(error) or self._answered_at > heard_at:
                 away_since = None
@@ -127,14 +128,14 @@ class Listener:
                 self._settle(job_id, message["data"])
 
     async def _follow(self, pubsub: PubSub) -> None:
-        """Subscribe to what is newly waited for; look for what was missed."""
+        """Update the subscriptions when waits begin or end, and look for missed results."""
         loop = asyncio.get_running_loop()
         look_at = loop.time() + LOOK_EVERY_S
         while not self._closed:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(look_at):
                     await self._changed.wait()
-            if loop.time() >= look_at:  # also if changes have come all the time
+            if loop.time() >= look_at:  # even if changes never stop coming
                 await self._look(list(self._waiters))
                 look_at = loop.time() + LOOK_EVERY_S
             await self._follow_changes(pubsub)
@@ -144,7 +145,7 @@ class Listener:
         changed, self._changed_ids = self._changed_ids, set()
         wanted = [job_id for job_id in changed if job_id in self._waiters]
         unwanted = [job_id for job_id in changed if job_id not in self._waiters]
-        # Listen first, then look: a result between the two is seen twice and not never.
+        # Subscribe first, then look. Otherwise a result published between the two is missed.
         if wanted:
             await pubsub.subscribe(*map(keys.result, wanted))
         if unwanted:
@@ -168,7 +169,7 @@ class Listener:
                     self._tell(outcome)
 
     def _settle(self, job_id: str, document: bytes | str | None) -> bool:
-        """Tell those who wait for a job of its result; False if that is none."""
+        """Hand a result to the waits for its job. Returns False if the job has not ended."""
         outcome = self._read(job_id, document)
         if outcome is not None:
             self._tell(outcome)
@@ -187,6 +188,6 @@ class Listener:
 
 
 def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
-    """The first of the errors in a group, which may hold groups."""
+    """Return the first error of a group, or of a group inside it."""
     first = errors.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
