@@ -1,4 +1,4 @@
-"""`agewell cancel`: end jobs before their time."""
+"""`agewell cancel`: cancels jobs."""
 
 import typer
 
@@ -11,7 +11,7 @@ from agewell.shared.queue.record import State
 
 
 def cancel(ids: JobIds, as_json: Json = False) -> None:
-    """Cancel jobs: a waiting one will not run, a running one ends at its next step.
+    """Cancel jobs. A waiting job will not run, and a running one ends at its next step.
 
     Example: agewell enqueue hsv photos/ --json | jq -r .id | xargs agewell cancel
     """

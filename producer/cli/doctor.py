@@ -1,4 +1,4 @@
-"""`agewell doctor`: looks at every part, names what is wrong, and says what to do."""
+"""`agewell doctor`: checks every part, names problems, and says how to fix them."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -19,9 +19,11 @@ _STYLES = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.PROBLEM: "bold r
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document a check.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document per check, instead of text.")
+    ] = False,
 ) -> None:
-    """Check every part, name what is wrong, and say what to do. Exits with 1 on a problem.
+    """Check every part, and say how to fix problems. Exits with 1 if there is one.
 
     Example: agewell doctor --json | jq 'select(.verdict == "problem")'
     """
@@ -42,7 +44,7 @@ def doctor(
 
 
 def _print(findings: list[Finding]) -> None:
-    """Whole lines in a pipe; on a terminal, long texts go on below their own beginning."""
+    """Print findings: one line each in a pipe, and with wrapped texts on a terminal."""
     checks = max(len(each.check) for each in findings)
     for each in findings:
         head = Text.assemble(

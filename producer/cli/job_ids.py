@@ -1,4 +1,4 @@
-"""The ids of jobs that were sent: printed, or kept in a file if they cannot be."""
+"""Prints the ids of jobs that were sent, or saves them to a file if stdout fails."""
 
 import os
 import tempfile
@@ -14,7 +14,7 @@ IDS_SHOWN = 10
 
 
 def print_ids(ids: Sequence[str], state_dir: Path, *, as_json: bool) -> None:
-    """Print ids, one a line. Of many, a terminal gets the first few and the name of a file."""
+    """Print ids, one per line. A terminal gets the first ten, and the path of a file with all."""
     if as_json:
         for job_id in ids:
             terminal.print_json({"id": job_id, "state": "waiting"})
@@ -30,7 +30,7 @@ def print_ids(ids: Sequence[str], state_dir: Path, *, as_json: bool) -> None:
 
 
 def save_if_unprinted(ids: Sequence[str], state_dir: Path) -> None:
-    """If stdout did not take everything, write the ids to a file, or else to stderr."""
+    """Write the ids to a file, or else to stderr, if stdout has failed."""
     if not ids or stdout_error() is None:
         return
     kept = _write(ids, state_dir)
@@ -42,7 +42,10 @@ def save_if_unprinted(ids: Sequence[str], state_dir: Path) -> None:
 
 
 def _write(ids: Sequence[str], state_dir: Path) -> Path | None:
-    """Write ids to a new file below the state directory, or in the temporary one; its path."""
+    """Write ids to a new file in the state directory, or in the temporary one.
+
+    Returns its path, or None if neither can be written.
+    """
     name = time.strftime(f"%Y%m%dT%H%M%S-{os.getpid()}.ids")
     for folder in (state_dir / "sent", Path(tempfile.gettempdir())):
         try:

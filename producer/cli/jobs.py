@@ -1,4 +1,4 @@
-"""`agewell jobs`: many jobs at once."""
+"""`agewell jobs`: lists jobs by state and time."""
 
 from typing import Annotated
 
@@ -15,7 +15,10 @@ def jobs(
     state: Annotated[
         list[State] | None,
         typer.Option(
-            "--state", "-s", metavar="STATE", help=f"Only {', '.join(State)}; may be repeated."
+            "--state",
+            "-s",
+            metavar="STATE",
+            help=f"Only jobs in this state: {', '.join(State)}. Repeat it for several states.",
         ),
     ] = None,
     since: Annotated[
@@ -23,13 +26,15 @@ def jobs(
         typer.Option(
             parser=time_between(),
             metavar=METAVAR,
-            help="Only jobs whose state changed this recently.",
+            help="Only jobs whose state changed within this time, such as 1h. Default: all.",
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="So many at most.")] = 50,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="List at most this many jobs.")
+    ] = 50,
     as_json: Json = False,
 ) -> None:
-    """List jobs, the latest first; how many are in each state stands below.
+    """List jobs, the latest first, and count the jobs in each state.
 
     Example: agewell jobs --state failed --state dead --since 1h
     """

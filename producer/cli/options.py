@@ -1,4 +1,4 @@
-"""Options of several commands: spans of time such as `5m`, job ids, `--json`."""
+"""Options that several commands share, and a decorator that adds options to a command."""
 
 import inspect
 from collections.abc import Callable
@@ -10,18 +10,19 @@ from agewell.producer.cli.exit_codes import exit_codes
 from agewell.shared.text.durations import LONGEST_S, parse_duration
 
 METAVAR = "TIME"
-"""In help, in place of a type's name."""
+"""Name of a time, such as `5m`, in help texts."""
 
 
 def time_between(low_s: float = 0.0, high_s: float = LONGEST_S) -> Callable[[Any], float]:
-    """Make the parser of an option that takes a time.
+    """Make a parser for an option that takes a time.
 
     Args:
         low_s: the shortest time allowed, in seconds.
-        high_s: the longest.
+        high_s: the longest time allowed, in seconds.
 
     Returns:
-        A function for `typer.Option(parser=...)`. It raises typer.BadParameter for other values.
+        A function for `typer.Option(parser=...)`, which returns seconds. It raises
+        typer.BadParameter for other values.
     """
 
     def read(value: Any) -> float:
@@ -43,8 +44,10 @@ def _range(low_s: float, high_s: float) -> str:
     return f"allowed: {low_s:g}s to {high_s:g}s"
 
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document a job, on stdout.")]
-JobIds = Annotated[list[str], typer.Argument(metavar="ID", help="Job ids.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, one document per line.")]
+JobIds = Annotated[
+    list[str], typer.Argument(metavar="ID", help="Ids of jobs, as `agewell enqueue` prints them.")
+]
 
 Command = Callable[..., None]
 

@@ -1,4 +1,4 @@
-"""`--dry-run`: which files go together, and where each result goes."""
+"""`--dry-run`: shows which files go together, and the paths of the results."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from agewell.shared.errors import BadFileError
 
 
 def preview(plan: Plan, max_file_bytes: int, *, overwrite: bool, as_json: bool) -> bool:
-    """Print every item; False if one of them, or a pattern, cannot be sent.
+    """Print every item and its results. Returns False if an item or a pattern cannot be sent.
 
     Raises:
-        BadFileError: the files make no pairs.
-        ParameterError: results exist already, and may not be overwritten.
+        BadFileError: the files of several patterns do not pair up.
+        ParameterError: results exist already, and must not be overwritten.
     """
     bad: dict[str, BadFileError] = {}
 
@@ -35,7 +35,7 @@ def preview(plan: Plan, max_file_bytes: int, *, overwrite: bool, as_json: bool) 
 
 
 def _show(plan: Plan, item: Planned, *, as_json: bool) -> None:
-    # The folder joins in only if there is one: without --out, nothing is written.
+    # Without --out nothing is written, so only the names are shown.
     outputs = [str(path) for path in plan.paths(item)] or list(item.outputs)
     if as_json:
         terminal.print_json(paths_of(item) | {"outputs": outputs})
@@ -44,5 +44,5 @@ def _show(plan: Plan, item: Planned, *, as_json: bool) -> None:
 
 
 def paths_of(item: Planned) -> dict[str, str]:
-    """The paths of an item's files, by field."""
+    """Return the paths of the files of an item, by field."""
     return {field: str(Path(file.path)) for field, file in item.files.items()}

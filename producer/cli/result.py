@@ -1,4 +1,4 @@
-"""`agewell result`: write what one job made."""
+"""`agewell result`: writes the results of one job to files."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,23 +17,29 @@ from agewell.shared.protocol.messages import ImageRef
 
 
 def result(
-    job_id: Annotated[str, typer.Argument(metavar="ID", help="A job's id.")],
+    job_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Id of a job, as `agewell enqueue` prints it.")
+    ],
     out: Annotated[
         str,
         typer.Option(
             "--out",
             "-o",
             metavar="PATH",
-            help="A file, or a folder: one that exists, or a name that ends in /. "
-            "For several images a folder.",
+            help="Where to write: a file, or a folder, which exists or ends in /. "
+            "Several images need a folder.",
         ),
     ],
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that exist with other contents.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace files that exist with other contents. Default: report them.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write what a job made.
+    """Write the results of a job to a file or a folder.
 
     Example: agewell result f0918630-e7c0-4e93-8316-00b9d3a3c76e --out results/
     """

@@ -1,4 +1,4 @@
-"""Sending many jobs, waiting for them if asked to, and saying how it went."""
+"""Runs an `enqueue` command: sends jobs, waits for them if asked to, and prints a summary."""
 
 import contextlib
 import signal
@@ -45,14 +45,14 @@ def send_and_report(
     options: Options,
     extras: tuple[str, ...] = (),
 ) -> None:
-    """Send, wait if asked to, report, and exit.
+    """Send jobs, wait for them if asked to, print a summary, and exit.
 
     Args:
-        made_by: the operation or the model.
+        made_by: the operation or the model, which becomes part of the names of results.
         sources: finds the files of each item.
-        make_job: makes a job of items.
-        options: what the command line says.
-        extras: the endings of each item's further files.
+        make_job: makes a job of the fields of its items.
+        options: the shared options of the command line.
+        extras: the endings of the further result files of each item.
     """
     plan = Plan(sources, made_by, options.output.format, extras, options.out, options.skip_existing)
     if options.dry_run:
@@ -68,7 +68,7 @@ def send_and_report(
 
 
 class EnqueueCommand:
-    """The jobs of one command, from files to results."""
+    """The jobs of one `enqueue` command, from files to results."""
 
     def __init__(
         self,
@@ -89,12 +89,12 @@ class EnqueueCommand:
         )
         self._inputs: dict[str, list[dict[str, str]]] = {}
         self._printed: set[str] = set()
-        """The jobs whose ids, or results, have been printed."""
+        """Jobs whose ids or results have been printed."""
         self._has_predictions = False
         self._unwritten = 0
 
     def run(self, total: int) -> int:
-        """Send, wait if asked to, and report; how many files or items failed."""
+        """Send, wait if asked to, and print. Returns the number of files and items that failed."""
         started = time.monotonic()
         with self._printing_ids_on_error():
             self._send(total)
@@ -118,7 +118,10 @@ class EnqueueCommand:
 
     @contextlib.contextmanager
     def _printing_ids_on_error(self) -> Iterator[None]:
-        """Whatever ends this, name the jobs that go on: their ids are known nowhere else."""
+        """Print the ids of the jobs that go on if an error or a signal ends the block.
+
+        Nobody else knows these ids.
+        """
         with _handling_signals(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP):
             try:
                 yield
@@ -144,7 +147,7 @@ class EnqueueCommand:
         job_ids.save_if_unprinted(ids, state_dir)
 
     def _send(self, total: int) -> None:
-        """Send every item; with --json and without --wait, each job is printed as it is sent."""
+        """Send every item. With --json and without --wait, print each job when it is sent."""
         add_bad = self._submitter.add_bad
         with terminal.show_progress() as progress:
             bar = progress.add_task("sent", total=total)
@@ -168,7 +171,7 @@ class EnqueueCommand:
             )
 
     def _wait(self) -> int:
-        """Collect every job's result; how many items failed."""
+        """Collect the result of every job. Returns the number of items that failed."""
         collector = Collector(self._session.app, self._session.client, self._session.settings)
         items_of = {each.job_id: each.items for each in self._submitter.sent}
         collector.known.add(items_of)
@@ -185,7 +188,7 @@ class EnqueueCommand:
         return failed
 
     def _print_outcome(self, outcome: Outcome) -> int:
-        """Write and print what one job made; how many of its items failed."""
+        """Write and print the results of one job. Returns the number of items that failed."""
         document: dict[str, Any] = terminal.outcome_document(outcome)
         failed = terminal.print_failures(outcome)
         if self._options.as_json:
@@ -211,7 +214,7 @@ class EnqueueCommand:
 
 @contextlib.contextmanager
 def _handling_signals(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
-    """Handle signals otherwise for a while."""
+    """Use another handler for some signals until the block ends."""
     ignored = [number for number in numbers if signal.getsignal(number) is signal.SIG_IGN]  # nohup
     before = {n: signal.signal(n, handler) for n in numbers if n not in ignored}
     try:
@@ -222,7 +225,7 @@ def _handling_signals(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
 
 
 class _NoteAndWait:
-    """Waits for room, and says so at first and every few seconds."""
+    """Prints why sending waits, at first and every few seconds after that."""
 
     def __init__(self) -> None:
         self._due_at = 0.0

@@ -24,7 +24,7 @@ PLOTTED_KS = 12
 
 @dataclass(frozen=True)
 class Limits:
-    """The two orders of service between which aging lies."""
+    """The two extremes of aging: strict levels, and first come, first served."""
 
     strict: Summary
     fifo: Summary
@@ -46,7 +46,7 @@ class Findings:
 
 @with_request
 def simulate(*, request: Request) -> None:
-    """Simulate a queue: what jobs of each level would wait.
+    """Estimate the waits of jobs of each level under a load, by simulation.
 
     Example: agewell simulate --rate urgent=2 --rate bulk=8 --service 0.08 --compare
     """

@@ -28,46 +28,72 @@ Law = Literal["exponential", "fixed"]
 
 Rates = Annotated[
     list[str] | None,
-    typer.Option(metavar="LEVEL=PER_S", help="Jobs a second of a level; once a level."),
+    typer.Option(
+        metavar="LEVEL=PER_S", help="Jobs per second of a level. Repeat it for each level."
+    ),
 ]
 Service = Annotated[
     str | None,
-    typer.Option(metavar="TIME|FILE", help="Mean time of a job, or a file: one time a line."),
+    typer.Option(
+        metavar="TIME|FILE", help="Mean run time of a job, or a file with one time per line."
+    ),
 ]
 MeasuredQueue = Annotated[
     str | None,
     typer.Option(
         metavar="QUEUE",
-        help="Take the rates, times and workers of the last hour from the running system, "
-        "as far as they are not given.",
+        help="Measure rates, run times and workers of this queue in the last hour, unless they are "
+        "given. Default: no.",
     ),
 ]
 ServiceLaw = Annotated[
-    Law, typer.Option(help="How times vary around the mean; a file's are drawn as they are.")
+    Law,
+    typer.Option(
+        help="Distribution of run times around the mean. Times in a file are used as they are."
+    ),
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, max=10_000, help="Jobs that run at a time. Unset: 1.")
+    int | None,
+    typer.Option(min=1, max=10_000, help="Number of jobs that run at a time. Default: 1."),
 ]
-K = Annotated[float | None, typer.Option(help="Unset: AGEWELL_AGING_K.")]
+K = Annotated[
+    float | None,
+    typer.Option(help="Rate at which jobs gain weight, per second. Default: AGEWELL_AGING_K."),
+]
 Reserved = Annotated[
-    int, typer.Option(min=0, max=10_000, help="Jobs that a worker holds beyond the running one.")
+    int,
+    typer.Option(
+        min=0, max=10_000, help="Number of jobs that a worker holds beside the running one."
+    ),
 ]
-Jobs = Annotated[int, typer.Option(min=1, max=MAX_JOBS, help="How many to simulate.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same jobs.")]
+Jobs = Annotated[int, typer.Option(min=1, max=MAX_JOBS, help="Number of jobs to simulate.")]
+Seed = Annotated[
+    int, typer.Option(help="Seed of random numbers. The same seed gives the same jobs.")
+]
 Compare = Annotated[
-    bool, typer.Option("--compare", help="Beside aging: strict levels; first come, first served.")
+    bool,
+    typer.Option("--compare", help="Also simulate strict levels, and first come, first served."),
 ]
 TargetWait = Annotated[
     str | None,
-    typer.Option(metavar="LEVEL=TIME", help="Find the smallest k that keeps this wait."),
+    typer.Option(
+        metavar="LEVEL=TIME", help="Find the smallest k that keeps this wait. Default: use --k."
+    ),
 ]
-TargetMeasure = Annotated[Measure, typer.Option(help="Which wait of the level the target is for.")]
+TargetMeasure = Annotated[
+    Measure, typer.Option(help="Which wait of the level to keep below the target.")
+]
 Plot = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Draw waits against k: .png, .svg, .pdf; needs matplotlib."),
+    typer.Option(
+        metavar="FILE", help="Plot waits against k to a .png, .svg or .pdf file. Needs matplotlib."
+    ),
 ]
 JsonOrders = Annotated[
-    bool, typer.Option("--json", help="One JSON document an order of service, on stdout.")
+    bool,
+    typer.Option(
+        "--json", help="Print one JSON document per order of service, instead of a table."
+    ),
 ]
 
 

@@ -1,4 +1,4 @@
-"""How simulations look: a table with bars, or JSON documents."""
+"""Output of simulations: a table with bars, JSON documents, and notes on stderr."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -29,7 +29,14 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is simulated, as the command line said."""
+    """The queue to simulate.
+
+    Attributes:
+        rates_per_s: jobs per second by level.
+        service: distribution of the run times.
+        workers: the number of jobs that run at a time.
+        policy: the aging.
+    """
 
     rates_per_s: dict[int, float]
     service: ServiceTime
@@ -38,7 +45,7 @@ class Scenario:
 
     @property
     def load(self) -> float:
-        """The part of the workers' time that the jobs ask for."""
+        """The share of the workers' time that the jobs need. At 1 or more, waits grow."""
         return math.fsum(self.rates_per_s.values()) * self.service.mean_s / self.workers
 
 
@@ -63,7 +70,7 @@ class Target:
 
 
 def print_measured(load: Load) -> None:
-    """What a running system's load is, on stderr: the figures show what they rest on."""
+    """Print the measured load to stderr, so that the results show their basis."""
     for level, per_s in load.rates_per_s.items():
         terminal.print_note(f"measured: {level_label(level)}, {per_s:.3g} jobs/s")
     for op, times in load.times_of_op.items():
@@ -72,7 +79,7 @@ def print_measured(load: Load) -> None:
 
 
 def warn_of_overload(scenario: Scenario) -> None:
-    """One line on stderr if more work comes than the workers can do."""
+    """Print a note to stderr if more work comes than the workers can do."""
     if scenario.load >= 1:
         terminal.print_note(
             f"The load is {scenario.load:.2f}: more work comes than the workers can do, and waits "
@@ -81,7 +88,7 @@ def warn_of_overload(scenario: Scenario) -> None:
 
 
 def print_summaries(found: list[Summary], scenario: Scenario, as_json: bool) -> None:
-    """One table of all orders of service and a line about each; or a document each."""
+    """Print a table of all orders of service and a line about each, or a JSON document each."""
     if as_json:
         for summary in found:
             terminal.print_json(_document(summary, scenario))
@@ -138,7 +145,7 @@ def _line(summary: Summary, scenario: Scenario) -> str:
 
 
 def print_no_difference(strict: Summary, aging: Summary) -> None:
-    """One line on stderr if aging changed nothing, and why."""
+    """Print a note to stderr if aging changed nothing, with the reason."""
     if aging.policy is None or not aging.policy.k_per_s or strict.waits != aging.waits:
         return
     longest_s = max(waits.longest for waits in strict.waits.values())
@@ -151,11 +158,11 @@ def print_no_difference(strict: Summary, aging: Summary) -> None:
 
 
 def print_target(chosen: Summary | None, target: Target) -> None:
-    """Which k keeps a target, on stderr; or that none does."""
+    """Print to stderr which k keeps a target, or that no k does."""
     if chosen is None:
         terminal.print_error(
             f"no k keeps {target}: not even first come, first served does. "
-            "More workers, fewer jobs, or a longer target."
+            "Use more workers, send fewer jobs, or set a longer target."
         )
     elif chosen.policy is not None:
         k = chosen.policy.k_per_s

@@ -1,4 +1,4 @@
-"""`agewell status`: the state of jobs."""
+"""`agewell status`: shows the state of jobs."""
 
 import typer
 
@@ -9,11 +9,11 @@ from agewell.producer.session import open_session
 from agewell.shared.queue.record import State
 
 BAD = (State.FAILED, State.DEAD, State.EXPIRED)
-"""The states in which a job has ended without its result, though nobody cancelled it."""
+"""States of a job that has ended without a result, other than cancelled."""
 
 
 def status(ids: JobIds, as_json: Json = False) -> None:
-    """Show where jobs stand. Exits with 1 if one is unknown or has no result.
+    """Show the state of jobs. Exits with 1 if a job is unknown or has no result.
 
     Example: agewell status f0918630-e7c0-4e93-8316-00b9d3a3c76e --json | jq .state
     """

@@ -1,7 +1,4 @@
-"""How things look in the terminal: tables, bars, human units.
-
-Results go to stdout, all else to stderr.
-"""
+"""Prints results to stdout, and errors, notes and progress to stderr."""
 
 import contextlib
 import json
@@ -28,11 +25,11 @@ from agewell.shared.text.printable import printable
 from agewell.shared.text.units import duration
 
 WIDTH_OF_FILES = 400
-"""A pipe has no width of its own; this one cuts no table."""
+"""Width for pipes and files, in characters. No table is wider."""
 
 
 class _Printable:
-    """Output without control characters: much of what is printed comes from elsewhere."""
+    """Wraps output to escape control characters, as file names and errors come from elsewhere."""
 
     def __init__(self, renderable: ConsoleRenderable) -> None:
         self._renderable = renderable
@@ -61,45 +58,45 @@ err = _console(sys.stderr, stderr=True)
 
 
 def _plain(text: str) -> str:
-    """Text from elsewhere as part of one line: without markup, and without line feeds."""
+    """Escape markup, control characters and line ends in a text from elsewhere."""
     return escape(printable(text))
 
 
 def print_line(text: str) -> None:
-    """One line on stdout."""
+    """Print a line to stdout."""
     with above_the_bar(out):
         out.file.write(printable(text) + "\n")
 
 
 def print_error(message: str) -> None:
-    """One line that something is wrong."""
+    """Print an error to stderr, as one line."""
     err.print(f"[bold red]error:[/] {_plain(message)}", soft_wrap=True)
 
 
 def print_note(message: str) -> None:
-    """One line about how things go."""
+    """Print a note to stderr, as one line."""
     err.print(_plain(message), soft_wrap=True)
 
 
 def print_status(name: str, message: str) -> None:
-    """One line about one part of the stack."""
+    """Print an event of one part of the stack to stderr, as one line."""
     err.print(f"[bold]{_plain(name):>14}[/]  {_plain(message)}")
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """One JSON document on one line of stdout, at once: a program may be reading along."""
+    """Print a JSON document as one line to stdout, and flush it: a program may wait for it."""
     with above_the_bar(out):
         out.file.write(json.dumps(document) + "\n")
         out.file.flush()
 
 
 def show_progress() -> contextlib.AbstractContextManager[Progress]:
-    """Show a progress bar on stderr, or nothing if that is no terminal."""
+    """Show a progress bar on stderr until the block ends, if stderr is a terminal."""
     return bar_on(err)
 
 
 JOB_COLUMNS = (
-    Column("job"),  # whole, as people copy it
+    Column("job"),  # never cut, as people copy it
     Column("operation", drop=1),
     Column("level", drop=4),
     Column("state"),
@@ -112,7 +109,7 @@ JOB_COLUMNS = (
 
 
 def print_jobs(records: Iterable[Record]) -> None:
-    """One line a job."""
+    """Print a table with one line per job."""
     now = time.time()
     print_table(out, JOB_COLUMNS, [_job_cells(record, now) for record in records])
 
@@ -144,13 +141,13 @@ def _between(start: float | None, end: float | None, now: float) -> float | None
 
 
 def record_document(record: Record) -> dict[str, Any]:
-    """A ledger record as JSON values, its id named as in every other document."""
+    """Return a record as JSON values, with the field `id` as in all other documents."""
     fields = asdict(record)
     return {"id": fields.pop("job_id"), **fields}
 
 
 def outcome_document(outcome: Outcome) -> dict[str, Any]:
-    """An outcome as JSON values."""
+    """Return an outcome as JSON values."""
     return {
         "id": outcome.job_id,
         "state": outcome.state.value,
@@ -168,7 +165,7 @@ PREDICTION_COLUMNS = (
 
 
 def print_predictions(items: Iterable[ItemResult], *, header: bool) -> bool:
-    """Print predictions, one line a class, the likeliest first. Returns False if there are none."""
+    """Print predictions, one line per class, the most likely first. False if there are none."""
     rows: list[list[str]] = []
     for item in (each for each in items if each.prediction):
         name, model = (
@@ -192,7 +189,7 @@ def _predictions(values: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def print_failures(outcome: Outcome) -> int:
-    """Name what failed in a job on stderr; how many items did."""
+    """Print the errors of a job to stderr, and return their number."""
     if outcome.error is not None:
         print_error(f"job {outcome.job_id}: {outcome.error.message}")
         return 1
@@ -204,7 +201,7 @@ def print_failures(outcome: Outcome) -> int:
 
 
 def print_unwritten(job_id: str, failed: Sequence[tuple[Path, AgewellError]]) -> int:
-    """Name the results of a job that could not be written on stderr; how many."""
+    """Print the results that could not be written to stderr, and return their number."""
     for path, problem in failed:
         reason = problem.reason if isinstance(problem, BadFileError) else str(problem)
         print_error(f"job {job_id}: {path} not written: {reason}")
@@ -212,5 +209,5 @@ def print_unwritten(job_id: str, failed: Sequence[tuple[Path, AgewellError]]) ->
 
 
 def print_unknown_job(job_id: str) -> None:
-    """Say on stderr that there is no such job."""
+    """Print to stderr that a job is unknown."""
     print_error(f"job {job_id} is unknown: never sent here, or its record has expired")

@@ -354,7 +354,7 @@ def test_a_job_whose_message_was_not_kept_is_shown_and_not_sent_again(client, ag
     assert "200,000,000 bytes" in shown
     done = agewell("retry", "large")
     assert done.exit_code == 1
-    assert "its message was too large to be kept" in " ".join(done.output.split())
+    assert "its message was too large to keep" in " ".join(done.output.split())
     assert letters.count() == 1
 
 
