@@ -18,7 +18,7 @@ def jobs(
             "--state",
             "-s",
             metavar="STATE",
-            help=f"Only jobs in this state: {', '.join(State)}. Repeat it for several states.",
+            help=f"Only jobs in this state: {', '.join(State)}. May be repeated. Default: all.",
         ),
     ] = None,
     since: Annotated[

@@ -13,7 +13,7 @@ BAD = (State.FAILED, State.DEAD, State.EXPIRED)
 
 
 def status(ids: JobIds, as_json: Json = False) -> None:
-    """Show the state of jobs. Exits with 1 if a job is unknown or has no result.
+    """Show the state of jobs. Exits with 1 if a job is unknown, failed, dead or expired.
 
     Example: agewell status f0918630-e7c0-4e93-8316-00b9d3a3c76e --json | jq .state
     """

@@ -70,7 +70,7 @@ def digits(
 def export(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")],
     version: Annotated[
-        str | None, typer.Option(help="Version to export. Default: the active one.")
+        str | None, typer.Option(help="Version to export. Default: the highest PyTorch one.")
     ] = None,
     to: Annotated[str, typer.Option(help="Format to export to: onnx.")] = "onnx",
     int8: Annotated[

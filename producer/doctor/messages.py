@@ -27,12 +27,12 @@ def check_messages(session: Session) -> Finding:
     ]
     foreign = [f"{place}: {reason}" for place, reason in found if reason]
     if not foreign:
-        return ok("messages", f"{len(found)} read, all of them for our tasks")
+        return ok("messages", f"{len(found)} read, all of them for agewell's tasks")
     return problem(
         "messages",
-        f"{len(foreign)} of {len(found)} read are not ours, such as {foreign[0]}",
+        f"{len(foreign)} of {len(found)} read are not agewell's, such as {foreign[0]}",
         "another program uses these queues: give it another database of Redis (the number at the "
-        "URL's end) or other queues; our workers refuse such messages one by one and go on",
+        "URL's end) or other queues; workers refuse such messages one by one and go on",
     )
 
 

@@ -59,7 +59,7 @@ def _success(job_id: str, result: Any) -> Outcome:
         items = JobResult.model_validate(result).items
     except ValidationError as error:
         reason = first_problem(error).line("the result")
-        info = ErrorInfo(code="BadResult", message=f"not a result of ours: {reason}")
+        info = ErrorInfo(code="BadResult", message=f"not a result of agewell: {reason}")
         return Outcome(job_id, State.FAILED, (), info)
     return Outcome(job_id, State.DONE, items)
 
@@ -88,5 +88,5 @@ def _failed_item(document: Any) -> ItemResult:
         return ItemResult(error=ErrorInfo.model_validate(document))
     except ValidationError as error:
         reason = first_problem(error).line("the error")
-        info = ErrorInfo(code="BadResult", message=f"not an error of ours: {reason}")
+        info = ErrorInfo(code="BadResult", message=f"not an error of agewell: {reason}")
         return ItemResult(error=info)

@@ -100,7 +100,9 @@ def write_file(path: Path, data: bytes, *, overwrite: bool = False) -> Path:
                 _put_if_new(part, path)
     except FileExistsError:
         if not _holds(path, data):
-            raise BadFileError(str(path), "exists already, with other contents") from None
+            raise BadFileError(
+                str(path), "exists already, with other contents; use --overwrite to replace it"
+            ) from None
     except (OSError, ValueError) as error:
         raise BadFileError(str(path), getattr(error, "strerror", "") or str(error)) from error
     return path

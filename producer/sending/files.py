@@ -40,7 +40,9 @@ class LocalFile:
     def _check_name(self) -> None:
         if len(self.name) > NAME_MAX_CHARACTERS:
             found = f"its name has {len(self.name):,} characters"
-            raise BadFileError(str(self.path), f"{found}; at most {NAME_MAX_CHARACTERS:,}")
+            raise BadFileError(
+                str(self.path), f"{found}, at most {NAME_MAX_CHARACTERS:,} are allowed; rename it"
+            )
         try:
             self.name.encode()
         except UnicodeEncodeError:

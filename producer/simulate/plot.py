@@ -26,7 +26,7 @@ def require_matplotlib(path: Path) -> None:
     try:
         importlib.import_module("matplotlib")
     except ModuleNotFoundError:
-        needed = "matplotlib, which is not installed: pip install 'agewell[plots]'"
+        needed = "it after matplotlib is installed: pip install 'agewell[plots]'"
         raise ParameterError("--plot", repr(str(path)), needed) from None
 
 

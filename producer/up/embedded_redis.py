@@ -105,7 +105,8 @@ def _wait_until_ready(
         while not stopping():
             if process.poll() is not None:
                 raise BackendError(
-                    "redis-server", f"ended with {process.returncode}; see {directory}/redis.log"
+                    "redis-server",
+                    f"ended with status {process.returncode}; see {directory}/redis.log",
                 )
             try:
                 client.ping()
@@ -119,7 +120,9 @@ def _wait_until_ready(
             time.sleep(LOOK_EVERY_S)
         else:
             return
-    raise BackendError("redis-server", f"not ready in {START_TIMEOUT_S:.0f} s")
+    raise BackendError(
+        "redis-server", f"no answer within {START_TIMEOUT_S:.0f} s; see {directory}/redis.log"
+    )
 
 
 def _end_orphan(directory: Path) -> None:

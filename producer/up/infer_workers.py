@@ -28,7 +28,7 @@ def gpus_from(text: str | None) -> tuple[str, ...]:
     if text == "all":
         found = tuple(str(index) for index, _ in enumerate(sorted(_DRIVER.glob("*"))))
         if not found:
-            raise ParameterError("--gpus", "all", f"{_DRIVER} shows no GPU; name them: 0,1")
+            raise ParameterError("--gpus", "all", f"indexes such as 0,1, as {_DRIVER} shows no GPU")
         return found
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts) or text == "0":
