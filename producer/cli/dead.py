@@ -63,7 +63,7 @@ def show_letter(
     with exit_codes():
         letter = DeadLetters(open_session().client).get(letter_id)
         if letter is None:
-            _say_unknown(letter_id)
+            _print_unknown(letter_id)
             raise typer.Exit(ExitCode.SOME_FAILED)
         if as_json:
             terminal.print_json(document(letter))
@@ -124,7 +124,7 @@ def _retry_some(session: Session, ids: Sequence[str], *, as_json: bool) -> None:
         [each for each in known.values() if _can_be_sent(each)]
     ):
         sent.add(letter_id)
-        _say(letter_id, "sent again", as_json=as_json)
+        _print_done(letter_id, "sent again", as_json=as_json)
     for letter_id in ids:
         if letter_id not in sent:
             terminal.print_error(_why_not(letter_id, known.get(letter_id)))
@@ -162,7 +162,7 @@ def _retry_all(session: Session, reason: str, op: str | None, *, ask: bool, json
             for letter_id in resender.resend(page):
                 sent += 1
                 if json:
-                    _say(letter_id, "sent again", as_json=True)
+                    _print_done(letter_id, "sent again", as_json=True)
     finally:
         terminal.print_note(f"{count(sent, 'job')} sent again")
 
@@ -193,9 +193,9 @@ def drop(ids: LetterIds, as_json: Json = False) -> None:
         dropped = {letter_id: _drop(session, letter_id) for letter_id in ids}
         for letter_id, known in dropped.items():
             if known:
-                _say(letter_id, "dropped", as_json=as_json)
+                _print_done(letter_id, "dropped", as_json=as_json)
             else:
-                _say_unknown(letter_id)
+                _print_unknown(letter_id)
         raise typer.Exit(ExitCode.DONE if all(dropped.values()) else ExitCode.SOME_FAILED)
 
 
@@ -209,12 +209,12 @@ def _drop(session: Session, letter_id: str) -> bool:
     return True
 
 
-def _say(letter_id: str, what: str, *, as_json: bool) -> None:
+def _print_done(letter_id: str, done: str, *, as_json: bool) -> None:
     if as_json:
-        terminal.print_json({"id": letter_id, "done": what})
+        terminal.print_json({"id": letter_id, "done": done})
     else:
-        terminal.print_line(f"{letter_id} {what}")
+        terminal.print_line(f"{letter_id} {done}")
 
 
-def _say_unknown(letter_id: str) -> None:
+def _print_unknown(letter_id: str) -> None:
     terminal.print_error(f"{letter_id} is not among the dead letters")

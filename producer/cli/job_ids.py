@@ -22,8 +22,8 @@ def print_ids(ids: Sequence[str], state_dir: Path, *, as_json: bool) -> None:
         for job_id in ids[:IDS_SHOWN]:
             terminal.print_line(job_id)
         kept = _write(ids, state_dir)
-        where = f"all in {kept}" if kept else "--json prints them all"
-        terminal.print_line(f"... and {len(ids) - IDS_SHOWN:,} more ({where})")
+        others = f"all in {kept}" if kept else "--json prints them all"
+        terminal.print_line(f"... and {len(ids) - IDS_SHOWN:,} more ({others})")
     else:
         for job_id in ids:
             terminal.print_line(job_id)

@@ -177,8 +177,8 @@ def _report(done: str, name: str, replies: Any, as_json: bool) -> None:
             terminal.print_error(f"{reply.worker}: {reply.error.message}")
         else:
             unloaded = reply.details.get("unloaded")
-            what = f"{name}/{reply.version}" if unloaded is None else _unloaded(name, unloaded)
-            terminal.print_line(f"{reply.worker}: {what} {done}")
+            subject = f"{name}/{reply.version}" if unloaded is None else _unloaded(name, unloaded)
+            terminal.print_line(f"{reply.worker}: {subject} {done}")
     raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
 
 

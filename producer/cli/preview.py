@@ -4,7 +4,7 @@ from pathlib import Path
 
 from agewell.producer.cli import terminal
 from agewell.producer.sending.files import check_image
-from agewell.producer.sending.plan import Plan, Planned, check
+from agewell.producer.sending.plan import Plan, Planned, check_plan
 from agewell.shared.errors import BadFileError
 
 
@@ -27,14 +27,14 @@ def preview(plan: Plan, max_file_bytes: int, *, overwrite: bool, as_json: bool) 
         except BadFileError as error:
             add_bad(error)
         else:
-            _show(plan, item, as_json=as_json)
+            _print_item(plan, item, as_json=as_json)
     for message in bad:
         terminal.print_error(message)
-    check(plan, overwrite=overwrite)
+    check_plan(plan, overwrite=overwrite)
     return not bad
 
 
-def _show(plan: Plan, item: Planned, *, as_json: bool) -> None:
+def _print_item(plan: Plan, item: Planned, *, as_json: bool) -> None:
     # Without --out nothing is written, so only the names are shown.
     outputs = [str(path) for path in plan.paths(item)] or list(item.outputs)
     if as_json:

@@ -18,7 +18,7 @@ from agewell.producer.receiving.outcome import Outcome
 from agewell.producer.receiving.write import ResultWriter, prepare_folder
 from agewell.producer.sending.limits import LimitError, refuse
 from agewell.producer.sending.listing import OnBad
-from agewell.producer.sending.plan import Plan, Planned, Sources, check
+from agewell.producer.sending.plan import Plan, Planned, Sources, check_plan
 from agewell.producer.sending.submit import Fields, Submitter
 from agewell.producer.session import Session, open_session
 from agewell.shared.protocol.levels import level_label
@@ -60,7 +60,7 @@ def send_and_report(
         good = preview(plan, limit, overwrite=options.overwrite, as_json=options.as_json)
         raise typer.Exit(ExitCode.DONE if good else ExitCode.SOME_FAILED)
     session = open_session()
-    total = check(plan, overwrite=options.overwrite)
+    total = check_plan(plan, overwrite=options.overwrite)
     if options.out is not None:
         prepare_folder(options.out)
     failed = EnqueueCommand(session, plan, make_job, options).run(total)
@@ -238,6 +238,6 @@ class _NoteAndWait:
 
 def _print_summary(items: int, jobs: int, failed: int, seconds: float, options: Options) -> None:
     rate = f"{items / seconds:.1f}"
-    where = str(options.out) if options.out is not None else "-"
-    row = [f"{items:,}", f"{jobs:,}", f"{failed:,}", f"{seconds:.1f}", rate, where]
+    output = str(options.out) if options.out is not None else "-"
+    row = [f"{items:,}", f"{jobs:,}", f"{failed:,}", f"{seconds:.1f}", rate, output]
     print_table(terminal.err, SUMMARY_COLUMNS, [row])

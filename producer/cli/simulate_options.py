@@ -193,7 +193,9 @@ def _scenario(
 def _rates(given: list[str]) -> dict[int, float]:
     rates_per_s: dict[int, float] = {}
     for text in given:
-        level, per_s = _level_and("--rate", text, _positive, "LEVEL=NUMBER, jobs a second above 0")
+        level, per_s = _read_level_and(
+            "--rate", text, _positive, "LEVEL=NUMBER, jobs a second above 0"
+        )
         if level in rates_per_s:
             raise ParameterError("--rate", repr(text), "each level once")
         rates_per_s[level] = per_s
@@ -201,13 +203,15 @@ def _rates(given: list[str]) -> dict[int, float]:
 
 
 def _target(text: str, measure: Measure, scenario: Scenario) -> Target:
-    level, limit_s = _level_and("--target", text, _time, "LEVEL=TIME, above 0, such as bulk=5m")
+    level, limit_s = _read_level_and(
+        "--target", text, _time, "LEVEL=TIME, above 0, such as bulk=5m"
+    )
     if level not in scenario.rates_per_s:
         raise ParameterError("--target", repr(text), "a level that has a --rate")
     return Target(text, level, measure, limit_s)
 
 
-def _level_and(
+def _read_level_and(
     option: str, text: str, read: Callable[[str], float | None], allowed: str
 ) -> tuple[int, float]:
     level, _, given = text.partition("=")

@@ -122,8 +122,8 @@ def _job_cells(record: Record, now: float) -> list[str]:
         _state(record, now),
         str(record.items),
         str(record.items_failed),
-        duration(_between(record.enqueued_at, record.started_at or record.ended_at, now)),
-        duration(_between(record.started_at, record.ended_at, now)),
+        duration(_seconds_between(record.enqueued_at, record.started_at or record.ended_at, now)),
+        duration(_seconds_between(record.started_at, record.ended_at, now)),
         record.error,
     ]
 
@@ -136,7 +136,7 @@ def _state(record: Record, now: float) -> str:
     return record.state.value
 
 
-def _between(start: float | None, end: float | None, now: float) -> float | None:
+def _seconds_between(start: float | None, end: float | None, now: float) -> float | None:
     return None if start is None else max(0.0, (end or now) - start)
 
 

@@ -32,15 +32,15 @@ def up(
     Example: AGEWELL_CONCURRENCY=4 agewell up
     """
 
-    def report(part: str, what: str) -> None:
+    def report(part: str, event: str) -> None:
         if as_json:
-            terminal.print_json({"part": part, "what": what})
+            terminal.print_json({"part": part, "what": event})
         else:
-            terminal.print_status(part, what)
+            terminal.print_status(part, event)
 
-    def say_ready(running: Running) -> None:
+    def print_ready(running: Running) -> None:
         metrics = f"; metrics at {running.metrics_url}" if running.metrics_url else ""
         report("agewell", f"all ready; Flower at {running.flower_url}{metrics}; Ctrl-C stops")
 
     with exit_codes():
-        run_stack(Settings.load(), report, say_ready, gpus_from(gpus))
+        run_stack(Settings.load(), report, print_ready, gpus_from(gpus))

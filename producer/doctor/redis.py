@@ -139,10 +139,10 @@ def _policy(info: dict[str, Any]) -> Finding:
     policy, limit = info.get("maxmemory_policy", "noeviction"), int(info.get("maxmemory", 0))
     if policy == "noeviction":
         return ok("eviction", "none: a full Redis refuses new jobs and drops no old ones")
-    mend = "CONFIG SET maxmemory-policy noeviction, and the same line in redis.conf"
+    do = "CONFIG SET maxmemory-policy noeviction, and the same line in redis.conf"
     if not limit:
-        return note("eviction", f"{policy}, once a maxmemory is set", mend)
-    return problem("eviction", f"{policy}: a full Redis would silently drop jobs", mend)
+        return note("eviction", f"{policy}, once a maxmemory is set", do)
+    return problem("eviction", f"{policy}: a full Redis would silently drop jobs", do)
 
 
 def _memory(info: dict[str, Any]) -> Finding:

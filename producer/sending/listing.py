@@ -28,19 +28,19 @@ LeftOut = Callable[[Path], bool]
 """Returns True for a file, found in a folder or by a glob, that must not be taken."""
 
 
-def stop(error: BadFileError) -> None:
+def raise_error(error: BadFileError) -> None:
     """Raise the first problem."""
     raise error
 
 
-def nothing(path: Path) -> bool:
+def leave_out_none(path: Path) -> bool:
     """Leave out no file."""
     del path
     return False
 
 
 def expand(
-    patterns: Iterable[str], on_bad: OnBad = stop, left_out: LeftOut = nothing
+    patterns: Iterable[str], on_bad: OnBad = raise_error, left_out: LeftOut = leave_out_none
 ) -> Iterator[LocalFile]:
     """Find the files that paths, folders (searched whole) and globs stand for, each once.
 
@@ -63,7 +63,7 @@ def expand(
 
 
 def expand_one(
-    pattern: str, on_bad: OnBad = stop, left_out: LeftOut = nothing
+    pattern: str, on_bad: OnBad = raise_error, left_out: LeftOut = leave_out_none
 ) -> Iterator[LocalFile]:
     """Find the files that one path, folder or glob stands for.
 

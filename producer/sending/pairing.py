@@ -4,12 +4,14 @@ import itertools
 from collections.abc import Iterator, Mapping
 
 from agewell.producer.sending.files import LocalFile
-from agewell.producer.sending.listing import LeftOut, expand_one, nothing
+from agewell.producer.sending.listing import LeftOut, expand_one, leave_out_none
 from agewell.producer.sending.plan import Sources
 from agewell.shared.errors import BadFileError
 
 
-def broadcast(patterns: Mapping[str, str | None], left_out: LeftOut = nothing) -> Iterator[Sources]:
+def broadcast(
+    patterns: Mapping[str, str | None], left_out: LeftOut = leave_out_none
+) -> Iterator[Sources]:
     """Match the files of several patterns one to one. A single file goes with all the others.
 
     A file that cannot be sent keeps its place, so only its own item fails. A folder that cannot be

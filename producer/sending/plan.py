@@ -75,7 +75,7 @@ class Plan:
         return bool(paths) and all(path.is_file() for path in paths[1:] or paths)
 
 
-def check(plan: Plan, *, overwrite: bool) -> int:
+def check_plan(plan: Plan, *, overwrite: bool) -> int:
     """Count the items to send, and check that no result file exists already.
 
     Raises:
