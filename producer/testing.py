@@ -191,11 +191,10 @@ class RunningStack:
         deadline = time.monotonic() + timeout_s
         while "all ready" not in (log := self.log):
             status = self.process.poll()
-            if status is not None:
-                raise StackError(f"agewell up ended with status {status}. Its output:\n{log}")
-            if time.monotonic() > deadline:
-                problem = f"agewell up is not ready after {timeout_s:g} s"
-                raise StackError(f"{problem}. Its output:\n{log}")
+            if status is not None or time.monotonic() > deadline:
+                ended = status is not None
+                why = f"it ended with status {status}" if ended else f"not in {timeout_s:g} s"
+                raise StackError(f"agewell up does not get ready: {why}. Its output:\n{log}")
             if report is not None:
                 report(log)
             time.sleep(LOOK_S)

@@ -365,5 +365,5 @@ def test_an_operation_that_this_version_does_not_have_stays_and_hinders_no_other
     [left] = DeadLetters(client).latest()
     done = agewell("retry", left.letter_id)
     assert done.exit_code == 1
-    assert "this version of agewell has no cv.of_tomorrow" in " ".join(done.output.split())
+    assert "this version of agewell has no task cv.of_tomorrow" in " ".join(done.output.split())
     assert DeadLetters(client).count() == 1
