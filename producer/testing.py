@@ -192,8 +192,8 @@ class RunningStack:
         while "all ready" not in (log := self.log):
             status = self.process.poll()
             if status is not None or time.monotonic() > deadline:
-                ended = status is not None
-                why = f"it ended with status {status}" if ended else f"not in {timeout_s:g} s"
+                late = f"not within {timeout_s:g} s"
+                why = late if status is None else f"it ended with status {status}"
                 raise StackError(f"agewell up does not get ready: {why}. Its output:\n{log}")
             if report is not None:
                 report(log)
