@@ -22,8 +22,6 @@ processes behind. Start it in a thread that lives long enough.
 """
 
 import contextlib
-import json
-import os
 import shutil
 import signal
 import subprocess
@@ -37,11 +35,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import SecretStr
-from pydantic_settings import PydanticBaseSettingsSource
 
 from agewell.producer.client import Client
 from agewell.producer.up.child_process import start_child
-from agewell.shared.setting_names import PREFIX
+from agewell.producer.up.given_settings import GivenSettings, environment, variables
 from agewell.shared.settings import Settings
 from agewell.shared.state_dir import Running, StateDir
 
@@ -57,41 +54,6 @@ AGEWELL = (sys.executable, "-P", "-m", "agewell.producer")
 
 class StackError(RuntimeError):
     """The stack did not start or did not stop. The text includes the output of `agewell up`."""
-
-
-class _GivenSettings(Settings):
-    """Settings with the values given and the defaults. It ignores the environment."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: Any, init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Name the arguments of the constructor as the only source of values."""
-        del settings_cls
-        return (init_settings,)
-
-
-def environment(state_dir: Path, **settings: object) -> dict[str, str]:
-    """Build the environment of a stack and of its commands.
-
-    Args:
-        state_dir: the stack's directory.
-        settings: names and values of `Settings`, such as ``concurrency=2``. None stands for unset.
-
-    Returns:
-        The environment of this process, with these settings instead of its AGEWELL_ variables.
-        Flower gets any free port if ``flower_port`` is not given.
-    """
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
-    return inherited | _variables({"state_dir": state_dir, "flower_port": 0} | settings)
-
-
-def _variables(settings: dict[str, object]) -> dict[str, str]:
-    return {
-        f"{PREFIX}{name.upper()}": json.dumps(value) if isinstance(value, dict) else str(value)
-        for name, value in settings.items()
-        if value is not None
-    }
 
 
 class RunningStack:
@@ -145,7 +107,7 @@ class RunningStack:
         found = self.running
         addresses = {"redis_url": SecretStr(found.redis_url), "blob_url": found.blob_url}
         given: dict[str, Any] = self._given | addresses | {"state_dir": self.state_dir}
-        return _GivenSettings(**given)
+        return GivenSettings(**given)
 
     @cached_property
     def client(self) -> Client:
@@ -168,7 +130,7 @@ class RunningStack:
         """
         return subprocess.run(
             [*self.command, *map(str, args)],
-            env=self.env | _variables(settings),
+            env=self.env | variables(settings),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

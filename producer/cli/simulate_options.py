@@ -1,30 +1,26 @@
 """The options of `agewell simulate`, read and checked."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from agewell.producer.cli.options import with_options
 from agewell.producer.cli.simulate_tables import Scenario, Target, print_measured
+from agewell.producer.cli.simulate_values import Law, read_rates, read_service, read_target
 from agewell.producer.session import open_session
-from agewell.producer.simulate.jobs import Exponential, Fixed, Measured, ServiceTime
+from agewell.producer.simulate.jobs import ServiceTime
 from agewell.producer.simulate.measured import measure as measure_load
 from agewell.producer.simulate.measured import workers_of
 from agewell.producer.simulate.plot import require_matplotlib
 from agewell.producer.simulate.report import Measure
 from agewell.shared.errors import ParameterError
 from agewell.shared.protocol.aging import AgingPolicy
-from agewell.shared.protocol.levels import level_from
 from agewell.shared.settings import Settings
-from agewell.shared.text.durations import parse_duration
 
 MAX_JOBS = 2_000_000
-
-Law = Literal["exponential", "fixed"]
 
 Rates = Annotated[
     list[str] | None,
@@ -145,12 +141,12 @@ def read_request(
         ParameterError: a value is missing or not allowed.
         BrokerUnreachableError: `--measured` is given, and Redis does not answer.
     """
-    rates = _rates(rate or [])
-    times = None if service is None else _service(service, law)
+    rates = read_rates(rate or [])
+    times = None if service is None else read_service(service, law)
     if measured is not None:
         rates, times, workers = _complete(measured, rates, times, workers)
     scenario = _scenario(rates, times, workers or 1, k)
-    wanted = None if target is None else _target(target, measure, scenario)
+    wanted = None if target is None else read_target(target, measure, scenario)
     if plot is not None:
         require_matplotlib(plot)
     return Request(scenario, jobs, seed, reserved, compare, wanted, plot, as_json)
@@ -188,73 +184,3 @@ def _scenario(
     if not 0 <= k < math.inf:
         raise ParameterError("--k", f"{k:g}", "0 (strict levels) or more, per second")
     return Scenario(rates, times, workers, AgingPolicy(k))
-
-
-def _rates(given: list[str]) -> dict[int, float]:
-    rates_per_s: dict[int, float] = {}
-    for text in given:
-        level, per_s = _read_level_and(
-            "--rate", text, _positive, "LEVEL=NUMBER, jobs a second above 0"
-        )
-        if level in rates_per_s:
-            raise ParameterError("--rate", repr(text), "each level once")
-        rates_per_s[level] = per_s
-    return rates_per_s
-
-
-def _target(text: str, measure: Measure, scenario: Scenario) -> Target:
-    level, limit_s = _read_level_and(
-        "--target", text, _time, "LEVEL=TIME, above 0, such as bulk=5m"
-    )
-    if level not in scenario.rates_per_s:
-        raise ParameterError("--target", repr(text), "a level that has a --rate")
-    return Target(text, level, measure, limit_s)
-
-
-def _read_level_and(
-    option: str, text: str, read: Callable[[str], float | None], allowed: str
-) -> tuple[int, float]:
-    level, _, given = text.partition("=")
-    value = read(given)
-    if value is None:
-        raise ParameterError(option, repr(text), allowed)
-    return level_from(level), value
-
-
-def _positive(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 < value < math.inf else None
-
-
-def _time(text: str) -> float | None:
-    try:
-        return parse_duration(text) or None
-    except ValueError:
-        return None
-
-
-def _service(text: str, law: Law) -> ServiceTime:
-    mean_s = _time(text)
-    if mean_s is None:
-        return Measured(_times(Path(text)))
-    return Exponential(mean_s) if law == "exponential" else Fixed(mean_s)
-
-
-def _times(path: Path) -> tuple[float, ...]:
-    allowed = "a time above 0, such as 80ms or 2s, or a file of times, one a line"
-    try:
-        lines = path.read_text().split()
-    except (OSError, UnicodeDecodeError):
-        raise ParameterError("--service", repr(str(path)), allowed) from None
-    times = []
-    for line in lines:
-        seconds = _time(line)
-        if seconds is None:
-            raise ParameterError("--service", f"{line!r} in {path}", allowed)
-        times.append(seconds)
-    if not times:
-        raise ParameterError("--service", f"{path}, which is empty", allowed)
-    return tuple(times)
