@@ -57,7 +57,7 @@ def _hash(name: str) -> int:
 
 def confined(folder: Path, name: str) -> Path:
     """Return the path of a result. It is below the folder, even if the name has `..` in it."""
-    # In POSIX, "//" is a root of its own beside "/", and both must go.
+    # POSIX has two roots, "/" and "//". Neither may stay.
     parts = [
         part for part in PurePosixPath(fit(name)).parts if part.strip("/") not in ("", "..", ".")
     ]

@@ -20,7 +20,7 @@ AUTO_JOB_BYTES = 2**20
 """Encoded bytes of a job if its size is chosen here. They take a worker about 0.1 s."""
 
 OUTBOX_S = 0.05
-"""The longest time that a job waits for others in the outbox. Workers may be idle meanwhile."""
+"""The longest time that a job waits for others in the outbox. Workers may be idle until then."""
 
 REFS_KEPT = 256
 
