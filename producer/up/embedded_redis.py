@@ -121,7 +121,7 @@ def _wait_until_ready(
         else:
             return
     raise BackendError(
-        "redis-server", f"no answer within {START_TIMEOUT_S:.0f} s; see {directory}/redis.log"
+        "redis-server", f"not ready within {START_TIMEOUT_S:.0f} s; see {directory}/redis.log"
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
 from pydantic_settings import PydanticBaseSettingsSource
 
 from agewell.shared.setting_names import PREFIX
@@ -42,7 +43,13 @@ def environment(state_dir: Path, **settings: object) -> dict[str, str]:
 def variables(settings: Mapping[str, object]) -> dict[str, str]:
     """Turn settings into AGEWELL_ variables, without those that are None."""
     return {
-        f"{PREFIX}{name.upper()}": json.dumps(value) if isinstance(value, dict) else str(value)
+        f"{PREFIX}{name.upper()}": _text(value)
         for name, value in settings.items()
         if value is not None
     }
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return json.dumps(value) if isinstance(value, dict) else str(value)

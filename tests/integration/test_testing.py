@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pydantic import SecretStr
 
 from agewell import HsvItem, HsvJob
 from agewell.producer.testing import environment
@@ -49,10 +50,13 @@ def test_stack_that_cannot_start_shows_why_and_leaves_nothing(tmp_path):
 
 def test_environment_has_given_settings_only(monkeypatch, tmp_path):
     monkeypatch.setenv("AGEWELL_MAX_WAITING", "1")
-    found = environment(tmp_path, aging_k_by_queue={"cv": 0.5}, redis_url=None)
+    found = environment(
+        tmp_path, aging_k_by_queue={"cv": 0.5}, redis_url=None, flower_password=SecretStr("s3cret")
+    )
     given = {name: value for name, value in found.items() if name.startswith("AGEWELL_")}
     assert given == {
         "AGEWELL_STATE_DIR": str(tmp_path),
         "AGEWELL_FLOWER_PORT": "0",
+        "AGEWELL_FLOWER_PASSWORD": "s3cret",
         "AGEWELL_AGING_K_BY_QUEUE": '{"cv": 0.5}',
     }
