@@ -1,4 +1,4 @@
-"""`agewell models train` and `export`: what makes models, as child processes with torch in them."""
+"""`agewell models train` and `agewell models export`. They run in child processes with torch."""
 
 import importlib.util
 import subprocess
@@ -14,11 +14,18 @@ from agewell.shared.settings import Settings
 
 train_app = typer.Typer(help="Train the models that come with agewell.", no_args_is_help=True)
 
-Out = Annotated[Path, typer.Option(help="The version's directory, models/NAME/VERSION.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Of torch; unset: one a core.")]
-Photos = Annotated[Path, typer.Option("--images", metavar="DIR", help="Photos to learn from.")]
+Out = Annotated[Path, typer.Option(help="Directory for the new version, models/NAME/VERSION.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads of torch. Default: one per core.")
+]
+Photos = Annotated[
+    Path, typer.Option("--images", metavar="DIR", help="Directory of photos to learn from.")
+]
 HeldOut = Annotated[
-    Path | None, typer.Option("--held-out", metavar="DIR", help="Photos to measure on alone.")
+    Path | None,
+    typer.Option(
+        "--held-out", metavar="DIR", help="Directory of photos only to measure on. Default: none."
+    ),
 ]
 
 
@@ -27,14 +34,18 @@ def colorizer(
     images: Photos,
     out: Out,
     held_out: HeldOut = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps in all; 8 views of photos each.")] = 4500,
-    every: Annotated[int, typer.Option(min=1, help="Steps between two checkpoints.")] = 500,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Number of training steps, each on 8 crops.")
+    ] = 4500,
+    every: Annotated[
+        int, typer.Option(min=1, help="Number of steps between two checkpoints.")
+    ] = 500,
     threads: Threads = None,
 ) -> None:
     """Train the colorizer on a directory of photographs.
 
-    Takes up where a training in the same directory was stopped. Writes model.yaml and the weights,
-    plots of the loss, a sheet of samples, and figures.
+    It continues a training that was stopped in the same directory. It writes model.yaml, the
+    weights, plots of the loss, a sheet of samples, and measurements.
 
     Example: agewell models train colorizer --images photos/ --out models/colorizer/2
     """
@@ -45,10 +56,10 @@ def colorizer(
 @train_app.command()
 def digits(
     out: Out,
-    epochs: Annotated[int, typer.Option(min=1, help="Rounds through the digits.")] = 40,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of passes over the digits.")] = 40,
     threads: Threads = None,
 ) -> None:
-    """Train the digits' network on scikit-learn's digits, in under a minute.
+    """Train the digits model on scikit-learn's digits, in less than a minute.
 
     Example: agewell models train digits --out models/digits/2
     """
@@ -57,25 +68,38 @@ def digits(
 
 
 def export(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The model.")],
-    version: Annotated[str | None, typer.Option(help="Of the original.")] = None,
-    to: Annotated[str, typer.Option(help="What to: onnx.")] = "onnx",
-    int8: Annotated[bool, typer.Option("--int8", help="8-bit weights in linear layers.")] = False,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")],
+    version: Annotated[
+        str | None, typer.Option(help="Version to export. Default: the highest PyTorch one.")
+    ] = None,
+    to: Annotated[str, typer.Option(help="Format to export to: onnx.")] = "onnx",
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Use 8-bit weights in linear layers.")
+    ] = False,
     export_as: Annotated[
-        str | None, typer.Option("--as", metavar="VERSION", help="Unset: VERSION-onnx or -int8.")
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="VERSION",
+            help="Name of the new version. Default: VERSION-onnx or VERSION-int8.",
+        ),
     ] = None,
     beside: Annotated[
-        bool, typer.Option("--beside", help="Into the original's version: the faster one serves.")
+        bool,
+        typer.Option(
+            "--beside", help="Add it to the original version, which then serves the faster of both."
+        ),
     ] = False,
     images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Photos to compare on, beside noise.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Directory of photos to compare on. Default: noise only."),
     ] = None,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Make an ONNX version of a model of torch's; compare the two, and time them.
+    """Export a PyTorch model to ONNX, compare the results of both, and measure their speed.
 
-    Where they disagree nothing is made, and the exit code is 1.
+    If the results differ, no version is made, and the exit code is 1.
 
     Example: agewell models export digits --int8
     """
@@ -89,7 +113,7 @@ def export(
 
 
 def _named(**options: object) -> list[object]:
-    """Options that were given, as arguments."""
+    """Turn the options that were given into arguments."""
     given: list[object] = []
     for name, value in options.items():
         if value is not None:
@@ -98,12 +122,12 @@ def _named(**options: object) -> list[object]:
 
 
 def _run(package: str, extra: str, arguments: list[object]) -> None:
-    """Run a package of agewell.workers.models; exits as it does."""
+    """Run a package of agewell.workers.models in a child process, and exit with its status."""
     if importlib.util.find_spec("torch") is None:
         leave(ExitCode.USAGE, f"torch is not installed: pip install 'agewell[{extra}]'")
     command = [sys.executable, "-m", f"agewell.workers.models.{package}", *map(str, arguments)]
     try:
         code = subprocess.run(command, check=False).returncode
-    except KeyboardInterrupt:  # the child has had it too, and has ended
+    except KeyboardInterrupt:  # the child got the signal too, and has ended
         code = ExitCode.INTERRUPTED
     raise typer.Exit(code)
