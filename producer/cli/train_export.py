@@ -125,7 +125,13 @@ def _run(package: str, extra: str, arguments: list[object]) -> None:
     """Run a package of agewell.workers.models in a child process, and exit with its status."""
     if importlib.util.find_spec("torch") is None:
         leave(ExitCode.USAGE, f"torch is not installed: pip install 'agewell[{extra}]'")
-    command = [sys.executable, "-m", f"agewell.workers.models.{package}", *map(str, arguments)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        f"agewell.workers.models.{package}",
+        *map(str, arguments),
+    ]
     try:
         code = subprocess.run(command, check=False).returncode
     except KeyboardInterrupt:  # the child got the signal too, and has ended

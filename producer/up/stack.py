@@ -169,6 +169,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         f"{PREFIX}BLOB_URL": settings.blob_url or "redis",
         f"{PREFIX}STATE_DIR": str(settings.state_dir),
         "PYTHONUNBUFFERED": "1",
+        # The directory in which a user starts agewell may hold a `celery.py` or a `queue.py`.
+        "PYTHONSAFEPATH": "1",
     }
 
 
@@ -181,15 +183,8 @@ def _programs(settings: Settings, state: StateDir, env: dict[str, str]) -> list[
         *(f"--pool={settings.pool}", f"--concurrency={settings.concurrency}", "--task-events"),
     )
     upkeep = celery(
-        *(
-            "-A",
-            "agewell.workers.upkeep",
-            "worker",
-            "-Q",
-            Queue.UPKEEP.value,
-            "-n",
-            f"upkeep@{host}",
-        ),
+        *("-A", "agewell.workers.upkeep", "worker", "-Q", Queue.UPKEEP.value),
+        *("-n", f"upkeep@{host}"),
         # Its tasks run every few seconds and log themselves if something happens.
         *("--pool=threads", "--concurrency=2", "--loglevel=WARNING"),
     )

@@ -244,4 +244,4 @@ def _describe(status: int) -> str:
 
 def celery(*args: str) -> list[str]:
     """Make the command line of a Celery program in the Python environment of this process."""
-    return [sys.executable, "-m", "celery", *args]
+    return [sys.executable, "-m", "agewell.producer.up.celery_program", *args]

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from agewell import HsvItem, HsvJob
 from agewell.producer.testing import environment
 from agewell.testing import StackError, running_stack
-from tests.e2e.stack import is_gone, until
+from tests.support.stack import is_gone, until
 
 PHOTO = Path(__file__).parents[2] / "examples" / "images" / "bird.jpg"
 
