@@ -154,7 +154,7 @@ def without_password(url: str) -> str:
 
 
 def _each_of(url: str) -> list[str]:
-    """Split several Sentinels' URLs. Another URL stays whole, as its password may have a semicolon."""
+    """Split several Sentinels' URLs. Do not split others: a password may have a semicolon."""
     return _NEXT_SENTINEL.split(url)
 
 
