@@ -70,12 +70,12 @@ class Ledger:
             False if it had ended already, or is not in the state it must be in.
         """
         with tally.sending() as counts:
-            return self.write(self.told(end, result, counts))
+            return self.write(self.end_arguments(end, result, counts))
 
-    def told(
+    def end_arguments(
         self, end: End, result: bytes | str = "", counts: Iterable[tuple[str, int]] = ()
     ) -> Sequence[Argument]:
-        """Return an end as the scripts are told of it, for `write` or for the next take."""
+        """Return an end as arguments of the Lua scripts, for `write` or for the next take."""
         return [
             end.job_id,
             end.state.value,
@@ -92,13 +92,13 @@ class Ledger:
             *(part for field in counts for part in field),
         ]
 
-    def write(self, told: Sequence[Argument]) -> bool:
-        """Record an end that `told` has returned, perhaps in another process.
+    def write(self, end_arguments: Sequence[Argument]) -> bool:
+        """Record an end that `end_arguments` has returned, perhaps in another process.
 
         Returns:
             False if the job had ended already, or is not in the state it must be in.
         """
-        job_id, state = map(str, told[:2])
+        job_id, state = map(str, end_arguments[:2])
         answer = _END(
             self._client,
             [
@@ -112,7 +112,7 @@ class Ledger:
                 keys.METRICS,
                 *keys.orders(),
             ],
-            [self._clock.now(self._client), keys.RESERVED_PREFIX, *told],
+            [self._clock.now(self._client), keys.RESERVED_PREFIX, *end_arguments],
         )
         return bool(answer)
 
