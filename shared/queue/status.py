@@ -72,7 +72,9 @@ class _Answers(NamedTuple):
 
 
 def queue_status(client: redis.Redis, settings: Settings, now: float) -> list[QueueStatus]:
-    """Read the status of every queue, in at most four round trips. A backlog does not make it slower.
+    """Read the status of every queue, in at most four round trips.
+
+    The work does not grow with the backlog.
 
     Args:
         client: Redis.
