@@ -39,9 +39,11 @@ class Blobs:
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
         self._settings = settings
         ttl_s = settings.blob_ttl_s
-        self._home = open_store(settings.blob_url or "redis", client, ttl_s)
+        self._configured = open_store(settings.blob_url or "redis", client, ttl_s)
         # Plain Celery clients may put their images into Redis, whichever store is configured.
-        self._stores = {store.scheme: store for store in (RedisStore(client, ttl_s), self._home)}
+        self._stores = {
+            store.scheme: store for store in (RedisStore(client, ttl_s), self._configured)
+        }
 
     def put(self, images: Iterable[tuple[str, MediaType, bytes]]) -> list[ImageRef]:
         """Store images.
@@ -62,10 +64,10 @@ class Blobs:
             labels.append((name, media_type))
             blobs.append((hashlib.sha256(data).hexdigest(), data))
         with self._errors():
-            places = self._home.put(blobs)
+            places = self._configured.put(blobs)
         return [
             ImageRef(
-                uri=f"{self._home.scheme}:{place}",
+                uri=f"{self._configured.scheme}:{place}",
                 sha256=sha256,
                 size_bytes=len(data),
                 media_type=media_type,
@@ -116,7 +118,7 @@ class Blobs:
             BlobStoreError: the store cannot be reached.
         """
         with self._errors():
-            return self._home.sweep()
+            return self._configured.sweep()
 
     def check(self) -> None:
         """Check that the store can be reached and written. The check is cheap.
@@ -126,7 +128,7 @@ class Blobs:
             BlobStoreError: the store cannot be written.
         """
         with self._errors():
-            self._home.check()
+            self._configured.check()
 
     def _read(self, ref: ImageRef) -> bytes:
         scheme, _, rest = ref.uri.partition(":")

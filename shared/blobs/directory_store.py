@@ -30,7 +30,7 @@ PROBE_BYTES = 2**20
 """Size of the file that checks the store. A disk with less room counts as full."""
 
 PART, SWEPT = ".part", ".swept"
-LOOKS = 3
+READ_ATTEMPTS = 3
 """How often to look for a file: a sweep may rename it and rename it back between two looks."""
 
 _OURS = re.compile(rf"({NAME})(?:\.[0-9a-f-]+\.(?:part|swept))?")
@@ -38,13 +38,13 @@ _OURS = re.compile(rf"({NAME})(?:\.[0-9a-f-]+\.(?:part|swept))?")
 
 
 @dataclass(frozen=True)
-class Used:
+class StoreUse:
     """Notes in Redis that a store has been used, to tell an unmounted store from a new one."""
 
     client: redis.Redis
     url: str
 
-    def before(self) -> bool:
+    def is_known(self) -> bool:
         """Return True if a process has used this store."""
         return bool(self.client.sismember(keys.BLOB_STORES, self.url))
 
@@ -59,20 +59,20 @@ class DirectoryStore:
 
     scheme = "store"
 
-    def __init__(self, root: Path, ttl_s: int, used: Used) -> None:
+    def __init__(self, root: Path, ttl_s: int, use: StoreUse) -> None:
         self._root = root
         self._ttl_s = ttl_s
-        self._used = used
+        self._use = use
         self._is_open = False
 
     def put(self, blobs: Sequence[Blob]) -> list[str]:
         """Write the blobs as one pack, atomically, unless the same pack is there already."""
         if not blobs:
             return []
-        self._require()
+        self._check_mounted()
         name, data, places = pack(blobs)
         path = self._path(name)
-        if not _refreshed(path, len(data)):
+        if not _refresh(path, len(data)):
             _write(path, data)
         return places
 
@@ -84,20 +84,20 @@ class DirectoryStore:
         self._open()
         name, offset = found
         path = self._path(name)
-        for _ in range(LOOKS):
+        for _ in range(READ_ATTEMPTS):
             for each in (path, *path.parent.glob(f"{name}.*{SWEPT}")):
                 with contextlib.suppress(FileNotFoundError):
                     return _read(each, offset, size_bytes)
-        self._require()
+        self._check_mounted()
         return None
 
     def keep(self, places: Sequence[str]) -> None:
         """Set the files' modification times to now. A file that fails does not stop the rest."""
-        self._require()
+        self._check_mounted()
         for name in {found[0] for place in places if (found := parse(place)) is not None}:
-            with self._one_of_many(name):
+            with self._skip_if_unusable(name):
                 os.utime(self._path(name), follow_symlinks=False)
-        self._require()  # if it was unmounted meanwhile, every file seemed to be missing
+        self._check_mounted()  # if it was unmounted meanwhile, every file seemed to be missing
 
     def sweep(self) -> int:
         """Delete files that were not used for the TTL, and partial files of killed writers.
@@ -105,17 +105,17 @@ class DirectoryStore:
         Files that agewell did not create stay. A file that cannot be deleted does not stop the
         rest.
         """
-        self._require()
+        self._check_mounted()
         oldest = time.time() - self._ttl_s
         swept = 0
         for path in self._files():
-            with self._one_of_many(path.name):
-                swept += _swept(path, oldest)
+            with self._skip_if_unusable(path.name):
+                swept += _sweep_file(path, oldest)
         return swept
 
     def check(self) -> None:
         """Check that the store is mounted and can be written."""
-        self._require()
+        self._check_mounted()
         probe = self._root / f".probe-{uuid.uuid4().hex}"
         try:
             probe.write_bytes(bytes(PROBE_BYTES))
@@ -126,21 +126,21 @@ class DirectoryStore:
         """Create the marker if the directory is used for the first time. Runs once per process."""
         if self._is_open:
             return
-        used_before = self._used.before()
+        used_before = self._use.is_known()
         if not self._is_marked():
             if used_before:
-                raise self._away()
+                raise self._unmounted_error()
             self._root.mkdir(parents=True, exist_ok=True)
             (self._root / MARKER).touch()
         if not used_before:
-            self._used.remember()
+            self._use.remember()
         self._is_open = True
 
-    def _require(self) -> None:
+    def _check_mounted(self) -> None:
         """Raise if the directory is not the one that was marked."""
         self._open()
         if not self._is_marked():
-            raise self._away()
+            raise self._unmounted_error()
 
     def _is_marked(self) -> bool:
         try:
@@ -149,7 +149,7 @@ class DirectoryStore:
             return False
         return True
 
-    def _away(self) -> OSError:
+    def _unmounted_error(self) -> OSError:
         return FileNotFoundError(
             errno.ENOENT,
             f"the store is not there: {self._root / MARKER} is missing. Mount the directory. "
@@ -160,20 +160,20 @@ class DirectoryStore:
         """Yield the store's files. Links are not followed."""
         for folder in os.scandir(self._root):
             if len(folder.name) == 2 and folder.is_dir(follow_symlinks=False):
-                with self._one_of_many(folder.name), os.scandir(folder.path) as files:
+                with self._skip_if_unusable(folder.name), os.scandir(folder.path) as files:
                     for file in files:
                         if _OURS.fullmatch(file.name) and file.is_file(follow_symlinks=False):
                             yield Path(file.path)
 
     @contextlib.contextmanager
-    def _one_of_many(self, name: str) -> Iterator[None]:
+    def _skip_if_unusable(self, name: str) -> Iterator[None]:
         """Ignore a file that has vanished or cannot be changed, unless the store is unmounted."""
         try:
             yield
         except FileNotFoundError:
             return
         except OSError as error:
-            self._require()
+            self._check_mounted()
             log.warning("skipped a file of the blob store: %s: %s", name, error)
 
     def _path(self, name: str) -> Path:
@@ -197,7 +197,7 @@ def _open_no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW)
 
 
-def _refreshed(path: Path, size_bytes: int) -> bool:
+def _refresh(path: Path, size_bytes: int) -> bool:
     """Set a file's modification time to now. Returns False if no file of this size exists."""
     try:
         os.utime(path, follow_symlinks=False)
@@ -223,7 +223,7 @@ def _write(path: Path, data: bytes) -> None:
         raise
 
 
-def _swept(path: Path, oldest: float) -> bool:
+def _sweep_file(path: Path, oldest: float) -> bool:
     """Delete a file unless it was used since `oldest`, a Unix time. Returns True if deleted.
 
     A pack is renamed first, because another process may put the same bytes at the same time. If

@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 import fsspec
 import redis
 
-from agewell.shared.blobs.directory_store import MARKER, DirectoryStore, Used
+from agewell.shared.blobs.directory_store import MARKER, DirectoryStore, StoreUse
 from agewell.shared.blobs.packs import Blob, pack, parse
 from agewell.shared.errors import SettingsError
 from agewell.shared.redis import keys
@@ -192,7 +192,7 @@ def open_store(url: str, client: redis.Redis, ttl_s: int) -> Store:
         return RedisStore(client, ttl_s)
     for scheme in ("file://", "local://"):
         if url.startswith(scheme):
-            return DirectoryStore(Path(url.removeprefix(scheme)), ttl_s, Used(client, url))
+            return DirectoryStore(Path(url.removeprefix(scheme)), ttl_s, StoreUse(client, url))
     try:
         for part in url.split("::"):  # fsspec's way to name a cache in front of a store
             fsspec.get_filesystem_class(part.partition("://")[0])

@@ -17,7 +17,7 @@ from agewell.shared.celery.enqueue_time import StampingAMQP
 from agewell.shared.errors import MessageTooLargeError
 from agewell.shared.protocol import envelope
 from agewell.shared.queue.ledger import Lifetimes
-from agewell.shared.queue.publish import ORDERED, PUBLISH, is_ordered, op_of, publishing
+from agewell.shared.queue.publish import ORDERED, PUBLISH, is_ordered, op_of, publish_command
 from agewell.shared.queue.purge import purge
 from agewell.shared.redis import keys
 from agewell.shared.redis.clock import RedisClock
@@ -132,7 +132,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             raise MessageTooLargeError(len(raw), self.max_message_bytes)
         client = self.unprefixed_client()
         now, k_per_s = self._clock.now(client), self.aging_k.get(queue, DEFAULT_K_PER_S)
-        command = publishing(queue, message, raw, now, k_per_s)
+        command = publish_command(queue, message, raw, now, k_per_s)
         batch = options.get("_publish_batch")
         # With a global_keyprefix, the batch's pipeline would add the prefix to our first key.
         if batch is not None and not self.global_keyprefix:
@@ -153,8 +153,8 @@ class Connection(kombu.Connection):  # type: ignore[misc]
     def get_transport_cls(self) -> type[kombu_redis.Transport]:
         """Return the transport of the URL, plain or Sentinel's, with agewell's channel."""
         plain: Any = super().get_transport_cls()
-        ours: Any = self.channel_class
-        return _with_channel(plain, ours)
+        channel: Any = self.channel_class
+        return _with_channel(plain, channel)
 
     def info(self) -> dict[str, Any]:
         """Describe the connection for `celery inspect stats` and Flower, without passwords."""
@@ -188,12 +188,12 @@ class AMQP(StampingAMQP):
 def _with_channel(
     transport: type[kombu_redis.Transport], channel: type[Channel]
 ) -> type[kombu_redis.Transport]:
-    ours: Any = type("Channel", (channel, transport.Channel), {})
-    ours.from_transport_options = (
+    combined: Any = type("Channel", (channel, transport.Channel), {})
+    combined.from_transport_options = (
         *transport.Channel.from_transport_options,
         "max_message_bytes",
         "aging_k",
         "lifetimes_s",
         "max_deliveries",
     )
-    return type(transport.__name__, (transport,), {"Channel": ours})
+    return type(transport.__name__, (transport,), {"Channel": combined})

@@ -31,7 +31,7 @@ def is_ordered(queue: str, message: Mapping[str, Any]) -> bool:
     return queue in ORDERED and all(isinstance(each, str) and each for each in named)
 
 
-def publishing(
+def publish_command(
     queue: str, message: Mapping[str, Any], raw: str, now: float, k_per_s: float
 ) -> tuple[Argument, ...]:
     """Return the command that publishes a message.

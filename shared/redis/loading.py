@@ -8,8 +8,8 @@ from typing import Any
 import redis
 from redis.exceptions import BusyLoadingError
 
-TELL_EVERY_S = 5.0
-LOOK_EVERY_S = 0.1
+REPORT_EVERY_S = 5.0
+PING_EVERY_S = 0.1
 SILENT_MAX_S = 60.0
 """A loading Redis answers between chunks of its data. Longer silence has another reason."""
 
@@ -57,7 +57,7 @@ class Progress:
     """Reports every few seconds how much of its data Redis has loaded."""
 
     def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+        self._report = tell
         self._due_at = time.monotonic()
 
     def show(self, client: redis.Redis) -> None:
@@ -69,8 +69,8 @@ class Progress:
         except redis.RedisError:
             return  # Redis is too busy to answer, or has just finished
         if found is not None:
-            self._due_at = time.monotonic() + TELL_EVERY_S
-            self._tell(str(found))
+            self._due_at = time.monotonic() + REPORT_EVERY_S
+            self._report(str(found))
 
 
 def ping_when_loaded(client: redis.Redis, tell: Tell) -> None:
@@ -90,4 +90,4 @@ def ping_when_loaded(client: redis.Redis, tell: Tell) -> None:
         except redis.TimeoutError:
             if answered_at is None or time.monotonic() - answered_at > SILENT_MAX_S:
                 raise
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(PING_EVERY_S)
