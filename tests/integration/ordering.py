@@ -8,8 +8,8 @@ from fractions import Fraction
 import redis
 
 from agewell.shared.queue.admit import admit
+from agewell.shared.queue.aging_k import set_k
 from agewell.shared.queue.end_many import end_many
-from agewell.shared.queue.law import set_k
 from agewell.shared.queue.ledger import End, Ledger, Lifetimes
 from agewell.shared.queue.order import SEQUENCE_DIGITS
 from agewell.shared.queue.publish import PUBLISH, publish_command

@@ -17,7 +17,7 @@ _SET_K = Script("set_k")
 
 
 @dataclass(frozen=True)
-class Law:
+class QueueAging:
     """The aging of one queue."""
 
     queue: str
@@ -49,8 +49,8 @@ def set_k(
     Returns:
         True if k has changed.
     """
-    keys_of_law = [keys.AGING_K, keys.aging(queue)]
-    return bool(_SET_K(client, keys_of_law, [queue, k_per_s, int(by_operator), now]))
+    hashes = [keys.AGING_K, keys.aging(queue)]
+    return bool(_SET_K(client, hashes, [queue, k_per_s, int(by_operator), now]))
 
 
 def return_to_settings(client: redis.Redis, queue: str) -> None:
@@ -58,7 +58,7 @@ def return_to_settings(client: redis.Redis, queue: str) -> None:
     client.hdel(keys.AGING_K, _set_field(queue))
 
 
-def law_of(client: redis.Redis, settings: Settings, queue: str) -> Law:
+def read_aging(client: redis.Redis, settings: Settings, queue: str) -> QueueAging:
     """Read the aging of a queue, in one round trip.
 
     Args:
@@ -71,7 +71,7 @@ def law_of(client: redis.Redis, settings: Settings, queue: str) -> Law:
     pipe.hmget(keys.aging(queue), "k_since", "rescore_cursor", "rescored", "last_run_at")
     pipe.zcard(keys.order(queue))
     (k, is_set), (since, cursor, rescored, last_tick_at), waiting = pipe.execute()
-    return Law(
+    return QueueAging(
         queue=queue,
         k_per_s=settings.k_of(queue) if k is None else float(k),
         set_by_operator=is_set is not None,
