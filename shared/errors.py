@@ -265,12 +265,15 @@ class CancelledError(CallerError):
 
 @dataclass(eq=False)
 class JobTimeoutError(CallerError):
-    """The job ran for longer than AGEWELL_JOB_TIME_LIMIT_S of its worker. ``limit_s`` is that."""
+    """The job ran for longer than ``limit_s``, the AGEWELL_JOB_TIME_LIMIT_S of its worker."""
 
     limit_s: float
 
     def __str__(self) -> str:
-        return f"ran for longer than {self.limit_s} s, and was ended"
+        return (
+            f"ran for longer than {self.limit_s} s, and was ended; put fewer images into a job, or "
+            "raise AGEWELL_JOB_TIME_LIMIT_S of the worker"
+        )
 
 
 @dataclass(eq=False)

@@ -241,7 +241,10 @@ def parse_job(document: Any) -> Job:
         version = document.get("schema_version", SCHEMA_VERSION)
         if version != SCHEMA_VERSION:
             found = shortened(version)
-            raise BadJobError(f"schema_version is {found}; this worker reads {SCHEMA_VERSION}")
+            raise BadJobError(
+                f"schema_version is {found}; this worker reads {SCHEMA_VERSION}. Install the same "
+                "version of agewell where jobs are sent and where they run"
+            )
     try:
         return (
             _JOB.validate_json(document)

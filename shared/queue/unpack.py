@@ -48,7 +48,9 @@ def _unpacked(data: bytes, kind: Any, most: int) -> bytes | None:
     try:
         stream = _STREAMS[get_encoder(kind)[1]]()
     except (KeyError, TypeError):
-        raise ValueError(f"compressed with {kind!r:.40}, which no worker can unpack") from None
+        raise ValueError(
+            f"compressed with {kind!r:.40}, which no worker can unpack; use gzip, bzip2 or lzma"
+        ) from None
     try:
         body: bytes = stream.decompress(data, most + 1)
     except (zlib.error, OSError, lzma.LZMAError) as error:

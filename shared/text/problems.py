@@ -45,7 +45,7 @@ _REASONS = {
     "model_type": "must be an object: names with values",
     "model_attributes_type": "must be an object: names with values",
     "dataclass_type": "must be an object: names with values",
-    "union_tag_not_found": "must have {discriminator}, to say what it is",
+    "union_tag_not_found": "must have {discriminator}, which says its kind",
     "union_tag_invalid": "has {discriminator} {tag}, which must be one of {expected_tags}",
     "json_invalid": "must be JSON: {error}",
     "json_type": "must be JSON",
