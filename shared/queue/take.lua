@@ -167,10 +167,11 @@ for _ = 1, MOST_GONE do
 end
 
 for each = before_queues + queue_count * KEYS_A_QUEUE + 1, #KEYS do
-  local message = call('RPOP', KEYS[each])
+  local list = KEYS[each]
+  local message = call('RPOP', list)
   if message then
-    reserve(KEYS[each] .. '\n' .. message)
-    return { KEYS[each], message, '', 0, '', '' }
+    reserve(list .. '\n' .. message)
+    return { list, message, '', 0, '', '' }
   end
 end
 if waits == '1' then
