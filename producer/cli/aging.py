@@ -14,7 +14,7 @@ from agewell.producer.session import Session, open_session
 from agewell.shared.errors import ParameterError
 from agewell.shared.protocol.aging import STRICT_S
 from agewell.shared.protocol.tasks import WORK_QUEUES
-from agewell.shared.queue.law import Law, law_of, return_to_settings, set_k
+from agewell.shared.queue.aging_k import QueueAging, read_aging, return_to_settings, set_k
 from agewell.shared.text.units import duration
 
 LATE_S = 15.0
@@ -81,7 +81,7 @@ def aging(
                 set_k(session.client, each, k, session.now(), by_operator=True)
             elif reset:
                 return_to_settings(session.client, each)
-        laws = [law_of(session.client, session.settings, each) for each in queues]
+        laws = [read_aging(session.client, session.settings, each) for each in queues]
         _print(session, laws, as_json=as_json)
 
 
@@ -94,7 +94,7 @@ def _queues(name: str | None) -> list[str]:
     return [name]
 
 
-def _print(session: Session, laws: Sequence[Law], *, as_json: bool) -> None:
+def _print(session: Session, laws: Sequence[QueueAging], *, as_json: bool) -> None:
     now = session.now()
     if as_json:
         for law in laws:
@@ -109,7 +109,7 @@ def _print(session: Session, laws: Sequence[Law], *, as_json: bool) -> None:
         )
 
 
-def _cells(law: Law, now: float) -> list[str]:
+def _cells(law: QueueAging, now: float) -> list[str]:
     level_s = "strict" if law.k_per_s <= 1 / STRICT_S else duration(1 / law.k_per_s)
     rescored = "all" if law.rescored is None else f"{law.rescored:,} of {law.waiting:,}"
     return [
@@ -123,7 +123,7 @@ def _cells(law: Law, now: float) -> list[str]:
     ]
 
 
-def _document(law: Law, now: float) -> dict[str, Any]:
+def _document(law: QueueAging, now: float) -> dict[str, Any]:
     return {
         "queue": law.queue,
         "k_per_s": law.k_per_s,
@@ -136,7 +136,7 @@ def _document(law: Law, now: float) -> dict[str, Any]:
     }
 
 
-def _setter(law: Law) -> str:
+def _setter(law: QueueAging) -> str:
     return "operator" if law.set_by_operator else "settings"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from celery.app.trace import fast_trace_task
 
-from agewell.shared.celery.result_backend import telling
+from agewell.shared.celery.result_backend import collect_ends
 from agewell.shared.redis.scripts import Argument
 
 Told = Sequence[Argument]
@@ -23,7 +23,7 @@ unwritten: dict[str, Told] = {}
 
 def trace(*args: Any, **options: Any) -> tuple[Any, Any, Any, list[Told]]:
     """Run a task in a process of the pool: Celery's outcome, and what the ledger is to be told."""
-    with telling() as told:
+    with collect_ends() as told:
         failed, answer, runtime = fast_trace_task(*args, **options)
     # A job that failed after it was done, by a handler of somebody's, has been ended as failed.
     return failed, answer, runtime, [] if failed else told

@@ -121,7 +121,7 @@ def asking(
         tag: the message is reserved under it.
         now: Unix time in seconds, by Redis's clock.
         acknowledged: tags of messages that are let go of.
-        ends: of done jobs, as `Ledger.told` returned them.
+        ends: of done jobs, as `Ledger.end_arguments` returned them.
     """
     told = (part for end in ends for part in (len(end), *end))
     return [tag, now, len(ends), *told, *acknowledged]

@@ -11,7 +11,7 @@ import redis
 
 from agewell.shared.metrics import Metric, tally
 from agewell.shared.queue.admit import admit_for
-from agewell.shared.queue.law import set_k
+from agewell.shared.queue.aging_k import set_k
 from agewell.shared.redis import keys
 from agewell.shared.redis.counters import add_counts
 from agewell.shared.redis.scripts import Script

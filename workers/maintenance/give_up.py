@@ -50,7 +50,7 @@ def _give_up(app: Any, client: redis.Redis, job_id: str, reason: str) -> bool:
     request, job = request_of(raw), signature_of(app, raw)
     if request is not None:
         try:
-            app.backend.tell_followers(request, states.FAILURE, error)
+            app.backend.notify_followers(request, states.FAILURE, error)
         except REDIS_ERRORS:
             raise
         except Exception:

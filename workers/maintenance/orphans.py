@@ -33,8 +33,8 @@ BUDGET_S = 1.0
 
 JOBS_A_CALL = 50
 
-_PUT_BACK = Script("put_back")
-_HOLD_AGAIN = Script("hold_again")
+_PUT_BACK = Script("restore_places")
+_HOLD_AGAIN = Script("restore_unacked")
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def finish(app, message):
     """As a worker whose pool process has done a job."""
     document = app.backend.result_of(message.headers["id"], {"items": []}, "SUCCESS")
     end = End(message.headers["id"], State.DONE, op="hsv", items=1)
-    unwritten[end.job_id] = app.backend.ledger.told(end, document, [("WAIT|hsv|5|sum", 7)])
+    unwritten[end.job_id] = app.backend.ledger.end_arguments(end, document, [("WAIT|hsv|5|sum", 7)])
     message.ack()
 
 

@@ -129,14 +129,14 @@ def test_no_worker_starts_if_a_hook_was_renamed(tmp_path, name):
     )
     assert done.returncode != 0
     owner = RENAMES[name].rpartition(":")[2]
-    assert f"has no {owner}.{name}, which agewell builds on" in done.stdout + done.stderr
+    assert f"has no {owner}.{name}, which agewell needs" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", ["_put", "_store_result", "_create_task_sender"])
 def test_no_command_starts_if_a_hook_was_renamed(tmp_path, name):
     done = run_renamed(tmp_path, name, str(COMMAND), "queues")
     assert done.returncode == 1
-    assert f".{name}, which agewell builds on" in " ".join(done.stderr.split())
+    assert f".{name}, which agewell needs" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 
@@ -144,5 +144,5 @@ def test_no_command_starts_if_a_hook_was_renamed(tmp_path, name):
 def test_agewell_up_refuses_to_start_programs_that_would_end_at_once(tmp_path, name):
     done = run_renamed(tmp_path, name, str(COMMAND), "up")
     assert done.returncode == 1
-    assert f".{name}, which agewell builds on" in " ".join(done.stderr.split())
+    assert f".{name}, which agewell needs" in " ".join(done.stderr.split())
     assert private_api.TESTED["kombu"] in " ".join(done.stderr.split())
