@@ -1,9 +1,9 @@
-"""The header of an encoded image, read without decoding a pixel.
+"""Read the header of an encoded image without decoding a pixel.
 
-Only the bytes that stand in front of the pixels and between them are looked at, so that a
-hostile file is refused before anything is allocated for it. An image library would do here
-too, but decides by itself what is too big, warns process-wide, reads 16-bit colours as 8-bit
-ones, and allocates a WebP's canvas to count its frames.
+The readers look only at bytes outside the compressed pixels. A hostile file is refused before any
+memory is allocated for its pixels. Image libraries are not used here because they apply size
+limits of their own, change warnings for the whole process, read 16-bit colours as 8-bit ones, or
+allocate a WebP's canvas to count its frames.
 """
 
 import struct
@@ -25,7 +25,7 @@ def read_header(data: bytes, name: str) -> Header:
 
     Args:
         data: the whole file.
-        name: the caller's name for it, for the errors.
+        name: the name of the image in error messages.
 
     Raises:
         UnknownFormatError: the bytes are none of JPEG, PNG, WebP, TIFF, BMP.
@@ -33,7 +33,7 @@ def read_header(data: bytes, name: str) -> Header:
     """
     reader = next((read for matches, read in _READERS if matches(data)), None)
     if reader is None:
-        raise UnknownFormatError(name, _what_instead(data))
+        raise UnknownFormatError(name, _found_instead(data))
     try:
         header = reader(data)
     except (struct.error, IndexError):
@@ -41,11 +41,12 @@ def read_header(data: bytes, name: str) -> Header:
     except ValueError as error:
         raise UndecodableError(name, str(error)) from None
     if header.width < 1 or header.height < 1:
-        raise UndecodableError(name, f"its header says {header.width} x {header.height} px")
+        size = f"{header.width} x {header.height} px"
+        raise UndecodableError(name, f"damaged: its header gives a size of {size}")
     return header
 
 
-def _what_instead(data: bytes) -> str:
+def _found_instead(data: bytes) -> str:
     if not data:
         return "empty (0 bytes)"
     return f"no JPEG, PNG, WebP, TIFF or BMP: its first bytes are {data[:12]!r}"
