@@ -196,6 +196,6 @@ def test_onnxruntime_reports_to_nobody(tmp_path):
 
 def test_what_is_there_already_is_not_overwritten(models, capsys):
     assert command.main(["colorizer", "--models", str(models), "--version", "1"]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert command.main(["nosuch", "--models", str(models)]) == 2
     assert "nosuch" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The kinds of network: how one is kept on disk, and what runs it."""
+"""The kinds of network: one module for each way to store a network and to run it."""
 
 from pathlib import Path
 
@@ -7,9 +7,14 @@ from agewell.workers.models.spec import ModelSpec
 
 
 def open_network(spec: ModelSpec, directory: Path) -> Network:
-    """The network of a version's directory, not loaded yet.
+    """Return the network of a version's directory, not loaded yet.
 
-    Each kind's libraries are imported with it alone: they are large, and may not be installed.
+    The libraries of a kind are imported only if it is used: they are large, and may not be
+    installed.
+
+    Args:
+        spec: the version's model.yaml.
+        directory: of the version.
     """
     match spec.kind:
         case "torch" if spec.onnx is not None:

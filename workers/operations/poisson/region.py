@@ -46,7 +46,7 @@ def find_region(
     """
     if mask_on_source is None and mask.shape != source[:2]:
         raise ShapeError(
-            f"the mask is {_size(mask.shape)} and the source {_size(source)}; if the sizes "
+            f"the mask is {_size(mask.shape)} and the source {_size(source)}: if the sizes "
             "differ, mask_on_source must give the mask's position on the source"
         )
     selected = mask >= SELECTED
