@@ -16,7 +16,7 @@ from agewell.workers.inference.batching.bisect import Outputs, run_pass
 from agewell.workers.inference.batching.queue import Request
 from agewell.workers.models import device
 from agewell.workers.models.arrays import DeviceLostError
-from agewell.workers.models.load import ready_model
+from agewell.workers.models.load import load_model
 from agewell.workers.models.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def start_engine(settings: Settings) -> Engine:
         device=device.describe(on),
         registry=Registry(
             settings.models_dir,
-            load=partial(ready_model, on=on),
+            load=partial(load_model, on=on),
             budget_bytes=settings.models_memory_bytes,
             release=partial(device.release_memory, on),
         ),

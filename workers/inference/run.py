@@ -121,9 +121,9 @@ class _Run:
                 underway.append(self._begin(item))
                 held_bytes += underway[-1].image.nbytes
                 while held_bytes > HELD_MAX_BYTES:
-                    held_bytes -= self._settle(underway.popleft(), checkpoint)
+                    held_bytes -= self._finish_item(underway.popleft(), checkpoint)
             while underway:
-                self._settle(underway.popleft(), checkpoint)
+                self._finish_item(underway.popleft(), checkpoint)
         finally:
             for each in underway:
                 each.future.cancel()
@@ -142,12 +142,12 @@ class _Run:
             return _Underway(item, image, self._batcher.submit(request))
         except PassingError:
             raise
-        except Exception as error:  # noqa: BLE001  only this item fails; _settle raises it again
+        except Exception as error:  # noqa: BLE001  only this item fails; _finish_item raises it again
             failed: Future[Outputs] = Future()
             failed.set_exception(error)
             return _Underway(item, image, failed)
 
-    def _settle(self, entry: _Underway, checkpoint: Checkpoint) -> int:
+    def _finish_item(self, entry: _Underway, checkpoint: Checkpoint) -> int:
         """Wait for an item's pass and add its result. Returns the bytes of its image."""
         name = entry.item.image.name
         try:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from agewell.shared.errors import ModelError, UnknownModelError
-from agewell.workers.models.intact import fault_of
+from agewell.workers.models.file_faults import fault_of
 from agewell.workers.models.spec import FILE_NAME, NAME_PATTERN, ModelSpec, read_spec
 
 

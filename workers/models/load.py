@@ -19,7 +19,7 @@ _OF_TASK: dict[str, type[Model]] = {"classification": Classifier, "image": Pictu
 _PLAIN = {"onnx": None, "compile": False, "cuda_graphs": False, "dtype": "float32"}
 
 
-def open_model(directory: Path, *, plain: bool = False) -> Model:
+def make_model(directory: Path, *, plain: bool = False) -> Model:
     """Make the model of a directory, without loading its weights.
 
     Args:
@@ -42,7 +42,7 @@ def open_model(directory: Path, *, plain: bool = False) -> Model:
     return found(spec, directory)
 
 
-def ready_model(directory: Path, on: "torch.device", *, plain: bool = False) -> Model:
+def load_model(directory: Path, on: "torch.device", *, plain: bool = False) -> Model:
     """Make the model of a directory, load it, warm it up and verify it.
 
     Args:
@@ -54,8 +54,8 @@ def ready_model(directory: Path, on: "torch.device", *, plain: bool = False) -> 
         ModelError: its files are not valid or damaged, or its outputs differ from `check.npz`.
         Exception: any error that its network raises in the first pass.
     """
-    model = open_model(directory, plain=plain)
-    with malloc.large_blocks_apart():
+    model = make_model(directory, plain=plain)
+    with malloc.large_blocks_mapped():
         model.load(on)
     model.warmup()
     model.verify()

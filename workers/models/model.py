@@ -61,9 +61,9 @@ class Model(ABC):
         Raises:
             ModelError: files are missing or damaged, or do not match model.yaml.
         """
-        from agewell.workers.models.kinds import open_network
+        from agewell.workers.models.kinds import make_network
 
-        self._network = open_network(self.spec, self.directory)
+        self._network = make_network(self.spec, self.directory)
         self._network.load(device)
 
     def warmup(self) -> None:

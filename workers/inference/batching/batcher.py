@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy.typing as npt
 
-from agewell.workers.inference.batching.bisect import run_pass, settle
+from agewell.workers.inference.batching.bisect import run_bisecting, run_pass
 from agewell.workers.inference.batching.queue import BatchLimits, BatchQueue, Request
 
 MAX_QUEUED_BYTES = 256 * 2**20
@@ -110,7 +110,7 @@ class Batcher:
     def _serve(self) -> None:
         self._prepare()
         while batch := self._next():
-            settle(batch, self._run)
+            run_bisecting(batch, self._run)
             del batch  # frees its arrays before the next batch comes
 
     def _next(self) -> list[Request]:

@@ -18,7 +18,7 @@ from agewell.workers.models.arrays import DeviceLostError
 Outputs = list[dict[str, npt.NDArray[Any]]]
 
 
-def settle(requests: Sequence[Request], run: Callable[[Sequence[Request]], Outputs]) -> None:
+def run_bisecting(requests: Sequence[Request], run: Callable[[Sequence[Request]], Outputs]) -> None:
     """Set each item's future to its outputs or its error.
 
     Args:

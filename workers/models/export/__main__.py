@@ -1,4 +1,4 @@
-"""`python -m agewell.workers.models.export`, the program that `agewell models export` starts."""
+"""The program that `agewell models export` starts."""
 
 import argparse
 import dataclasses
@@ -42,8 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="agewell models export")
-    parser.add_argument("name")
+    parser = argparse.ArgumentParser(
+        prog="agewell models export",
+        description="Export a model of kind torch to ONNX, and compare the two.",
+    )
+    parser.add_argument("name", help="the model to export")
     parser.add_argument("--models", type=Path, required=True, help="the models directory")
     parser.add_argument(
         "--version", help="the version to export; default: the highest of kind torch"

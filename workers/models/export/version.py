@@ -17,7 +17,7 @@ from agewell.workers.models.export import graph, parity
 from agewell.workers.models.export.parity import Case, Speed
 from agewell.workers.models.kinds.onnx_graph import OnnxGraph
 from agewell.workers.models.kinds.torch_module import TorchModule
-from agewell.workers.models.load import open_model
+from agewell.workers.models.load import make_model
 from agewell.workers.models.model import Model
 from agewell.workers.models.spec import FILE_NAME, ModelSpec
 
@@ -87,7 +87,7 @@ def export(
 
 
 def _open(source: Path) -> tuple[Model, TorchModule]:
-    model = open_model(source, plain=True)
+    model = make_model(source, plain=True)
     if model.spec.kind == "onnx":
         raise ModelError(model.spec.name, model.spec.version, "is an ONNX graph already")
     model.load(torch.device("cpu"))

@@ -6,7 +6,7 @@ from agewell.workers.models.kinds.network import Network
 from agewell.workers.models.spec import ModelSpec
 
 
-def open_network(spec: ModelSpec, directory: Path) -> Network:
+def make_network(spec: ModelSpec, directory: Path) -> Network:
     """Return the network of a version's directory, not loaded yet.
 
     The libraries of a kind are imported only if it is used: they are large, and may not be
@@ -18,9 +18,9 @@ def open_network(spec: ModelSpec, directory: Path) -> Network:
     """
     match spec.kind:
         case "torch" if spec.onnx is not None:
-            from agewell.workers.models.kinds.faster import Faster
+            from agewell.workers.models.kinds.torch_or_onnx import TorchOrOnnx
 
-            return Faster(spec, directory)
+            return TorchOrOnnx(spec, directory)
         case "torch":
             from agewell.workers.models.kinds.torch_module import TorchModule
 

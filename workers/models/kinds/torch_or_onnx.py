@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 _PASSES = 5
 
 
-class Faster(TorchModule):
+class TorchOrOnnx(TorchModule):
     """A torch module that uses its ONNX graph on a CPU if the graph is faster on this machine.
 
     Both are timed while loading, with the inputs of `check.npz`. `Model.verify` then compares the
