@@ -1,9 +1,9 @@
 """Read the header of an encoded image without decoding a pixel.
 
 The readers look only at bytes outside the compressed pixels. A hostile file is refused before any
-memory is allocated for its pixels. Image libraries are not used here because they apply size
-limits of their own, change warnings for the whole process, read 16-bit colours as 8-bit ones, or
-allocate a WebP's canvas to count its frames.
+memory is allocated for its pixels. Image libraries are not used here because they apply their own
+size limits, change warnings for the whole process, read 16-bit colours as 8-bit ones, or allocate a
+WebP's canvas to count its frames.
 """
 
 import struct

@@ -38,7 +38,7 @@ def read_header(data: bytes) -> Header:
 
 
 def pixels_only(data: bytes) -> bytes:
-    """Return the file without its metadata and without bytes behind its end."""
+    """Return the file without its metadata and without bytes after its end."""
     kept = []
     for kind, start, end in _chunks(data, _size(data)):
         if kind in _PIXELS:

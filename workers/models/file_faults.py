@@ -12,7 +12,6 @@ HASHED_MAX_BYTES = 2**30
 """Larger weights are hashed only when they are loaded, because it takes seconds."""
 
 _POINTER = b"version https://git-lfs"
-_CHUNK_BYTES = 2**20
 
 
 def fault_of(spec: ModelSpec, directory: Path) -> str:
@@ -51,9 +50,11 @@ def _weights_fault(path: Path) -> str:
 def _hash_fault(path: Path, expected: str) -> str:
     if path.stat().st_size > HASHED_MAX_BYTES:
         return ""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    found = digest.hexdigest()
+    found = sha256_of(path)
     return "" if found == expected else f"the SHA-256 of {path} is {found}, not as in model.yaml"
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -208,7 +208,7 @@ class Registry:
             self._free()
 
     def _trim_idle(self) -> None:
-        """Unload versions that nobody needs, if the loaded ones are over the budget."""
+        """Unload versions that are not needed, if the loaded ones are over the budget."""
         with self._lock:
             over_bytes = self._over_budget_bytes()
             dropped = to_trim(self._held, self._active, over_bytes, self._clock())

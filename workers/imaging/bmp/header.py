@@ -147,7 +147,7 @@ def _masks(data: bytes, fields: _Fields) -> tuple[Masks, int]:
     """Return the masks, and the bytes that they take between the header and the palette."""
     if fields.compression not in (BIT_FIELDS, ALPHA_BIT_FIELDS):
         return MASKS_555 if fields.bits == 16 else MASKS_888, 0
-    # Headers of 52 bytes and more contain the masks, behind the first 40 bytes.
+    # Headers of 52 bytes and more contain the masks, after the first 40 bytes.
     red, green, blue = struct.unpack_from("<III", data, _FILE_HEADER_BYTES + _V3)
     has_alpha = fields.size >= 56 or fields.compression == ALPHA_BIT_FIELDS
     (alpha,) = struct.unpack_from("<I", data, _FILE_HEADER_BYTES + 52) if has_alpha else (0,)
@@ -173,7 +173,7 @@ def _masks_refusal(data: bytes, fields: _Fields) -> str | None:
 def _pixels_at(data: bytes, fields: _Fields, palette_at: int, colour_bytes: int) -> int:
     """Return the position of the first pixel byte.
 
-    If the file gives 0, or the position of the palette, the pixels begin behind the palette.
+    If the file gives 0, or the position of the palette, the pixels begin after the palette.
     """
     (pixels_at,) = struct.unpack_from("<I", data, 10)
     if pixels_at == 0 or (pixels_at == palette_at and fields.bits <= 8):

@@ -65,7 +65,7 @@ class _Rows:
 
 
 def _follow(packed: bytes, rows: _Rows, expand: Callable[[bytes], bytes], bits: int) -> None:
-    """Write every run up to the end mark. A missing end mark is accepted behind the last pixel."""
+    """Write every run up to the end mark. A missing end mark is accepted after the last pixel."""
     at = 0
     for _ in range(_MOST_STEPS):
         if at + 2 > len(packed):

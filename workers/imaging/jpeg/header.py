@@ -60,7 +60,7 @@ def read_header(data: bytes) -> Header:
     bits, height, width, channels = struct.unpack_from(">BHHB", data, frames[0].start)
     if height == 0:
         raise ValueError(
-            f"its header says {width} x 0 px: the height is given behind the pixels (DNL), "
+            f"its header says {width} x 0 px: the height is given after the pixels (DNL), "
             "which is not supported; save it again as JPEG"
         )
     refusal = _refusal(frames[0].marker, bits, channels) or _scans_refusal(scans, width * height)
@@ -68,7 +68,7 @@ def read_header(data: bytes) -> Header:
 
 
 def pixels_only(data: bytes) -> bytes:
-    """Return the file without its metadata and without bytes behind its end mark."""
+    """Return the file without its metadata and without bytes after its end mark."""
     segments = list(read_segments(data))
     following = [each.begin for each in segments[1:]] + [len(data)]
     kept = [

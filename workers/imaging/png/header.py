@@ -64,7 +64,7 @@ def read_header(data: bytes) -> Header:
         if kind == b"acTL":
             (frames,) = struct.unpack_from(">I", data, start)
         elif kind == b"fdAT":
-            frames = max(frames, 2)  # beside the one in IDAT
+            frames = max(frames, 2)  # in addition to the one in IDAT
         elif kind == b"eXIf":
             exif.append(data[start:end])
         elif kind in _TEXTS:

@@ -1,6 +1,6 @@
 """Unpack and measure the pixels of a PNG before a decoder gets them.
 
-libpng unpacks a stream to its end, even behind the last row. This can take minutes for a file of
+libpng unpacks a stream to its end, even after the last row. This can take minutes for a file of
 64 MiB. So the decoder gets exactly the bytes of the rows, in a stream that is not compressed.
 Both steps together take no longer than libpng alone, because ISA-L unpacks faster than zlib.
 

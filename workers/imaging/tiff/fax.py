@@ -44,7 +44,7 @@ _PROBLEMS = {
     _NO_END_OF_LINE: "damaged: row {} has no end-of-line code before it",
     _UNCOMPRESSED: "row {} uses the uncompressed mode of fax codes, which is not read",
 }
-_PADDING = 8  # bytes of zeros behind the data, because the decoder looks a few bits ahead
+_PADDING = 8  # bytes of zeros after the data, because the decoder looks a few bits ahead
 _EOL_ZEROS = 11  # an end-of-line code is this many zeros or more, and a one
 _LENGTH = (1 << LENGTH_BITS) - 1
 
@@ -139,7 +139,7 @@ def _runs(
 ) -> Any:
     """Read a row of runs.
 
-    Returns the number of changes, or a problem, and the position behind the row.
+    Returns the number of changes, or a problem, and the position after the row.
     """
     column = colour = count = 0
     while column < width:
@@ -167,7 +167,7 @@ def _differences(
 ) -> Any:
     """Read a row of differences to the row above.
 
-    Returns the number of changes, or a problem, and the position behind the row. a0, b1 and b2 are
+    Returns the number of changes, or a problem, and the position after the row. a0, b1 and b2 are
     names of T.6: the last change of this row, and the next two changes of the row above.
     """
     a0, count, b = -1, 0, 0
@@ -211,7 +211,7 @@ def _b1(above: _Numbers, b: int, a0: int, width: int, colour: int) -> int:
 def _run(data: _Bits, end: int, position: int, table: _Numbers) -> Any:
     """Read a run of one or more code words.
 
-    Returns its length, or a problem, and the position behind it.
+    Returns its length, or a problem, and the position after it.
     """
     length = 0
     while True:
@@ -226,7 +226,7 @@ def _run(data: _Bits, end: int, position: int, table: _Numbers) -> Any:
 
 @njit(nogil=True, boundscheck=True)
 def _problem(end: int, position: int, bits: int) -> int:
-    """Return the problem of a code word that is not in its table or ends behind the data."""
+    """Return the problem of a code word that is not in its table or ends after the data."""
     return _ENDS_EARLY if position + bits > end else _BAD_CODE
 
 

@@ -54,7 +54,7 @@ class Layout:
     bits: tuple[int, ...]  # of each sample
     numbers: tuple[int, ...]  # the number format of each sample; 1: unsigned, 4: undefined
     samples: int  # of a pixel
-    extra: tuple[int, ...]  # meanings of the samples behind the colours; 0: unspecified
+    extra: tuple[int, ...]  # meanings of the samples after the colours; 0: unspecified
     photometric: int | None
     compression: int
     predictor: int
@@ -67,7 +67,7 @@ class Layout:
 
     @property
     def colours(self) -> int:
-        """The number of colour samples of a pixel. A sample behind them is a straight alpha."""
+        """The number of colour samples of a pixel. A sample after them is a straight alpha."""
         return _COLOURS[self.photometric or 0][1]
 
     @property
@@ -208,7 +208,7 @@ def _writing_refusal(layout: Layout) -> str | None:
 
 def _predictor_refusal(layout: Layout) -> str | None:
     if layout.predictor == 1 or layout.compression in {*FAX, *PICTURES}:
-        return None  # fax and picture files have no predictor, whatever the tag says
+        return None  # the tag is ignored: fax and picture files have no predictor
     if layout.predictor != 2 or layout.bits[0] != 8:
         return f"predictor {layout.predictor} with {layout.bits[0]}-bit channels; save it without"
     if layout.compression not in _PREDICTED:

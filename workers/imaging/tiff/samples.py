@@ -26,7 +26,7 @@ Samples = npt.NDArray[np.uint8]
 
 _LZMA_MEMORY_BYTES = 128 * 2**20  # xz's strongest preset needs 65 MiB
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-_SPARE_BYTES = 16  # a compressor may write this many bytes behind the last row
+_SPARE_BYTES = 16  # a compressor may write this many bytes after the last row
 _TWO_DIMENSIONAL = 1  # the lowest bit of the options of Group 3
 
 

@@ -160,7 +160,7 @@ def read_first_page(data: bytes) -> Page:
 def exif_orientation(block: bytes) -> int | None:
     """Return the orientation in an EXIF block, 1..8, or None.
 
-    A damaged EXIF block is no reason to refuse an intact picture. Damage behind the orientation
+    A damaged EXIF block is no reason to refuse an intact picture. Damage after the orientation
     is ignored, as image viewers do.
     """
     try:

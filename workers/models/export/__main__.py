@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--beside",
         action="store_true",
-        help="add the graph to the original version; workers use whichever is faster",
+        help="add the graph to the original version; workers use the faster one",
     )
     parser.add_argument("--images", type=Path, help="a directory of photos to compare on as well")
     parser.add_argument(

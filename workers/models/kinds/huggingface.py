@@ -16,7 +16,7 @@ transformers_logging.disable_progress_bar()  # a worker's log is not a terminal
 
 
 class HuggingFaceModel(TorchModule):
-    """config.json and model.safetensors beside model.yaml. Only image classification so far."""
+    """config.json and model.safetensors next to model.yaml. Only image classification so far."""
 
     _labels: tuple[str, ...] = ()
 

@@ -1,6 +1,5 @@
 """The interface of every kind of network."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from agewell.shared.errors import ModelError
 from agewell.workers.models.arrays import Array, Arrays
+from agewell.workers.models.file_faults import sha256_of
 from agewell.workers.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     import torch
-
-_CHUNK_BYTES = 2**20
 
 
 class Network(ABC):
@@ -62,7 +60,7 @@ class Network(ABC):
         if path is None or not path.is_file():
             raise self.error(f"no file {path}")
         if self.spec.sha256 is not None:
-            found = _sha256(path)
+            found = sha256_of(path)
             if found != self.spec.sha256:
                 raise self.error(f"the SHA-256 of {path.name} is {found}, not as in model.yaml")
         return path
@@ -70,11 +68,3 @@ class Network(ABC):
     def error(self, reason: str) -> ModelError:
         """Make an error that names the model."""
         return ModelError(self.spec.name, self.spec.version, reason)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

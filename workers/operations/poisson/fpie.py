@@ -138,7 +138,7 @@ class _Taichi:
         with self._lock:
             core = self._open(threads)
             size = max(self.SMALLEST, self._size, 1 << (len(x) - 1).bit_length())
-            # Rows behind the last pixel are zero and point at row 0, so they stay zero.
+            # Rows after the last pixel are zero and point at row 0, so they stay zero.
             fill = ((0, size - len(x)), (0, 0))
             table, x_rows, b_rows = (np.pad(rows, fill) for rows in (neighbours, x, b))
             if size > self._size:
