@@ -122,14 +122,14 @@ class Agent:
                     registry.activate(*model_id)
                 except AgewellError as error:
                     self._refused.add(model_id)
-                    log.error("%s", error)
+                    log.error("cannot activate %s/%s: %s", *model_id, error)
 
     def obey(self, command: Command) -> Reply:
         """Execute a command. The reply says what was done, or why it failed."""
         try:
             return self._do(command)
         except AgewellError as error:
-            log.warning("%s %s: %s", command.action, command.name, error)
+            log.warning("cannot %s %s: %s", command.action, command.name, error)
             return Reply(worker=self._worker, error=ErrorInfo.of(error))
 
     def _do(self, command: Command) -> Reply:

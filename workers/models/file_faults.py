@@ -25,7 +25,8 @@ def fault_of(spec: ModelSpec, directory: Path) -> str:
         if name is not None and (found := _weights_fault(directory / name)):
             return found
     if spec.weights is not None and spec.sha256 is not None:
-        return _hash_fault(directory / spec.weights, spec.sha256)
+        path = directory / spec.weights
+        return "" if path.stat().st_size > HASHED_MAX_BYTES else hash_fault(path, spec.sha256)
     return ""
 
 
@@ -47,14 +48,10 @@ def _weights_fault(path: Path) -> str:
     return ""
 
 
-def _hash_fault(path: Path, expected: str) -> str:
-    if path.stat().st_size > HASHED_MAX_BYTES:
-        return ""
-    found = sha256_of(path)
-    return "" if found == expected else f"the SHA-256 of {path} is {found}, not as in model.yaml"
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
+def hash_fault(path: Path, expected: str) -> str:
+    """Return how a file's SHA-256 differs from that of model.yaml, or "" if they are equal."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found == expected:
+        return ""
+    return f"the SHA-256 of {path.name} is {found}, but model.yaml says {expected}"

@@ -59,7 +59,7 @@ def blocks(data: bytes, page: Directory, layout: Layout) -> Iterator[Block]:
         if layout.compression == NONE:  # some programs write a wrong size here
             size = min(size, layout.row_bytes * place.rows)
         if offset + size > len(data):
-            raise ValueError(f"truncated or damaged: {name} ends after the end of the file")
+            raise ValueError(f"truncated or damaged: {name} ends beyond the end of the file")
         yield Block(name, *place, data[offset : offset + size])
 
 

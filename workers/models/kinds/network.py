@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from agewell.shared.errors import ModelError
 from agewell.workers.models.arrays import Array, Arrays
-from agewell.workers.models.file_faults import sha256_of
+from agewell.workers.models.file_faults import hash_fault
 from agewell.workers.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -59,10 +59,8 @@ class Network(ABC):
         path = self.weights_path()
         if path is None or not path.is_file():
             raise self.error(f"no file {path}")
-        if self.spec.sha256 is not None:
-            found = sha256_of(path)
-            if found != self.spec.sha256:
-                raise self.error(f"the SHA-256 of {path.name} is {found}, not as in model.yaml")
+        if self.spec.sha256 is not None and (fault := hash_fault(path, self.spec.sha256)):
+            raise self.error(fault)
         return path
 
     def error(self, reason: str) -> ModelError:
