@@ -11,8 +11,9 @@ import typer
 from agewell.producer.cli.exit_codes import exit_codes
 from agewell.producer.cli.options import METAVAR, Json, time_between
 from agewell.shared.errors import ParameterError
+from agewell.shared.protocol.formats import FORMATS, Format
 from agewell.shared.protocol.levels import LEVEL_OF_NAME, level_from
-from agewell.shared.protocol.messages import MAX_ITEMS, Format, Output
+from agewell.shared.protocol.messages import MAX_ITEMS, Output
 
 Priority = Annotated[
     str,
@@ -96,7 +97,7 @@ def read_options(
     Raises:
         ParameterError: a value is not allowed, or two of them contradict each other.
     """
-    if quality is not None and image_format not in ("jpeg", "webp"):
+    if quality is not None and not FORMATS[image_format].has_quality:
         raise ParameterError("--quality", str(quality), f"nothing: {image_format} is lossless")
     if overwrite and skip_existing:
         raise ParameterError("--overwrite", "given with --skip-existing", "one of the two")

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agewell.shared.errors import BadFileError
+from agewell.shared.protocol.formats import FORMATS, find_format
 from agewell.shared.protocol.messages import MediaType
 from agewell.shared.protocol.output_names import NAME_MAX_CHARACTERS
 
 HEAD_BYTES = 64
 """Enough to tell the format."""
 
-FORMATS = "JPEG, PNG, WebP, TIFF, BMP"
+_TITLES = ", ".join(each.title for each in FORMATS.values())
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def checked_image(name: str, data: bytes, max_file_bytes: int) -> MediaType:
         raise BadFileError(name, "empty (0 bytes)")
     media_type = sniff(data)
     if media_type is None:
-        raise BadFileError(name, f"not {FORMATS}: it begins with {data[:8]!r}, whatever its name")
+        raise BadFileError(name, f"not {_TITLES}: it begins with {data[:8]!r}, whatever its name")
     return media_type
 
 
@@ -123,17 +124,8 @@ def _check_size(name: str, size_bytes: int, max_file_bytes: int) -> None:
 
 def sniff(data: bytes) -> MediaType | None:
     """The format by its magic bytes, None for none of ours."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):  # the last two: BigTIFF
-        return "image/tiff"
-    if data.startswith(b"BM"):
-        return "image/bmp"
-    return None
+    found = find_format(data)
+    return None if found is None else found.media_type
 
 
 def reason_of(error: OSError | ValueError) -> str:

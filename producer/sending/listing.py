@@ -12,11 +12,7 @@ from pathlib import Path
 
 from agewell.producer.sending.files import LocalFile, reason_of
 from agewell.shared.errors import BadFileError
-
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib"}
-)
-"""Suffixes that a folder is searched for. A file that is named is taken whatever its name."""
+from agewell.shared.protocol.formats import IMAGE_SUFFIXES
 
 GLOB_MAX_PARTS = 100
 """Each part of a glob takes some of Python's stack."""

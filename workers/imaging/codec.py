@@ -24,8 +24,9 @@ from agewell.shared.errors import (
     UnsupportedPixelsError,
 )
 from agewell.shared.metrics import Metric, tally
+from agewell.shared.protocol.formats import FORMATS, Format
 from agewell.workers.imaging.decoders import decode_pixels
-from agewell.workers.imaging.headers import Header, ImageFormat, read_header
+from agewell.workers.imaging.headers import Header, read_header
 from agewell.workers.process import memory
 
 Image = npt.NDArray[np.uint8]
@@ -39,7 +40,6 @@ _UPRIGHT: dict[int, Callable[[Image], cv2.typing.MatLike]] = {
     7: lambda image: cv2.rotate(cv2.transpose(image), cv2.ROTATE_180),
     8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
-_LONGEST_SIDES = {"jpeg": 65_500, "webp": 16_383}  # px, the most that the encoders can write
 # Plain lossless WebP discards the colours of transparent pixels. This mode keeps them.
 _LOSSLESS_WEBP = [cv2.IMWRITE_WEBP_LOSSLESS_MODE, cv2.IMWRITE_WEBP_LOSSLESS_PRESERVE_COLOR]
 _DEFAULT_JPEG_QUALITY = 95
@@ -135,7 +135,7 @@ def decode(data: bytes, name: str, limits: Limits) -> Image:
     return image
 
 
-def encode(image: Image, image_format: ImageFormat, quality: int | None, name: str) -> bytes:
+def encode(image: Image, image_format: Format, quality: int | None, name: str) -> bytes:
     """Encode an image.
 
     Args:
@@ -171,19 +171,22 @@ def encode(image: Image, image_format: ImageFormat, quality: int | None, name: s
     return encoded.tobytes()
 
 
-def _check_encodable(image: Image, image_format: ImageFormat, name: str) -> None:
-    if channels(image, name) == 4 and image_format == "jpeg":
-        reason = "an alpha channel, which JPEG cannot hold; choose png, webp, tiff or bmp"
+def _check_encodable(image: Image, image_format: Format, name: str) -> None:
+    row = FORMATS[image_format]
+    if channels(image, name) == 4 and not row.has_alpha:
+        *others, last = (each.name for each in FORMATS.values() if each.has_alpha)
+        choice = f"choose {', '.join(others)} or {last}"
+        reason = f"an alpha channel, which {row.title} cannot hold; {choice}"
         raise UnsupportedPixelsError(name, reason)
-    longest = _LONGEST_SIDES.get(image_format, 2**31 - 1)
+    longest = row.longest_side
     if max(image.shape[:2]) > longest:
         found = f"{image.shape[1]} x {image.shape[0]} px"
         raise ImageTooLargeError(name, f"{found}; the limit of {image_format} is {longest:,} px")
 
 
-def _options(image_format: ImageFormat, quality: int | None) -> list[int]:
+def _options(image_format: Format, quality: int | None) -> list[int]:
     """Return OpenCV's encoding parameters: a flat list of pairs of name and value."""
-    if quality is not None and image_format not in ("jpeg", "webp"):
+    if quality is not None and not FORMATS[image_format].has_quality:
         raise ParameterError("quality", f"{quality} for {image_format}", "none: it is lossless")
     if quality is not None and not 1 <= quality <= 100:
         raise ParameterError("quality", str(quality), "1..100")

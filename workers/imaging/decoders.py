@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from agewell.shared.errors import UndecodableError, UnsupportedPixelsError
+from agewell.shared.protocol.formats import Format
 from agewell.workers.imaging import webp
 from agewell.workers.imaging.bmp import pixels as bmp_pixels
-from agewell.workers.imaging.image_header import ImageFormat
 from agewell.workers.imaging.jpeg import header as jpeg
 from agewell.workers.imaging.jpeg import pixels as jpeg_pixels
 from agewell.workers.imaging.png import header as png
@@ -26,7 +26,7 @@ Image = npt.NDArray[np.uint8]
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-def decode_pixels(image_format: ImageFormat, data: bytes, name: str) -> Image:
+def decode_pixels(image_format: Format, data: bytes, name: str) -> Image:
     """Decode a file whose header was read and accepted.
 
     Args:
@@ -70,7 +70,7 @@ def _jpeg(data: bytes, name: str) -> Image:
     return _by_opencv(pixels, name) if image is None else image
 
 
-_DECODERS: dict[ImageFormat, Callable[[bytes, str], Image]] = {
+_DECODERS: dict[Format, Callable[[bytes, str], Image]] = {
     "png": lambda data, name: _by_opencv(png.pixels_only(data), name),
     "jpeg": _jpeg,
     "webp": lambda data, name: _by_opencv(webp.pixels_only(data), name),

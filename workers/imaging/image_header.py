@@ -1,9 +1,8 @@
 """The header of an image as every format's reader returns it."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-ImageFormat = Literal["png", "jpeg", "webp", "tiff", "bmp"]
+from agewell.shared.protocol.formats import Format
 
 MOST_PARTS = 100_000  # segments or chunks of one file; a 64 MiB PNG in 8 KiB chunks has 8,192
 SAVE_8_BITS = "save it with 8 bits a channel"
@@ -13,7 +12,7 @@ SAVE_8_BITS = "save it with 8 bits a channel"
 class Header:
     """Facts about an image that are known before it is decoded."""
 
-    image_format: ImageFormat
+    image_format: Format
     width: int  # px, as stored: before the orientation is applied
     height: int  # px, as stored
     frames: int = 1  # pictures of an animation, or pages

@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-MAGICS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")  # the last two: BigTIFF
+from agewell.shared.protocol.formats import FORMATS
 
 _SUBFILE_TYPE, _ORIENTATION = 254, 274
 _INTEGERS = {
@@ -174,7 +174,7 @@ def exif_orientation(block: bytes) -> int | None:
 
 def _order(data: bytes) -> str:
     """Return the byte order as struct writes it."""
-    if data[:4] not in MAGICS:
+    if data[:4] not in FORMATS["tiff"].magics:
         raise ValueError("damaged: it does not begin with a byte order of TIFF")
     return "<" if data[:1] == b"I" else ">"
 

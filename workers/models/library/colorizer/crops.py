@@ -13,6 +13,7 @@ from typing import cast
 import cv2
 import numpy as np
 
+from agewell.shared.protocol.formats import IMAGE_SUFFIXES
 from agewell.workers.models.library.colorizer import palette as palettes
 from agewell.workers.models.library.colorizer.palette import Floats, Image
 
@@ -22,7 +23,6 @@ _LEAST_AREA = 0.2
 """The smallest share of the photo that a crop covers."""
 _SAMPLE = 1_000
 """Pixels of a crop from which its palette is computed."""
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,10 @@ def read_photos(directory: Path, longest_side: int = 1280) -> list[Image]:
     Raises:
         ValueError: there is no photograph, or one cannot be read.
     """
-    paths = sorted(p for p in directory.rglob("*") if p.suffix.lower() in _SUFFIXES)
+    paths = sorted(p for p in directory.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     if not paths:
-        raise ValueError(f"{directory}: no photographs ({', '.join(_SUFFIXES)}) in it")
+        suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise ValueError(f"{directory}: no photographs ({suffixes}) in it")
     return [_read(path, longest_side) for path in paths]
 
 
