@@ -57,7 +57,7 @@ class InputSpec(_Document):
         default=224, description="without a fixed size: side of the warm-up image in px"
     )
     colours: Literal["rgb", "bgr", "gray"] = Field(
-        default="rgb", description="order of the input's channels"
+        default="rgb", description="the input's channels, in this order"
     )
     mean: tuple[float, ...] = Field(
         default=(0.0,), description="subtracted from values 0..1: one, or one per channel"

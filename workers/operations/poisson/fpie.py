@@ -4,9 +4,9 @@ fpie's own code does every sweep, and this is the only file that imports fpie. I
 fpie's solver modules one by one, on first use: ``fpie.process`` would import all of them, with
 taichi, which prints on import and takes 57 MB of memory in each process.
 
-fpie's ``step`` is not used, because it clips its result to 0..255, and the corrections computed
-here may be negative. The code below calls the parts inside it. For this reason fpie's compiled
-cores (gcc, openmp, cuda, mpi) are not offered: they return only the result of ``step``.
+The result of fpie's ``step`` is not used: it is clipped to 0..255, and the corrections computed
+here may be negative. The code below reads the unclipped values from inside the cores. fpie's
+compiled cores (gcc, openmp, cuda, mpi) are not offered: they return only the result of ``step``.
 """
 
 import contextlib
