@@ -8,8 +8,9 @@ import typer
 
 from agewell.producer.cli.options import METAVAR, Json, time_between, with_options
 from agewell.shared.errors import ParameterError
+from agewell.shared.protocol.formats import FORMATS, Format
 from agewell.shared.protocol.levels import LEVEL_OF_NAME, level_from
-from agewell.shared.protocol.messages import MAX_ITEMS, Format, Output
+from agewell.shared.protocol.messages import MAX_ITEMS, Output
 
 Priority = Annotated[
     str,
@@ -111,7 +112,7 @@ def read_options(
     Raises:
         ParameterError: a value is not allowed, or two of them contradict each other.
     """
-    if quality is not None and image_format not in ("jpeg", "webp"):
+    if quality is not None and not FORMATS[image_format].has_quality:
         raise ParameterError(
             "--quality", str(quality), f"no --quality with the lossless format {image_format}"
         )

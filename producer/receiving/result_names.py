@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import get_args
 
-from agewell.shared.protocol.messages import Format
+from agewell.shared.protocol.formats import Format
 from agewell.shared.protocol.output_names import extra_name, fit
 
 

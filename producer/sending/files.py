@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agewell.shared.errors import BadFileError
+from agewell.shared.protocol.formats import FORMATS, find_format
 from agewell.shared.protocol.messages import MediaType
 from agewell.shared.protocol.output_names import NAME_MAX_CHARACTERS
 
 HEAD_BYTES = 64
 """Bytes to read to recognise a format."""
 
-FORMATS = "JPEG, PNG, WebP, TIFF, BMP"
+_TITLES = ", ".join(each.title for each in FORMATS.values())
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def checked_image(name: str, data: bytes, max_file_bytes: int) -> MediaType:
         raise BadFileError(name, "empty (0 bytes)")
     media_type = sniff(data)
     if media_type is None:
-        raise BadFileError(name, f"not {FORMATS}: it begins with {data[:8]!r}, whatever its name")
+        raise BadFileError(name, f"not {_TITLES}: it begins with {data[:8]!r}, whatever its name")
     return media_type
 
 
@@ -128,17 +129,8 @@ def _check_size(name: str, size_bytes: int, max_file_bytes: int) -> None:
 
 def sniff(data: bytes) -> MediaType | None:
     """Recognise a format by its magic bytes. Returns None if it is unknown."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):  # the last two: BigTIFF
-        return "image/tiff"
-    if data.startswith(b"BM"):
-        return "image/bmp"
-    return None
+    found = find_format(data)
+    return None if found is None else found.media_type
 
 
 def reason_of(error: OSError | ValueError) -> str:

@@ -12,11 +12,7 @@ from pathlib import Path
 
 from agewell.producer.sending.files import LocalFile, reason_of
 from agewell.shared.errors import BadFileError
-
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib"}
-)
-"""Suffixes of the files taken from a folder. A file that you name is taken with any suffix."""
+from agewell.shared.protocol.formats import IMAGE_SUFFIXES
 
 GLOB_MAX_PARTS = 100
 """The most parts of a glob. Each part takes some of Python's stack."""

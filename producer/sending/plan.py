@@ -9,7 +9,7 @@ from agewell.producer.receiving.result_names import UniqueNames, confined
 from agewell.producer.sending.files import LocalFile
 from agewell.producer.sending.listing import OnBad
 from agewell.shared.errors import ParameterError
-from agewell.shared.protocol.messages import Format
+from agewell.shared.protocol.formats import Format
 from agewell.shared.protocol.output_names import output_name
 from agewell.shared.text.printable import printable
 

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from agewell.shared.errors import AgewellError, BadJobError
+from agewell.shared.protocol.formats import FORMATS, Format, ImageMediaType
 from agewell.shared.protocol.output_names import NAME_MAX_CHARACTERS
 from agewell.shared.text.printable import printable
 from agewell.shared.text.problems import first_problem, shortened
@@ -26,18 +27,8 @@ SCHEMA_VERSION: Final = 1
 MAX_ITEMS: Final = 64
 INLINE_MAX_BYTES: Final = 32 * 1024
 
-Format = Literal["png", "jpeg", "webp", "tiff", "bmp"]
-ImageMediaType = Literal["image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp"]
 MediaType = ImageMediaType | Literal["application/x-npz"]
 """Media types of a worker's files: images, and numpy archives of tapped intermediates."""
-
-MEDIA_TYPE_OF_FORMAT: Final[dict[Format, ImageMediaType]] = {
-    "png": "image/png",
-    "jpeg": "image/jpeg",
-    "webp": "image/webp",
-    "tiff": "image/tiff",
-    "bmp": "image/bmp",
-}
 
 PIXELS_MIN: Final = -(2**31)
 PIXELS_MAX: Final = 2**31 - 1
@@ -103,7 +94,7 @@ class Output(Message):
 
     @model_validator(mode="after")
     def _check_format_has_quality(self) -> Self:
-        if self.quality is not None and self.format not in ("jpeg", "webp"):
+        if self.quality is not None and not FORMATS[self.format].has_quality:
             raise ValueError(f"{self.format} has no quality: it is lossless")
         return self
 

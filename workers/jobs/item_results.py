@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from agewell.shared.blobs.blobs import Blobs
 from agewell.shared.errors import AgewellError, AllItemsFailedError
+from agewell.shared.protocol.formats import FORMATS
 from agewell.shared.protocol.messages import (
-    MEDIA_TYPE_OF_FORMAT,
     ErrorInfo,
     InferJob,
     Item,
@@ -58,7 +58,7 @@ class Results:
         index, name = len(self._items), _output_name(item, self._job)
         self._items.append(result)
         if image is not None:
-            image_type = MEDIA_TYPE_OF_FORMAT[self._job.output.format]
+            image_type = FORMATS[self._job.output.format].media_type
             self._keep(_Pending(index, name, image_type, image, is_extra=False))
         for suffix, kind, data in extras:
             self._keep(_Pending(index, extra_name(name, suffix), kind, data, is_extra=True))
