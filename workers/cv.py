@@ -1,4 +1,7 @@
-"""The Celery app of workers that run operations: `celery -A agewell.workers.cv worker -Q cv`."""
+"""Celery app of the workers that run image operations.
+
+Start it with `celery -A agewell.workers.cv worker -Q cv`.
+"""
 
 from agewell.shared.celery.app import make_app
 from agewell.workers.consuming import pool_writes, undecodable
@@ -8,7 +11,7 @@ from agewell.workers.maintenance import rescue
 from agewell.workers.process import heartbeat, logs, ready, runtime, slots
 from agewell.workers.process.context import settings
 
-# Here, before the pool's processes inherit the environment and import OpenCV, numba and fpie.
+# First of all: the pool's processes inherit this environment and then import OpenCV and numba.
 runtime.prepare(settings())
 ready.announce()
 logs.install()

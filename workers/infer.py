@@ -1,7 +1,8 @@
-"""The Celery app of workers that hold models: `celery -A agewell.workers.infer worker -Q infer`.
+"""Celery app of the workers that run models.
 
-With the threads pool: jobs wait side by side for their batches. torch is imported when the first
-model is asked for, in this process, and in no parent of it.
+Start it with `celery -A agewell.workers.infer worker -Q infer`. It uses the threads pool, so that
+many jobs can wait for the same batch. torch is imported when the first model is requested, in this
+process and never in a parent of it.
 """
 
 from agewell.shared.celery.app import make_app

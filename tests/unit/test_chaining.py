@@ -83,11 +83,11 @@ def test_an_item_that_failed_keeps_its_error_and_its_place():
 BAD = {
     "no_result": ({"op": "hsv"}, {"op": "hsv"}, "result of the step before"),
     "a_number": (1, {"op": "hsv"}, "result of the step before"),
-    "no_job": (result("a"), "hsv", "a job to go on with"),
+    "no_job": (result("a"), "hsv", "must be the next job"),
     "items_no_list": (result("a"), {"op": "hsv", "items": {"a": 1}}, "a list of objects"),
     "items_no_objects": (result("a"), {"op": "hsv", "items": [1]}, "a list of objects"),
     "other_number": (result("a", "b", "c"), {"op": "hsv", "items": [{}, {}]}, "2 items .* 3"),
-    "no_image": (result(None), {"op": "hsv"}, "made no image"),
+    "no_image": (result(None), {"op": "hsv"}, "there is no image to use"),
     "no_room": (result("a"), {"op": "hsv", "items": [{"image": reference("b")}]}, "none is left"),
 }
 

@@ -1,14 +1,14 @@
-"""The workers' end of the queue, made to lose nothing and to bear what may lie in it.
+"""The workers' kombu channel: takes jobs safely, and refuses messages that are not Celery tasks.
 
-kombu pops a message and notes in a second step that it has it: a worker that is killed between the
-two loses it. Here one script does both. A worker that finds nothing blocks on a list of its own, to
-which publishing adds something: one job wakes one worker.
+kombu pops a message, and only its next command records that it has the message. A worker that is
+killed between the two loses it. Here one Lua script does both. A worker that finds no job blocks on
+its own wake-up list. Publishing pushes to one of these lists, so one job wakes one worker.
 
-A worker whose job is done takes the next one at once, so the take ends and acknowledges the last
-one too.
+A worker that has finished a job takes the next one at once, so the same script also ends and
+acknowledges the finished job.
 
-kombu also takes every message for one of Celery's. One that is not would end the worker, be
-restored, and end the next one, so it becomes a dead letter instead.
+kombu assumes that every message is a Celery task. A message that is not would crash the worker, be
+requeued, and crash the next worker. Here it becomes a dead letter instead.
 """
 
 import contextlib
@@ -45,11 +45,11 @@ log = logging.getLogger(__name__)
 
 
 class _Phase(Enum):
-    """How far the connection that takes messages is."""
+    """State of the connection that takes messages."""
 
     IDLE = auto()
     TAKING = auto()
-    BLOCKED = auto()  # until it is woken
+    BLOCKED = auto()  # waits on the wake-up list
 
 
 class Channel(transport.Channel):
@@ -75,15 +75,17 @@ class Channel(transport.Channel):
         consumer_tag: str,
         **kwargs: Any,
     ) -> Any:
-        """Consume; refuse a message of which Celery cannot make a task, and go on to the next."""
+        """Consume a queue. A message that Celery cannot turn into a task is refused."""
 
         def guarded(message: Any) -> None:
             try:
                 callback(message)
-            except REDIS_ERRORS:  # not kombu's own list: that counts a missing key among them
+            except REDIS_ERRORS:  # kombu's own list contains KeyError too
                 raise
             except Exception as error:
-                log.exception("refused, no task of Celery's: %s", named(message.headers))
+                log.exception(
+                    "message refused, it is not a Celery task: %s", named(message.headers)
+                )
                 self.refuse(message.delivery_tag, error)
                 virtual.QoS.ack(self.qos, message.delivery_tag)
 
@@ -92,38 +94,38 @@ class Channel(transport.Channel):
         return super().basic_consume(queue, no_ack, guarded, consumer_tag, **kwargs)
 
     def basic_cancel(self, consumer_tag: str) -> Any:
-        """Consume no more: nothing is taken from now on, so no take acknowledges."""
+        """Stop consuming. No take follows that could acknowledge jobs, so it is done here."""
         cancelled = super().basic_cancel(consumer_tag)
         if not self.active_queues:
-            # If Redis is away, these tags come back, and their jobs have ended.
+            # If Redis is down, upkeep requeues these deliveries, and their jobs do not run again.
             with contextlib.suppress(*REDIS_ERRORS):
                 self.qos.acknowledge_ended()
                 self._leave()
         return cancelled
 
     def takes_soon(self) -> bool:
-        """True if a take is due before the loop waits for anything."""
+        """True if a take is due before the event loop waits for anything."""
         soon = self._phase in {_Phase.IDLE, _Phase.TAKING} and self.active_queues
         return bool(soon and self.qos.can_consume())
 
     def end(self, told: Told) -> None:
-        """End a job that is done, at once."""
+        """End a finished job at once."""
         Ledger(self.unprefixed_client(), self.lifetimes, self._clock).write(told)
 
     def refuse(self, tag: str, reason: str | Exception) -> None:
-        """Make a dead letter of a message of which Celery cannot make a task."""
+        """Turn a message into a dead letter, because Celery cannot make a task of it."""
         if isinstance(reason, Exception):
             reason = f"{type(reason).__name__}: {reason}"
         refuse(self.unprefixed_client(), self.unacked_key, tag, reason, self.lifetimes)
 
     def close(self) -> None:
-        """Close; a message on its way is taken in first, and then given back with the others."""
+        """Close the channel. A message that is on its way is received first, then requeued."""
         if self._phase is not _Phase.TAKING:
             self._in_poll = None
         super().close()
 
     def _get(self, queue: str) -> dict[str, Any]:
-        """Take one message at once, for `basic_get`."""
+        """Take one message without blocking, for `basic_get`."""
         self._recover_unanswered()
         client = self.unprefixed_client()
         while True:
@@ -143,14 +145,14 @@ class Channel(transport.Channel):
                 return message
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
-        """Take one message; it is reserved like any other, unless nobody will acknowledge it."""
+        """Take one message. It is reserved like any other, unless `no_ack` is set."""
         message = super().basic_get(queue, no_ack=no_ack, **kwargs)
         if message is not None and no_ack:
             acknowledge(self.unprefixed_client(), self.unacked_key, [message.delivery_tag])
         return message
 
     def _brpop_start(self, timeout: float | None = None) -> None:
-        del timeout  # the script does not block as kombu's BRPOP does
+        del timeout  # the script does not block, unlike kombu's BRPOP
         self._recover_unanswered()
         self._take()
 
@@ -159,12 +161,12 @@ class Channel(transport.Channel):
         if not queues:
             return
         self._tag, ended = next(self._tags), self.qos.ended.copy()
-        # Nothing is on its way on this connection, so the clock may use it.
+        # No answer is pending on this connection, so the clock can use it.
         self._asked_at = self._clock.now(self.client)
         self._ended, self._written = ended, unwritten.copy()
         asked = asking(self._tag, self._asked_at, ended, self._written.values())
         packed = self._prepared(tuple(queues)).packed(*asked)
-        self.qos.ended -= ended  # in place: a thread may add to it meanwhile
+        self.qos.ended -= ended  # in place, because a thread can add to it at the same time
         for job_id in self._written:
             del unwritten[job_id]
         self._send(_Phase.TAKING, packed)
@@ -174,12 +176,12 @@ class Channel(transport.Channel):
         return prepare_take(queues, prefix, reserved, most, self.aging_k, waits=waits)
 
     def _block(self) -> None:
-        """Wait to be woken."""
+        """Block until another client pushes to this worker's wake-up list."""
         self.qos.acknowledge_ended()
         self._send(_Phase.BLOCKED, wait_command(self.active_queues, self.unacked_key))
 
     def _leave(self) -> None:
-        """Be no idle worker any more: jobs shall wake others."""
+        """Leave the list of idle workers, so that new jobs wake other workers."""
         if self.connection is not None and self.connection.client is not None:
             forget_idle(self.unprefixed_client(), self.unacked_key)
 
@@ -195,8 +197,8 @@ class Channel(transport.Channel):
         except (redis.ResponseError, *self.connection_errors) as error:
             connection.disconnect()
             if isinstance(error, redis.ResponseError):
-                # A replica since a failover, or a user without the right to: connect anew.
-                log.error("Redis hands out no message: %s", error)
+                # After a failover this may be a replica, or the user lacks a right: reconnect.
+                log.error("Redis refused to hand out a message: %s", error)
                 raise redis.ConnectionError(str(error)) from error
             raise
         if self._phase is _Phase.IDLE:
@@ -207,14 +209,14 @@ class Channel(transport.Channel):
         return self._deliver(Taken.of(answer, self.global_keyprefix))
 
     def _read(self, connection: Any) -> Any:
-        """Read the take's answer; None if there is none yet: once woken, it takes again."""
+        """Read the answer to a take, or None if no message came. After a wake-up it takes again."""
         if self._phase is _Phase.IDLE:
-            raise redis.ConnectionError("an answer to no question")
+            raise redis.ConnectionError("Redis sent an answer that no command asked for")
         try:
             answer = connection.read_response()
         except redis.exceptions.NoScriptError:
             with self.conn_or_acquire() as client:
-                load_all(client)  # Redis has been restarted
+                load_all(client)  # Redis has restarted and lost its scripts
             self._keep_unanswered()
             self._phase = _Phase.IDLE
             return None
@@ -238,7 +240,7 @@ class Channel(transport.Channel):
         except REDIS_ERRORS:
             raise
         except Exception as error:
-            log.exception("refused, cannot be delivered: %s", named(message["headers"]))
+            log.exception("message refused, kombu cannot deliver it: %s", named(message["headers"]))
             self.refuse(tag, error)
             raise Empty from None
         if queue in self._no_ack:
@@ -246,12 +248,15 @@ class Channel(transport.Channel):
         return True
 
     def _message_of(self, taken: Taken, tag: str) -> dict[str, Any] | None:
-        """kombu's message; None for what is none, which becomes a dead letter."""
+        """Build kombu's message.
+
+        Returns None for an unreadable one, which becomes a dead letter.
+        """
         try:
             return message_of(taken, tag, self._asked_at, self.max_message_bytes)
         except Exception as error:
             raw = taken.raw
-            log.exception("refused, no message at all: %s: %s", names_in(raw), excerpt_of(raw))
+            log.exception("message refused, unreadable: %s: %s", names_in(raw), excerpt_of(raw))
             self.refuse(tag, error)
             return None
 
@@ -264,15 +269,15 @@ class Channel(transport.Channel):
         super()._on_connection_disconnect(connection)
 
     def _keep_unanswered(self) -> None:
-        """Keep for the next take what this one was to end and acknowledge."""
+        """Keep the ends and acknowledgements of a failed take for the next one."""
         self.qos.ended |= self._ended
         unwritten.update(self._written)
         self._ended, self._written = set(), {}
 
     def _recover_unanswered(self) -> None:
-        """Give back what Redis may have handed over a connection that was lost before it came."""
+        """Requeue messages that Redis may have sent over a connection that then broke."""
         if self._unanswered:
-            # The pool's connections may be as dead as the lost one.
+            # The other connections of the pool may be broken too.
             self.pool.disconnect(inuse_connections=False)
         while self._unanswered:
             client = self.unprefixed_client()

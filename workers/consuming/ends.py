@@ -1,10 +1,10 @@
-"""A job that a process of the pool has done is ended by its worker's next take.
+"""Ends of jobs that a pool process has finished: the worker's next take writes them to Redis.
 
-What the ledger is to be told travels with the task's outcome, which the process sends to its worker
-anyway. That spares a job one of its two round trips to Redis.
+A pool process sends its worker the arguments of the job's end together with the task's outcome.
+This saves one of two round trips to Redis per job.
 
-If the worker is killed in between, the job is run again, as one is that was killed before its end.
-An end outlives a lost connection, so the job is not run again for that.
+If the worker is killed in between, the job runs again, as if it had been killed before its end. A
+lost connection does not lose an end, so the job does not run again.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,21 +16,26 @@ from agewell.shared.celery.result_backend import telling
 from agewell.shared.redis.scripts import Argument
 
 Told = Sequence[Argument]
+"""Arguments of the script that ends a job, as `Ledger.told` returns them. The first is the job's
+id."""
 
 unwritten: dict[str, Told] = {}
-"""What the ledger is to be told of jobs that this worker's pool has done, by their ids."""
+"""Ends by job id that this worker has not yet written to Redis."""
 
 
 def trace(*args: Any, **options: Any) -> tuple[Any, Any, Any, list[Told]]:
-    """Run a task in a process of the pool: Celery's outcome, and what the ledger is to be told."""
+    """Run a task in a pool process.
+
+    Returns Celery's outcome and the ends of the jobs that it finished.
+    """
     with telling() as told:
         failed, answer, runtime = fast_trace_task(*args, **options)
-    # A job that failed after it was done, by a handler of somebody's, has been ended as failed.
+    # If a user's signal handler failed after the job was done, the job has ended as failed.
     return failed, answer, runtime, [] if failed else told
 
 
 def keeping(callback: Callable[..., Any]) -> Callable[..., Any]:
-    """Keep what the ledger is to be told, then do with the rest of an outcome as Celery does."""
+    """Wrap a callback: keep the ends, then pass Celery's part of the outcome to the callback."""
 
     def keep(outcome: tuple[Any, Any, Any, list[Told]], **options: Any) -> None:
         *outcome_of_celery, told = outcome

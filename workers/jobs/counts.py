@@ -1,4 +1,4 @@
-"""What is counted of a job's run: how long it took, and why what failed did."""
+"""Metrics of one run of a job: its duration, and the errors of the items that failed."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +11,10 @@ from agewell.shared.protocol.messages import JobResult
 
 @contextmanager
 def counted(op: str, level: int) -> Iterator[Callable[[JobResult], None]]:
-    """Count one run of a job, however it ends; yields what to call with its result."""
+    """Measure one run of a job, however it ends.
+
+    Yields a function that counts the items of its result.
+    """
     started = time.perf_counter()
     try:
         yield _count_items
@@ -29,7 +32,7 @@ def counted(op: str, level: int) -> Iterator[Callable[[JobResult], None]]:
 
 
 def refused(code: str) -> None:
-    """Count one item, or one job, that failed, by its error's class."""
+    """Count one item or job that failed, by the class of its error."""
     tally.count(Metric.REFUSED, code)
 
 

@@ -1,7 +1,7 @@
-"""A job's life on a worker: each delivery starts, runs and ends, or is turned away.
+"""One delivery of a job: it is run, or turned away if the job must not run.
 
-The end itself is not recorded here: Celery stores a result last of all, and
-`shared.celery.result_backend` ends the job with it.
+The end of a job is not recorded here. Celery stores the result last of all, and
+`shared.celery.result_backend` ends the job together with it.
 """
 
 import logging
@@ -55,7 +55,7 @@ Operation = Callable[..., dict[str, Any]]
 
 
 def operation(name: TaskName) -> Callable[[Operation], Operation]:
-    """Make a function a Celery task of ours, bound to its request."""
+    """Make a function a Celery task of agewell, bound to its request."""
     return cast(
         "Callable[[Operation], Operation]",
         shared_task(name=name.value, bind=True, max_retries=RETRIES_MAX),
@@ -70,12 +70,18 @@ def deliver(
     Args:
         task: the bound Celery task.
         op: the operation that the task runs.
-        document: the job; in a chain, the result of the step before.
-        following: in a chain, the job.
-        run: what runs it, with a checkpoint to be called between its steps.
+        document: the job. In a chain, the result of the step before.
+        following: the job, in a chain. Otherwise None.
+        run: runs the job. It gets a checkpoint to call between its steps.
 
     Returns:
         A `JobResult` document.
+
+    Raises:
+        Ignore: the job must not run, or it was cancelled.
+        Retry: a passing error, so the job was sent again to run later.
+        Reject: a passing error, and the retry could not be sent. The message is requeued.
+        AgewellError: the job failed.
     """
     size_bytes = oversize.size_of(task.request.headers)
     if size_bytes:
@@ -93,7 +99,7 @@ def deliver(
     except CancelledError:
         _revoke(task, "cancelled")
     except MemoryError as error:
-        # Celery takes one for the end of the whole worker.
+        # Celery would shut the whole worker down for a MemoryError.
         raise memory.error_for(job.op, context().settings) from error
     except PASSING as error:
         _try_again(task, error)
@@ -108,7 +114,7 @@ def _parse(task: Task, op: str, document: Any, following: Any) -> tuple[Job, Ear
             document, earlier = follow(document, following)
         job = parse_job(document)
         if job.op != op:
-            raise BadJobError(f"op is {job.op!r}, sent to the task {task.name!r}")
+            raise BadJobError(f"op is {job.op!r}, but the job was sent to the task {task.name!r}")
     except BadJobError as error:
         refused(error.code)
         raise
@@ -119,7 +125,7 @@ _clock = RedisClock()
 
 
 def _note_wait(task: Task, op: str) -> None:
-    """Count how long a job has waited until now."""
+    """Record how long a job has waited until now."""
     since = time_of((task.request.headers or {}).get(SINCE))
     if since is not None:
         waited_s = max(0.0, _clock.now(context().client) - since)
@@ -127,25 +133,26 @@ def _note_wait(task: Task, op: str) -> None:
 
 
 def _level(task: Task) -> int:
-    """The level that a job was given."""
+    """Return the level that a job was given."""
     return level_of((task.request.delivery_info or {}).get("priority"))
 
 
 def _turn_away(task: Task, state: State) -> dict[str, Any]:
-    """End a delivery that must not run, as its job's state asks for."""
+    """End a delivery of a job that must not run."""
     job_id = task.request.id
-    log.info("job %s came although it is %s", job_id, state.value)
+    log.info("job %s was delivered again and not run: it is %s", job_id, state.value)
     match state:
         case State.DONE:
-            # Its worker could not acknowledge it. Celery sends what follows a task before it stores
-            # its result, so that is sent; it counts a chord's part after that, and each part once.
+            # Its worker could not acknowledge it. Celery sends a task's callbacks before it stores
+            # the result, so they are sent already. A chord's part may not be counted yet: Celery
+            # counts it after the result, and each part once.
             meta = task.backend.get_task_meta(job_id)
             if meta["status"] != SUCCESS:
                 raise Ignore
             task.request.callbacks = task.request.chain = None
             return cast("dict[str, Any]", meta["result"])
         case State.FAILED if task.request.chord:
-            # Its worker may not have counted it: Celery does that last, and counts each part once.
+            # The chord may not have counted it yet: Celery does that last, and each part once.
             task.request.errbacks = None
             meta = task.backend.get_task_meta(job_id)
             if meta["status"] == FAILURE and isinstance(meta["result"], Exception):
@@ -158,17 +165,17 @@ def _turn_away(task: Task, state: State) -> dict[str, Any]:
 
 
 def _revoke(task: Task, reason: str) -> NoReturn:
-    """End a job as Celery's own revoked ones end."""
+    """End a job the way Celery ends a revoked task."""
     task.backend.mark_as_revoked(task.request.id, reason, task.request)
     raise Ignore
 
 
 def _try_again(task: Task, error: Exception) -> NoReturn:
-    """Send the job again, to run later: twice as late each time, and never many at once."""
+    """Retry the job later, with exponential back-off and jitter."""
     request, full = task.request, isinstance(error, FULL) or _store_is_away(error)
     full_retries = _full_retries(request)
     retries = full_retries if full else request.retries - full_retries
-    # No job is given up for what stops all of them: a full Redis, or a blob store that is away.
+    # A full Redis or an unreachable blob store stops every job, so no job is given up for that.
     if retries >= RETRIES_MAX and not full:
         _give_up(task, f"still failing after {retries} retries: {error}")
     longest_s = min(2.0 ** min(retries, DOUBLINGS_MAX), BACKOFF_MAX_S)
@@ -181,14 +188,14 @@ def _try_again(task: Task, error: Exception) -> NoReturn:
     except Reject as unsent:
         if isinstance(unsent.reason, MessageTooLargeError):
             raise unsent.reason from error
-        # Redis is away still. Celery would end the job; its message goes back instead, a little
-        # later: a start whose run does not end counts towards the job's death.
+        # Redis is still down. Celery would end the job; requeue its message instead. Wait first:
+        # each delivery that does not end counts as lost, and max_deliveries of them end the job.
         time.sleep(countdown_s)
         raise Reject(unsent.reason, requeue=True) from error
 
 
 def _store_is_away(error: Exception) -> bool:
-    """True if the whole blob store fails, and not the bytes of this job alone."""
+    """True if the blob store is unreachable. False if it fails for this job's blobs only."""
     if not isinstance(error, BlobStoreError):
         return False
     try:
@@ -199,12 +206,12 @@ def _store_is_away(error: Exception) -> bool:
 
 
 def _full_retries(request: Any) -> int:
-    """How many of a job's retries were not counted: all of them at the most."""
+    """Return how many retries do not count, because Redis or the blob store was at fault."""
     return min(count_of((request.headers or {}).get(FULL_RETRIES)), count_of(request.retries))
 
 
 def _give_up_unread(task: Task, size_bytes: int) -> NoReturn:
-    """Put a job whose message unpacks to too much among the dead letters, without its arguments."""
+    """Make a dead letter, without arguments, of a job whose message is too large once unpacked."""
     request, limit = task.request, context().settings.max_message_bytes
     reason = f"its message unpacks to more than {limit:,} bytes (AGEWELL_MAX_MESSAGE_BYTES)"
     queue = (request.delivery_info or {}).get("routing_key") or ""
@@ -214,7 +221,7 @@ def _give_up_unread(task: Task, size_bytes: int) -> NoReturn:
 
 
 def _give_up(task: Task, reason: str) -> NoReturn:
-    """Put a job among the dead letters."""
+    """Make a dead letter of a job."""
     request = task.request
     entry = context().ledger.get(request.id)
     if entry is None or not entry.state.ended:

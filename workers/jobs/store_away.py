@@ -1,7 +1,7 @@
-"""A worker whose blob store cannot be reached takes no jobs until the store is back.
+"""Pauses a worker while its blob store is unreachable.
 
-Its jobs would all fail, and wait for another try. The jobs that it has are tried again without
-counting against their retries (`agewell.workers.jobs.delivery`); the others stay in their queue.
+Without the pause, all its jobs would fail and be retried. The jobs that it has already taken are
+retried, and these retries do not count (`agewell.workers.jobs.retries`). The others stay queued.
 """
 
 import logging
@@ -22,13 +22,14 @@ from agewell.workers.process.pause import pause
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+"""Seconds between two checks of the blob store."""
 
 
 class PausingRequest(LimitedRequest):
-    """Celery's request; one that is tried again because of the blob store pauses the worker."""
+    """Celery's request. A retry because of the blob store pauses the worker."""
 
     def on_retry(self, exc_info: Any) -> None:
-        """Look at the reason first."""
+        """Begin a pause if the blob store caused the retry."""
         error = exc_info.exception.exc
         if isinstance(error, BlobStoreError):
             pause.begin(str(error))
@@ -36,7 +37,7 @@ class PausingRequest(LimitedRequest):
 
 
 class Watch(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Looks from the worker's main loop whether the store is back, and then has it take jobs."""
+    """Checks from the worker's main loop if the store answers again, and then ends the pause."""
 
     requires = (Tasks,)
 
@@ -46,11 +47,11 @@ class Watch(bootsteps.StartStopStep):  # type: ignore[misc]
         self._is_said = False
 
     def start(self, consumer: Any) -> None:
-        """Look every so often."""
+        """Check periodically from now on."""
         self._timer_entry = consumer.timer.call_repeatedly(LOOK_S, self._look, (consumer,))
 
     def stop(self, consumer: Any) -> None:
-        """Look no more: the worker stops, or connects anew and starts this again."""
+        """Stop the checks. The worker shuts down, or it reconnects and starts them again."""
         del consumer
         if self._timer_entry is not None:
             self._timer_entry.cancel()
@@ -68,23 +69,26 @@ class Watch(bootsteps.StartStopStep):  # type: ignore[misc]
         try:
             say_paused(client, run, pause.reason)
             if not self._is_said:
-                log.error("taking no jobs until the store is back: %s", pause.reason)
+                log.error("paused until the blob store answers again: %s", pause.reason)
                 self._is_said = True
                 add_counts(client, keys.COUNTS, [("paused", 1)])
         except REDIS_ERRORS as error:
-            log.debug("Redis could not be told: %s", error)
+            log.debug("could not record the pause in Redis: %s", error)
 
     def _resume(self, consumer: Any) -> None:
         if self._is_said:
-            log.warning("the blob store is back: taking jobs again")
+            log.warning("the blob store answers again: taking jobs")
             self._is_said = False
         try:
             say_resumed(context().client, consumer.app.conf.agewell_worker_id)
         except REDIS_ERRORS as error:
-            log.debug("Redis could not be told: %s", error)
+            log.debug("could not record the end of the pause in Redis: %s", error)
 
 
 def install(app: Celery) -> None:
-    """Have an app's workers pause while their blob store is away; after `time_limit.install`."""
+    """Pause the workers of an app while their blob store is down.
+
+    Call `time_limit.install` before.
+    """
     app.Task.Request = PausingRequest
     app.steps["consumer"].add(Watch)

@@ -1,4 +1,4 @@
-"""Notes of duties that take several ticks: how far each has come."""
+"""The progress of duties that take several ticks, stored in Redis."""
 
 import redis
 
@@ -8,5 +8,8 @@ _NOTE = Script("note")
 
 
 def note(client: redis.Redis, key: str, **values: str | float) -> None:
-    """Write values of a duty's notes; an empty one is removed. A full Redis takes them too."""
+    """Store values of a duty's progress.
+
+    An empty value is removed. This works if Redis is full, too.
+    """
     _NOTE(client, [key], [part for pair in values.items() for part in pair])
