@@ -281,7 +281,7 @@ def test_a_picture_that_is_gone_is_said_to_be_gone(watched: Stack, seen: Browser
     place = image["uri"].removeprefix("store:").partition("+")[0]
     (watched.state_dir / "blobs" / place[:2] / place).unlink()
     seen.open(f"/job/{job_id}")
-    seen.wait_text(".no-picture", "no longer there")
+    seen.wait_text(".no-picture", "image not available")
 
 
 def test_screenshots_differ_between_light_and_dark(seen: Browser):

@@ -144,7 +144,7 @@ def test_a_task_of_somebody_else_is_said_to_be_celerys(watched: Stack):
     watched.celery.backend.store_result("not-ours", {"total": 3}, "SUCCESS")
     answer = flower(watched, "/job/not-ours")
     assert answer.status == 404
-    assert "which is not a job of" in answer.text
+    assert "It is not an agewell job" in answer.text
     assert "SUCCESS" in answer.text
 
 

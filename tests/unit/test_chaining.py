@@ -88,7 +88,7 @@ BAD = {
     "items_no_objects": (result("a"), {"op": "hsv", "items": [1]}, "a list of objects"),
     "other_number": (result("a", "b", "c"), {"op": "hsv", "items": [{}, {}]}, "2 items .* 3"),
     "no_image": (result(None), {"op": "hsv"}, "there is no image to use"),
-    "no_room": (result("a"), {"op": "hsv", "items": [{"image": reference("b")}]}, "none is left"),
+    "no_room": (result("a"), {"op": "hsv", "items": [{"image": reference("b")}]}, "leave one out"),
 }
 
 

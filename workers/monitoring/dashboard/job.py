@@ -1,4 +1,4 @@
-"""Content of a job's page: its record, its images before and after, a model's predictions."""
+"""The content of a job's page: its record, its images before and after, a model's predictions."""
 
 import itertools
 import json
@@ -32,12 +32,12 @@ from agewell.workers.monitoring.dashboard.prediction import Said, is_picture, sa
 from agewell.workers.process.context import Context
 
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
-"""Errors of reading a result that somebody else wrote: anybody may write to the same Redis."""
+"""Errors of reading a result in an unknown format. Any program may write to the same Redis."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One image: where it lies. Or, if there is nothing to show, why."""
+    """One image of a page, or the reason why it cannot be shown."""
 
     caption: str
     ref: ImageRef | None
@@ -70,7 +70,7 @@ class Job:
 
 
 def find_job(context: Context, app: Celery, job_id: str) -> Job | None:
-    """Read all that is known of a job; None for an unknown one."""
+    """Read everything about a job from Redis. Returns None for an unknown id."""
     pipe = context.client.pipeline(transaction=False)
     pipe.hgetall(keys.job(job_id))
     pipe.get(keys.result(job_id))
@@ -103,7 +103,7 @@ def find_job(context: Context, app: Celery, job_id: str) -> Job | None:
 
 
 def find_state(context: Context, job_id: str) -> dict[str, Any]:
-    """The state of a job with a record, as its page asks for it while the job is open."""
+    """Return the state of a job, for which its page polls while the job is open."""
     record = context.ledger.get(job_id)
     if record is None:
         return {"state": "unknown"}
@@ -112,7 +112,7 @@ def find_state(context: Context, job_id: str) -> dict[str, Any]:
 
 
 def celery_state(context: Context, job_id: str) -> str:
-    """The state of a task that is no job of ours but has a result in the same Redis; else empty."""
+    """Return the state of another program's Celery task in the same Redis, or an empty text."""
     try:
         meta = context.client.get(keys.result(job_id))
         return str(json.loads(meta)["status"]) if isinstance(meta, bytes) else ""
@@ -121,13 +121,13 @@ def celery_state(context: Context, job_id: str) -> str:
 
 
 def _noted(raw: dict[bytes, bytes]) -> Inputs:
-    """Inputs in the record of an ended job, which has them in pieces."""
+    """Return the inputs from the record of an ended job, which stores them in pieces."""
     numbers = itertools.takewhile(raw.__contains__, (b"inputs%d" % n for n in itertools.count(1)))
     return unpack(b"".join(raw[each] for each in numbers))
 
 
 def _of_message(record: Record, message: bytes) -> tuple[Record, Inputs | None]:
-    """Read the message of an open job. A plain Celery program's does not count its items."""
+    """Read the message of an open job. Jobs of plain Celery programs get their item count here."""
     job, problem = job_in(message)
     if job is None:
         return replace(record, error=record.error or problem), None
@@ -135,7 +135,7 @@ def _of_message(record: Record, message: bytes) -> tuple[Record, Inputs | None]:
 
 
 def _of_letter(letter: Letter | None, record: Record | None) -> tuple[Record | None, Inputs | None]:
-    """Read a dead letter. A message that is no job has no record, and other records may expire."""
+    """Read a dead letter. Its record may have expired, and a message that is no job has none."""
     if letter is None:
         return record, None
     job, _ = job_of(letter.args)
@@ -143,7 +143,7 @@ def _of_letter(letter: Letter | None, record: Record | None) -> tuple[Record | N
 
 
 def _results(app: Celery, meta: bytes | None) -> list[ItemResult]:
-    """Results of the items; empty if there is no result yet, or it is none of ours."""
+    """Return the results of the items. Empty if there is none yet, or it is not agewell's."""
     try:
         found = app.backend.decode_result(meta) if meta else {}
         if found.get("status") == SUCCESS:
@@ -157,12 +157,12 @@ def _results(app: Celery, meta: bytes | None) -> list[ItemResult]:
 
 
 def _hint(record: Record) -> str:
-    """Advice for a job's user."""
+    """Return advice for the user of a dead job."""
     if record.state is not State.DEAD:
         return ""
     return (
-        f"Given up, and kept: `agewell dead show {record.job_id}` shows its message, "
-        "`agewell dead retry` sends it again, `agewell dead drop` forgets it."
+        f"agewell gave this job up. `agewell dead show {record.job_id}` shows its message, "
+        "`agewell dead retry` sends it again, `agewell dead drop` deletes it."
     )
 
 
@@ -184,7 +184,7 @@ def _inputs(item: dict[str, Any]) -> Iterator[Picture]:
             ref = ImageRef.model_validate(document)
         except ValidationError:
             name = document.get("name", "") if isinstance(document, dict) else ""
-            yield Picture(f"{role}: {name}", None, "came inside the message, and is not kept")
+            yield Picture(f"{role}: {name}", None, "sent inside the message, so not stored")
         else:
             yield Picture(f"{role}: {ref.name}", ref)
 
