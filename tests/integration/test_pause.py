@@ -11,9 +11,9 @@ from agewell.shared.queue.ledger import Ledger, Lifetimes
 from agewell.shared.queue.paused_workers import paused_workers, say_paused, say_resumed
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
-from agewell.workers.jobs import delivery
-from agewell.workers.jobs import store_away as pause_module
+from agewell.workers.jobs import dead_letter, delivery, retries, store_away
 from agewell.workers.monitoring.exporter import Collector
+from agewell.workers.process import pause as pause_of_process
 from agewell.workers.process.context import Context
 from agewell.workers.process.pause import Pause
 from tests.e2e.messages import good_job
@@ -30,8 +30,8 @@ def tools(settings, client, tmp_path, monkeypatch):
     chosen = settings.model_copy(update={"blob_url": url})
     made = Context(chosen, client, Blobs(chosen, client), Ledger(client, Lifetimes(1000, 1000)))
     made.blobs.check()
-    monkeypatch.setattr(delivery, "context", lambda: made)
-    monkeypatch.setattr(pause_module, "context", lambda: made)
+    for module in (delivery, retries, dead_letter, store_away, pause_of_process):
+        monkeypatch.setattr(module, "context", lambda: made)
     return made
 
 
@@ -89,7 +89,7 @@ def test_full_store_counts_no_retry_although_it_has_room_for_a_little(app, tools
 @pytest.fixture
 def pause(monkeypatch):
     made = Pause()
-    monkeypatch.setattr(pause_module, "pause", made)
+    monkeypatch.setattr(store_away, "pause", made)
     monkeypatch.setattr("agewell.workers.consuming.unacked.pause", made)
     return made
 

@@ -5,32 +5,19 @@ The end of a job is not recorded here. Celery stores the result last of all, and
 """
 
 import logging
-import time
 from collections.abc import Callable
-from random import uniform
 from typing import Any, NoReturn, cast
 
-import redis
 from celery import Task, shared_task
-from celery.exceptions import Ignore, Reject
+from celery.exceptions import Ignore
 from celery.states import FAILURE, SUCCESS
 
-from agewell.shared.errors import (
-    BadJobError,
-    BlobStoreError,
-    BlobStoreFullError,
-    BrokerFullError,
-    CancelledError,
-    DeadJobError,
-    MessageTooLargeError,
-    PassingError,
-)
+from agewell.shared.errors import BadJobError, CancelledError
 from agewell.shared.metrics import Metric, tally
-from agewell.shared.protocol.envelope import FULL_RETRIES, count_of, level_of, time_of
+from agewell.shared.protocol.envelope import time_of
 from agewell.shared.protocol.messages import Job, JobResult, parse_job
 from agewell.shared.protocol.tasks import Task as TaskName
 from agewell.shared.queue import oversize
-from agewell.shared.queue.dead_letters import DeadLetters
 from agewell.shared.queue.ending import EXPIRED, INPUTS
 from agewell.shared.queue.record import State
 from agewell.shared.redis.clock import RedisClock
@@ -38,18 +25,15 @@ from agewell.workers.consuming.message import FLAG, SINCE
 from agewell.workers.jobs.cancel_poll import CancelPoll
 from agewell.workers.jobs.chaining import Earlier, follow, weave
 from agewell.workers.jobs.counts import counted, refused
+from agewell.workers.jobs.dead_letter import give_up_unread
+from agewell.workers.jobs.delivery_info import task_level
 from agewell.workers.jobs.recorded_inputs import inputs_of, pack
+from agewell.workers.jobs.retries import PASSING, RETRIES_MAX, retry_later
 from agewell.workers.jobs.run import Checkpoint
 from agewell.workers.process import memory
 from agewell.workers.process.context import context
 
 log = logging.getLogger(__name__)
-
-FULL = (BrokerFullError, redis.exceptions.OutOfMemoryError, BlobStoreFullError)
-PASSING = (PassingError, redis.ConnectionError, redis.TimeoutError, *FULL)
-RETRIES_MAX = 5
-BACKOFF_MAX_S = 60.0
-DOUBLINGS_MAX = 10
 
 Operation = Callable[..., dict[str, Any]]
 
@@ -85,7 +69,7 @@ def deliver(
     """
     size_bytes = oversize.size_of(task.request.headers)
     if size_bytes:
-        _give_up_unread(task, size_bytes)
+        give_up_unread(task, size_bytes)
     flag = (task.request.headers or {}).get(FLAG)
     if flag:
         return _turn_away(task, State(flag))
@@ -93,7 +77,7 @@ def deliver(
     setattr(task.request, INPUTS, pack(inputs_of(job)))
     _note_wait(task, op)
     try:
-        with counted(job.op, _level(task)) as count:
+        with counted(job.op, task_level(task)) as count:
             made = run(job, CancelPoll(context().ledger, task.request.id))
             count(made)
     except CancelledError:
@@ -102,7 +86,7 @@ def deliver(
         # Celery would shut the whole worker down for a MemoryError.
         raise memory.error_for(job.op, context().settings) from error
     except PASSING as error:
-        _try_again(task, error)
+        retry_later(task, error)
     result = weave(made, earlier) if earlier else made
     return result.model_dump(mode="json", exclude_none=True)
 
@@ -129,12 +113,7 @@ def _note_wait(task: Task, op: str) -> None:
     since = time_of((task.request.headers or {}).get(SINCE))
     if since is not None:
         waited_s = max(0.0, _clock.now(context().client) - since)
-        tally.observe(Metric.WAIT, waited_s, op, _level(task))
-
-
-def _level(task: Task) -> int:
-    """Return the level that a job was given."""
-    return level_of((task.request.delivery_info or {}).get("priority"))
+        tally.observe(Metric.WAIT, waited_s, op, task_level(task))
 
 
 def _turn_away(task: Task, state: State) -> dict[str, Any]:
@@ -168,69 +147,3 @@ def _revoke(task: Task, reason: str) -> NoReturn:
     """End a job the way Celery ends a revoked task."""
     task.backend.mark_as_revoked(task.request.id, reason, task.request)
     raise Ignore
-
-
-def _try_again(task: Task, error: Exception) -> NoReturn:
-    """Retry the job later, with exponential back-off and jitter."""
-    request, full = task.request, isinstance(error, FULL) or _store_is_away(error)
-    full_retries = _full_retries(request)
-    retries = full_retries if full else request.retries - full_retries
-    # A full Redis or an unreachable blob store stops every job, so no job is given up for that.
-    if retries >= RETRIES_MAX and not full:
-        _give_up(task, f"still failing after {retries} retries: {error}")
-    longest_s = min(2.0 ** min(retries, DOUBLINGS_MAX), BACKOFF_MAX_S)
-    countdown_s = uniform(0.5, 1) * longest_s  # noqa: S311
-    headers = (request.headers or {}) | {FULL_RETRIES: full_retries + full}
-    try:
-        raise task.retry(
-            exc=error, countdown=countdown_s, max_retries=request.retries + 1, headers=headers
-        )
-    except Reject as unsent:
-        if isinstance(unsent.reason, MessageTooLargeError):
-            raise unsent.reason from error
-        # Redis is still down. Celery would end the job; requeue its message instead. Wait first:
-        # each delivery that does not end counts as lost, and max_deliveries of them end the job.
-        time.sleep(countdown_s)
-        raise Reject(unsent.reason, requeue=True) from error
-
-
-def _store_is_away(error: Exception) -> bool:
-    """True if the blob store is unreachable. False if it fails for this job's blobs only."""
-    if not isinstance(error, BlobStoreError):
-        return False
-    try:
-        context().blobs.check()
-    except PassingError:
-        return True
-    return False
-
-
-def _full_retries(request: Any) -> int:
-    """Return how many retries do not count, because Redis or the blob store was at fault."""
-    return min(count_of((request.headers or {}).get(FULL_RETRIES)), count_of(request.retries))
-
-
-def _give_up_unread(task: Task, size_bytes: int) -> NoReturn:
-    """Make a dead letter, without arguments, of a job whose message is too large once unpacked."""
-    request, limit = task.request, context().settings.max_message_bytes
-    reason = f"its message unpacks to more than {limit:,} bytes (AGEWELL_MAX_MESSAGE_BYTES)"
-    queue = (request.delivery_info or {}).get("routing_key") or ""
-    letters = DeadLetters(context().client)
-    letters.keep_unread(request.id, queue, task.name, _level(task), b"", size_bytes, reason)
-    raise DeadJobError(reason)
-
-
-def _give_up(task: Task, reason: str) -> NoReturn:
-    """Make a dead letter of a job."""
-    request = task.request
-    entry = context().ledger.get(request.id)
-    if entry is None or not entry.state.ended:
-        DeadLetters(context().client).keep_job(
-            request.id,
-            queue=(request.delivery_info or {}).get("routing_key") or "",
-            job=task.signature_from_request(request, retries=0),
-            level=_level(task),
-            reason=reason,
-            history="\n".join(entry.history) if entry is not None else "",
-        )
-    raise DeadJobError(reason)
