@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -16,6 +16,7 @@ from agewell.shared.protocol.messages import ImageRef, ItemResult, JobResult
 from agewell.shared.queue.dead_letters import DeadLetters
 from agewell.shared.queue.letter import Letter
 from agewell.shared.queue.record import Record, State, record_of
+from agewell.shared.queue.request import request_of
 from agewell.shared.redis import keys
 from agewell.shared.redis.clock import redis_now
 from agewell.workers.jobs.chaining import job_of
@@ -27,7 +28,6 @@ from agewell.workers.monitoring.dashboard.facts import (
     record_of_letter,
     shown_state,
 )
-from agewell.workers.monitoring.dashboard.message import job_in
 from agewell.workers.monitoring.dashboard.prediction import Said, is_picture, said_of
 from agewell.workers.process.context import Context
 
@@ -37,8 +37,10 @@ UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
 
 @dataclass(frozen=True)
 class Picture:
-    """One image of a page, or the reason why it cannot be shown."""
+    """One image of an item, or the reason why it cannot be shown."""
 
+    field: str
+    """Its place in the item: a role of the operation such as `mask`, or `result`."""
     caption: str
     ref: ImageRef | None
     missing: str = ""
@@ -46,14 +48,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Row:
-    """One item: its pictures by their places in the job's two lists, and what was said of it."""
+    """One item of a job, as the job's page shows it."""
 
-    inputs: list[int]
-    outputs: list[int]
+    inputs: list[Picture]
+    outputs: list[Picture]
     said: Said
 
 
-@dataclass
+@dataclass(frozen=True)
 class Job:
     """One job, as its page shows it."""
 
@@ -62,11 +64,17 @@ class Job:
     ended: bool
     facts: list[Fact]
     given: list[Fact]
-    hint: str = ""
-    """Advice for the job's user."""
-    inputs: list[Picture] = field(default_factory=list)
-    outputs: list[Picture] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
+    hint: str
+    """Advice for the job's user. Empty if there is none."""
+    rows: list[Row]
+
+    def image(self, item: int, field: str) -> ImageRef | None:
+        """Return the image in a field of an item, or None if there is none to show."""
+        for row in self.rows[item : item + 1]:
+            for picture in (*row.inputs, *row.outputs):
+                if picture.field == field:
+                    return picture.ref
+        return None
 
 
 def find_job(context: Context, app: Celery, job_id: str) -> Job | None:
@@ -76,30 +84,23 @@ def find_job(context: Context, app: Celery, job_id: str) -> Job | None:
     pipe.get(keys.result(job_id))
     raw, meta = pipe.execute()
     now = redis_now(context.client)
-    record, inputs = (
-        record_of(job_id, [raw.get(each.encode()) for each in Record.FIELDS], now),
-        None,
-    )
-    if record is not None and b"message" in raw and not record.state.ended:
-        record, inputs = _of_message(record, raw[b"message"])
-    if record is None or record.state is State.DEAD:
-        record, inputs = _of_letter(DeadLetters(context.client).get(job_id), record)
+    record, inputs = _record_and_inputs(context, job_id, raw, now)
     if record is None:
         return None
-    inputs = inputs or _noted(raw)
-    results = _results(app, meta)
-    model = next((said.model for said in map(said_of, results) if said.model), "")
-    job = Job(
+    rows = [
+        Row(list(_inputs(item)), list(_outputs(result)), said_of(result))
+        for item, result in _paired(inputs.items, _results(app, meta))
+    ]
+    model = next((row.said.model for row in rows if row.said.model), "")
+    return Job(
         job_id=job_id,
         state=shown_state(record, now),
         ended=record.state.ended,
         facts=facts_of(record, now, model, inputs.given),
         given=given_facts(inputs.given),
         hint=_hint(record),
+        rows=rows,
     )
-    for item, result in zip_longest(inputs.items, results):
-        job.rows.append(_add_row(job, item or {}, result or ItemResult()))
-    return job
 
 
 def find_state(context: Context, job_id: str) -> dict[str, Any]:
@@ -120,6 +121,19 @@ def celery_state(context: Context, job_id: str) -> str:
         return ""
 
 
+def _record_and_inputs(
+    context: Context, job_id: str, raw: dict[bytes, bytes], now: float
+) -> tuple[Record | None, Inputs]:
+    """Return a job's record, or one made from its dead letter, and the inputs of the job."""
+    record = record_of(job_id, [raw.get(each.encode()) for each in Record.FIELDS], now)
+    inputs = None
+    if record is not None and b"message" in raw and not record.state.ended:
+        record, inputs = _of_message(record, raw[b"message"])
+    if record is None or record.state is State.DEAD:
+        record, inputs = _of_letter(DeadLetters(context.client).get(job_id), record)
+    return record, inputs or _noted(raw)
+
+
 def _noted(raw: dict[bytes, bytes]) -> Inputs:
     """Return the inputs from the record of an ended job, which stores them in pieces."""
     numbers = itertools.takewhile(raw.__contains__, (b"inputs%d" % n for n in itertools.count(1)))
@@ -128,7 +142,8 @@ def _noted(raw: dict[bytes, bytes]) -> Inputs:
 
 def _of_message(record: Record, message: bytes) -> tuple[Record, Inputs | None]:
     """Read the message of an open job. Jobs of plain Celery programs get their item count here."""
-    job, problem = job_in(message)
+    request = request_of(message)
+    job, problem = (None, "its message cannot be read") if request is None else job_of(request.args)
     if job is None:
         return replace(record, error=record.error or problem), None
     return replace(record, items=record.items or len(job.items)), inputs_of(job)
@@ -166,16 +181,12 @@ def _hint(record: Record) -> str:
     )
 
 
-def _add_row(job: Job, item: dict[str, Any], result: ItemResult) -> Row:
-    inputs, outputs = list(_inputs(item)), list(_outputs(result))
-    row = Row(
-        inputs=list(range(len(job.inputs), len(job.inputs) + len(inputs))),
-        outputs=list(range(len(job.outputs), len(job.outputs) + len(outputs))),
-        said=said_of(result),
-    )
-    job.inputs += inputs
-    job.outputs += outputs
-    return row
+def _paired(
+    items: list[dict[str, Any]], results: list[ItemResult]
+) -> Iterator[tuple[dict[str, Any], ItemResult]]:
+    """Pair items with results. A job may have more of one: only the first items are recorded."""
+    for item, result in zip_longest(items, results):
+        yield item or {}, result or ItemResult()
 
 
 def _inputs(item: dict[str, Any]) -> Iterator[Picture]:
@@ -184,12 +195,14 @@ def _inputs(item: dict[str, Any]) -> Iterator[Picture]:
             ref = ImageRef.model_validate(document)
         except ValidationError:
             name = document.get("name", "") if isinstance(document, dict) else ""
-            yield Picture(f"{role}: {name}", None, "sent inside the message, so not stored")
+            yield Picture(role, f"{role}: {name}", None, "sent inside the message, so not stored")
         else:
-            yield Picture(f"{role}: {ref.name}", ref)
+            yield Picture(role, f"{role}: {ref.name}", ref)
 
 
 def _outputs(result: ItemResult) -> Iterator[Picture]:
-    for ref in (result.image, *(result.extras or ())):
-        if ref is not None and is_picture(ref):
-            yield Picture(ref.name, ref)
+    if result.image is not None and is_picture(result.image):
+        yield Picture("result", result.image.name, result.image)
+    extras = [ref for ref in result.extras or () if is_picture(ref)]
+    for number, ref in enumerate(extras, 1):
+        yield Picture(f"extra_{number}", ref.name, ref)

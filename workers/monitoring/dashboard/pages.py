@@ -155,11 +155,11 @@ class Thumbnail(Page):
         super().set_default_headers()
         self.set_header("Content-Security-Policy", _IMAGE_POLICY)
 
-    async def get(self, job_id: str, side: str, number: str) -> None:
+    async def get(self, job_id: str, item: str, field: str) -> None:
         """Send a WebP that was made here. The bytes that a client sent never leave the server."""
         job: Job | None = await self.in_thread(find_job, context(), self.capp, job_id)
-        pictures = [] if job is None else job.inputs if side == "in" else job.outputs
-        if int(number) >= len(pictures) or (ref := pictures[int(number)].ref) is None:
+        ref = None if job is None else job.image(int(item), field)
+        if ref is None:
             raise HTTPError(404, "No such image")
         try:
             data = await self.application.thumbnails.make(ref)
@@ -194,7 +194,7 @@ HANDLERS = [
     URLSpec(r"/aging/static/(.*)", StaticFileHandler, {"path": STATIC}, name="our-static"),
     URLSpec(r"/job", JobLookup, name="job-lookup"),
     URLSpec(rf"/job/{JOB_ID}", JobPage, name="job"),
-    URLSpec(rf"/job/{JOB_ID}/(in|out)/(\d{{1,3}})", Thumbnail, name="thumbnail"),
+    URLSpec(rf"/job/{JOB_ID}/(\d{{1,3}})/(\w{{1,100}})", Thumbnail, name="thumbnail"),
     URLSpec(r"/job/(.*)", NoJobPage),
     URLSpec(r"/broker", Broker, name="broker"),
     URLSpec(r"/api/queues/length", QueueLengths),
