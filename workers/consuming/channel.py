@@ -14,7 +14,6 @@ requeued, and crash the next worker. Here it becomes a dead letter instead.
 import contextlib
 import logging
 from collections.abc import Callable
-from enum import Enum, auto
 from functools import cache
 from queue import Empty
 from time import monotonic
@@ -39,17 +38,10 @@ from agewell.workers.consuming.take import (
     prepare_take,
     wait_command,
 )
+from agewell.workers.consuming.take_cycle import PendingTake, TakeCycle
 from agewell.workers.consuming.unacked import QoS, acknowledge, give_back, refuse
 
 log = logging.getLogger(__name__)
-
-
-class _Phase(Enum):
-    """State of the connection that takes messages."""
-
-    IDLE = auto()
-    TAKING = auto()
-    BLOCKED = auto()  # waits on the wake-up list
 
 
 class Channel(transport.Channel):
@@ -58,11 +50,8 @@ class Channel(transport.Channel):
     QoS = QoS
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._phase = _Phase.IDLE
-        self._tag, self._asked_at = "", 0.0
-        self._unanswered: list[str] = []
-        self._ended, self._no_ack = set[str](), set[str]()
-        self._written: dict[str, Told] = {}
+        self._take_cycle = TakeCycle()
+        self._no_ack = set[str]()
         self._tags = delivery_tags()
         self._prepared = cache(self._prepare)
         super().__init__(*args, **options)
@@ -105,7 +94,7 @@ class Channel(transport.Channel):
 
     def takes_soon(self) -> bool:
         """True if a take is due before the event loop waits for anything."""
-        soon = self._phase in {_Phase.IDLE, _Phase.TAKING} and self.active_queues
+        soon = not self._take_cycle.is_blocked and self.active_queues
         return bool(soon and self.qos.can_consume())
 
     def end(self, told: Told) -> None:
@@ -120,7 +109,7 @@ class Channel(transport.Channel):
 
     def close(self) -> None:
         """Close the channel. A message that is on its way is received first, then requeued."""
-        if self._phase is not _Phase.TAKING:
+        if self._take_cycle.pending is None:
             self._in_poll = None
         super().close()
 
@@ -130,17 +119,17 @@ class Channel(transport.Channel):
         client = self.unprefixed_client()
         while True:
             tag = next(self._tags)
-            self._unanswered.append(tag)
-            self._asked_at = self._clock.now(client)
-            asked = asking(tag, self._asked_at)
+            self._take_cycle.unanswered.append(tag)
+            now = self._clock.now(client)
+            asked = asking(tag, now)
             answer = TAKE.run(client, self._prepared((queue,), waits=False).command(*asked))
-            self._unanswered.pop()
+            self._take_cycle.unanswered.pop()
             if answer is None:
                 raise Empty
             if queue in self._expires:
                 with self.conn_or_acquire() as prefixed:
                     self._maybe_update_queues_expire(prefixed, queue)
-            message = self._message_of(Taken.of(answer, self.global_keyprefix), tag)
+            message = self._message_of(Taken.of(answer, self.global_keyprefix), tag, now)
             if message is not None:
                 return message
 
@@ -160,16 +149,16 @@ class Channel(transport.Channel):
         queues = self._queue_cycle.consume(len(self.active_queues))
         if not queues:
             return
-        self._tag, ended = next(self._tags), self.qos.ended.copy()
         # No answer is pending on this connection, so the clock can use it.
-        self._asked_at = self._clock.now(self.client)
-        self._ended, self._written = ended, unwritten.copy()
-        asked = asking(self._tag, self._asked_at, ended, self._written.values())
+        now = self._clock.now(self.client)
+        take = PendingTake(next(self._tags), now, self.qos.ended.copy(), unwritten.copy())
+        asked = asking(take.tag, now, take.acknowledged, take.ends.values())
         packed = self._prepared(tuple(queues)).packed(*asked)
-        self.qos.ended -= ended  # in place, because a thread can add to it at the same time
-        for job_id in self._written:
+        self.qos.ended -= take.acknowledged  # in place: a thread can add to it at the same time
+        for job_id in take.ends:
             del unwritten[job_id]
-        self._send(_Phase.TAKING, packed)
+        self._take_cycle.send(take)
+        self._send(packed)
 
     def _prepare(self, queues: tuple[str, ...], *, waits: bool = True) -> Prepared:
         prefix, reserved, most = self.global_keyprefix, self.unacked_key, self.max_message_bytes
@@ -178,22 +167,23 @@ class Channel(transport.Channel):
     def _block(self) -> None:
         """Block until another client pushes to this worker's wake-up list."""
         self.qos.acknowledge_ended()
-        self._send(_Phase.BLOCKED, wait_command(self.active_queues, self.unacked_key))
+        self._take_cycle.block()
+        self._send(wait_command(self.active_queues, self.unacked_key))
 
     def _leave(self) -> None:
         """Leave the list of idle workers, so that new jobs wake other workers."""
         if self.connection is not None and self.connection.client is not None:
             forget_idle(self.unprefixed_client(), self.unacked_key)
 
-    def _send(self, phase: _Phase, packed: bytes) -> None:
+    def _send(self, packed: bytes) -> None:
         self._in_poll = connection = self.client.connection
-        self._phase, self._brpop_sent_at = phase, monotonic()
+        self._brpop_sent_at = monotonic()
         connection.send_packed_command([packed])
 
     def _brpop_read(self, **_: Any) -> Any:
         connection = self.client.connection
         try:
-            answer = self._read(connection)
+            take, answer = self._read(connection)
         except (redis.ResponseError, *self.connection_errors) as error:
             connection.disconnect()
             if isinstance(error, redis.ResponseError):
@@ -201,38 +191,38 @@ class Channel(transport.Channel):
                 log.error("Redis refused to hand out a message: %s", error)
                 raise redis.ConnectionError(str(error)) from error
             raise
-        if self._phase is _Phase.IDLE:
+        if self._take_cycle.is_idle:
             self._in_poll = None
             self._flush_brpop_reauth()
-        if answer is None:
+        if take is None or answer is None:
             raise Empty
-        return self._deliver(Taken.of(answer, self.global_keyprefix))
+        return self._deliver(take, Taken.of(answer, self.global_keyprefix))
 
-    def _read(self, connection: Any) -> Any:
-        """Read the answer to a take, or None if no message came. After a wake-up it takes again."""
-        if self._phase is _Phase.IDLE:
+    def _read(self, connection: Any) -> tuple[PendingTake | None, Any]:
+        """Read an answer. Returns its take and the answer, which is None if there is no message.
+
+        After a wake-up it sends the next take.
+        """
+        if self._take_cycle.is_idle:
             raise redis.ConnectionError("Redis sent an answer that no command asked for")
         try:
             answer = connection.read_response()
         except redis.exceptions.NoScriptError:
             with self.conn_or_acquire() as client:
                 load_all(client)  # Redis has restarted and lost its scripts
-            self._keep_unanswered()
-            self._phase = _Phase.IDLE
-            return None
-        self._ended, self._written = set(), {}
-        phase, self._phase = self._phase, _Phase.IDLE
-        if phase is _Phase.BLOCKED:
+            self._repeat(self._take_cycle.finish())
+            return None, None
+        take = self._take_cycle.finish()
+        if take is None:
             self._take()
-            return None
-        if answer is None and self.active_queues and not self._closing:
+        elif answer is None and self.active_queues and not self._closing:
             self._block()
-        return answer
+        return take, answer
 
-    def _deliver(self, taken: Taken) -> bool:
-        tag, queue = self._tag, taken.queue
+    def _deliver(self, take: PendingTake, taken: Taken) -> bool:
+        tag, queue = take.tag, taken.queue
         self._queue_cycle.rotate(queue)
-        message = self._message_of(taken, tag)
+        message = self._message_of(taken, tag, take.sent_at)
         if message is None:
             raise Empty
         try:
@@ -247,13 +237,10 @@ class Channel(transport.Channel):
             self.qos.ended.add(tag)
         return True
 
-    def _message_of(self, taken: Taken, tag: str) -> dict[str, Any] | None:
-        """Build kombu's message.
-
-        Returns None for an unreadable one, which becomes a dead letter.
-        """
+    def _message_of(self, taken: Taken, tag: str, now: float) -> dict[str, Any] | None:
+        """Build kombu's message, or return None for an unreadable one: it is a dead letter now."""
         try:
-            return message_of(taken, tag, self._asked_at, self.max_message_bytes)
+            return message_of(taken, tag, now, self.max_message_bytes)
         except Exception as error:
             raw = taken.raw
             log.exception("message refused, unreadable: %s: %s", names_in(raw), excerpt_of(raw))
@@ -262,24 +249,22 @@ class Channel(transport.Channel):
 
     def _on_connection_disconnect(self, connection: Any) -> None:
         if self._in_poll is connection:
-            if self._phase is _Phase.TAKING:
-                self._unanswered.append(self._tag)
-                self._keep_unanswered()
-            self._phase = _Phase.IDLE
+            self._repeat(self._take_cycle.lose())
         super()._on_connection_disconnect(connection)
 
-    def _keep_unanswered(self) -> None:
+    def _repeat(self, take: PendingTake | None) -> None:
         """Keep the ends and acknowledgements of a failed take for the next one."""
-        self.qos.ended |= self._ended
-        unwritten.update(self._written)
-        self._ended, self._written = set(), {}
+        if take is not None:
+            self.qos.ended |= take.acknowledged
+            unwritten.update(take.ends)
 
     def _recover_unanswered(self) -> None:
         """Requeue messages that Redis may have sent over a connection that then broke."""
-        if self._unanswered:
+        unanswered = self._take_cycle.unanswered
+        if unanswered:
             # The other connections of the pool may be broken too.
             self.pool.disconnect(inuse_connections=False)
-        while self._unanswered:
+        while unanswered:
             client = self.unprefixed_client()
-            give_back(client, self.unacked_key, self._unanswered[-1], self.aging_k)
-            self._unanswered.pop()
+            give_back(client, self.unacked_key, unanswered[-1], self.aging_k)
+            unanswered.pop()
