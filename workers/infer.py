@@ -9,7 +9,7 @@ from agewell.shared.celery.app import make_app
 from agewell.workers.consuming import undecodable
 from agewell.workers.consuming.connection import WorkerAMQP
 from agewell.workers.inference import agent
-from agewell.workers.jobs import store_away, time_limit
+from agewell.workers.jobs import store_outage, time_limit
 from agewell.workers.maintenance import rescue
 from agewell.workers.process import heartbeat, logs, ready, runtime, slots
 from agewell.workers.process.context import settings
@@ -23,7 +23,7 @@ app.conf.worker_concurrency = settings().infer_concurrency
 heartbeat.install(app)
 rescue.install(app)
 time_limit.install(app, settings())
-store_away.install(app)
+store_outage.install(app)
 slots.install(app)
 undecodable.install(app)
 agent.install()

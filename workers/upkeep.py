@@ -13,7 +13,7 @@ from agewell.shared.queue.ledger import Lifetimes
 from agewell.shared.redis.clock import redis_now
 from agewell.workers.consuming import undecodable
 from agewell.workers.consuming.connection import WorkerAMQP
-from agewell.workers.maintenance import inlets, rescue
+from agewell.workers.maintenance import admission, rescue
 from agewell.workers.maintenance.aging import reprioritise
 from agewell.workers.maintenance.duty import duty
 from agewell.workers.maintenance.expire import expire, trim
@@ -33,7 +33,7 @@ app = make_app(settings(), amqp=WorkerAMQP)
 heartbeat.install(app)
 rescue.install(app)
 undecodable.install(app)
-inlets.install(app)
+admission.install(app)
 
 
 @duty(Task.SWEEP_AGING)

@@ -16,7 +16,7 @@ from agewell.shared.celery import enqueue_time, private_api, result_backend, tra
 from agewell.shared.celery.private_api import PRODUCER, TESTED, WORKER, Hooks, check_hooks
 from agewell.shared.errors import IncompatibleError
 from agewell.workers.consuming import channel, pool_writes, unacked
-from agewell.workers.jobs import store_away, time_limit
+from agewell.workers.jobs import store_outage, time_limit
 from tests.e2e.stack import COMMAND
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ OURS = [
     channel.Channel,
     unacked.QoS,
     time_limit.LimitedRequest,
-    store_away.PausingRequest,
+    store_outage.PausingRequest,
     pool_writes.PromptPool,
 ]
 NOBODYS = {"__init__", "__module__", "__doc__", "__dict__", "__weakref__", "__firstlineno__"}

@@ -27,15 +27,15 @@ from agewell.shared.queue.ledger import Ledger
 from agewell.shared.queue.letter import excerpt_of, names_in
 from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.redis.scripts import Prepared, load_all
-from agewell.workers.consuming.ends import Told, unwritten
 from agewell.workers.consuming.message import message_of, named
+from agewell.workers.consuming.pending_ends import Told, pending_ends
 from agewell.workers.consuming.take import (
     TAKE,
     Taken,
-    asking,
     delivery_tags,
     forget_idle,
     prepare_take,
+    take_arguments,
     wait_command,
 )
 from agewell.workers.consuming.take_cycle import PendingTake, TakeCycle
@@ -121,7 +121,7 @@ class Channel(transport.Channel):
             tag = next(self._tags)
             self._take_cycle.unanswered.append(tag)
             now = self._clock.now(client)
-            asked = asking(tag, now)
+            asked = take_arguments(tag, now)
             answer = TAKE.run(client, self._prepared((queue,), waits=False).command(*asked))
             self._take_cycle.unanswered.pop()
             if answer is None:
@@ -151,12 +151,12 @@ class Channel(transport.Channel):
             return
         # No answer is pending on this connection, so the clock can use it.
         now = self._clock.now(self.client)
-        take = PendingTake(next(self._tags), now, self.qos.ended.copy(), unwritten.copy())
-        asked = asking(take.tag, now, take.acknowledged, take.ends.values())
+        take = PendingTake(next(self._tags), now, self.qos.ended.copy(), pending_ends.copy())
+        asked = take_arguments(take.tag, now, take.acknowledged, take.ends.values())
         packed = self._prepared(tuple(queues)).packed(*asked)
         self.qos.ended -= take.acknowledged  # in place: a thread can add to it at the same time
         for job_id in take.ends:
-            del unwritten[job_id]
+            del pending_ends[job_id]
         self._take_cycle.send(take)
         self._send(packed)
 
@@ -256,7 +256,7 @@ class Channel(transport.Channel):
         """Keep the ends and acknowledgements of a failed take for the next one."""
         if take is not None:
             self.qos.ended |= take.acknowledged
-            unwritten.update(take.ends)
+            pending_ends.update(take.ends)
 
     def _recover_unanswered(self) -> None:
         """Requeue messages that Redis may have sent over a connection that then broke."""

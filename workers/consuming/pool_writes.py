@@ -14,7 +14,7 @@ from celery.app.trace import fast_trace_task
 from celery.concurrency.asynpool import AsynPool
 from celery.concurrency.prefork import TaskPool
 
-from agewell.workers.consuming import ends
+from agewell.workers.consuming import pending_ends
 
 ATOMIC_BYTES = 4096
 """A write of up to this many bytes to a pipe is atomic (PIPE_BUF on Linux; POSIX guarantees
@@ -37,7 +37,7 @@ class PromptPool(AsynPool):  # type: ignore[misc]
     ) -> Any:
         """Run a function in the pool, as Celery's pool does."""
         if func is fast_trace_task and callback is not None:
-            func, callback = ends.trace, ends.keeping(callback)
+            func, callback = pending_ends.trace_with_ends, pending_ends.keep_ends(callback)
         return super().apply_async(func, args, kwds or {}, callback=callback, **options)
 
     def _create_write_handlers(self, hub: Any, *args: Any, **options: Any) -> None:

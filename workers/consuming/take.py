@@ -64,7 +64,7 @@ def prepare_take(
 ) -> Prepared:
     """Prepare the command that takes the next message.
 
-    It is completed with the arguments that `asking` returns.
+    It is completed with the arguments that `take_arguments` returns.
 
     Args:
         queues: the queues to take from.
@@ -91,7 +91,7 @@ def prepare_take(
             keys.REFUSED,
             keys.jobs(State.DONE),
             keys.METRICS,
-            wake_of(reserved),
+            wake_list(reserved),
             *keys.orders(),
             *(key for queue in ordered for key in keys.of_queue(queue)),
             *(f"{prefix}{keys.inlet(queue, level)}" for level in LEVELS for queue in others),
@@ -111,7 +111,7 @@ def prepare_take(
     )
 
 
-def asking(
+def take_arguments(
     tag: str,
     now: float,
     acknowledged: Iterable[str] = (),
@@ -129,7 +129,7 @@ def asking(
     return [tag, now, len(ends), *told, *acknowledged]
 
 
-def wake_of(reserved: str) -> str:
+def wake_list(reserved: str) -> str:
     """Return the key of a worker's wake-up list, from the key of its reserved jobs."""
     return keys.wake(keys.worker_id_of(reserved) or reserved)
 
@@ -138,14 +138,14 @@ def forget_idle(client: redis.Redis, reserved: str) -> None:
     """Remove a worker from the lists of idle workers, so that new jobs do not wake it."""
     pipe = client.pipeline(transaction=False)
     for queue in ORDERED:
-        pipe.zrem(keys.idle(queue), wake_of(reserved))
+        pipe.zrem(keys.idle(queue), wake_list(reserved))
     pipe.execute()
 
 
 def wait_command(queues: Collection[str], reserved: str) -> bytes:
     """Return the command that blocks until the worker is woken, or for a few seconds at most."""
     wait_s = TAKE_AGAIN_AFTER_S if ORDERED.issuperset(queues) else LOOK_AGAIN_S
-    return command(["BLPOP", wake_of(reserved), wait_s])
+    return command(["BLPOP", wake_list(reserved), wait_s])
 
 
 def delivery_tags() -> Iterator[str]:

@@ -7,7 +7,7 @@ one, and the work that must be repeated if its answer never comes. It needs neit
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
-from agewell.workers.consuming.ends import Told
+from agewell.workers.consuming.pending_ends import Told
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from agewell.shared.redis.clock import redis_now
 from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.redis.scripts import Script
 from agewell.shared.settings import DEFAULT_K_PER_S
-from agewell.workers.consuming.ends import unwritten
+from agewell.workers.consuming.pending_ends import pending_ends
 from agewell.workers.process.pause import pause
 
 _ACKNOWLEDGE = Script("acknowledge")
@@ -134,9 +134,9 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
         """Write the ends of finished jobs and acknowledge them, unless the connection is lost."""
         if self._is_cut_off():
             return
-        for job_id, told in list(unwritten.items()):
+        for job_id, told in list(pending_ends.items()):
             self.channel.end(told)
-            unwritten.pop(job_id, None)
+            pending_ends.pop(job_id, None)
         ended = self.ended.copy()
         if ended:
             acknowledge(self.channel.unprefixed_client(), self.unacked_key, ended)

@@ -30,7 +30,7 @@ _FIELDS_OF_OP = {
 """The image fields that an item of each operation requires."""
 
 
-def follow(before: Any, document: Any) -> tuple[dict[str, Any], Earlier]:
+def next_job(before: Any, document: Any) -> tuple[dict[str, Any], Earlier]:
     """Make the document of the next job.
 
     Args:
@@ -72,13 +72,13 @@ def job_of(args: Any) -> tuple[Job | None, str]:
             case [document]:
                 return parse_job(document), ""
             case [before, document]:
-                return parse_job(follow(before, document)[0]), ""
+                return parse_job(next_job(before, document)[0]), ""
     except BadJobError as error:
         return None, str(error)
     return None, "the message has no job as its argument"
 
 
-def weave(result: JobResult, earlier: Earlier) -> JobResult:
+def with_earlier_errors(result: JobResult, earlier: Earlier) -> JobResult:
     """Insert the errors of the step before at their places among a result's items."""
     items = iter(result.items)
     woven = tuple(next(items) if error is None else ItemResult(error=error) for error in earlier)

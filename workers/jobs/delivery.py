@@ -23,13 +23,13 @@ from agewell.shared.queue.record import State
 from agewell.shared.redis.clock import RedisClock
 from agewell.workers.consuming.message import FLAG, SINCE
 from agewell.workers.jobs.cancel_poll import CancelPoll
-from agewell.workers.jobs.chaining import Earlier, follow, weave
-from agewell.workers.jobs.counts import counted, refused
+from agewell.workers.jobs.chaining import Earlier, next_job, with_earlier_errors
 from agewell.workers.jobs.dead_letter import give_up_unread
 from agewell.workers.jobs.delivery_info import task_level
 from agewell.workers.jobs.recorded_inputs import inputs_of, pack
 from agewell.workers.jobs.retries import PASSING, RETRIES_MAX, retry_later
 from agewell.workers.jobs.run import Checkpoint
+from agewell.workers.jobs.run_metrics import count_failure, measured_run
 from agewell.workers.process import memory
 from agewell.workers.process.context import context
 
@@ -77,7 +77,7 @@ def deliver(
     setattr(task.request, INPUTS, pack(inputs_of(job)))
     _note_wait(task, op)
     try:
-        with counted(job.op, task_level(task)) as count:
+        with measured_run(job.op, task_level(task)) as count:
             made = run(job, CancelPoll(context().ledger, task.request.id))
             count(made)
     except CancelledError:
@@ -87,7 +87,7 @@ def deliver(
         raise memory.error_for(job.op, context().settings) from error
     except PASSING as error:
         retry_later(task, error)
-    result = weave(made, earlier) if earlier else made
+    result = with_earlier_errors(made, earlier) if earlier else made
     return result.model_dump(mode="json", exclude_none=True)
 
 
@@ -95,12 +95,12 @@ def _parse(task: Task, op: str, document: Any, following: Any) -> tuple[Job, Ear
     earlier: Earlier = ()
     try:
         if following is not None:
-            document, earlier = follow(document, following)
+            document, earlier = next_job(document, following)
         job = parse_job(document)
         if job.op != op:
             raise BadJobError(f"op is {job.op!r}, but the job was sent to the task {task.name!r}")
     except BadJobError as error:
-        refused(error.code)
+        count_failure(error.code)
         raise
     return job, earlier
 

@@ -97,7 +97,7 @@ class LimitedRequest(Request):  # type: ignore[misc]
             setattr(self._context, INPUTS, pack(inputs_of(job)))
 
 
-class Watch(bootsteps.StartStopStep):  # type: ignore[misc]
+class TimeLimitWatch(bootsteps.StartStopStep):  # type: ignore[misc]
     """Checks from the worker's main loop for jobs over their time limit.
 
     It is for thread pools. The prefork pool does this itself.
@@ -166,4 +166,4 @@ def install(app: Celery, settings: Settings) -> None:
     app.conf.task_time_limit = settings.job_time_limit_s or None
     app.conf.agewell_drain_s = settings.drain_s
     app.Task.Request = LimitedRequest
-    app.steps["consumer"].add(Watch)
+    app.steps["consumer"].add(TimeLimitWatch)

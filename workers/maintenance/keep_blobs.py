@@ -21,7 +21,7 @@ from agewell.shared.queue.record import State
 from agewell.shared.queue.unpack import unpack
 from agewell.shared.redis import keys
 from agewell.shared.settings import MAX_MESSAGE_BYTES
-from agewell.workers.maintenance.notes import note
+from agewell.workers.maintenance.progress import save_progress
 
 ROUNDS_A_TTL = 4
 """Rounds per TTL. A round extends the blobs of jobs that have waited for longer than one round."""
@@ -73,7 +73,7 @@ def keep_blobs_of_waiting_jobs(
         budget_s = BUDGET_S if now - started_at < round_s / 2 else LATE_BUDGET_S
     kept = 0
     if not client.zcount(keys.jobs(State.WAITING), "-inf", f"({now - round_s!r}"):
-        note(client, keys.BLOBS_KEPT, started_at=started_at, cursor="")
+        save_progress(client, keys.BLOBS_KEPT, started_at=started_at, cursor="")
         return 0
     while True:
         cursor, job_ids = _waiting_since_before(client, cursor, now - round_s)
@@ -81,7 +81,7 @@ def keep_blobs_of_waiting_jobs(
             kept += _keep(client, blobs, bodies)
         if cursor == 0 or monotonic() > began + budget_s:
             break
-    note(client, keys.BLOBS_KEPT, started_at=started_at, cursor=cursor or "")
+    save_progress(client, keys.BLOBS_KEPT, started_at=started_at, cursor=cursor or "")
     return kept
 
 

@@ -22,7 +22,7 @@ from agewell.shared.redis import keys
 from agewell.shared.redis.counters import add_counts
 from agewell.shared.redis.scripts import Script
 from agewell.shared.settings import Settings
-from agewell.workers.maintenance.notes import note
+from agewell.workers.maintenance.progress import save_progress
 
 WALK_EVERY_S = 6 * 3600.0
 """All waiting jobs are checked this often, in seconds, even if the counts agree. If a worker
@@ -99,7 +99,7 @@ def _lost_twice(client: redis.Redis, nobodys: set[str]) -> set[str]:
     lost = nobodys & set(json.loads(raw or b"[]"))
     if nobodys or raw:
         suspects = sorted(nobodys - lost)
-        note(client, keys.ORPHANS, suspects=json.dumps(suspects) if suspects else "")
+        save_progress(client, keys.ORPHANS, suspects=json.dumps(suspects) if suspects else "")
     return lost
 
 
@@ -131,7 +131,7 @@ def _look_at_waiting(
         lost |= {each.decode() for each in ids}
         if cursor == b"0" or monotonic() > stop_at:
             break
-    note(client, keys.ORPHANS, cursor="" if cursor == b"0" else cursor.decode())
+    save_progress(client, keys.ORPHANS, cursor="" if cursor == b"0" else cursor.decode())
     return put_back, lost
 
 
@@ -143,7 +143,7 @@ def _next_cursor(client: redis.Redis, now: float) -> bytes | None:
         return cursor
     if now - float(walked_at or 0) < WALK_EVERY_S and not _places_are_missing(client):
         return None
-    note(client, keys.ORPHANS, walked_at=now)
+    save_progress(client, keys.ORPHANS, walked_at=now)
     return b"0"
 
 

@@ -29,7 +29,7 @@ from agewell.shared.redis import keys
 from agewell.shared.redis.clock import redis_now
 from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.settings import Settings
-from agewell.workers.process.context import context, leave, settings
+from agewell.workers.process.context import context, exit_with_error, settings
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +50,11 @@ class Collector:
         try:
             queues = queue_status(self._client, self._settings, redis_now(self._client))
             found = [
-                *self._counted(),
+                *self._worker_metrics(),
                 *self._queues(queues),
                 *self._aging(queues),
                 *self._models(),
-                *self._rare(),
+                *self._rare_events(),
                 *self._redis(),
             ]
         except REDIS_ERRORS as error:
@@ -64,7 +64,7 @@ class Collector:
         up.add_metric((), 1 if found else 0)
         yield from (up, *found)
 
-    def _counted(self) -> Iterator[Metric]:
+    def _worker_metrics(self) -> Iterator[Metric]:
         """Yield the counters and histograms of the workers."""
         raw = cast("dict[bytes, bytes]", self._client.hgetall(keys.METRICS))
         for metric, series in metrics.read(raw).items():
@@ -166,7 +166,7 @@ class Collector:
         alive.add_metric((), len(workers))
         return iter((active, held, alive))
 
-    def _rare(self) -> Iterator[Metric]:
+    def _rare_events(self) -> Iterator[Metric]:
         """Yield dead letters and rare events, such as lost jobs and damaged records."""
         dead = GaugeMetricFamily(
             "agewell_dead_letters", "Dead letters: jobs and messages that were given up."
@@ -199,7 +199,7 @@ def main() -> None:
         found = settings()
         collector = Collector(context().client, found)
     except AgewellError as error:
-        leave(error)
+        exit_with_error(error)
     logging.basicConfig(level=found.log_level)
     registry = CollectorRegistry()
     registry.register(collector)

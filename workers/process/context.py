@@ -39,10 +39,10 @@ def settings() -> Settings:
     try:
         return locate(Settings.load())
     except AgewellError as error:
-        leave(error)
+        exit_with_error(error)
 
 
-def leave(error: AgewellError) -> NoReturn:
+def exit_with_error(error: AgewellError) -> NoReturn:
     """End the process with one line on stderr and the exit status of this kind of error."""
     sys.stderr.write(f"error: {error}\n")
     sys.exit(next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), 1))

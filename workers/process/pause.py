@@ -11,6 +11,7 @@ class Pause:
 
     def __init__(self) -> None:
         self.reason = ""
+        """The error that began the pause. Empty if the worker is not paused."""
         self.is_confirmed = False
         """True if a check of the store failed too, and not only one job's access to it."""
         self._probe: threading.Thread | None = None
@@ -22,14 +23,13 @@ class Pause:
             self.reason, self.is_confirmed, self._is_back = reason, False, False
             self._start_probe()
 
-    def look(self) -> bool:
+    def end_if_store_answers(self) -> bool:
         """End the pause if the store has answered, and return True.
 
         Otherwise check the store again.
         """
         if self._is_back:
             self.reason = ""
-            """The error that began the pause. Empty if the worker is not paused."""
             return True
         self._start_probe()
         return False

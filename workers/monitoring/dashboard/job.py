@@ -28,7 +28,7 @@ from agewell.workers.monitoring.dashboard.facts import (
     record_of_letter,
     shown_state,
 )
-from agewell.workers.monitoring.dashboard.prediction import Said, is_picture, said_of
+from agewell.workers.monitoring.dashboard.item_text import ItemText, is_picture, item_text
 from agewell.workers.process.context import Context
 
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
@@ -52,7 +52,7 @@ class Row:
 
     inputs: list[Picture]
     outputs: list[Picture]
-    said: Said
+    text: ItemText
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ def find_job(context: Context, app: Celery, job_id: str) -> Job | None:
     if record is None:
         return None
     rows = [
-        Row(list(_inputs(item)), list(_outputs(result)), said_of(result))
+        Row(list(_inputs(item)), list(_outputs(result)), item_text(result))
         for item, result in _paired(inputs.items, _results(app, meta))
     ]
-    model = next((row.said.model for row in rows if row.said.model), "")
+    model = next((row.text.model for row in rows if row.text.model), "")
     return Job(
         job_id=job_id,
         state=shown_state(record, now),

@@ -23,7 +23,7 @@ from agewell.workers.monitoring.dashboard.layout import Layout
 from agewell.workers.monitoring.dashboard.pages import HANDLERS
 from agewell.workers.monitoring.dashboard.thumbnails import Thumbnails
 from agewell.workers.process import logs, runtime
-from agewell.workers.process.context import context, leave, settings
+from agewell.workers.process.context import context, exit_with_error, settings
 
 MAX_TASKS = 10_000
 """How many tasks Flower remembers. Writing them to disk blocks it for a fraction of a second."""
@@ -101,7 +101,7 @@ def main() -> None:
         found = settings()
         _set_options(found)
     except AgewellError as error:
-        leave(error)
+        exit_with_error(error)
     logs.install()
     logging.basicConfig(
         level=found.log_level, format="[%(asctime)s: %(levelname)s/%(name)s] %(message)s"

@@ -10,7 +10,7 @@ from agewell.shared.protocol.messages import JobResult
 
 
 @contextmanager
-def counted(op: str, level: int) -> Iterator[Callable[[JobResult], None]]:
+def measured_run(op: str, level: int) -> Iterator[Callable[[JobResult], None]]:
     """Measure one run of a job, however it ends.
 
     Yields a function that counts the items of its result.
@@ -20,18 +20,18 @@ def counted(op: str, level: int) -> Iterator[Callable[[JobResult], None]]:
         yield _count_items
     except AllItemsFailedError as error:
         for each in error.errors:
-            refused(str(each["code"]))
+            count_failure(str(each["code"]))
         raise
     except (CancelledError, PassingError):
         raise
     except AgewellError as error:
-        refused(error.code)
+        count_failure(error.code)
         raise
     finally:
         tally.observe(Metric.RUN, time.perf_counter() - started, op, level)
 
 
-def refused(code: str) -> None:
+def count_failure(code: str) -> None:
     """Count one item or job that failed, by the class of its error."""
     tally.count(Metric.REFUSED, code)
 
@@ -39,4 +39,4 @@ def refused(code: str) -> None:
 def _count_items(result: JobResult) -> None:
     for item in result.items:
         if item.error is not None:
-            refused(item.error.code)
+            count_failure(item.error.code)

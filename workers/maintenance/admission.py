@@ -28,7 +28,7 @@ LOOK_AGAIN_S = 5.0
 """Seconds until the next check after Redis has refused one."""
 
 
-class InletWatch(bootsteps.StartStopStep):  # type: ignore[misc]
+class AdmissionTimer(bootsteps.StartStopStep):  # type: ignore[misc]
     """Admits jobs and wakes idle workers, from the main loop of the upkeep worker."""
 
     requires = (Tasks,)
@@ -66,4 +66,4 @@ class InletWatch(bootsteps.StartStopStep):  # type: ignore[misc]
 
 def install(app: Celery) -> None:
     """Have the workers of an app admit messages and due jobs."""
-    app.steps["consumer"].add(InletWatch)
+    app.steps["consumer"].add(AdmissionTimer)

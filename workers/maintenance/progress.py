@@ -7,7 +7,7 @@ from agewell.shared.redis.scripts import Script
 _NOTE = Script("note")
 
 
-def note(client: redis.Redis, key: str, **values: str | float) -> None:
+def save_progress(client: redis.Redis, key: str, **values: str | float) -> None:
     """Store values of a duty's progress.
 
     An empty value is removed. This works if Redis is full, too.

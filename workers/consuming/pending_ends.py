@@ -19,11 +19,11 @@ Told = Sequence[Argument]
 """Arguments of the script that ends a job, as `Ledger.told` returns them. The first is the job's
 id."""
 
-unwritten: dict[str, Told] = {}
+pending_ends: dict[str, Told] = {}
 """Ends by job id that this worker has not yet written to Redis."""
 
 
-def trace(*args: Any, **options: Any) -> tuple[Any, Any, Any, list[Told]]:
+def trace_with_ends(*args: Any, **options: Any) -> tuple[Any, Any, Any, list[Told]]:
     """Run a task in a pool process.
 
     Returns Celery's outcome and the ends of the jobs that it finished.
@@ -34,12 +34,12 @@ def trace(*args: Any, **options: Any) -> tuple[Any, Any, Any, list[Told]]:
     return failed, answer, runtime, [] if failed else told
 
 
-def keeping(callback: Callable[..., Any]) -> Callable[..., Any]:
+def keep_ends(callback: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a callback: keep the ends, then pass Celery's part of the outcome to the callback."""
 
     def keep(outcome: tuple[Any, Any, Any, list[Told]], **options: Any) -> None:
         *outcome_of_celery, told = outcome
-        unwritten.update((str(each[0]), each) for each in told)
+        pending_ends.update((str(each[0]), each) for each in told)
         callback(tuple(outcome_of_celery), **options)
 
     return keep

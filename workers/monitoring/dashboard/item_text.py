@@ -15,7 +15,7 @@ class Class:
 
 
 @dataclass(frozen=True)
-class Said:
+class ItemText:
     """The texts about one item."""
 
     classes: list[Class] = field(default_factory=list)
@@ -29,7 +29,7 @@ class Said:
     model: str = ""
 
 
-def said_of(result: ItemResult) -> Said:
+def item_text(result: ItemResult) -> ItemText:
     """Make the texts about one item's result."""
     prediction, info = dict(result.prediction or {}), dict(result.info)
     model = f"{info.pop('model')}, version {info.pop('version')}" if _has_model(info) else ""
@@ -37,7 +37,7 @@ def said_of(result: ItemResult) -> Said:
     classes = _classes(prediction.get("classes"))
     if classes:
         prediction.pop("classes")
-    return Said(
+    return ItemText(
         classes=classes,
         values=[(str(name), _text(value)) for name, value in prediction.items()],
         error=result.error.message if result.error else "",

@@ -36,7 +36,7 @@ class PausingRequest(LimitedRequest):
         super().on_retry(exc_info)
 
 
-class Watch(bootsteps.StartStopStep):  # type: ignore[misc]
+class StoreWatch(bootsteps.StartStopStep):  # type: ignore[misc]
     """Checks from the worker's main loop if the store answers again, and then ends the pause."""
 
     requires = (Tasks,)
@@ -44,7 +44,7 @@ class Watch(bootsteps.StartStopStep):  # type: ignore[misc]
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
         self._timer_entry: Any = None
-        self._is_said = False
+        self._is_announced = False
 
     def start(self, consumer: Any) -> None:
         """Check periodically from now on."""
@@ -59,26 +59,26 @@ class Watch(bootsteps.StartStopStep):  # type: ignore[misc]
     def _look(self, consumer: Any) -> None:
         if not pause.reason:
             return
-        if pause.look():
+        if pause.end_if_store_answers():
             self._resume(consumer)
         elif pause.is_confirmed:
-            self._say(consumer.app.conf.agewell_worker_id)
+            self._announce(consumer.app.conf.agewell_worker_id)
 
-    def _say(self, run: str) -> None:
+    def _announce(self, worker_id: str) -> None:
         client = context().client
         try:
-            say_paused(client, run, pause.reason)
-            if not self._is_said:
+            say_paused(client, worker_id, pause.reason)
+            if not self._is_announced:
                 log.error("paused until the blob store answers again: %s", pause.reason)
-                self._is_said = True
+                self._is_announced = True
                 add_counts(client, keys.COUNTS, [("paused", 1)])
         except REDIS_ERRORS as error:
             log.debug("could not record the pause in Redis: %s", error)
 
     def _resume(self, consumer: Any) -> None:
-        if self._is_said:
+        if self._is_announced:
             log.warning("the blob store answers again: taking jobs")
-            self._is_said = False
+            self._is_announced = False
         try:
             say_resumed(context().client, consumer.app.conf.agewell_worker_id)
         except REDIS_ERRORS as error:
@@ -91,4 +91,4 @@ def install(app: Celery) -> None:
     Call `time_limit.install` before.
     """
     app.Task.Request = PausingRequest
-    app.steps["consumer"].add(Watch)
+    app.steps["consumer"].add(StoreWatch)
