@@ -16,7 +16,7 @@ from agewell.shared.queue.ledger import Lifetimes
 from agewell.shared.queue.letter import Letter
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
-from agewell.workers.consuming.unacked import refuse
+from agewell.workers.consuming.refusal import refuse
 from agewell.workers.maintenance.give_up import give_up_lost_jobs
 from tests.e2e.messages import good_job
 from tests.e2e.test_malformed_messages import encoded, message

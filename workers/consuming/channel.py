@@ -1,4 +1,4 @@
-"""The workers' kombu channel: takes jobs safely, and refuses messages that are not Celery tasks.
+"""The workers' kombu channel, which takes jobs without losing any.
 
 kombu pops a message, and only its next command records that it has the message. A worker that is
 killed between the two loses it. Here one Lua script does both. A worker that finds no job blocks on
@@ -6,9 +6,6 @@ its own wake-up list. Publishing pushes to one of these lists, so one job wakes 
 
 A worker that has finished a job takes the next one at once, so the same script also ends and
 acknowledges the finished job.
-
-kombu assumes that every message is a Celery task. A message that is not would crash the worker, be
-requeued, and crash the next worker. Here it becomes a dead letter instead.
 """
 
 import contextlib
@@ -20,15 +17,14 @@ from time import monotonic
 from typing import Any
 
 import redis
-from kombu.transport import virtual
 
 from agewell.shared.celery import transport
 from agewell.shared.queue.ledger import Ledger
-from agewell.shared.queue.letter import excerpt_of, names_in
 from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.redis.scripts import Prepared, load_all
-from agewell.workers.consuming.message import message_of, named
+from agewell.workers.consuming.message import named
 from agewell.workers.consuming.pending_ends import Told, pending_ends
+from agewell.workers.consuming.refusal import message_or_refuse, refuse, refuse_on_error
 from agewell.workers.consuming.take import (
     TAKE,
     Taken,
@@ -39,7 +35,7 @@ from agewell.workers.consuming.take import (
     wait_command,
 )
 from agewell.workers.consuming.take_cycle import PendingTake, TakeCycle
-from agewell.workers.consuming.unacked import QoS, acknowledge, give_back, refuse
+from agewell.workers.consuming.unacked import QoS, acknowledge, give_back
 
 log = logging.getLogger(__name__)
 
@@ -65,22 +61,11 @@ class Channel(transport.Channel):
         **kwargs: Any,
     ) -> Any:
         """Consume a queue. A message that Celery cannot turn into a task is refused."""
-
-        def guarded(message: Any) -> None:
-            try:
-                callback(message)
-            except REDIS_ERRORS:  # kombu's own list contains KeyError too
-                raise
-            except Exception as error:
-                log.exception(
-                    "message refused, it is not a Celery task: %s", named(message.headers)
-                )
-                self.refuse(message.delivery_tag, error)
-                virtual.QoS.ack(self.qos, message.delivery_tag)
-
         if no_ack:
             self._no_ack.add(queue)
-        return super().basic_consume(queue, no_ack, guarded, consumer_tag, **kwargs)
+        return super().basic_consume(
+            queue, no_ack, refuse_on_error(self, callback), consumer_tag, **kwargs
+        )
 
     def basic_cancel(self, consumer_tag: str) -> Any:
         """Stop consuming. No take follows that could acknowledge jobs, so it is done here."""
@@ -129,7 +114,7 @@ class Channel(transport.Channel):
             if queue in self._expires:
                 with self.conn_or_acquire() as prefixed:
                     self._maybe_update_queues_expire(prefixed, queue)
-            message = self._message_of(Taken.of(answer, self.global_keyprefix), tag, now)
+            message = message_or_refuse(self, Taken.of(answer, self.global_keyprefix), tag, now)
             if message is not None:
                 return message
 
@@ -222,7 +207,7 @@ class Channel(transport.Channel):
     def _deliver(self, take: PendingTake, taken: Taken) -> bool:
         tag, queue = take.tag, taken.queue
         self._queue_cycle.rotate(queue)
-        message = self._message_of(taken, tag, take.sent_at)
+        message = message_or_refuse(self, taken, tag, take.sent_at)
         if message is None:
             raise Empty
         try:
@@ -236,16 +221,6 @@ class Channel(transport.Channel):
         if queue in self._no_ack:
             self.qos.ended.add(tag)
         return True
-
-    def _message_of(self, taken: Taken, tag: str, now: float) -> dict[str, Any] | None:
-        """Build kombu's message, or return None for an unreadable one: it is a dead letter now."""
-        try:
-            return message_of(taken, tag, now, self.max_message_bytes)
-        except Exception as error:
-            raw = taken.raw
-            log.exception("message refused, unreadable: %s: %s", names_in(raw), excerpt_of(raw))
-            self.refuse(tag, error)
-            return None
 
     def _on_connection_disconnect(self, connection: Any) -> None:
         if self._in_poll is connection:

@@ -17,7 +17,7 @@ from celery.concurrency.prefork import TaskPool
 from agewell.workers.consuming import pending_ends
 
 ATOMIC_BYTES = 4096
-"""A write of up to this many bytes to a pipe is atomic (PIPE_BUF on Linux; POSIX guarantees
+"""A write of up to this many bytes to a pipe is atomic (PIPE_BUF on Linux, POSIX guarantees
 512)."""
 
 

@@ -1,4 +1,4 @@
-"""Acknowledges, requeues or refuses the jobs that a worker has reserved.
+"""Acknowledges or requeues the jobs that a worker has reserved.
 
 Each worker has a hash in Redis with its reserved jobs. The field is the delivery tag, and the value
 is the queue and the job's id. For a queue without an order, such as a reply queue, the value is the
@@ -16,15 +16,10 @@ import redis
 from celery.worker import state as worker_state
 from kombu.transport import virtual
 
-from agewell.shared.errors import DeadJobError
 from agewell.shared.protocol import envelope
-from agewell.shared.queue.dead_letters import DeadLetters
-from agewell.shared.queue.documents import document_of
-from agewell.shared.queue.ledger import End, Ledger, Lifetimes
 from agewell.shared.queue.publish import ORDERED
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
-from agewell.shared.redis.clock import redis_now
 from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.redis.scripts import Script
 from agewell.shared.settings import DEFAULT_K_PER_S
@@ -81,22 +76,6 @@ def give_back(
         ],
     )
     return bool(answer)
-
-
-def refuse(client: redis.Redis, reserved: str, tag: str, reason: str, lifetimes: Lifetimes) -> None:
-    """Turn a message that Celery cannot make a task of into a dead letter, and end its job."""
-    entry = cast("bytes | None", client.hget(reserved, tag))
-    if entry is None:
-        return
-    queue, job_id, raw = _parts(entry)
-    if job_id:
-        raw = cast("bytes | None", client.hget(keys.job(job_id), "message")) or b""
-    DeadLetters(client).keep_message(tag, queue, raw, reason)
-    if job_id and client.hget(keys.job(job_id), "op"):
-        error = DeadJobError(reason)
-        end = End(job_id=job_id, state=State.DEAD, error=str(error))
-        Ledger(client, lifetimes).end(end, document_of(job_id, error, redis_now(client)))
-    acknowledge(client, reserved, [tag])
 
 
 class QoS(kombu_redis.QoS):  # type: ignore[misc]
@@ -185,18 +164,6 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
         """True if the channel is closed, or kombu has dropped its connection."""
         transport = self.channel.connection
         return transport is None or transport.client is None
-
-
-def _parts(entry: bytes) -> tuple[str, str, bytes]:
-    """Return the queue, the job's id and the message of a reservation.
-
-    One of the last two is empty.
-    """
-    first, _, rest = entry.partition(b"\n")
-    if first:
-        return keys.queue_of(first.decode()), "", rest
-    queue, _, job_id = rest.partition(b"\n")
-    return queue.decode(), job_id.decode(), b""
 
 
 def _returning(entry: bytes) -> Sequence[str | bytes]:
