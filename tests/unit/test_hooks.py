@@ -48,7 +48,7 @@ RENAMES = {
 
 def overridden(cls):
     """What a class of ours defines although a class of somebody else's has it."""
-    ours = [each for each in cls.__mro__ if each.__module__.startswith(("shared", "workers"))]
+    ours = [each for each in cls.__mro__ if each.__module__.startswith("agewell.")]
     theirs = [each for each in cls.__mro__ if each not in ours and each is not object]
     names = {name for each in ours for name in vars(each)} - NOBODYS
     return {name for name in names if any(name in vars(each) for each in theirs)}
