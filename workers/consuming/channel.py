@@ -22,7 +22,7 @@ from agewell.shared.celery import transport
 from agewell.shared.queue.ledger import Ledger
 from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.redis.scripts import Prepared, load_all
-from agewell.workers.consuming.message import named
+from agewell.workers.consuming.message import describe
 from agewell.workers.consuming.pending_ends import Told, pending_ends
 from agewell.workers.consuming.refusal import message_or_refuse, refuse, refuse_on_error
 from agewell.workers.consuming.take import (
@@ -215,7 +215,9 @@ class Channel(transport.Channel):
         except REDIS_ERRORS:
             raise
         except Exception as error:
-            log.exception("message refused, kombu cannot deliver it: %s", named(message["headers"]))
+            log.exception(
+                "message refused, kombu cannot deliver it: %s", describe(message["headers"])
+            )
             self.refuse(tag, error)
             raise Empty from None
         if queue in self._no_ack:

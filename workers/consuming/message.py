@@ -49,7 +49,7 @@ def _loads(text: str) -> Any:
     return typed_json.loads(text) if "__type__" in text else json.loads(text)
 
 
-def named(headers: Any) -> str:
+def describe(headers: Any) -> str:
     """Name a message for the log. The body is left out, because it may hold an image."""
     found = headers if isinstance(headers, dict) else {}
     return beginning(f"task {found.get('task')}, id {found.get('id')}")

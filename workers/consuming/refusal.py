@@ -20,7 +20,7 @@ from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
 from agewell.shared.redis.clock import redis_now
 from agewell.shared.redis.connection import REDIS_ERRORS
-from agewell.workers.consuming.message import message_of, named
+from agewell.workers.consuming.message import describe, message_of
 from agewell.workers.consuming.take import Taken
 from agewell.workers.consuming.unacked import acknowledge
 
@@ -83,7 +83,7 @@ def refuse_on_error(channel: Any, callback: Callable[[Any], None]) -> Callable[[
         except REDIS_ERRORS:  # kombu's own list contains KeyError too
             raise
         except Exception as error:
-            log.exception("message refused, it is not a Celery task: %s", named(message.headers))
+            log.exception("message refused, it is not a Celery task: %s", describe(message.headers))
             channel.refuse(message.delivery_tag, error)
             virtual.QoS.ack(channel.qos, message.delivery_tag)
 

@@ -75,7 +75,7 @@ def deliver(
         return _turn_away(task, State(flag))
     job, earlier = _parse(task, op, document, following)
     setattr(task.request, INPUTS, pack(inputs_of(job)))
-    _note_wait(task, op)
+    _record_wait(task, op)
     try:
         with measured_run(job.op, task_level(task)) as count:
             made = run(job, CancelPoll(context().ledger, task.request.id))
@@ -108,7 +108,7 @@ def _parse(task: Task, op: str, document: Any, following: Any) -> tuple[Job, Ear
 _clock = RedisClock()
 
 
-def _note_wait(task: Task, op: str) -> None:
+def _record_wait(task: Task, op: str) -> None:
     """Record how long a job has waited until now."""
     since = time_of((task.request.headers or {}).get(SINCE))
     if since is not None:

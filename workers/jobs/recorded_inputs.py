@@ -57,12 +57,12 @@ def inputs_of(job: Job) -> Inputs:
     document = job.model_dump(mode="json", exclude_none=True)
     items = [_references(item) for item in document["items"][:KEPT_ITEMS]]
     items[0] |= _references(document)  # the reference photo whose colours are copied
-    return Inputs(items, _given(document))
+    return Inputs(items, _parameters(document))
 
 
 def pack(inputs: Inputs) -> bytes:
     """Pack inputs into bytes: about 60 for one image, and 50 for each additional one."""
-    items = [{role: _brief(each) for role, each in item.items()} for item in inputs.items]
+    items = [{role: _without_hash(each) for role, each in item.items()} for item in inputs.items]
     text = json.dumps({"items": items, "given": inputs.given}, separators=(",", ":"))
     text = _HASH.sub(lambda found: "\xff" + bytes.fromhex(found[0]).decode("latin-1"), text)
     deflate = zlib.compressobj(
@@ -77,40 +77,40 @@ def unpack(packed: bytes) -> Inputs:
     try:
         text = inflate.decompress(packed, UNPACKED_MAX_BYTES).decode("latin-1")
         found = json.loads(_RAW_HASH.sub(lambda raw: raw[1].encode("latin-1").hex(), text))
-        items = [{role: _whole(each) for role, each in item.items()} for item in found["items"]]
+        items = [{role: _with_hash(each) for role, each in item.items()} for item in found["items"]]
         return Inputs(items, dict(found["given"]))
     except (zlib.error, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Inputs()
 
 
-def _brief(reference: dict[str, Any]) -> dict[str, Any]:
+def _without_hash(reference: dict[str, Any]) -> dict[str, Any]:
     """Return a reference without its hash, if its URI contains the hash."""
     digest = reference.get("sha256", "-")
     is_said = reference.get("uri", "").endswith(f":{digest}")
     return {name: value for name, value in reference.items() if name != "sha256" or not is_said}
 
 
-def _whole(reference: dict[str, Any]) -> dict[str, Any]:
+def _with_hash(reference: dict[str, Any]) -> dict[str, Any]:
     if "uri" not in reference or "sha256" in reference:
         return reference
     return reference | {"sha256": reference["uri"].partition(":")[2]}
 
 
 def _references(document: dict[str, Any]) -> dict[str, Any]:
-    return {name: _kept(value) for name, value in document.items() if _is_reference(value)}
+    return {name: _without_data(value) for name, value in document.items() if _is_reference(value)}
 
 
 def _is_reference(value: Any) -> bool:
     return isinstance(value, dict) and "uri" in value
 
 
-def _kept(reference: dict[str, Any]) -> dict[str, Any]:
+def _without_data(reference: dict[str, Any]) -> dict[str, Any]:
     if reference["uri"].startswith("data:"):
         return {"name": reference["name"]}
     return reference
 
 
-def _given(document: dict[str, Any]) -> dict[str, Any]:
+def _parameters(document: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters, including the model's own ones, with long values cut."""
     own = document.pop("parameters", {})
     values = {
@@ -118,9 +118,9 @@ def _given(document: dict[str, Any]) -> dict[str, Any]:
         for name, value in document.items()
         if name not in ("schema_version", "op", "items") and not _is_reference(value)
     }
-    return {name: _cut(value) for name, value in (own | values).items()}
+    return {name: _shortened(value) for name, value in (own | values).items()}
 
 
-def _cut(value: Any) -> Any:
+def _shortened(value: Any) -> Any:
     text = json.dumps(value)
     return value if len(text) <= VALUE_MAX_CHARS else text[: VALUE_MAX_CHARS - 3] + "..."

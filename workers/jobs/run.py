@@ -120,7 +120,7 @@ def _run_item(
         image, info = _compute(job, item, images, settings, checkpoint)
         return encode(image, job.output.format, job.output.quality, name), info
     except AgewellError as error:
-        raise _naming(error, item) from None
+        raise _with_file_name(error, item) from None
     except Exception as error:  # OpenCV and fpie raise any class; only this item fails
         if memory.is_exhausted(error):
             raise memory.error_for(name, settings) from error
@@ -181,7 +181,7 @@ def _poisson_blend(
     }
 
 
-def _naming(error: AgewellError, item: Item) -> AgewellError:
+def _with_file_name(error: AgewellError, item: Item) -> AgewellError:
     """Add the file's name to an error, if the operation did not know it."""
     match error, item:
         case ShapeError(), _:

@@ -81,7 +81,7 @@ class LimitedRequest(Request):  # type: ignore[misc]
             return
         worker_state.task_ready(self)
         error = JobTimeoutError(float(timeout))
-        self._note_inputs()
+        self._record_inputs()
         log.error("job %s (%s) failed: %s", self.id, self.name, error)
         backend = self.task.backend
         backend.mark_as_failure(
@@ -90,7 +90,7 @@ class LimitedRequest(Request):  # type: ignore[misc]
         self.send_event("task-failed", exception=repr(error), traceback="")
         self.acknowledge()
 
-    def _note_inputs(self) -> None:
+    def _record_inputs(self) -> None:
         """Record the job's images for its page, because one of them may be the reason."""
         job, _ = job_of(self.args)
         if job is not None:

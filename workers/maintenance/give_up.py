@@ -46,7 +46,7 @@ def _give_up(app: Any, client: redis.Redis, job_id: str, reason: str) -> bool:
     found = cast("list[bytes | None]", client.hmget(keys.job(job_id), fields))
     state, raw, level, queue, history = found
     error = DeadJobError(reason)
-    if raw is None or not _is_dead(app, client, job_id, state, error):
+    if raw is None or not _end_as_dead(app, client, job_id, state, error):
         client.srem(keys.GIVEN_UP, job_id)
         return False
     request, job = request_of(raw), signature_of(app, raw)
@@ -72,7 +72,7 @@ def _give_up(app: Any, client: redis.Redis, job_id: str, reason: str) -> bool:
     return True
 
 
-def _is_dead(
+def _end_as_dead(
     app: Any, client: redis.Redis, job_id: str, state: bytes | None, error: DeadJobError
 ) -> bool:
     """End a running job as dead. True if it is dead now."""

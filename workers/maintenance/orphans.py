@@ -60,10 +60,10 @@ def find_orphans(
         budget_s: how long the search among waiting jobs may take, in seconds.
     """
     reserved = _reserved_jobs(client)
-    held, nobodys = _look_at_running(client)
-    lost = _lost_twice(client, nobodys - reserved)
+    held, unheld = _search_running(client)
+    lost = _missing_twice(client, unheld - reserved)
     ended = sum(_end_running(app, client, job_id) for job_id in lost)
-    put_back, without_message = _look_at_waiting(client, settings, now, budget_s)
+    put_back, without_message = _search_waiting(client, settings, now, budget_s)
     # A worker may have taken a message from a list since the first search.
     gone = without_message - reserved
     lost = gone - _reserved_jobs(client) if gone else gone
@@ -73,9 +73,9 @@ def find_orphans(
     return Found(put_back + held, ended)
 
 
-def _look_at_running(client: redis.Redis) -> tuple[int, set[str]]:
+def _search_running(client: redis.Redis) -> tuple[int, set[str]]:
     """Restore reservations. Returns how many, and the running jobs that no worker has."""
-    held, nobodys, cursor = 0, set(), b"0"
+    held, unheld, cursor = 0, set(), b"0"
     while True:
         cursor, part, ids = _HOLD_AGAIN(
             client,
@@ -88,22 +88,22 @@ def _look_at_running(client: redis.Redis) -> tuple[int, set[str]]:
             [cursor, JOBS_A_CALL, keys.RECORD_PREFIX, keys.RESERVED_PREFIX],
         )
         held += part
-        nobodys |= {each.decode() for each in ids}
+        unheld |= {each.decode() for each in ids}
         if cursor == b"0":
-            return held, nobodys
+            return held, unheld
 
 
-def _lost_twice(client: redis.Redis, nobodys: set[str]) -> set[str]:
+def _missing_twice(client: redis.Redis, unheld: set[str]) -> set[str]:
     """Return the running jobs that no worker had at the last search either."""
     raw = cast("bytes | None", client.hget(keys.ORPHANS, "suspects"))
-    lost = nobodys & set(json.loads(raw or b"[]"))
-    if nobodys or raw:
-        suspects = sorted(nobodys - lost)
+    lost = unheld & set(json.loads(raw or b"[]"))
+    if unheld or raw:
+        suspects = sorted(unheld - lost)
         save_progress(client, keys.ORPHANS, suspects=json.dumps(suspects) if suspects else "")
     return lost
 
 
-def _look_at_waiting(
+def _search_waiting(
     client: redis.Redis, settings: Settings, now: float, budget_s: float
 ) -> tuple[int, set[str]]:
     """Restore places in the order. Returns how many, and the waiting jobs without a message."""

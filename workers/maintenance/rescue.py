@@ -17,7 +17,7 @@ from agewell.workers.consuming.take import forget_idle
 from agewell.workers.consuming.unacked import give_back
 from agewell.workers.process.context import context
 from agewell.workers.process.heartbeat import DEAD_AFTER_S, Heartbeat
-from agewell.workers.process.identity import has_ended, precedes
+from agewell.workers.process.identity import is_predecessor, process_has_ended
 
 _FORGET_WORKER = Script("forget_worker")
 
@@ -44,7 +44,7 @@ def rescue_jobs(client: redis.Redis, settings: Settings) -> int:
     worker_ids = _worker_ids(client)
     beats = zip(worker_ids, _left_s(client, worker_ids), strict=True)
     silent = [each for each, left_s in beats if left_s == 0]
-    dead = [each for each in worker_ids if each in silent or has_ended(each)]
+    dead = [each for each in worker_ids if each in silent or process_has_ended(each)]
     returned = _return_jobs(client, dead, settings)
     # Keep a worker whose process has just ended: its last take may still reserve a job.
     for worker_id in silent:
@@ -71,7 +71,7 @@ def rescue_predecessors(
     dead = [
         each
         for each, left_s in zip(others, beats, strict=True)
-        if precedes(each, worker_id, alive_s - left_s)
+        if is_predecessor(each, worker_id, alive_s - left_s)
     ]
     returned = _return_jobs(client, dead, settings)
     for each in dead:

@@ -46,7 +46,7 @@ def name_worker(name: str) -> str:
     return worker_id
 
 
-def precedes(worker_id: str, mine: str, silent_s: float) -> bool:
+def is_predecessor(worker_id: str, mine: str, silent_s: float) -> bool:
     """True if an id belongs to a dead worker that was replaced by a worker of this process.
 
     The dead worker had the same name and host. Its process is gone, or had the number of this one.
@@ -64,7 +64,7 @@ def precedes(worker_id: str, mine: str, silent_s: float) -> bool:
     if worker_id in _MINE or name != my_name or not machine:
         return False
     if machine == my_machine:
-        return pid == my_pid or has_ended(worker_id)
+        return pid == my_pid or process_has_ended(worker_id)
     is_same_host = machine.partition("-")[0] == my_machine.partition("-")[0]
     return is_same_host and pid == my_pid and silent_s >= SILENT_S
 
@@ -76,7 +76,7 @@ def _parts(worker_id: str) -> tuple[str, str, str]:
     return name, machine, pid
 
 
-def has_ended(worker_id: str) -> bool:
+def process_has_ended(worker_id: str) -> bool:
     """True if a worker's process is certainly gone.
 
     False if it exists or cannot be seen from here.

@@ -63,7 +63,7 @@ def shown_state(record: Record, now: float) -> str:
 def given_facts(given: dict[str, Any]) -> list[Fact]:
     """Return the rows of a job's parameters, without the model, which has its own row."""
     shown = {name: value for name, value in given.items() if name not in ("model", "version")}
-    return [_given(name, value) for name, value in shown.items() if value not in ([], {}, "")]
+    return [_parameter(name, value) for name, value in shown.items() if value not in ([], {}, "")]
 
 
 def record_of_letter(letter: Letter) -> Record:
@@ -89,7 +89,7 @@ def _model(given: dict[str, Any]) -> str:
     return f"{given['model']}, {f'version {version}' if version else 'the active version'}"
 
 
-def _given(name: str, value: Any) -> Fact:
+def _parameter(name: str, value: Any) -> Fact:
     label = name.replace("_", " ").capitalize()
     if isinstance(value, dict):  # the output's format, and its quality
         return Fact(label, ", ".join(str(each) for each in value.values()))

@@ -12,7 +12,7 @@ from tornado.web import RequestHandler
 
 from agewell.shared.setting_types import is_loopback
 
-OPEN = "/healthcheck"
+OPEN_PATH = "/healthcheck"
 """The only address without a check. It answers OK."""
 
 

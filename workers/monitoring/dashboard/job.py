@@ -131,10 +131,10 @@ def _record_and_inputs(
         record, inputs = _of_message(record, raw[b"message"])
     if record is None or record.state is State.DEAD:
         record, inputs = _of_letter(DeadLetters(context.client).get(job_id), record)
-    return record, inputs or _noted(raw)
+    return record, inputs or _recorded_inputs(raw)
 
 
-def _noted(raw: dict[bytes, bytes]) -> Inputs:
+def _recorded_inputs(raw: dict[bytes, bytes]) -> Inputs:
     """Return the inputs from the record of an ended job, which stores them in pieces."""
     numbers = itertools.takewhile(raw.__contains__, (b"inputs%d" % n for n in itertools.count(1)))
     return unpack(b"".join(raw[each] for each in numbers))

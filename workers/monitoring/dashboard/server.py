@@ -17,7 +17,7 @@ from agewell.shared.celery.app import make_app
 from agewell.shared.errors import AgewellError
 from agewell.shared.settings import Settings
 from agewell.workers.monitoring.dashboard.events import make_events
-from agewell.workers.monitoring.dashboard.gate import OPEN, Gate, Refused
+from agewell.workers.monitoring.dashboard.gate import OPEN_PATH, Gate, Refused
 from agewell.workers.monitoring.dashboard.history import SAMPLE_EVERY_S, History
 from agewell.workers.monitoring.dashboard.layout import Layout
 from agewell.workers.monitoring.dashboard.pages import HANDLERS
@@ -43,7 +43,7 @@ class Dashboard(Flower):  # type: ignore[misc]
         self.history = History(context().client, settings)
         self._gate = Gate(settings.flower_login())
         prefix = settings.flower_url_prefix.strip("/")
-        self._open = f"/{prefix}{OPEN}" if prefix else OPEN
+        self._open = f"/{prefix}{OPEN_PATH}" if prefix else OPEN_PATH
         loop = IOLoop.current()
         super().__init__(
             options=options,

@@ -38,7 +38,7 @@ class Thumbnails:
         return ProcessPool(
             max_workers=1,
             max_tasks=RENEWED_AFTER,
-            initializer=_begin,
+            initializer=_limit_process,
             initargs=(self._limit_bytes,),
             context=multiprocessing.get_context("spawn"),
         )
@@ -56,12 +56,12 @@ class Thumbnails:
         """
         pool = self._pool
         try:
-            return await _made(pool, ref)
+            return await _make_in_pool(pool, ref)
         except RuntimeError:  # the idle process was killed, perhaps because memory ran out
             if self._pool is pool:
                 self._pool = self._start()
         try:
-            return await _made(self._pool, ref)
+            return await _make_in_pool(self._pool, ref)
         except RuntimeError as error:
             raise ThumbnailError(ref.name, str(error)) from None
 
@@ -71,7 +71,7 @@ class Thumbnails:
         self._pool.join()
 
 
-async def _made(pool: ProcessPool, ref: ImageRef) -> bytes:
+async def _make_in_pool(pool: ProcessPool, ref: ImageRef) -> bytes:
     """Make one thumbnail in a pool.
 
     Raises:
@@ -86,7 +86,7 @@ async def _made(pool: ProcessPool, ref: ImageRef) -> bytes:
         raise ThumbnailError(ref.name, f"its process ended: {error}") from None
 
 
-def _begin(limit_bytes: int) -> None:
+def _limit_process(limit_bytes: int) -> None:
     """Limit the process before it imports OpenCV."""
     limit_this_process(limit_bytes)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C, Flower stops this process
