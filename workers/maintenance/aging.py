@@ -28,7 +28,8 @@ JOBS_A_STEP = 25
 """Jobs that one call re-scores. It takes well under a millisecond of Redis."""
 
 JOBS_A_SAMPLE = 16
-"""How many jobs at the end of each level are sampled to count those that have climbed to it."""
+"""Jobs sampled in each level, to estimate how many of those new in it since the last tick have
+climbed to it."""
 
 RATE_OVER_S = 60.0
 """Time constant in seconds of the exponential moving average of climbs."""

@@ -57,6 +57,7 @@ def _give_up(app: Any, client: redis.Redis, job_id: str, reason: str) -> bool:
             raise
         except Exception:
             log.exception("job %s: its errbacks or its chord could not be called", job_id)
+    log.error("job %s given up: %s", job_id, reason)
     letters, queue_name = DeadLetters(client), (queue or b"").decode()
     if job is None:
         letters.keep_message(job_id, queue_name, raw, reason)

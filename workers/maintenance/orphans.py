@@ -6,6 +6,7 @@ worker has it.
 """
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic
@@ -23,6 +24,8 @@ from agewell.shared.redis.counters import add_counts
 from agewell.shared.redis.scripts import Script
 from agewell.shared.settings import Settings
 from agewell.workers.maintenance.progress import save_progress
+
+log = logging.getLogger(__name__)
 
 WALK_EVERY_S = 6 * 3600.0
 """All waiting jobs are checked this often, in seconds, even if the counts agree. If a worker
@@ -182,5 +185,8 @@ def _end_running(app: Celery, client: redis.Redis, job_id: str) -> bool:
 
 
 def _end(app: Celery, job_id: str, only_from: State | Literal["unstarted"]) -> bool:
-    ended: bool = app.backend.end_open(job_id, LostJobError(), only_from)
+    error = LostJobError()
+    ended: bool = app.backend.end_open(job_id, error, only_from)
+    if ended:
+        log.error("job %s failed: %s", job_id, error)
     return ended
