@@ -12,6 +12,9 @@ CORE = (
     "shared/celery/transport.py",
     "workers/consuming/*.py",
     "workers/jobs/delivery.py",
+    "workers/jobs/delivery_info.py",
+    "workers/jobs/dead_letter.py",
+    "workers/jobs/retries.py",
     "workers/process/heartbeat.py",
     "workers/maintenance/*.py",
 )

@@ -10,7 +10,7 @@ from agewell.shared.protocol.messages import ItemResult, Job, JobResult
 from agewell.shared.protocol.tasks import Task as TaskName
 from agewell.workers.consuming import pool_writes
 from agewell.workers.consuming.connection import WorkerAMQP
-from agewell.workers.jobs import store_away, time_limit
+from agewell.workers.jobs import store_outage, time_limit
 from agewell.workers.jobs.delivery import deliver, operation
 from agewell.workers.jobs.run import Checkpoint
 from agewell.workers.process import heartbeat, ready, slots
@@ -32,7 +32,7 @@ def _ours() -> Celery:
     ours = make_app(settings(), include=["benchmarks.noop"], amqp=WorkerAMQP)
     heartbeat.install(ours)
     time_limit.install(ours, settings())
-    store_away.install(ours)
+    store_outage.install(ours)
     slots.install(ours)
     pool_writes.install()
     return ours

@@ -16,7 +16,7 @@ from agewell.shared.queue.publish import PUBLISH, publish_command
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
 from agewell.shared.settings import MAX_MESSAGE_BYTES
-from agewell.workers.consuming.take import TAKE, Taken, asking, prepare_take
+from agewell.workers.consuming.take import TAKE, Taken, prepare_take, take_arguments
 from agewell.workers.consuming.unacked import give_back
 from agewell.workers.maintenance.aging import rescore
 
@@ -68,7 +68,7 @@ class Scripts:
         ended, self._ended = self._ended, []
         aging_k = {self.queue: k_per_s}
         prepared = prepare_take([self.queue], "", self.reserved, MAX_MESSAGE_BYTES, aging_k)
-        command = prepared.command(*asking(tag, now, ended))
+        command = prepared.command(*take_arguments(tag, now, ended))
         answer = TAKE.run(self.client, command)
         return None if answer is None else (answer[4].decode(), tag, Taken.of(answer, ""))
 

@@ -16,7 +16,7 @@ from agewell.shared.queue.ledger import Lifetimes
 from agewell.shared.queue.letter import Letter
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
-from agewell.workers.consuming.unacked import refuse
+from agewell.workers.consuming.refusal import refuse
 from agewell.workers.maintenance.give_up import give_up_lost_jobs
 from tests.support.consuming import message_of, scheduled_ids, waiting_ids
 from tests.support.delivering import AWAY, deliver, hsv, lose_worker, make_due, taken

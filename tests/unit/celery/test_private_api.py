@@ -16,7 +16,7 @@ from agewell.shared.celery import enqueue_time, private_api, result_backend, tra
 from agewell.shared.celery.private_api import PRODUCER, TESTED, WORKER, Hooks, check_hooks
 from agewell.shared.errors import IncompatibleError
 from agewell.workers.consuming import channel, pool_writes, unacked
-from agewell.workers.jobs import store_away, time_limit
+from agewell.workers.jobs import store_outage, time_limit
 from tests.support.paths import ROOT
 from tests.support.stack import COMMAND
 
@@ -30,7 +30,7 @@ OURS = [
     channel.Channel,
     unacked.QoS,
     time_limit.LimitedRequest,
-    store_away.PausingRequest,
+    store_outage.PausingRequest,
     pool_writes.PromptPool,
 ]
 NOBODYS = {"__init__", "__module__", "__doc__", "__dict__", "__weakref__", "__firstlineno__"}
@@ -48,7 +48,7 @@ RENAMES = {
 
 def overridden(cls):
     """Names that a class of ours defines although a class of somebody else's has them."""
-    ours = [each for each in cls.__mro__ if each.__module__.startswith(("shared", "workers"))]
+    ours = [each for each in cls.__mro__ if each.__module__.startswith("agewell.")]
     theirs = [each for each in cls.__mro__ if each not in ours and each is not object]
     names = {name for each in ours for name in vars(each)} - NOBODYS
     return {name for name in names if any(name in vars(each) for each in theirs)}
