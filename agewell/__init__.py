@@ -1,7 +1,7 @@
 """agewell: a fair job queue for image work.
 
-What a program needs stands here: `Client` and `AsyncClient`, the jobs, their results, the errors,
-and for authors of operations the type `Image`. Each is imported when it is first used, so that
+Import everything for your program from here: `Client` and `AsyncClient`, the jobs, their results,
+the errors, and the type `Image` for your own operations. Each name is loaded at first use, so
 `import agewell` itself loads neither Celery nor numpy.
 
     from agewell import Client, HsvItem, HsvJob

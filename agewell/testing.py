@@ -1,4 +1,4 @@
-"""`agewell.producer.testing`, under the name that users import."""
+"""A running agewell for your own tests. See `agewell.producer.testing` for how to use it."""
 
 from agewell.producer.testing import RunningStack, StackError, running_stack
 

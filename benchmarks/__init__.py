@@ -1,1 +1,1 @@
-"""Benchmarks: each a question, answered against a bare loop in the same run."""
+"""Benchmarks. Each answers one question by comparing with a bare loop or a peer in the same run."""

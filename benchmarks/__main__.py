@@ -1,25 +1,49 @@
-"""`python -m benchmarks [NAME...]`: run all, or those named."""
+"""Run benchmarks one after the other, and print a table for each."""
 
-import sys
+import argparse
+from collections.abc import Sequence
 from importlib import import_module
 
-NAMES = (
-    "poisson",
-    "system",
-    "enqueue",
-    "memory",
-    "core",
-    "consume",
-    "attention",
-    "redis_limits",
-    "models",
-)
+BENCHMARKS = {
+    "poisson": "Poisson blending, compared with fpie's plain iteration",
+    "system": "images per second through the whole system, compared with a bare loop",
+    "enqueue": "files per second of `agewell enqueue`, compared with a bare loop",
+    "memory": "memory of a cv worker over 2,000 jobs",
+    "core": "cost of the queue in Redis, with a million waiting jobs",
+    "consume": "no-op jobs per second of a worker, compared with stock Celery",
+    "attention": "one pass of the colorizer's network, with and without its speed-ups",
+    "redis_limits": "jobs per second of one Redis, and bytes of a waiting job",
+    "models": "batching across jobs, and the queue's cost for models",
+}
 
 
-def main() -> None:
-    """Run them one after the other: they must not share the cores."""
-    for name in sys.argv[1:] or NAMES:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the named benchmarks, or all, one after the other, so that they do not share cores."""
+    for name in _parser().parse_args(arguments).names or BENCHMARKS:
         import_module(f"benchmarks.{name}").main()
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, BENCHMARKS))
+    lines = [f"  {name:<{width}}  {text}" for name, text in BENCHMARKS.items()]
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=f"{__doc__} The same figures go to bench-output/NAME.json.",
+        epilog="\n".join(["benchmarks:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "names", nargs="*", type=_name, metavar="NAME", help="a benchmark to run; default: all"
+    )
+    return parser
+
+
+def _name(text: str) -> str:
+    if text not in BENCHMARKS:
+        known = ", ".join(BENCHMARKS)
+        raise argparse.ArgumentTypeError(f"there is no benchmark {text!r}; choose from {known}")
+    return text
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""What the attention's speed-ups give: one pass of the colorizer's network on the CPU.
+"""Measure the speed-ups of attention: one pass of the colorizer's network on the CPU.
 
-Each row adds one thing to the row before it, and all compute the same function from the same
-weights, but for the pooled keys: those are another network of the same sizes. The rows take turns.
+Each row adds one speed-up to the row before it. All rows compute the same function with the same
+weights, except for the pooled keys, which are another network of the same size. The rows take
+turns.
 """
 
 import tempfile
@@ -28,7 +29,7 @@ SHAPES = ((1, 192, 256), (4, 256, 256))
 
 
 def main() -> None:
-    """Time the rows; print and keep the table."""
+    """Time the rows, then print and save the table."""
     torch.manual_seed(0)
     pooled = Colorizer().eval()
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
@@ -61,7 +62,7 @@ def _rows(pooled: Colorizer, onnx: OnnxGraph, batch: int, height: int, width: in
         for way, run in ways.items():
             begun = time.perf_counter()
             run()
-            if number:  # the first one warms up
+            if number:  # the first round warms up
                 seconds[way].append(time.perf_counter() - begun)
     return [
         {"batch": batch, "size": f"{height}x{width}", "network": way, "ms": _ms(taken)}

@@ -1,8 +1,8 @@
-"""How fast does a worker consume no-op jobs with aging on, over stock Celery in the same run?
+"""How fast does a worker consume no-op jobs with aging, compared with stock Celery?
 
-A queue is filled through the app that the worker has; then a prefork worker with a process a core
-starts and empties it. Beside ours run upkeep and beat, which re-prioritises every second. The rate
-is taken between nine tenths and one tenth of the jobs, and so is the processor time.
+A queue is filled through the worker's app. Then a prefork worker with one process per core starts
+and empties it. Next to agewell's worker run upkeep and beat, which re-prioritises every second. The
+rate and the processor time are measured from 90 % to 10 % of the jobs left.
 """
 
 import os
@@ -31,41 +31,46 @@ KINDS = (STOCK, RESERVING, OURS)
 
 @dataclass(frozen=True)
 class Consumed:
-    """One worker emptying one queue."""
+    """The measurement of one worker that empties one queue."""
 
     jobs_per_s: float
     worker_us: float
-    """Processor time a job: of the worker's main process,"""
+    """Processor time of the worker's main process for one job."""
     pool_us: float
-    """of its pool,"""
+    """Processor time of the worker's pool for one job."""
     redis_us: float
-    """and of Redis."""
+    """Processor time of Redis for one job."""
 
     @property
     def processor_us(self) -> float:
-        """All of it: on a busy machine a better measure than the clock's."""
+        """The whole processor time of one job. It depends less on a busy machine than the rate."""
         return self.worker_us + self.pool_us + self.redis_us
 
 
 def sender(kind: str, redis_url: str) -> Celery:
-    """An app that publishes as a kind of worker consumes."""
+    """Make an app that publishes messages for a kind of worker."""
     if kind == OURS:
         return make_app(Settings(redis_url=redis_url))
     return Celery("stock", broker=broker_url(redis_url))
 
 
 def fill(app: Celery, *, keep: bool) -> None:
-    """Publish the jobs, all of them bulk."""
+    """Publish the jobs, all on the level bulk.
+
+    Args:
+        app: from `sender`.
+        keep: send jobs with a kept result; otherwise no-ops without a result.
+    """
     task, args = ("cv.hsv", [JOB]) if keep else ("cv.noop", [])
     with app.producer_pool.acquire() as producer, producer.batch():
         for _ in range(JOBS):
-            # Level 9 is a list that stock Celery knows as well, under its own steps 0, 3, 6, 9.
+            # Stock Celery has this list, too: its default priority steps are 0, 3, 6 and 9.
             options = {"queue": Queue.CV.value, "priority": 9, "producer": producer}
             app.send_task(task, args=args, ignore_result=not keep, **options)
 
 
 def consume(kind: str, *, keep: bool) -> Consumed:
-    """Fill a queue, and have it emptied."""
+    """Fill a queue, and measure a worker that empties it."""
     with ExitStack() as stack:
         redis = stack.enter_context(server())
         env = {"AGEWELL_REDIS_URL": redis.url, "NOOP_KIND": kind}
@@ -98,15 +103,22 @@ def _watch(redis: Server, worker: psutil.Process, waiting: Callable[[], int]) ->
 
 
 def main() -> None:
-    """In turn, each on a Redis of its own."""
+    """Measure both comparisons, each run on a separate Redis."""
     os.environ["AGEWELL_LOG_LEVEL"] = "ERROR"
-    # Over stock Celery: what the core that kept messages in lists did, and the target.
+    # Ratios to stock Celery: that of the former core with lists, and the target.
     compare("consume", "No-op jobs, results ignored", ("2.47", ">= 2.47"), keep=False)
     compare("consume-kept", "No-op jobs, results kept", ("0.92", ">= 1.2"), keep=True)
 
 
 def compare(name: str, title: str, bounds: tuple[str, str], *, keep: bool) -> None:
-    """Every kind in turn, several times over."""
+    """Measure all kinds in turns, and report them.
+
+    Args:
+        name: of the report.
+        title: of the table.
+        bounds: the ratio of the former core with lists, and the target.
+        keep: keep the results of jobs.
+    """
     found: dict[str, list[Consumed]] = {kind: [] for kind in KINDS}
     for _ in range(ROUNDS):
         for kind in KINDS:

@@ -1,8 +1,8 @@
-"""Redis's cost of the queue's core on each server, beside the core that kept messages in lists.
+"""The cost of the queue's core in Redis, on each server, compared with the former core with lists.
 
-Figures of Redis are processor time of its main thread, with nothing kept on disk: they depend
-little on what else the machine does. The longest scripts are by Redis's own clock, which runs on
-while another program has the processor.
+Figures of Redis are processor time of its main thread, without persistence. They depend little on
+other programs of the machine. The times of the longest scripts are by Redis's clock, which also
+counts the time in which another program had the processor.
 """
 
 import sys
@@ -27,22 +27,22 @@ class Row:
 
     name: str
     with_lists: str
-    """The figure of the core that kept messages in lists."""
+    """The figure of the former core, which kept messages in lists."""
     unit: str
     most: float | None = None
-    """The target: at most, or"""
+    """The target, if the figure must be at most this."""
     least: float | None = None
-    """at least this."""
+    """The target, if the figure must be at least this."""
 
     @property
     def target(self) -> str:
-        """The target as text."""
+        """The target as text, "-" without one."""
         bounds = ((self.most, "<="), (self.least, ">="))
         [text] = [f"{sign} {bound:,g}" for bound, sign in bounds if bound is not None] or ["-"]
         return text
 
     def is_met(self, figures: list[float]) -> bool | None:
-        """True if every figure meets the target; None without one."""
+        """Return True if every figure meets the target, or None if there is none."""
         if self.most is not None:
             return all(figure <= self.most for figure in figures)
         return all(figure >= self.least for figure in figures) if self.least is not None else None
@@ -74,7 +74,7 @@ ROWS = {
 
 
 def measure_redis(running: Server, session: Session) -> Iterator[tuple[str, float]]:
-    """The rows that need no program but Redis."""
+    """Measure the rows that need only Redis."""
     yield "wake", core_redis.wake(running, session)
     _empty(running)
     yield "cancel large", core_redis.cancel_large(running, session)
@@ -86,7 +86,7 @@ def measure_redis(running: Server, session: Session) -> Iterator[tuple[str, floa
 
 
 def measure_waiting(running: Server, session: Session) -> Iterator[tuple[str, float]]:
-    """The rows for which a million jobs wait."""
+    """Measure the rows with a million waiting jobs."""
     before = running.memory_bytes()
     ids = filling.fill(session, WAITING)
     yield "waiting", (running.memory_bytes() - before) / WAITING
@@ -101,7 +101,7 @@ def measure_waiting(running: Server, session: Session) -> Iterator[tuple[str, fl
 
 
 def measure_stack(running: Server, session: Session) -> Iterator[tuple[str, float]]:
-    """The rows for which workers or beat run."""
+    """Measure the rows that need workers or beat."""
     yield "beat", core_stack.beat_alone(running, session)
     _empty(running)
     yield "ended", core_stack.ended_bytes(running, session)
@@ -124,7 +124,7 @@ def _empty(running: Server) -> None:
 
 
 def measure(binary: Path, parts: list[str]) -> tuple[str, dict[str, float]]:
-    """The name of a server, and its figures."""
+    """Measure the parts on a server, and return its name and its figures by row."""
     figures: dict[str, float] = {}
     for part in parts:
         with server(binary) as running:
@@ -137,13 +137,13 @@ def measure(binary: Path, parts: list[str]) -> tuple[str, dict[str, float]]:
 
 
 def main() -> None:
-    """All parts on all servers; a part named on the command line alone."""
+    """Measure all parts on all servers, or only the parts named on the command line."""
     named = [each for each in sys.argv[1:] if each in PARTS]
     found = dict(measure(binary, named or list(PARTS)) for binary in servers())
     lines = core_lines()
     for figures in found.values():
         figures["lines"] = lines
-    report("core", "What the queue's core costs", list(_lines(found)))
+    report("core", "The cost of the queue's core", list(_lines(found)))
 
 
 def _lines(found: dict[str, dict[str, float]]) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Redis's processor time for each command of the queue, at a million waiting jobs."""
+"""Measure Redis's processor time for each command of the queue."""
 
 import asyncio
 import random
@@ -44,7 +44,7 @@ QUIET_S = 0.05
 
 
 def worker_app(session: Session, number: int = 0) -> Celery:
-    """The app of a worker."""
+    """Make the app of a worker."""
     app = make_app(session.settings, amqp=WorkerAMQP)
     where = {"unacked_key": keys.reserved(f"bench@here:1:{number}")}
     app.conf.broker_transport_options = app.conf.broker_transport_options | where
@@ -53,7 +53,10 @@ def worker_app(session: Session, number: int = 0) -> Celery:
 
 @contextmanager
 def consuming(app: Celery, at_most: int = 1) -> Iterator[tuple[list[Any], kombu.Connection]]:
-    """Consume as a worker with some free slots does: what came, and its connection."""
+    """Consume like a worker with `at_most` free slots.
+
+    Yields the list of received messages, and the connection.
+    """
     got: list[Any] = []
     with app.connection_for_read() as connection:
         channel = connection.default_channel
@@ -65,7 +68,7 @@ def consuming(app: Celery, at_most: int = 1) -> Iterator[tuple[list[Any], kombu.
 
 
 def look(connection: kombu.Connection, timeout_s: float = 1.0) -> None:
-    """Let a connection do what it does, once."""
+    """Let a connection handle one event, or wait for the time-out."""
     try:
         connection.drain_events(timeout=timeout_s)
     except (TimeoutError, Empty):
@@ -73,7 +76,10 @@ def look(connection: kombu.Connection, timeout_s: float = 1.0) -> None:
 
 
 def take(server: Server, session: Session) -> float:
-    """Microseconds to take a job, with its start and the acknowledgement of one that has ended."""
+    """Measure the time to take and start a job, and to acknowledge one that ended, in microseconds.
+
+    A million jobs wait.
+    """
     used_us = []
     with consuming(worker_app(session), at_most=BATCH) as (got, connection):
         for _ in range(TAKES // BATCH + 1):
@@ -89,7 +95,7 @@ def take(server: Server, session: Session) -> float:
 
 
 def cancel(server: Server, session: Session, ids: list[str]) -> float:
-    """Milliseconds to cancel one of the waiting jobs, wherever it waits; the mean of many."""
+    """Measure the mean time to cancel one of the waiting jobs, in milliseconds."""
     chosen = random.Random(2).sample(ids, CANCELS)
     with Meter(server) as meter:
         for job_id in chosen:
@@ -99,7 +105,7 @@ def cancel(server: Server, session: Session, ids: list[str]) -> float:
 
 
 def cancel_large(server: Server, session: Session) -> float:
-    """Milliseconds to cancel one of many jobs whose messages are large; the mean of all calls."""
+    """Measure the mean time to cancel one of many jobs with large messages, in milliseconds."""
     ids = [str(uuid.uuid4()) for _ in range(LARGE)]
     for number, job_id in enumerate(ids):
         filling.send(session, job_id, 5, {"number": number, "pad": "x" * int(0.7 * MIB)})
@@ -107,7 +113,7 @@ def cancel_large(server: Server, session: Session) -> float:
 
 
 def _asks(session: Session) -> dict[str, Callable[[], object]]:
-    """The questions of `agewell queues`, `agewell top` and Flower."""
+    """Return the queries of `agewell queues`, `agewell top` and Flower by name."""
     context = Context(session.settings, session.client, session.blobs, session.ledger)
     lengths = Lengths(context, by_level=True)
 
@@ -122,7 +128,7 @@ def _asks(session: Session) -> dict[str, Callable[[], object]]:
 
 
 def read_kib(server: Server, session: Session) -> float:
-    """Kibibytes that all of them read once."""
+    """Measure the kibibytes that one query of each reads."""
     asks = _asks(session).values()
     before = server.sent_bytes()
     for ask in asks:
@@ -131,7 +137,7 @@ def read_kib(server: Server, session: Session) -> float:
 
 
 def look_at_queues(server: Server, session: Session) -> dict[str, float]:
-    """Milliseconds for each of them."""
+    """Measure the time of each query in milliseconds."""
     found = {}
     for name, ask in _asks(session).items():
         ask()
@@ -143,9 +149,9 @@ def look_at_queues(server: Server, session: Session) -> dict[str, float]:
 
 
 def wake(server: Server, session: Session) -> float:
-    """Milliseconds for one message to an empty queue on which many workers wait: the median.
+    """Measure the median time for one message to a queue with many idle workers, in milliseconds.
 
-    The looks that idle workers take by themselves every few seconds are left out.
+    The regular polls of idle workers, every few seconds, are not counted.
     """
     with mock.patch.object(taking, "TAKE_AGAIN_AFTER_S", 3600.0), ExitStack() as stack:
         workers = [
@@ -176,7 +182,7 @@ def wake(server: Server, session: Session) -> float:
 
 
 def _say_idle(server: Server, now: float) -> None:
-    """As idle workers say by their looks, which are left out here."""
+    """Announce the workers as idle, as their regular polls would do."""
     idle = keys.idle(Queue.CV.value)
     members: Any = server.client.zrange(idle, 0, -1)
     if members:
@@ -184,7 +190,7 @@ def _say_idle(server: Server, now: float) -> None:
 
 
 def _settle(poller: select.poll, by_socket: dict[int, Any]) -> None:
-    """Let every worker react to what has come, until nothing comes."""
+    """Let all workers handle their events until no more events come."""
     while ready := poller.poll(1e3 * QUIET_S):
         for number, _ in ready:
             look(by_socket[number][1], 0.0001)
@@ -192,18 +198,18 @@ def _settle(poller: select.poll, by_socket: dict[int, Any]) -> None:
 
 @dataclass(frozen=True)
 class Expired:
-    """The expiry of many jobs that have one deadline."""
+    """The measurement of the expiry of many jobs with the same deadline."""
 
     jobs_per_s: float
-    """By the clock, of one process."""
+    """Rate of one process."""
     redis_us: float
-    """Of Redis's processor time, for each job."""
+    """Redis's processor time for each job."""
     longest_ms: float
-    """The longest call, by Redis's own clock."""
+    """The longest call, by Redis's clock."""
 
 
 def expire_all(server: Server, session: Session) -> Expired:
-    """Expire many jobs of one deadline."""
+    """Measure the expiry of many jobs with the same deadline."""
     app = worker_app(session)
     lifetimes = session.ledger.lifetimes
     filling.fill(session, EXPIRING, deadline_at=session.now() - 1)

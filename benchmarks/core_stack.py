@@ -1,4 +1,4 @@
-"""Workers, upkeep and beat around a Redis: what they take while much waits, and who is late."""
+"""Measure workers, upkeep and beat with a Redis: their cost, and the delay of scheduled jobs."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ SCHEDULED, LEAD_S, DUE_WITHIN_S, KILL_BEFORE_S = 10_000, 30.0, 40.0, 5.0
 
 @contextmanager
 def program(server: Server, name: str, command: list[str], **env: str) -> Iterator[psutil.Process]:
-    """Run one program with a server."""
+    """Run one program with a server within this block."""
     given = {"AGEWELL_REDIS_URL": server.url, "AGEWELL_LOG_LEVEL": "ERROR"} | env
     with programs.running(name, command, given, server.folder) as process:
         yield process
@@ -41,20 +41,20 @@ def program(server: Server, name: str, command: list[str], **env: str) -> Iterat
 
 @dataclass(frozen=True)
 class Upkeep:
-    """All of upkeep for a minute."""
+    """The measurement of upkeep over a minute."""
 
     redis_percent: float
-    """Of a core; of the walk over all jobs, which is due every few hours, its share."""
+    """Redis's share of a core, with the share of the walk over all jobs, due every few hours."""
     python_percent: float
-    """Of a core: the upkeep worker and beat."""
+    """The share of a core of the upkeep worker and beat."""
     longest_ms: float
-    """The longest command or script, by Redis's own clock."""
+    """The longest command or script, by Redis's clock."""
     oldest_pass_s: float
     """The longest time since the beat task last passed over the queue."""
 
 
 def upkeep(server: Server, session: Session) -> Upkeep:
-    """Run upkeep and beat beside the jobs that wait; no worker runs."""
+    """Run upkeep and beat while jobs wait and no worker runs."""
     walk_us = _walk(server, session)
     with (
         program(server, "upkeep", programs.upkeep()) as worker,
@@ -87,7 +87,10 @@ def upkeep(server: Server, session: Session) -> Upkeep:
 
 
 def _walk(server: Server, session: Session) -> float:
-    """Redis's microseconds for the walk over all jobs, once they have the places of their law."""
+    """Measure Redis's time for a walk over all jobs in microseconds.
+
+    Before the walk, all jobs get their new priorities.
+    """
     client, settings, now = session.client, session.settings, session.now()
     reprioritise(client, settings, now)
     while not rescore(client, Queue.CV.value, settings.aging_k):
@@ -98,7 +101,7 @@ def _walk(server: Server, session: Session) -> float:
 
 
 def beat_alone(server: Server, session: Session) -> int:
-    """Messages to upkeep after a time in which beat runs and upkeep does not."""
+    """Count the messages to upkeep after beat has run for some time without upkeep."""
     with (
         program(server, "beat", programs.beat(server.folder)),
         session.app.connection_for_read() as connection,
@@ -108,7 +111,7 @@ def beat_alone(server: Server, session: Session) -> int:
 
 
 def ended_bytes(server: Server, session: Session) -> float:
-    """Bytes that Redis keeps of an ended job with one image, Celery's result included."""
+    """Measure the bytes that Redis stores for an ended job with one image and Celery's result."""
     blobs = f"file://{server.folder / 'blobs'}"
     settings = session.settings.model_copy(update={"blob_url": blobs})
     from agewell.producer.session import make_session
@@ -134,19 +137,19 @@ def ended_bytes(server: Server, session: Session) -> float:
 
 @dataclass(frozen=True)
 class Scheduled:
-    """Jobs with a countdown, two workers, and kill -9 of one while all jobs are scheduled."""
+    """The measurement of jobs with a countdown, two workers, and kill -9 of one of them."""
 
     latest_s: float
-    """How late the latest job started."""
+    """Delay of the latest job's start."""
     over_1_s: int
-    """Jobs that started more than a second late, or not."""
+    """Jobs that started more than a second late, or never."""
     redelivered: int
     worker_mib: float
     """Growth of the workers' main processes while all jobs were scheduled."""
 
 
 def scheduled(server: Server, session: Session) -> Scheduled:
-    """Send them, kill a worker before the first is due, and wait for all."""
+    """Send scheduled jobs, kill a worker before the first is due, and wait for all."""
     with ExitStack() as stack:
         stack.enter_context(program(server, "upkeep", programs.upkeep()))
         stack.enter_context(program(server, "beat", programs.beat(server.folder)))
@@ -178,7 +181,7 @@ def scheduled(server: Server, session: Session) -> Scheduled:
 
 
 def _send_scheduled(session: Session) -> dict[str, float]:
-    """When each job is due."""
+    """Send the scheduled jobs, and return the time at which each is due."""
     first = session.now() + LEAD_S
     due = {
         str(uuid.uuid4()): first + number * DUE_WITHIN_S / SCHEDULED for number in range(SCHEDULED)

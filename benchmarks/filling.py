@@ -1,4 +1,4 @@
-"""A queue filled with a million jobs in a minute: one real publish is recorded and replayed."""
+"""Fill a queue with a million jobs in a minute: record one real publish, and replay it."""
 
 import itertools
 import random
@@ -31,11 +31,11 @@ JOB = {
     ],
 }
 SPREAD_S = 1000.0
-"""The jobs came within this time, evenly."""
+"""The enqueue times of the jobs are spread evenly over this time."""
 
 
 def send(session: Session, job_id: str, level: int, document: Any = JOB, **options: Any) -> None:
-    """Publish one job as our clients do."""
+    """Publish one job as agewell's clients do."""
     session.app.send_task(
         "cv.hsv",
         args=[document],
@@ -47,7 +47,7 @@ def send(session: Session, job_id: str, level: int, document: Any = JOB, **optio
 
 
 def fill(session: Session, jobs: int, **headers: Any) -> list[str]:
-    """Have jobs wait, on all levels alike; their ids, the one that came last at the end."""
+    """Enqueue jobs, evenly on all levels. Returns their ids in the order of their enqueue times."""
     now = session.now()
     makers = {level: _maker(session, level, now, headers) for level in LEVELS}
     shuffled = random.Random(1)
@@ -62,7 +62,7 @@ def fill(session: Session, jobs: int, **headers: Any) -> list[str]:
 
 
 def replay(client: redis.Redis, commands: Iterable[bytes]) -> None:
-    """Send commands that are packed already, and read their answers."""
+    """Send packed commands, and read their replies."""
     connection = client.connection_pool.get_connection()
     try:
         for part in _parts(commands):
@@ -82,10 +82,10 @@ def _parts(commands: Iterable[bytes]) -> Iterator[list[bytes]]:
 def _maker(
     session: Session, level: int, now: float, headers: dict[str, Any]
 ) -> Callable[[str, float], bytes]:
-    """A maker of the command that publishes a job on a level, from its id and its time.
+    """Return a function that makes the command to publish a job from its id and its time.
 
-    The ids and the times of all jobs are of one length as text, so a recorded command stays valid
-    if they are replaced.
+    As text, the ids of all jobs have the same length, and so have the times. So a recorded command
+    stays valid if they are replaced.
     """
     job_id, enqueued_at = str(uuid.uuid4()), f"{now:.5f}1"
     sent = record(
@@ -102,7 +102,7 @@ def _maker(
 
 
 def record(act: Callable[[], object]) -> list[bytes]:
-    """All that an act sends to Redis, one packed command each."""
+    """Call a function, and return the packed commands that it sends to Redis."""
     sent: list[bytes] = []
     real = Connection.send_packed_command
 

@@ -1,7 +1,7 @@
-"""Does a cv worker's resident memory stay flat over 2,000 jobs of 1080p?
+"""Does a cv worker's resident memory stay constant over 2,000 jobs of 1080p?
 
-Resident memory of the worker and its pool is sampled as each result comes in; the mean over the
-last 500 jobs is held against the mean over jobs 500 to 1,000.
+The resident memory of the worker and its pool is sampled after each result. The mean over the last
+500 jobs is compared with the mean over jobs 500 to 1,000.
 """
 
 import os
@@ -27,7 +27,7 @@ IMAGES = 100
 
 
 def cv_worker() -> psutil.Process:
-    """The process that `agewell up` runs as the cv worker."""
+    """Find the process that `agewell up` runs as the cv worker."""
     for process in psutil.Process(os.getpid()).children(recursive=True):
         if "agewell.workers.cv" in process.cmdline():
             return process
@@ -35,13 +35,13 @@ def cv_worker() -> psutil.Process:
 
 
 def resident_mib(worker: psutil.Process) -> float:
-    """Resident memory of a worker and of its pool."""
+    """Return the resident memory of a worker and its pool in MiB."""
     family = [worker, *worker.children(recursive=True)]
     return sum(process.memory_info().rss for process in family) / 2**20
 
 
 def sample(session: Session, folder: Path) -> list[float]:
-    """Run the jobs; the worker's memory in MiB after each."""
+    """Run the jobs, and return the worker's memory in MiB after each."""
     submitter = Submitter(
         session,
         make_job=lambda refs: HsvJob(items=tuple(HsvItem(**each) for each in refs)),
@@ -55,7 +55,7 @@ def sample(session: Session, folder: Path) -> list[float]:
 
 
 def main() -> None:
-    """One run."""
+    """Measure one run."""
     with tempfile.TemporaryDirectory() as images, running_stack() as stack:
         session = stack.client.session
         make_images(Path(images), (1920, 1080), IMAGES)

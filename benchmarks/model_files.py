@@ -1,4 +1,4 @@
-"""Models of random weights for the benchmarks: what they cost matters, not what they see."""
+"""Models with random weights for the benchmarks, which need only their cost."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def _write(directory: Path, document: dict[str, Any]) -> Path:
 
 
 def wide_network(root: Path, version: str, max_batch_size: int) -> Path:
-    """Three layers of 4096 x 4096: to read the weights costs more than to use them once."""
+    """Write three layers of 4096 x 4096. Reading the weights takes longer than using them once."""
     directory = _write(
         root / "wide" / version,
         {
@@ -51,7 +51,7 @@ def wide_network(root: Path, version: str, max_batch_size: int) -> Path:
 
 
 def resnet50(root: Path, *, dtype: str = "float32", max_batch_size: int = 16) -> Path:
-    """ResNet-50, as transformers saves it."""
+    """Write a ResNet-50 as transformers saves it."""
     directory = _write(
         root / "resnet50" / "1",
         {

@@ -1,14 +1,15 @@
-"""What does batching across jobs gain, and what does the queue cost over a bare batched loop?
+"""How much faster is batching across jobs, and how much slower is the queue than a bare loop?
 
-Three questions, each of a ratio measured in one run:
+It measures three ratios, each within one run:
 
-- A model whose weights cost more to read than to use (an MLP of 4096 x 4096 layers), 32 jobs of one
-  image in flight: a version that batches over one that does not; throughput, and the 95th
-  percentile of the time from being sent to being done.
-- ResNet-50 in float32 on the CPU: images from files through the queue, over a loop in one process
-  that reads, decodes and prepares 16 images, runs them in one pass, and takes the next 16.
-- The batcher alone, its inputs prepared beforehand, over the network's own passes on the same
-  batches: on the CPU, and, where there is a GPU, ResNet-50 in bfloat16 on it.
+- A version that batches, compared with one that does not. The model is an MLP of 4096 x 4096
+  layers, whose weights take longer to read than to use. 32 jobs of one image are in flight.
+  Throughput and the 95th percentile of the time from enqueueing to the end are measured.
+- Images through the queue, compared with a bare loop, with ResNet-50 in float32 on the CPU. The
+  bare loop is one process that reads, decodes and prepares 16 images, runs them in one pass, and
+  takes the next 16.
+- The batcher alone with prepared inputs, compared with the network's passes on the same batches,
+  on the CPU, and with ResNet-50 in bfloat16 on the GPU if there is one.
 """
 
 import tempfile
@@ -37,7 +38,7 @@ from agewell.workers.imaging.codec import Limits, decode
 from agewell.workers.inference.batching.batcher import Batcher
 from agewell.workers.inference.batching.queue import Request
 from agewell.workers.models import device
-from agewell.workers.models.load import ready_model
+from agewell.workers.models.load import load_model
 from agewell.workers.models.model import Model
 from benchmarks.model_files import resnet50, wide_network
 from benchmarks.report import Spread, report
@@ -54,6 +55,7 @@ Row = dict[str, object]
 
 
 def row(question: str, model: str, ours: Any, other: Any, ratio: Any, p95: str = "-") -> Row:
+    """Make a row of the report."""
     return {
         "ratio of": question,
         "model": model,
@@ -65,6 +67,7 @@ def row(question: str, model: str, ours: Any, other: Any, ratio: Any, p95: str =
 
 
 def small_images(session: Session, count: int) -> list[ImageRef]:
+    """Store random PNG images of 16 x 16 pixels."""
     random = np.random.default_rng(1)
     pictures = [random.integers(0, 256, (16, 16, 3), np.uint8) for _ in range(count)]
     encoded = [cv2.imencode(".png", picture)[1].tobytes() for picture in pictures]
@@ -72,7 +75,10 @@ def small_images(session: Session, count: int) -> list[ImageRef]:
 
 
 def keep_in_flight(session: Session, jobs: list[InferJob]) -> tuple[float, float]:
-    """Have 32 jobs under way until all are done: jobs per second, and the 95th percentile in s."""
+    """Keep 32 jobs in flight until all are done.
+
+    Returns jobs per second, and the 95th percentile of their times in seconds.
+    """
     todo, ids = deque(jobs), []
     pending: set[str] = set()
     started = time.perf_counter()
@@ -101,6 +107,7 @@ def _ended(session: Session, ids: list[str]) -> set[str]:
 
 
 def batching_pays() -> Row:
+    """Measure a version that batches, compared with one that does not."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         wide_network(root, "batched", IN_FLIGHT)
@@ -126,7 +133,7 @@ def batching_pays() -> Row:
 
 
 def bare_loop(model: Model, paths: list[Path]) -> float:
-    """Images per second of one process: decode a batch, run it, take the next."""
+    """Measure the images per second of one process that decodes and runs batch after batch."""
     started = time.perf_counter()
     for first in range(0, len(paths), BATCH):
         images = [decode(p.read_bytes(), p.name, Limits()) for p in paths[first : first + BATCH]]
@@ -139,7 +146,7 @@ def bare_loop(model: Model, paths: list[Path]) -> float:
 
 
 def through_the_queue(session: Session, folder: Path, count: int) -> float:
-    """Images per second from the first file read to the last result seen."""
+    """Measure the images per second from the first file read to the last result received."""
     started = time.perf_counter()
     submitter = Submitter(
         session,
@@ -157,12 +164,13 @@ def through_the_queue(session: Session, folder: Path, count: int) -> float:
 
 
 def queue_over_bare_loop() -> Row:
+    """Measure images through the queue, compared with a bare loop."""
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as photos:
         root, folder = Path(name), Path(photos)
         directory = resnet50(root, max_batch_size=BATCH)
         paths = make_images(folder, (640, 480), PHOTOS)
         device.limit_threads(usable_cores())
-        model = ready_model(directory, torch.device("cpu"))
+        model = load_model(directory, torch.device("cpu"))
         with running_stack(models_dir=root) as stack:
             session = stack.client.session
             assert all(r.error is None for r in Models(session).activate("resnet50", "1", 600))
@@ -177,9 +185,12 @@ def queue_over_bare_loop() -> Row:
 
 
 def batcher_over_passes(on: torch.device, dtype: str, batch: int, passes: int) -> Row:
-    """Inputs are prepared beforehand; twice a batch's threads keep the batcher fed."""
+    """Measure the batcher with prepared inputs.
+
+    Twice as many threads as items of a batch feed it.
+    """
     with tempfile.TemporaryDirectory() as name:
-        model = ready_model(resnet50(Path(name), dtype=dtype, max_batch_size=batch), on)
+        model = load_model(resnet50(Path(name), dtype=dtype, max_batch_size=batch), on)
     item = model.example()
     stacked = {key: np.stack([array] * batch) for key, array in item.items()}
     batcher = Batcher(prepare=lambda: device.limit_threads(usable_cores())).start()
@@ -212,7 +223,7 @@ def batcher_over_passes(on: torch.device, dtype: str, batch: int, passes: int) -
 
 
 def main() -> None:
-    """The CPU's rows, and the GPU's where there is one."""
+    """Measure the rows of the CPU, and those of the GPU if there is one."""
     rows = [
         batching_pays(),
         queue_over_bare_loop(),

@@ -1,4 +1,4 @@
-"""The Celery apps of the `consume` benchmark: the same no-ops, on stock Celery and on ours."""
+"""The Celery apps of the `consume` benchmark: no-op jobs on stock Celery and on agewell."""
 
 import os
 from typing import Any
@@ -10,7 +10,7 @@ from agewell.shared.protocol.messages import ItemResult, Job, JobResult
 from agewell.shared.protocol.tasks import Task as TaskName
 from agewell.workers.consuming import pool_writes
 from agewell.workers.consuming.connection import WorkerAMQP
-from agewell.workers.jobs import store_away, time_limit
+from agewell.workers.jobs import store_outage, time_limit
 from agewell.workers.jobs.delivery import deliver, operation
 from agewell.workers.jobs.run import Checkpoint
 from agewell.workers.process import heartbeat, ready, slots
@@ -32,7 +32,7 @@ def _ours() -> Celery:
     ours = make_app(settings(), include=["benchmarks.noop"], amqp=WorkerAMQP)
     heartbeat.install(ours)
     time_limit.install(ours, settings())
-    store_away.install(ours)
+    store_outage.install(ours)
     slots.install(ours)
     pool_writes.install()
     return ours
@@ -40,8 +40,8 @@ def _ours() -> Celery:
 
 KINDS = {
     "stock": _stock,
-    # What no fair queue can do without: jobs that a worker holds are out of order's reach, and
-    # those acknowledged before they end are lost with it.
+    # A fair queue needs these settings. Jobs that a worker has prefetched cannot be reordered, and
+    # jobs acknowledged before their end are lost with the worker.
     "stock, reserving like ours": lambda: _stock(
         task_acks_late=True, worker_prefetch_multiplier=1, worker_disable_prefetch=True
     ),
@@ -69,13 +69,13 @@ if KIND == "agewell":
 
     @operation(TaskName.HSV)
     def hsv(task: Task, document: Any) -> dict[str, Any]:
-        """A job of ours that does nothing: read, entered into the ledger, its result kept."""
+        """Run a job of agewell that does nothing. It is in the ledger and its result is kept."""
         return deliver(task, "hsv", document, None, _do_nothing)
 
 else:
 
     @shared_task(name=TaskName.HSV.value)  # type: ignore[untyped-decorator]
     def stock_hsv(document: Any) -> dict[str, Any]:
-        """The same of stock Celery: its result kept."""
+        """Run a job of stock Celery that does nothing. Its result is kept."""
         del document
         return RESULT.model_dump(mode="json", exclude_none=True)

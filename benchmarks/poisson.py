@@ -1,13 +1,13 @@
 """How much faster than fpie's plain iteration does `poisson_blend` reach the same error?
 
-A circle of 500 pixels, from one photograph into another, in two 512x512 crops. The error is the
-mean difference from a sparse direct solve, over the circle; the aim is below half a gray level.
-Both sides use the same backend, each in a fresh process. Plain iteration gets 60 seconds: where
-that is not enough the ratio is a lower bound, and the error that it still had is in the table.
-`python -m benchmarks.poisson --whole` lets it run to the end, which takes many minutes.
+A circle of 500 pixels is blended from one photograph into another, in two 512x512 crops. The error
+is the mean difference from a sparse direct solve, over the circle. The aim is an error below half a
+gray level. Both sides use the same backend, each in a fresh process. Plain iteration stops after 60
+seconds. If that is not enough, the ratio is a lower bound, and the table has the error that it
+reached. `python -m benchmarks.poisson --whole` lets it run to the end, which takes many minutes.
 
-cv2.seamlessClone solves nearly the same equation, by a fast transform over the bounding
-rectangle; it is there for orientation.
+cv2.seamlessClone solves nearly the same equation by a fast transform over the bounding rectangle.
+It is measured for orientation.
 """
 
 import multiprocessing
@@ -36,7 +36,7 @@ Figures = dict[str, Any]
 
 
 def inputs() -> Images:
-    """Source, mask, destination."""
+    """Return source, mask and destination."""
     crops = [
         cv2.imread(str(PHOTOS / name))[100 : 100 + SIZE, 200 : 200 + SIZE]
         for name in ("brown-architecture.jpg", "morskie-oko.jpg")
@@ -47,11 +47,12 @@ def inputs() -> Images:
 
 
 def mean_error(image: Any, wanted: Any, mask: Any) -> float:
+    """Return the mean absolute difference over the mask, in gray levels."""
     return float(np.abs(image - wanted)[mask > 0].mean())
 
 
 def multigrid(backend: str, images: Images, wanted: Any) -> Figures:
-    """Our time: the first call, with its imports and compilation, and the calls after it."""
+    """Measure `poisson_blend`: the first call with imports and compilation, and the later calls."""
 
     def blend() -> Any:
         from agewell.workers.operations.poisson.blend import poisson_blend
@@ -68,7 +69,7 @@ def multigrid(backend: str, images: Images, wanted: Any) -> Figures:
 
 
 def plain(backend: str, images: Images, wanted: Any, budget_s: float) -> Figures:
-    """fpie as it comes: iterate from the destination until the error, or the time, is reached."""
+    """Measure fpie: iterate from the destination until the error or the time is reached."""
     from fpie.process import EquProcessor
 
     source, mask, destination = images
@@ -89,6 +90,7 @@ def plain(backend: str, images: Images, wanted: Any, budget_s: float) -> Figures
 
 
 def seamless_clone(images: Images, wanted: Any) -> Figures:
+    """Measure cv2.seamlessClone."""
     source, mask, destination = images
     # It puts the middle of the mask's bounding box at the given point.
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
@@ -100,7 +102,7 @@ def seamless_clone(images: Images, wanted: Any) -> Figures:
 
 
 def timed(call: Callable[[], Any]) -> tuple[list[float], Any]:
-    """Seconds of 1 + REPEATS calls, and the last one's result."""
+    """Return the seconds of 1 + REPEATS calls, and the last result."""
     times: list[float] = []
     for _ in range(1 + REPEATS):
         begin = time.perf_counter()
@@ -110,11 +112,13 @@ def timed(call: Callable[[], Any]) -> tuple[list[float], Any]:
 
 
 def in_a_fresh_process(function: Callable[..., Figures], *arguments: Any) -> Figures:
+    """Call a function in a new process, so that imports and compilation are measured as well."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 
 
 def row(backend: str, images: Images, wanted: Any, budget_s: float) -> Figures:
+    """Measure one backend on both sides, and make a row of the report."""
     ours = in_a_fresh_process(multigrid, backend, images, wanted)
     theirs = in_a_fresh_process(plain, backend, images, wanted, budget_s)
     bound = "" if theirs["error"] < AIM else "> "
@@ -132,7 +136,7 @@ def row(backend: str, images: Images, wanted: Any, budget_s: float) -> Figures:
 
 
 def main(budget_s: float = BUDGET_S) -> None:
-    """Every backend, then OpenCV."""
+    """Measure every backend, then OpenCV."""
     images = inputs()
     source, mask, destination = images
     wanted = np.clip(direct_poisson(source, mask, destination), 0, 255)

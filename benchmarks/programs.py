@@ -1,4 +1,4 @@
-"""Programs that benchmarks run: workers, upkeep and beat."""
+"""The programs that benchmarks run: workers, upkeep and beat."""
 
 import re
 import socket
@@ -18,7 +18,11 @@ QUIET = "--loglevel=ERROR"
 def running(
     name: str, command: list[str], env: dict[str, str], folder: Path
 ) -> Iterator[psutil.Process]:
-    """Run one program; it is ready when the block begins, and killed when it ends."""
+    """Run one program. It is ready when the block begins, and is killed at the end of the block.
+
+    Raises:
+        RuntimeError: the program ended before it was ready.
+    """
     child = Child(Program(name, command, env), folder, folder)
     said: list[str] = []
     child.start()
@@ -35,14 +39,14 @@ def running(
 
 
 def worker(app: str, name: str, concurrency: int, *options: str) -> list[str]:
-    """A Celery worker of the queue `cv`."""
+    """Return the command of a Celery worker of the queue `cv`."""
     named = ("-n", f"{name}@{socket.gethostname()}", f"--concurrency={concurrency}")
     quiet = (QUIET, "--without-gossip", "--without-mingle")
     return celery("-A", app, "worker", "-Q", "cv", *named, *quiet, *options)
 
 
 def upkeep() -> list[str]:
-    """The upkeep worker."""
+    """Return the command of the upkeep worker."""
     return celery(
         "-A",
         "agewell.workers.upkeep",
@@ -56,12 +60,12 @@ def upkeep() -> list[str]:
 
 
 def beat(folder: Path) -> list[str]:
-    """Beat, which tells upkeep what to do."""
+    """Return the command of Celery beat, which sends tasks to upkeep."""
     files = ("--pidfile=", f"--schedule={folder / 'schedule'}")
     return celery("-A", "agewell.workers.upkeep", "beat", *files, QUIET)
 
 
 def processor_s(process: psutil.Process) -> float:
-    """Processor time of one process so far, in seconds."""
+    """Return the processor time of a process so far, in seconds."""
     used = process.cpu_times()
     return float(used.user + used.system)

@@ -1,8 +1,8 @@
-"""How many jobs a second can one Redis carry, and how many bytes does a waiting job take?
+"""How many jobs per second can one Redis handle, and how many bytes does a waiting job need?
 
-Redis runs commands on one core, so its own processor time for a job is the limit: jobs/s is one
-over that. Read from Redis itself (INFO), it depends little on what else the machine does. Jobs are
-of one small image each, blobs lie in files; each job is enqueued, run by the workers and collected.
+Redis runs commands on one core, so its processor time per job gives the limit of jobs per second.
+It is read from Redis (INFO) and depends little on other programs of the machine. Jobs have one
+small image each, and blobs are files. Each job is enqueued, run by the workers, and collected.
 """
 
 import tempfile
@@ -21,13 +21,13 @@ WAITING_JOBS = 20_000
 
 
 def processor_s(session: Session) -> float:
-    """Processor time that Redis's main thread has used."""
+    """Return the processor time of Redis so far, in seconds."""
     info = session.client.info("cpu")
     return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
 
 
 def main() -> None:
-    """One run: jobs through their whole life, then jobs that only wait."""
+    """Measure one run: jobs from start to end, then jobs that only wait."""
     with tempfile.TemporaryDirectory() as folder, running_stack() as stack:
         session = stack.client.session
         make_images(Path(folder), (64, 64), 20)
@@ -55,7 +55,7 @@ def main() -> None:
         "jobs/s of one Redis": RUN_JOBS / (ended - begun),
         "bytes a waiting job": (waiting - before) / WAITING_JOBS,
     }
-    report("redis_limits", "What one Redis carries", [row])
+    report("redis_limits", "Limits of one Redis", [row])
 
 
 if __name__ == "__main__":

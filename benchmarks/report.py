@@ -1,4 +1,4 @@
-"""How every benchmark reports: a table for people, JSON for programs, the machine named in both."""
+"""Report a benchmark's figures: as a table for people, and as JSON with the machine's data."""
 
 import json
 import os
@@ -18,13 +18,13 @@ OUTPUT = Path("bench-output")
 
 @dataclass(frozen=True)
 class Spread:
-    """Several measurements of one figure."""
+    """Several measurements of the same figure."""
 
     values: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The figure to quote."""
+        """The median, which is the figure to quote."""
         return statistics.median(self.values)
 
     def __str__(self) -> str:
@@ -32,7 +32,7 @@ class Spread:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Return facts about the machine and the commit."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     )
@@ -45,7 +45,13 @@ def machine() -> dict[str, Any]:
 
 
 def report(name: str, title: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Print a table, and write the same as bench-output/<name>.json."""
+    """Print a table, and write the same figures to bench-output/NAME.json.
+
+    Args:
+        name: of the benchmark and of the file.
+        title: of the table.
+        rows: at least one, all with the same columns.
+    """
     table = Table(title=title, title_justify="left")
     for heading in rows[0]:
         table.add_column(heading, justify="left" if isinstance(rows[0][heading], str) else "right")

@@ -1,4 +1,4 @@
-"""The Redis servers to measure on, and the processor time that one of them has used."""
+"""The Redis servers to measure on, and their processor time and memory."""
 
 import importlib.util
 import itertools
@@ -15,7 +15,7 @@ from agewell.producer.up.embedded_redis import embedded_redis, find_server
 
 
 def servers() -> list[Path]:
-    """The embedded Redis; the machine's own, if it has one; Valkey, if pip installed it."""
+    """Find the servers: the embedded Redis, the machine's Redis, and Valkey if it is installed."""
     found = [find_server()]
     on_path = shutil.which("redis-server")
     if on_path is not None:
@@ -28,52 +28,52 @@ def servers() -> list[Path]:
 
 @dataclass(frozen=True)
 class Server:
-    """A running Redis of a benchmark's own."""
+    """A running Redis that only one benchmark uses."""
 
     url: str
     client: redis.Redis
     folder: Path
-    """For its data, and for whatever else a benchmark writes."""
+    """For its data, and for other files of a benchmark."""
 
     @property
     def name(self) -> str:
-        """`Redis 6.2.14`, `Valkey 9.1.2`."""
+        """Name and version, for example `Redis 6.2.14` or `Valkey 9.1.2`."""
         found = self.client.info("server")
         valkey = found.get("valkey_version")
         return f"Valkey {valkey}" if valkey else f"Redis {found['redis_version']}"
 
     def processor_us(self) -> float:
-        """Processor time of the thread that runs commands, in microseconds.
+        """Return the processor time of the thread that runs commands, in microseconds.
 
-        Unlike the times of INFO commandstats and SLOWLOG, it leaves out whatever other programs
-        of the machine took in between.
+        Unlike the times of INFO commandstats and SLOWLOG, it does not include the time in which
+        other programs had the processor.
         """
         found = self.client.info("cpu")
         return 1e6 * sum(found[f"used_cpu_{kind}_main_thread"] for kind in ("user", "sys"))
 
     def memory_bytes(self) -> int:
-        """Memory of its data, in bytes."""
+        """Return the memory of its data, in bytes."""
         return int(self.client.info("memory")["used_memory"])
 
     def note_slow(self, over_us: int = 100) -> None:
-        """Begin to note commands and scripts that take longer than this, by Redis's clock."""
+        """Start to log commands and scripts that take longer than this, by Redis's clock."""
         self.client.config_set("slowlog-log-slower-than", over_us)
         self.client.config_set("slowlog-max-len", 100_000)
         self.client.slowlog_reset()
 
     def slow_ms(self) -> list[float]:
-        """The milliseconds of the noted commands, the longest first."""
+        """Return the times of the logged commands in milliseconds, the longest first."""
         found = self.client.slowlog_get(100_000)
         return sorted((each["duration"] / 1e3 for each in found), reverse=True)
 
     def sent_bytes(self) -> int:
-        """Bytes that it has sent to all clients."""
+        """Return the bytes that it has sent to all clients."""
         return int(self.client.info("stats")["total_net_output_bytes"])
 
 
 @contextmanager
 def server(binary: Path | None = None) -> Iterator[Server]:
-    """Run a Redis that keeps nothing on disk."""
+    """Run a Redis without persistence within this block."""
     with (
         tempfile.TemporaryDirectory(prefix="aw-") as folder,
         embedded_redis(Path(folder) / "redis", binary) as running,
@@ -84,7 +84,7 @@ def server(binary: Path | None = None) -> Iterator[Server]:
 
 
 class Meter:
-    """The processor time of Redis within a `with` block, less that of asking for it."""
+    """Measures Redis's processor time within a `with` block, without that of the measurement."""
 
     def __init__(self, server: Server) -> None:
         self._server = server

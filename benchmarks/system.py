@@ -1,8 +1,8 @@
-"""How near does the whole system come to a bare loop of the same work on the same cores?
+"""How fast is the whole system, compared with a bare loop of the same work on the same cores?
 
-The bare loop is one process a core, each of which reads files, decodes, converts and encodes them
-with OpenCV alone: no queue, no checks, no storage. The system does the same through `enqueue`,
-Redis, Celery workers and the blob store, up to the last result's record. They run in turn.
+The bare loop runs one process per core. Each reads files, decodes, converts and encodes them with
+OpenCV, without queue, checks or storage. The system does the same through `enqueue`, Redis, Celery
+workers and the blob store, up to the record of the last result. They run in turns.
 """
 
 import shutil
@@ -33,7 +33,7 @@ SMALL = (256, 256)
 
 
 def make_images(folder: Path, size: tuple[int, int], count: int) -> list[Path]:
-    """Write JPEGs of one size, cut from the example photos so that no two are the same."""
+    """Write different JPEGs of one size (width, height), cut from the example photos."""
     photos = [cv2.imread(str(path)) for path in sorted(PHOTOS.glob("*.jpg"))]
     random = np.random.default_rng(1)
     paths = []
@@ -48,7 +48,7 @@ def make_images(folder: Path, size: tuple[int, int], count: int) -> list[Path]:
 
 
 def work_barely(path: Path) -> int:
-    """Read, decode, convert, encode; the least that the work can be."""
+    """Read, decode, convert and encode a file, and nothing more. Returns the size in bytes."""
     cv2.setNumThreads(1)
     image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     ok, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_BGR2HSV))
@@ -56,7 +56,7 @@ def work_barely(path: Path) -> int:
 
 
 def time_bare(pool: ProcessPoolExecutor, paths: list[Path]) -> float:
-    """Images per second of the bare loop."""
+    """Measure the images per second of the bare loop."""
     started = time.perf_counter()
     chunk = max(1, len(paths) // (8 * usable_cores()))
     assert all(pool.map(work_barely, paths, chunksize=chunk))
@@ -64,15 +64,15 @@ def time_bare(pool: ProcessPoolExecutor, paths: list[Path]) -> float:
 
 
 def _empty(blobs: Path) -> None:
-    """Delete every blob, but not the mark by which agewell knows that the store is there."""
+    """Delete every blob, but keep the file by which agewell recognises the store."""
     for each in blobs.glob("*"):
         if each.is_dir():
             shutil.rmtree(each)
 
 
 def time_system(session: Session, blobs: Path, folder: Path, count: int) -> float:
-    """Images per second from the first file read to the last result seen."""
-    _empty(blobs)  # what is stored already would not be written again
+    """Measure the images per second from the first file read to the last result received."""
+    _empty(blobs)  # stored blobs would not be written again
     started = time.perf_counter()
     submitter = Submitter(
         session,
@@ -88,7 +88,7 @@ def time_system(session: Session, blobs: Path, folder: Path, count: int) -> floa
 
 
 def compare(pool: str, size: tuple[int, int], count: int) -> dict[str, object]:
-    """One row: a pool and a size of image against the bare loop, in turn."""
+    """Measure one row: a pool and a size of image, in turns with the bare loop."""
     with (
         tempfile.TemporaryDirectory() as images,
         running_stack(pool=pool) as stack,
@@ -113,7 +113,7 @@ def compare(pool: str, size: tuple[int, int], count: int) -> dict[str, object]:
 
 
 def main() -> None:
-    """Both sizes, both pools."""
+    """Measure both sizes with both pools."""
     sizes = [((1920, 1080), 100), (SMALL, 2000)]
     rows = [compare(pool, size, count) for size, count in sizes for pool in ("prefork", "threads")]
     report("system", "HSV, JPEG in, PNG out: the whole system over a bare loop", rows)

@@ -1,4 +1,4 @@
-"""The pictures that the demo makes of its inputs and its results."""
+"""Make the pictures that show the demo's inputs and results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,39 +23,39 @@ FONT = cv2.FontFace("sans")
 
 @dataclass(frozen=True)
 class Blend:
-    """One blend: the files it is made of, where its mask lies (x, y), and its result."""
+    """One blend: its input files, the position of its mask, and its result."""
 
     FIELDS: ClassVar = ("source", "foreground", "mask", "destination", "background")
 
-    files: dict[str, Path]
-    offset: tuple[int, int]
+    files: dict[str, Path]  # by field
+    offset: tuple[int, int]  # x, y of the mask's top left corner, px
     result: Path
 
     def image(self, field: str) -> Image:
-        """A file as it is."""
+        """Read the file of a field."""
         return read(self.files[field])
 
 
 def read(path: Path) -> Image:
-    """Read an image: gray, BGR or BGR with alpha.
+    """Read an image: (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with alpha, uint8.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file is missing, or OpenCV cannot read it.
     """
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise OSError(f"{path}: cannot be read")
+        raise OSError(f"{path}: OpenCV cannot read it")
     return cast(Image, image)
 
 
 def save_jpeg(path: Path, image: Image) -> Path:
-    """Write a JPEG; its path.
+    """Write an image as JPEG, and return its path.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     if not cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
-        raise OSError(f"{path}: cannot be written")
+        raise OSError(f"{path}: OpenCV cannot write it")
     return path
 
 
@@ -65,13 +65,13 @@ def contact_sheet(
     poisson: Sequence[Blend],
     coloured: Sequence[tuple[Path, Path, Path]],
 ) -> Image:
-    """Inputs beside results, a section an operation.
+    """Make the contact sheet: a section for each operation, with inputs next to results.
 
     Args:
-        hsv: photos and what they became.
-        alpha: of alpha blending.
-        poisson: of Poisson blending.
-        coloured: photos, those whose palette they got, and what they became.
+        hsv: photos and their results.
+        alpha: the alpha blends.
+        poisson: the Poisson blends.
+        coloured: photos, the photos that gave the palettes, and the results.
     """
     size = panel_size(len(hsv), PHOTO)
     return sheet(
@@ -92,12 +92,12 @@ def contact_sheet(
 
 
 def poisson_picture(blends: Sequence[Blend]) -> Image:
-    """Each Poisson blend: the mask's outline on the source, a plain paste, the blend."""
+    """Make a picture with a row for each Poisson blend: outlined source, plain paste, blend."""
     return sheet(*(row(poisson_panels(blend)) for blend in blends))
 
 
 def alpha_panels(blend: Blend) -> list[Image]:
-    """Foreground, background, blend; a mask is an inset of the foreground."""
+    """Make the panels of an alpha blend: foreground with its mask, background, blend."""
     size = panel_size(3, WIDE)
     foreground = over_checkerboard(widened(blend.image("foreground"), WIDE))
     shown = panel(foreground, size, "foreground")
@@ -108,7 +108,10 @@ def alpha_panels(blend: Blend) -> list[Image]:
 
 
 def poisson_panels(blend: Blend) -> list[Image]:
-    """Source with outline, plain paste, blend; the latter two cut to the surroundings."""
+    """Make the panels of a Poisson blend: source with the mask's outline, plain paste, blend.
+
+    The plain paste and the blend are cut to the surroundings of the mask.
+    """
     size = panel_size(3, WIDE)
     source, mask = blend.image("source"), blend.image("mask")
     pasted = paste(source, mask, blend.image("destination"), blend.offset)
@@ -121,7 +124,7 @@ def poisson_panels(blend: Blend) -> list[Image]:
 
 
 def coloured_panels(photo: Path, reference: Path, result: Path) -> list[Image]:
-    """What the network sees of a photo, the reference, the photo in its colours."""
+    """Make the panels of a coloured photo: its luminance, the reference, the result."""
     size = panel_size(3, PHOTO)
     luminance = cv2.cvtColor(read(photo), cv2.COLOR_BGR2LAB)[..., 0]
     return [
@@ -132,7 +135,7 @@ def coloured_panels(photo: Path, reference: Path, result: Path) -> list[Image]:
 
 
 def paste(source: Image, mask: Image, destination: Image, offset: tuple[int, int]) -> Image:
-    """Copy the selected pixels, as if blending were nothing more."""
+    """Copy the selected pixels from source to destination, without blending."""
     pasted = destination.copy()
     (x, y), (height, width) = offset, mask.shape
     pasted[y : y + height, x : x + width][mask >= 128] = source[mask >= 128]
@@ -140,7 +143,7 @@ def paste(source: Image, mask: Image, destination: Image, offset: tuple[int, int
 
 
 def outlined(image: Image, mask: Image) -> Image:
-    """Draw the mask's outline, on a copy of twice the size so that it is a fine line."""
+    """Draw the mask's outline on a copy of twice the size, so that the line is thin."""
     drawn = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     selected = cv2.resize(mask, None, fx=2, fy=2) >= 128
     contours, _ = cv2.findContours(
@@ -152,7 +155,7 @@ def outlined(image: Image, mask: Image) -> Image:
 def surroundings(
     offset: tuple[int, int], mask: tuple[int, ...], image: tuple[int, ...]
 ) -> tuple[slice, slice]:
-    """Rows and columns around a mask's place: about twice its size, within the image."""
+    """Return the rows and columns around a mask: about twice its size, within the image."""
     height = min(round(1.8 * max(mask[0], mask[1] / WIDE)), image[0])
     width = min(round(height * WIDE), image[1])
     left = min(max(offset[0] + mask[1] // 2 - width // 2, 0), image[1] - width)
@@ -161,14 +164,14 @@ def surroundings(
 
 
 def widened(image: Image, aspect: float, colour: Sequence[int] = (0, 0, 0, 0)) -> Image:
-    """An image with as much of a colour on its left and right as an aspect needs."""
+    """Add borders on the left and right, so that width / height is at least the aspect."""
     side = max(0, round((image.shape[0] * aspect - image.shape[1]) / 2))
     wider = cv2.copyMakeBorder(image, 0, 0, side, side, cv2.BORDER_CONSTANT, value=colour)
     return cast(Image, wider)
 
 
 def over_checkerboard(image: Image) -> Image:
-    """(H, W, 3) BGR of any image; the transparent parts of (H, W, 4) show a checkerboard."""
+    """Convert any image to (H, W, 3) BGR. Transparent parts show a checkerboard."""
     if image.ndim == 2:
         return cast(Image, cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
     if image.shape[2] == 3:
@@ -180,13 +183,13 @@ def over_checkerboard(image: Image) -> Image:
 
 
 def panel_size(panels: int, aspect: float) -> Size:
-    """The size of each of several panels of a row."""
+    """Return the size of each panel, if a row has this number of panels."""
     width = (WIDTH - 2 * MARGIN - (panels - 1) * GAP) // panels
     return width, round(width / aspect)
 
 
 def panel(image: Image, size: Size, label: str) -> Image:
-    """An image, its middle cut to fill a size, over a label."""
+    """Make a panel: the middle of an image, cut to a size, with a label below."""
     width, height = size
     scale = max(width / image.shape[1], height / image.shape[0])
     scaled_size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
@@ -199,7 +202,7 @@ def panel(image: Image, size: Size, label: str) -> Image:
 
 
 def with_inset(image: Image, small: Image, label: str) -> Image:
-    """A small picture with its name in the corner of a panel, framed."""
+    """Draw a small framed picture with a label into the corner of a panel."""
     width = image.shape[1] // 4
     height = round(small.shape[0] * width / small.shape[1])
     inset = cast(Image, cv2.resize(small, (width, height), interpolation=cv2.INTER_AREA))
@@ -211,7 +214,7 @@ def with_inset(image: Image, small: Image, label: str) -> Image:
 
 
 def heading(title: str, text: str) -> Image:
-    """A section's title, and a line about it."""
+    """Make the heading of a section: its title and a line of text."""
     strip = blank(TITLE + 38, WIDTH)
     end = write(strip, title, (MARGIN, TITLE + 12), TITLE, INK, weight=600)
     write(strip, text, (end + 20, TITLE + 12), LABEL, GRAY)
@@ -219,7 +222,7 @@ def heading(title: str, text: str) -> Image:
 
 
 def row(panels: Sequence[Image]) -> Image:
-    """Panels side by side."""
+    """Put panels side by side."""
     height = panels[0].shape[0]
     strip = blank(height + GAP, WIDTH)
     left = MARGIN
@@ -230,13 +233,13 @@ def row(panels: Sequence[Image]) -> Image:
 
 
 def sheet(*strips: Image) -> Image:
-    """Strips one below the other, with a margin above and below."""
+    """Put strips one below the other, with a margin above and below."""
     edge = blank(MARGIN - GAP, WIDTH)
     return np.vstack([edge, *strips, edge])
 
 
 def blank(height: int, width: int) -> Image:
-    """Paper, to put things on."""
+    """Make an empty strip in the colour of the paper."""
     return np.full((height, width, 3), PAPER, np.uint8)
 
 
@@ -248,6 +251,6 @@ def write(
     colour: Sequence[int],
     weight: int = 400,
 ) -> int:
-    """Write on an image, in place; the x where the text ends."""
+    """Write text on an image, in place. Returns the x of its right end."""
     (end, _), _ = cv2.putText(image, text, at, colour, FONT, size, weight)
     return int(end)

@@ -1,7 +1,7 @@
-"""`make demo`: each operation and both models on the photos beside this file, in half a minute.
+"""`make demo`: run each operation and both models on the example photos, in half a minute.
 
-Starts an `agewell up` of its own, sends the images through the command line as a user would,
-and makes a contact sheet of what comes back.
+It starts `agewell up`, sends the images through the command line, and makes a contact sheet of the
+results.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from agewell.testing import RunningStack, StackError
 IMAGES = Path(__file__).resolve().parent / "images"
 DIGITS = Path(__file__).resolve().parent / "digits"
 COLOURED = {"william-bout-lighthouse": "canyon-day", "tj-holowaychuk": "sunset-by-the-pier"}
-"""Photos to colour from their luminance alone, each with the palette of which photo."""
+"""Photos to colour from their luminance, each with the photo that gives the palette."""
 HSV_ON_SHEET = ("kodim23-macaws", "canyon-day", "william-bout-lighthouse", "tj-holowaychuk")
 COMMAND_TIMEOUT_S = 90.0
 
@@ -41,23 +41,28 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 class DemoError(Exception):
-    """Something failed; the text says what."""
+    """A step of the demo failed."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation, the commands that show it, and the number of images that these make."""
+    """An operation of the demo."""
 
     title: str
-    folder: Path | None  # of the images that it makes; None: it makes none, but says something
-    commands: Sequence[Sequence[str]]
-    images: int
+    folder: Path | None  # of its results; None if it only prints text
+    commands: Sequence[Sequence[str]]  # arguments of `agewell enqueue`
+    images: int  # the number of images that the commands process
 
 
 def main() -> None:
-    """Run the demo; exits with 1 if anything failed, with 130 on Ctrl-C."""
+    """Run the demo. Exits with 1 if a step failed, and with 130 on Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--out", type=Path, default=Path("demo-output"), help="where results go")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("demo-output"),
+        help="folder for the results; default: demo-output",
+    )
     out: Path = parser.parse_args().out
     signal.signal(signal.SIGTERM, _leave)
     try:
@@ -75,7 +80,7 @@ def _leave(number: int, _: FrameType | None) -> NoReturn:
 
 
 def run(out: Path) -> None:
-    """Start the stack, run every operation, stop the stack, make the pictures, say how it went."""
+    """Start the stack, run every operation, stop the stack, make the pictures, print a summary."""
     blends = json.loads((IMAGES / "blends.json").read_text())
     planned = operations(blends, out)
     with _stack() as env, _progress() as progress:
@@ -86,16 +91,18 @@ def run(out: Path) -> None:
     sheet = make_pictures(blends, out)
     console.print()
     console.print(_table(planned, seconds))
-    console.print("[dim]seconds of the whole commands, their start and the upload included[/]")
+    console.print("[dim]seconds of whole commands, with their start and the upload[/]")
     console.print(f"\nbefore and after: [bold]{escape(str(sheet))}[/]")
 
 
 @contextmanager
 def _stack() -> Iterator[dict[str, str]]:
-    """Run `agewell up` in a directory of its own; the environment that finds it.
+    """Run `agewell up` in a new directory within this block.
+
+    Yields the environment in which commands find it.
 
     Raises:
-        StackError: it does not start, or does not stop. Its logs are kept then.
+        DemoError: it does not start or stop, or the demo fails. The logs are kept then.
     """
     state = Path(tempfile.mkdtemp(prefix="agewell-"))
     stack = RunningStack(state)
@@ -121,7 +128,7 @@ def _stack() -> Iterator[dict[str, str]]:
 
 
 def operations(blends: dict[str, Any], out: Path) -> list[Operation]:
-    """What to run, as a user would type it."""
+    """Return the operations to run, with commands as a user would type them."""
     photos = IMAGES / "*.jpg"
     return [
         Operation(
@@ -171,7 +178,10 @@ def _colour_command(photo: str, reference: str) -> list[str]:
 def run_operation(
     operation: Operation, env: dict[str, str], progress: Progress, bar: TaskID
 ) -> float:
-    """Run an operation's commands, moving its bar as jobs end; the seconds that they took.
+    """Run an operation's commands, and move its progress bar when jobs end.
+
+    Returns:
+        The seconds that the commands took.
 
     Raises:
         DemoError: an image was not processed.
@@ -194,10 +204,10 @@ def run_operation(
 
 
 def _run_command(command: Sequence[str], env: dict[str, str]) -> Iterator[int]:
-    """Run a command with --json; yields the number of images that each job did.
+    """Run a command with --json. Yields the number of images of each job.
 
     Raises:
-        DemoError: it exits with another code than 0, or does not end in time.
+        DemoError: it exits with a code other than 0, or does not end in time.
     """
     with (
         tempfile.TemporaryFile("w+") as complaints,
@@ -217,7 +227,7 @@ def _run_command(command: Sequence[str], env: dict[str, str]) -> Iterator[int]:
             status = process.wait()
         finally:
             limit.cancel()
-            process.terminate()  # where we were interrupted; it has ended otherwise
+            process.terminate()  # it still runs only if the demo was interrupted
         complaints.seek(0)
         if status:
             text = complaints.read().strip()
@@ -225,16 +235,16 @@ def _run_command(command: Sequence[str], env: dict[str, str]) -> Iterator[int]:
 
 
 def _read_digits(done: dict[str, Any]) -> int:
-    """Say what the digits of a job were taken for; how many they are."""
+    """Print the digits that the model read in a job's images. Returns the number of images."""
     guesses = [item["prediction"]["classes"][0] for item in done["items"] if item.get("prediction")]
     if guesses:
         said = "  ".join(f"{each['label']} {each['probability']:.0%}" for each in guesses)
-        console.print(f"[dim]taken for: {said}[/]")
+        console.print(f"[dim]read as: {said}[/]")
     return len(guesses)
 
 
 def make_pictures(blends: dict[str, Any], out: Path) -> Path:
-    """Write the contact sheet and the picture of the Poisson blends; the former's path."""
+    """Write the contact sheet and the picture of the Poisson blends. Returns the sheet's path."""
     alpha, poisson = (
         [_done(blends[name], main, out / folder, op) for name in names]
         for names, main, folder, op in (
@@ -264,8 +274,8 @@ def _table(planned: Sequence[Operation], seconds: Sequence[float]) -> Table:
     table.add_column("output")
     for each, took_s in zip(planned, seconds, strict=True):
         rate = f"{each.images / took_s:.1f}"
-        where = escape(str(each.folder or "above"))
-        table.add_row(each.title, str(each.images), f"{took_s:.1f}", rate, where)
+        output = escape(str(each.folder or "above"))
+        table.add_row(each.title, str(each.images), f"{took_s:.1f}", rate, output)
     return table
 
 
@@ -276,7 +286,7 @@ def _progress() -> Progress:
 
 
 def _shown(path: Path) -> str:
-    """A path as one would type it here."""
+    """Return a path as a user would type it: relative to the current directory, if below it."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 

@@ -1,4 +1,4 @@
-"""The documentation's gallery, from what `make demo` has made: a hook of mkdocs."""
+"""A hook of mkdocs that makes the documentation's gallery from the results of `make demo`."""
 
 import itertools
 from pathlib import Path
@@ -21,10 +21,10 @@ SECTIONS = {
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pictures, made small.
+    """Add small copies of the pictures to the site's files.
 
     Raises:
-        PluginError: the demo has not run.
+        PluginError: `make demo` has not run.
     """
     if not (OUTPUT / "contact-sheet.jpg").exists():
         raise PluginError(f"{OUTPUT} holds no demo: run `make demo` first")
@@ -35,7 +35,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Show them on their page."""
+    """Add the pictures to the gallery's page. Other pages stay unchanged."""
     if page.file.src_uri != "gallery.md":
         return markdown
     parts = [markdown]
@@ -48,7 +48,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def _pictures(folder: str) -> list[list[Path]]:
-    """For each result, the pictures to show beside each other."""
+    """Return a list of pictures to show side by side, for each result."""
     rows = []
     for made in sorted((OUTPUT / folder).iterdir()):
         before = PHOTOS / f"{made.name.split('.')[0]}.jpg"

@@ -1,1 +1,1 @@
-"""What a user runs: the command line, and what sends jobs and collects results."""
+"""Everything that a user runs or imports: the command line and the Python clients."""

@@ -1,7 +1,7 @@
-"""agewell from asyncio: `agewell.producer.client.Client`, awaited.
+"""Use agewell from asyncio: store images, send jobs, wait for outcomes, read the results.
 
-Sending takes a thread for as long as it lasts. Waiting takes none: one connection to Redis listens
-for all the jobs that are waited for.
+Sending and reading run in a thread. Waiting needs no thread: one connection to Redis listens for
+the results of all the jobs that coroutines wait for.
 """
 
 import asyncio
@@ -22,10 +22,12 @@ from agewell.shared.settings import Settings
 class AsyncClient:
     """A program's connection to the queue, for one event loop.
 
-    Each method is that of `Client`, and raises what that one raises.
+    Use `await AsyncClient.open()` to connect. Each method does the same as the method of `Client`
+    with the same name, and raises the same errors.
     """
 
     def __init__(self, client: Client) -> None:
+        """Wrap a client, and close it with this one."""
         self._client = client
         settings = client.session.settings
         self._redis = connect_async(settings)
@@ -33,12 +35,12 @@ class AsyncClient:
             self._redis,
             partial(read_outcome, client.session.app.backend),
             partial(unreachable, settings),
-            client.collector.forgotten(),
+            client.collector.lost_job_finder(),
         )
 
     @classmethod
     async def open(cls, settings: Settings | None = None) -> Self:
-        """Connect as the command line does, by the environment, or by settings given."""
+        """Connect to Redis and the blob store. None reads the AGEWELL_ variables."""
         return cls(await asyncio.to_thread(Client.open, settings))
 
     async def __aenter__(self) -> Self:
@@ -48,36 +50,36 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Let go of the connections; jobs that were sent go on."""
+        """Close the connections, and cancel the coroutines that still wait. Jobs go on."""
         await self._listener.close()
         await self._redis.aclose()
         await asyncio.to_thread(self._client.close)
 
     async def put(self, *sources: Source) -> tuple[ImageRef, ...]:
-        """Store encoded images; references to them, in order, for the items of jobs."""
+        """Store encoded images, and return references to them, in order, for the items of jobs."""
         return await asyncio.to_thread(self._client.put, *sources)
 
     async def send(self, job: Job, priority: Priority = DEFAULT_LEVEL) -> str:
-        """Put a job on the queue; its id."""
+        """Send a job to its queue, and return its id."""
         return await asyncio.to_thread(self._client.send, job, priority)
 
     async def send_many(self, jobs: Iterable[Job], priority: Priority = DEFAULT_LEVEL) -> list[str]:
-        """Put jobs on the queue in one go."""
+        """Send jobs together, and return their ids in order."""
         return await asyncio.to_thread(self._client.send_many, list(jobs), priority)
 
     async def wait(self, job_id: str, timeout_s: float | None = None) -> Outcome:
-        """Wait until a job has ended, beside any number of others; how it did."""
+        """Wait until a job has ended, and return its outcome. Many coroutines may wait at once."""
         async with asyncio.timeout(timeout_s):
             return await self._listener.outcome(job_id)
 
     async def read(self, image: ImageRef) -> bytes:
-        """The encoded bytes of an image, checked against their hash."""
+        """Read the encoded bytes of an image, checked against the hash in its reference."""
         return await asyncio.to_thread(self._client.read, image)
 
     async def status(self, job_id: str) -> Record | None:
-        """The record of a job, None for an unknown one."""
+        """Return the record of a job, or None if the job is unknown."""
         return await asyncio.to_thread(self._client.status, job_id)
 
     async def cancel(self, job_id: str) -> Record | None:
-        """Cancel a job; its record as it was before, None for an unknown one."""
+        """Cancel a job. Return its record as it was before, or None if the job is unknown."""
         return await asyncio.to_thread(self._client.cancel, job_id)

@@ -1,6 +1,6 @@
-"""agewell from Python: images in, typed jobs, outcomes and images back.
+"""Use agewell from Python: store images, send jobs, wait for outcomes, read the results.
 
-`Client` blocks; `agewell.producer.async_client.AsyncClient` is the same for asyncio.
+`Client` blocks. For asyncio, use `agewell.AsyncClient`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from agewell.producer.receiving.collect import Collector
 from agewell.producer.receiving.outcome import Outcome
 from agewell.producer.sending.cancel import cancel_job
 from agewell.producer.sending.files import LocalFile, checked_image, read_image
-from agewell.producer.sending.limits import Room
+from agewell.producer.sending.limits import Credit
 from agewell.producer.sending.publish import publish
 from agewell.producer.session import Session, make_session, open_session
 from agewell.shared.protocol.levels import DEFAULT_LEVEL, level_from
@@ -24,29 +24,39 @@ from agewell.shared.settings import Settings
 from agewell.shared.state_dir import locate
 
 Source = str | PathLike[str] | tuple[str, bytes]
-"""An image: a path, or a name and encoded bytes."""
+"""An image: a path, or a pair of a file name and encoded bytes."""
 
 Priority = int | str
-"""A level, 0 (most urgent) to 9, or its name: urgent, high, normal, low, bulk."""
+"""A priority level, 0 (most urgent) to 9, or its name: urgent, high, normal, low, bulk."""
 
 
 class Client:
-    """A program's connection to the queue; threads may share it.
+    """A program's connection to the queue. Threads may share it.
 
-    Raises, wherever it talks to Redis:
-        BrokerUnreachableError: Redis does not answer.
+    Use `Client.open()` to connect. Every method that talks to Redis raises `BrokerUnreachableError`
+    if Redis does not answer.
+
+    Attributes:
+        session: the connections to Redis, Celery and the blob store.
+        collector: waits for jobs. It knows the jobs that this client has sent.
     """
 
     def __init__(self, session: Session) -> None:
+        """Use connections that exist already."""
         self.session = session
         self.collector = Collector(session.app, session.client, session.settings)
 
     @classmethod
     def open(cls, settings: Settings | None = None) -> Self:
-        """Connect as the command line does, by the environment, or by settings given.
+        """Connect to Redis and the blob store.
+
+        Args:
+            settings: None reads the AGEWELL_ variables, as the command line does.
 
         Raises:
             SettingsError: a setting is bad.
+            BrokerUnreachableError: Redis does not answer, or no `agewell up` runs with the
+                state directory of the settings.
         """
         if settings is None:
             return cls(open_session())
@@ -61,27 +71,40 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connections; jobs that were sent go on."""
+        """Close the connections. Jobs that you have sent go on."""
         self.session.client.close()
         self.session.app.close()
 
     def put(self, *sources: Source) -> tuple[ImageRef, ...]:
-        """Store encoded images; references to them, in order, for the items of jobs.
+        """Store encoded images, and return references to them for the items of jobs.
+
+        Args:
+            sources: paths, or pairs of a file name and encoded bytes (JPEG, PNG, WebP, TIFF, BMP).
+
+        Returns:
+            One reference for each source, in the same order.
 
         Raises:
-            BadFileError: a file cannot be read, is too large or no image that agewell takes.
-            BlobStoreError: the store does not take them.
+            BadFileError: a file cannot be read, is too large, or is no image of these formats.
+            BlobStoreError: the blob store refuses the bytes or does not answer.
         """
         return tuple(self.session.blobs.put([self._read(source) for source in sources]))
 
     def send(
         self, job: Job, priority: Priority = DEFAULT_LEVEL, deadline_s: float | None = None
     ) -> str:
-        """Put a job on the queue; its id. One not started by its deadline expires, unrun.
+        """Send a job to its queue, and return its id.
+
+        Args:
+            job: the operation and its items.
+            priority: a level, 0 (most urgent) to 9, or its name.
+            deadline_s: the job expires if it has not started this many seconds after it was sent.
+                None: it waits without a limit.
 
         Raises:
-            ParameterError: there is no such priority.
-            QueueFullError, BrokerFullError: there is no room.
+            ParameterError: the priority or the deadline is not allowed.
+            MessageTooLargeError: the job is larger than AGEWELL_MAX_MESSAGE_BYTES.
+            QueueFullError, BrokerFullError: the queue or Redis has no room. The job was not sent.
         """
         return self.send_many([job], priority, deadline_s)[0]
 
@@ -91,55 +114,72 @@ class Client:
         priority: Priority = DEFAULT_LEVEL,
         deadline_s: float | None = None,
     ) -> list[str]:
-        """Put jobs on the queue in one go, which is many times faster than one by one.
+        """Send jobs together, and return their ids in order.
+
+        This is many times faster than sending them one by one. All of them are sent if there is
+        room for one, and none is sent if there is no room.
+
+        Args:
+            jobs: the jobs.
+            priority: a level, 0 (most urgent) to 9, or its name.
+            deadline_s: a job expires if it has not started this many seconds after it was sent.
 
         Raises:
-            ParameterError: there is no such priority.
-            QueueFullError, BrokerFullError: there is no room; none of the jobs has been sent. Where
-                there is room for one, all are sent.
+            ParameterError: the priority or the deadline is not allowed.
+            MessageTooLargeError: a job is larger than AGEWELL_MAX_MESSAGE_BYTES.
+            QueueFullError, BrokerFullError: the queue or Redis has no room.
         """
         level, found = level_from(str(priority)), list(jobs)
         for queue in {QUEUE_OF_OP[job.op] for job in found}:
-            Room(self.session).wait(queue)
+            Credit(self.session).refill(queue)
         ids = [sent.job_id for sent in publish(self.session, found, level, deadline_s)]
         self.collector.known.add(ids)
         return ids
 
     def wait(self, job_id: str, timeout_s: float | None = None) -> Outcome:
-        """Wait until a job has ended; how it did.
+        """Wait until a job has ended, and return its outcome.
+
+        Args:
+            job_id: the id that `send` returned.
+            timeout_s: the longest wait, in seconds. None: no limit.
 
         Raises:
-            TimeoutError: it has not within that time; it goes on all the same.
+            TimeoutError: the job has not ended in time. It goes on, and you may wait again.
         """
         return next(self.outcomes([job_id], timeout_s))
 
     def outcomes(self, job_ids: Iterable[str], timeout_s: float | None = None) -> Iterator[Outcome]:
-        """Wait for many jobs; each outcome as it comes.
+        """Wait for many jobs, and yield each outcome when its job has ended.
+
+        Args:
+            job_ids: ids that `send` or `send_many` returned.
+            timeout_s: the longest wait for all of them together, in seconds. None: no limit.
 
         Raises:
-            TimeoutError: some have not ended within that time.
+            TimeoutError: some jobs have not ended in time. They go on.
         """
         return self.collector.outcomes(job_ids, timeout_s)
 
     def read(self, image: ImageRef) -> bytes:
-        """The encoded bytes of an image, checked against their hash.
+        """Read the encoded bytes of an image, checked against the hash in its reference.
 
         Raises:
-            BlobMissingError: they have expired.
-            BlobDamagedError: they are not those that the reference names.
-            BlobStoreError: the store does not give them.
+            BlobMissingError: the bytes have expired (AGEWELL_BLOB_TTL_S).
+            BlobDamagedError: the stored bytes have another hash.
+            BlobStoreError: the blob store does not answer.
         """
         return self.session.blobs.get(image)
 
     def status(self, job_id: str) -> Record | None:
-        """The record of a job, None for an unknown one."""
+        """Return the record of a job, or None if the job is unknown or its record has expired."""
         return self.session.ledger.get(job_id)
 
     def cancel(self, job_id: str) -> Record | None:
-        """Cancel a job: a waiting one will not run, a running one ends at its next step.
+        """Cancel a job. A waiting job will not run, and a running one ends at its next step.
 
         Returns:
-            Its record as it was before; None for an unknown job.
+            The record as it was before, or None if the job is unknown. A job that had ended
+            already stays as it is.
         """
         return cancel_job(self.session, job_id)
 

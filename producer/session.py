@@ -1,4 +1,4 @@
-"""One command's connection to the queue."""
+"""The connections that a command or a client holds while it runs."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from agewell.shared.state_dir import locate
 
 @dataclass(frozen=True)
 class Session:
-    """Everything a command talks to."""
+    """Connections to Redis, Celery and the blob store, made from one set of settings."""
 
     settings: Settings
     client: redis.Redis
@@ -26,12 +26,12 @@ class Session:
     clock: RedisClock
 
     def now(self) -> float:
-        """The time by Redis's clock: Unix time in seconds."""
+        """Return the time of Redis's clock, as Unix time in seconds."""
         return self.clock.now(self.client)
 
 
 def make_session(settings: Settings) -> Session:
-    """What talks to the Redis of settings that `locate` has completed; nothing is sent yet."""
+    """Make the connections for settings that `locate` has completed. Nothing is sent yet."""
     client = connect(settings)
     return Session(
         settings=settings,
@@ -44,7 +44,7 @@ def make_session(settings: Settings) -> Session:
 
 
 def open_session() -> Session:
-    """Read the settings, find Redis, and see that it answers.
+    """Read the settings from the environment, and connect to Redis.
 
     Raises:
         SettingsError: a setting is bad.

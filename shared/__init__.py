@@ -1,1 +1,1 @@
-"""What producers and workers agree on."""
+"""Code that producers and workers share: settings, errors, messages, queues and blobs."""

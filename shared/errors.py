@@ -1,60 +1,60 @@
-"""Every error of ours, in the order of where a job can meet it.
+"""All errors of agewell, in the order in which a job can meet them.
 
 AgewellError
 ├── CallerError                the caller's fault: never retried
 │   ├── SettingsError          a setting has a bad value
-│   ├── BadJobError            a message is no job of ours
+│   ├── BadJobError            a message is not a valid job
 │   ├── MessageTooLargeError   a job's message is larger than AGEWELL_MAX_MESSAGE_BYTES
 │   ├── ParameterError         a parameter is outside its range
 │   ├── BadFileError           a file cannot be enqueued
-│   ├── BadImageError          bytes are no image that we take
-│   │   ├── UnknownFormatError     by their first bytes
-│   │   ├── ImageTooLargeError     in bytes, in pixels or on a side
+│   ├── BadImageError          an image cannot be used
+│   │   ├── UnknownFormatError     the first bytes belong to no supported format
+│   │   ├── ImageTooLargeError     too many bytes or pixels, or a side is too long
 │   │   ├── MultiFrameError        an animation, or several pages
 │   │   ├── UndecodableError       truncated or damaged
-│   │   └── UnsupportedPixelsError a depth or a colour model that the operation does not take
+│   │   └── UnsupportedPixelsError the operation does not support the depth or colour model
 │   ├── ShapeError             the sizes or positions of several images do not fit
 │   ├── MaskError              a mask selects nothing that can be blended
 │   ├── BlobMissingError       a blob has expired or was never stored
-│   ├── BlobDamagedError       a blob's bytes are not those of its name
-│   ├── UnknownModelError      no model of this name, or no such version of it
-│   ├── ModelError             a model cannot be loaded, or is not what its model.yaml says
-│   ├── CancelledError         the job was cancelled while it ran
-│   └── JobTimeoutError        the job ran for longer than it may
-├── PassingError               may pass: retried
+│   ├── BlobDamagedError       a blob's bytes do not match its reference
+│   ├── UnknownModelError      no model has this name, or it has no such version
+│   ├── ModelError             a model cannot be loaded, or does not match its model.yaml
+│   ├── CancelledError         the job was cancelled
+│   └── JobTimeoutError        the job exceeded AGEWELL_JOB_TIME_LIMIT_S
+├── PassingError               may pass by itself: retried
 │   ├── BrokerUnreachableError Redis does not answer
-│   ├── BrokerFullError        Redis has no memory left for it
-│   ├── ScriptsMissingError    Redis has not been given agewell's scripts
-│   ├── QueueFullError         as many jobs wait in a queue as may
-│   └── BlobStoreError         the blob store does not take or give what it should
-│       └── BlobStoreFullError     it has no room left
-├── AllItemsFailedError        every item of a job failed, each with an error of its own
-└── InternalError              ours to mend
-    ├── IncompatibleError      a part of Celery, kombu or redis-py is not what agewell needs
-    ├── DeadJobError           the job is given up, and kept among the dead letters
+│   ├── BrokerFullError        Redis has reached its maxmemory
+│   ├── ScriptsMissingError    Redis does not have agewell's Lua scripts
+│   ├── QueueFullError         a queue already holds AGEWELL_MAX_WAITING jobs
+│   └── BlobStoreError         the blob store cannot be read or written
+│       └── BlobStoreFullError     the blob store has no room left
+├── AllItemsFailedError        every item of a job failed, each with its own error
+└── InternalError              a fault of agewell or of its installation
+    ├── IncompatibleError      the installed Celery, kombu or redis-py does not fit
+    ├── DeadJobError           agewell gave up on the job; it is a dead letter now
     ├── LostJobError           the job is in no queue and with no worker
     ├── BackendError           a solver's backend failed, or none is usable
-    ├── JobMemoryError         an item needs more memory than a worker process may take
-    ├── ThumbnailError         the dashboard cannot make a small picture
-    ├── InferenceError         a model failed on one image: it raised, or gave no numbers
-    └── OperationError         an operation failed in a way that nobody foresaw
+    ├── JobMemoryError         an item needs more memory than a worker process may use
+    ├── ThumbnailError         the dashboard cannot make a thumbnail
+    ├── InferenceError         a model failed on one image: it raised, or gave NaN
+    └── OperationError         an operation raised an unexpected error
 
-Every leaf is a dataclass whose fields are JSON values, in the order of ``args``; so Celery's
-JSON result backend carries it to the caller whole, and raises the same error there.
+Every leaf is a dataclass. Its fields are JSON values in the order of ``args``, so Celery's JSON
+result backend carries the whole error, and the caller gets the same error raised.
 """
 
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
 STORED_MODULE: Final = "shared.errors"
-"""The module that stored results name for these errors: this one's name in agewell 0.1.
+"""The module name that stored results give for these errors: this module's name in agewell 0.1.
 
-It stays, so that clients of 0.1 read the results of today's workers, and today's those of 0.1.
+It never changes, so clients and workers of different versions can read each other's results.
 """
 
 
 def stored_module(error: BaseException) -> str:
-    """The module that a stored result names for an error."""
+    """Return the module name to store for an error in a result."""
     return STORED_MODULE if isinstance(error, AgewellError) else type(error).__module__
 
 
@@ -73,21 +73,21 @@ class AgewellError(Exception):
     """The base of every error that agewell raises on purpose."""
 
     def __post_init__(self) -> None:
-        """Keep the values in ``args``, from which Celery and pickle build the error again."""
+        """Copy the fields to ``args``, from which Celery and pickle rebuild the error."""
         self.args = tuple(getattr(self, field.name) for field in fields(self))
 
     @property
     def code(self) -> str:
-        """The class's name: what programs compare."""
+        """The name of the class, for programs to compare."""
         return type(self).__name__
 
 
 class CallerError(AgewellError):
-    """The caller's fault: trying again would fail again."""
+    """The caller's fault. It is never retried, because it would fail again."""
 
 
 class PassingError(AgewellError):
-    """May pass by itself: worth another try."""
+    """A fault that may pass by itself, so the job or request is retried."""
 
 
 class InternalError(AgewellError):
@@ -96,7 +96,7 @@ class InternalError(AgewellError):
 
 @dataclass(eq=False)
 class SettingsError(CallerError):
-    """A setting has a bad value; ``setting`` is the environment variable."""
+    """A setting has a bad value. ``setting`` is the name of the environment variable."""
 
     setting: str
     reason: str
@@ -107,7 +107,7 @@ class SettingsError(CallerError):
 
 @dataclass(eq=False)
 class BadJobError(CallerError):
-    """A message is no job of ours."""
+    """A message is not a valid agewell job."""
 
     reason: str
 
@@ -125,8 +125,8 @@ class MessageTooLargeError(CallerError):
     def __str__(self) -> str:
         return (
             f"the job's message has {self.size_bytes:,} bytes; AGEWELL_MAX_MESSAGE_BYTES is "
-            f"{self.limit_bytes:,}. Put fewer images into one job, or store them first instead of "
-            "sending them inside the message"
+            f"{self.limit_bytes:,}. Put fewer images into one job, or put them into the blob store "
+            "instead of the message"
         )
 
 
@@ -155,7 +155,7 @@ class BadFileError(CallerError):
 
 @dataclass(eq=False)
 class BadImageError(CallerError):
-    """Bytes are no image that agewell takes; ``name`` is the caller's name for them."""
+    """An image cannot be used. ``name`` is the caller's name for it."""
 
     name: str
     reason: str
@@ -165,23 +165,23 @@ class BadImageError(CallerError):
 
 
 class UnknownFormatError(BadImageError):
-    """The first bytes are those of no format that agewell takes."""
+    """The first bytes belong to no image format that agewell supports."""
 
 
 class ImageTooLargeError(BadImageError):
-    """More bytes, more pixels or a longer side than the settings allow."""
+    """The image has more bytes, more pixels or a longer side than the settings allow."""
 
 
 class MultiFrameError(BadImageError):
-    """An animation, or several pages."""
+    """The image is an animation, or has several pages."""
 
 
 class UndecodableError(BadImageError):
-    """Truncated or damaged."""
+    """The image is truncated or damaged."""
 
 
 class UnsupportedPixelsError(BadImageError):
-    """A depth or a colour model that the operation does not take."""
+    """The operation does not support the image's bit depth or colour model."""
 
 
 @dataclass(eq=False)
@@ -213,12 +213,14 @@ class BlobMissingError(CallerError):
     uri: str
 
     def __str__(self) -> str:
-        return f"{self.name}: no such blob, expired or never stored: {self.uri}"
+        return (
+            f"{self.name}: no such blob, expired or never stored: {self.uri}; send the image again"
+        )
 
 
 @dataclass(eq=False)
 class BlobDamagedError(CallerError):
-    """A blob's bytes are not those of its name."""
+    """A blob's bytes do not match its reference, or the reference names no readable store."""
 
     name: str
     uri: str
@@ -230,7 +232,7 @@ class BlobDamagedError(CallerError):
 
 @dataclass(eq=False)
 class UnknownModelError(CallerError):
-    """No model of this name, or no such version of it; ``known`` are those that there are."""
+    """No model has this name, or it has no such version. ``known`` lists the existing ones."""
 
     model: str
     known: str
@@ -241,7 +243,7 @@ class UnknownModelError(CallerError):
 
 @dataclass(eq=False)
 class ModelError(CallerError):
-    """A version of a model cannot be loaded, or is not what its model.yaml says."""
+    """A version of a model cannot be loaded, or does not match its model.yaml."""
 
     model: str
     version: str
@@ -263,12 +265,15 @@ class CancelledError(CallerError):
 
 @dataclass(eq=False)
 class JobTimeoutError(CallerError):
-    """The job ran for longer than it may; AGEWELL_JOB_TIME_LIMIT_S on the worker."""
+    """The job ran for longer than ``limit_s``, the AGEWELL_JOB_TIME_LIMIT_S of its worker."""
 
     limit_s: float
 
     def __str__(self) -> str:
-        return f"ran for longer than {self.limit_s} s, and was ended"
+        return (
+            f"ran for longer than {self.limit_s} s, and was ended; put fewer images into a job, or "
+            "raise AGEWELL_JOB_TIME_LIMIT_S of the worker"
+        )
 
 
 @dataclass(eq=False)
@@ -284,7 +289,7 @@ class BrokerUnreachableError(PassingError):
 
 @dataclass(eq=False)
 class BrokerFullError(PassingError):
-    """Redis has no memory left for it (maxmemory, noeviction)."""
+    """Redis refused to write because it has reached its maxmemory."""
 
     url: str
     reason: str
@@ -295,18 +300,18 @@ class BrokerFullError(PassingError):
 
 @dataclass(eq=False)
 class ScriptsMissingError(PassingError):
-    """Redis does not know agewell's scripts, and this user may not give it any."""
+    """Redis does not have agewell's scripts, and this Redis user may not load them."""
 
     def __str__(self) -> str:
         return (
-            "Redis has not been given agewell's scripts since it started, and this Redis user may "
-            "not give it any (SCRIPT LOAD): start upkeep or a worker, which do, and try again"
+            "Redis does not have agewell's scripts, and this Redis user may not load them "
+            "(SCRIPT LOAD): start upkeep or a worker, which load them, and try again"
         )
 
 
 @dataclass(eq=False)
 class QueueFullError(PassingError):
-    """As many jobs wait in a queue as may; AGEWELL_MAX_WAITING."""
+    """A queue already holds AGEWELL_MAX_WAITING waiting jobs."""
 
     queue: str
     waiting: int
@@ -318,7 +323,7 @@ class QueueFullError(PassingError):
 
 @dataclass(eq=False)
 class BlobStoreError(PassingError):
-    """The blob store does not take or give what it should: a full disk, missing rights."""
+    """The blob store cannot be read or written, for example because of missing rights."""
 
     url: str
     reason: str
@@ -333,7 +338,7 @@ class BlobStoreFullError(BlobStoreError):
 
 @dataclass(eq=False)
 class IncompatibleError(InternalError):
-    """A part of another package that agewell overrides or calls is missing in this version."""
+    """The installed version of a package lacks a part that agewell overrides or calls."""
 
     package: str
     version: str
@@ -342,14 +347,14 @@ class IncompatibleError(InternalError):
 
     def __str__(self) -> str:
         return (
-            f"{self.package} {self.version} has no {self.hook}, which agewell builds on. "
-            f"Install a version that it is tested with: pip install '{self.package}{self.tested}'"
+            f"{self.package} {self.version} has no {self.hook}, which agewell needs. "
+            f"Install a tested version: pip install '{self.package}{self.tested}'"
         )
 
 
 @dataclass(eq=False)
 class DeadJobError(InternalError):
-    """The job is given up, and kept among the dead letters."""
+    """Agewell gave up on the job and keeps it as a dead letter."""
 
     reason: str
 
@@ -359,7 +364,7 @@ class DeadJobError(InternalError):
 
 @dataclass(eq=False)
 class LostJobError(InternalError):
-    """The job is in no queue and with no worker: somebody took its message away."""
+    """The job is in no queue and with no worker, because its message was removed from Redis."""
 
     reason: str = "its message is in no queue and with no worker"
 
@@ -380,21 +385,21 @@ class BackendError(InternalError):
 
 @dataclass(eq=False)
 class JobMemoryError(InternalError):
-    """An item needs more memory than a worker process may take; ``name`` is its image."""
+    """An item needs more memory than a worker process may use. ``name`` is its image's name."""
 
     name: str
     limit_bytes: int
 
     def __str__(self) -> str:
         return (
-            f"{self.name}: not enough memory: a worker process may take {self.limit_bytes} "
-            "bytes; raise AGEWELL_JOB_MEMORY_BYTES there, or send a smaller image"
+            f"{self.name}: not enough memory: a worker process may use {self.limit_bytes} "
+            "bytes; raise AGEWELL_JOB_MEMORY_BYTES of the worker, or send a smaller image"
         )
 
 
 @dataclass(eq=False)
 class ThumbnailError(InternalError):
-    """The dashboard cannot make a small picture of an image; ``name`` is the image's."""
+    """The dashboard cannot make a thumbnail of an image. ``name`` is the image's name."""
 
     name: str
     reason: str
@@ -405,7 +410,7 @@ class ThumbnailError(InternalError):
 
 @dataclass(eq=False)
 class InferenceError(InternalError):
-    """A model failed on one image; its neighbours in the batch did not."""
+    """A model failed on one image. The other images of its batch are not affected."""
 
     name: str
     model: str
@@ -418,7 +423,7 @@ class InferenceError(InternalError):
 
 @dataclass(eq=False)
 class OperationError(InternalError):
-    """An operation failed in a way that nobody foresaw; ``name`` is the item's image."""
+    """An operation raised an unexpected error. ``name`` is the name of the item's image."""
 
     name: str
     reason: str
@@ -429,7 +434,7 @@ class OperationError(InternalError):
 
 @dataclass(eq=False)
 class AllItemsFailedError(AgewellError):
-    """Every item of a job failed; ``errors`` are their `ErrorInfo` documents, in order."""
+    """Every item of a job failed. ``errors`` holds their `ErrorInfo` documents, in order."""
 
     errors: list[dict[str, Any]]
 

@@ -1,9 +1,11 @@
-"""What is counted for Prometheus: added up in each process, kept in one Redis hash by all of them.
+"""Metrics for Prometheus. Each process adds up its counts, and one Redis hash holds the sums.
 
-A worker's counts travel with the record of a job's end: no round trip of their own. What a killed
-worker had not sent is lost; the jobs are not (see `agewell.shared.queue.ledger`), only their times.
+A worker sends its counts together with the end of a job, so they need no extra round trip. If a
+worker is killed, the counts that it had not sent are lost. Its jobs are not lost (see
+`agewell.shared.queue.ledger`).
 
-Labels are few by construction: operations, levels, formats, models, classes of errors; never ids.
+Labels have few values: operations, levels, formats, models and classes of errors. Ids are never
+labels.
 """
 
 import threading
@@ -36,22 +38,23 @@ SECONDS: Final = (
     1800,
     3600,
 )
-"""Bounds of buckets: from a small image's operation to the longest wait that anyone should see."""
+"""Bucket bounds in seconds, from one operation on a small image to the longest likely wait."""
 
 ITEMS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
+"""Bucket bounds for numbers of items."""
 
 LARGEST: Final = 1e8
-"""Three years, if it is seconds."""
+"""The largest value that a histogram adds. As seconds, it is three years."""
 
 _SEPARATOR = "|"
 _SUM = "sum"
 _MICRO: Final = 1e6
-"""Sums are kept in millionths, as whole numbers: HINCRBYFLOAT prints and parses at every step."""
+"""Sums are stored as whole millionths, because HINCRBYFLOAT prints and parses on every call."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """One metric: its name, what it says, its labels; buckets where it is a histogram."""
+    """One metric: its name, help text, label names, and bucket bounds if it is a histogram."""
 
     name: str
     text: str
@@ -60,16 +63,16 @@ class Family:
 
 
 class Metric(Enum):
-    """Everything that workers count."""
+    """All metrics that workers count."""
 
     WAIT = Family(
         "agewell_job_wait_seconds",
-        "Time from a job's enqueueing to its start.",
+        "Time from enqueueing a job to its start.",
         ("op", "level"),
         SECONDS,
     )
     RUN = Family(
-        "agewell_job_run_seconds", "Time that a run of a job took.", ("op", "level"), SECONDS
+        "agewell_job_run_seconds", "Duration of one run of a job.", ("op", "level"), SECONDS
     )
     ENDED = Family("agewell_jobs_ended_total", "Jobs by how they ended.", ("state",))
     REFUSED = Family(
@@ -84,25 +87,30 @@ class Metric(Enum):
 
 @dataclass(frozen=True)
 class Series:
-    """The counts of one combination of labels; for a histogram by bucket, each with those below."""
+    """The counts of one combination of label values."""
 
     labels: tuple[str, ...]
     cumulative: tuple[int, ...]
+    """A histogram's observations up to each bucket bound. Empty for a counter."""
     total: float
-    """The sum of what a histogram observed; a counter's value."""
+    """The sum of a histogram's observations, or the value of a counter."""
 
 
 @dataclass
 class Tally:
-    """Counts on their way to Redis."""
+    """The counts of this process that have not been sent to Redis yet."""
 
     _sums: Sums[str] = field(default_factory=Sums)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def observe(self, metric: Metric, value: float, *labels: object) -> None:
-        """Add a value to a histogram; one below zero, as clocks may make it, counts as zero.
+        """Add a value to a histogram.
 
-        Sums have room for 2^63 millionths, so a value counts as `LARGEST` at most.
+        Args:
+            metric: the histogram.
+            value: in the histogram's unit. It is clipped to the range from 0 to `LARGEST`:
+                differences of clocks may be negative, and a sum has room for 2^63 millionths.
+            labels: a value for each of the metric's labels.
         """
         value = min(max(0.0, value), LARGEST)
         bucket = bisect_left(metric.value.buckets, value)
@@ -111,23 +119,23 @@ class Tally:
             self._sums[_name(metric, labels, _SUM)] += round(value * _MICRO)
 
     def count(self, metric: Metric, *labels: object, by: int = 1) -> None:
-        """Add to a counter."""
+        """Add `by` to a counter."""
         with self._lock:
             self._sums[_name(metric, labels, _SUM)] += by
 
     @contextmanager
     def timed(self, metric: Metric, *labels: object) -> Iterator[None]:
-        """Observe how long something takes, in seconds; nothing where it raises."""
+        """Add the duration of the block to a histogram, in seconds, unless the block raises."""
         started = time.perf_counter()
         yield
         self.observe(metric, time.perf_counter() - started, *labels)
 
     @contextmanager
     def sending(self) -> Iterator[list[tuple[str, int]]]:
-        """Take all counts, to be added to `keys.METRICS`; where that raises, they are put back.
+        """Take all counts, to send them to `keys.METRICS`. They are kept if the block raises.
 
         Yields:
-            Fields of the hash, and by how much each has grown.
+            (field of the hash, increment) pairs.
         """
         with self._lock:
             sums, self._sums = self._sums, Sums()
@@ -140,11 +148,11 @@ class Tally:
 
 
 tally: Final = Tally()
-"""This process's."""
+"""The counts of this process."""
 
 
 def counter(metric: Metric, *labels: object) -> str:
-    """The field of a counter in the hash, for a script that counts by itself."""
+    """Return the hash field of a counter, for a Lua script that adds to it."""
     return _name(metric, labels, _SUM)
 
 
@@ -155,7 +163,10 @@ def _name(metric: Metric, labels: tuple[object, ...], part: str) -> str:
 
 
 def read(raw: Mapping[bytes, bytes]) -> dict[Metric, list[Series]]:
-    """Read the hash, without entries that are damaged or of another version."""
+    """Read the series of each metric from the hash.
+
+    Entries that are damaged, or that another version of agewell wrote, are left out.
+    """
     found: dict[Metric, dict[tuple[str, ...], dict[str, int]]] = {each: {} for each in Metric}
     for name, value in raw.items():
         kind, *labels = name.decode(errors="replace").split(_SEPARATOR)

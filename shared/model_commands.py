@@ -1,8 +1,8 @@
-"""How commands reach the infer workers, and what the workers say of themselves.
+"""Commands to infer workers and their replies, over Redis.
 
-Each run of a worker has a list of commands, and answers each on a list of that command's own: a
-worker that is busy loading answers late, one that has died is known by its record's end. What was
-activated lies in a hash, so that a worker which starts later begins with it.
+Each run of a worker reads its commands from one list, and replies to a command on that command's
+list. A worker that is loading a model replies late. The status of a worker that has died expires.
+A hash keeps the active version of each model for workers that start later.
 """
 
 import uuid
@@ -16,7 +16,7 @@ from agewell.shared.redis import keys
 
 BEAT_S: Final = 2.0
 DEAD_AFTER_S: Final = 15
-"""Seven beats: a worker's threads share a lock with whatever a model does in Python."""
+"""Seven beats, because Python code of a model may hold the interpreter lock for seconds."""
 
 REPLY_TTL_S: Final = 3600
 
@@ -32,12 +32,12 @@ class VersionStatus(Message):
     active: bool = False
     loaded: bool = False
     size_bytes: int = 0
-    jobs: int = Field(default=0, description="that use it now")
+    jobs: int = Field(default=0, description="number of jobs that use it now")
     problem: str = Field(default="", description="why it cannot be used")
 
 
 class WorkerStatus(Message):
-    """What one infer worker has, and on what it runs."""
+    """The models and the device of one infer worker."""
 
     run: str
     worker: str
@@ -46,7 +46,7 @@ class WorkerStatus(Message):
 
 
 class Command(Message):
-    """What to do with a model."""
+    """One command about a model."""
 
     id: str = Field(default_factory=lambda: uuid.uuid4().hex)
     action: Literal["load", "unload", "activate", "info"]
@@ -55,22 +55,22 @@ class Command(Message):
 
 
 class Reply(Message):
-    """What one worker did."""
+    """One worker's reply to a command."""
 
     worker: str
-    version: str = Field(default="", description="that was meant, where the command named none")
+    version: str = Field(default="", description="the version used, if the command named none")
     details: dict[str, Any] = Field(default_factory=dict)
     error: ErrorInfo | None = None
 
 
 class ModelControl:
-    """Both ends of the road, on Redis."""
+    """Sends and receives commands, replies and worker statuses in Redis."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
 
     def workers(self) -> list[WorkerStatus]:
-        """The infer workers that live."""
+        """Return the status of each infer worker that is alive."""
         runs = sorted(each.decode() for each in self._members())
         found = self._client.mget([keys.infer_worker(run) for run in runs]) if runs else []
         gone = [run for run, status in zip(runs, found, strict=True) if status is None]
@@ -79,27 +79,27 @@ class ModelControl:
         return [status for each in found if each is not None and (status := _status(each))]
 
     def announce(self, status: WorkerStatus) -> None:
-        """Say what a worker has, and that it lives."""
+        """Publish a worker's status. It expires after `DEAD_AFTER_S` seconds."""
         pipe = self._client.pipeline()
         pipe.sadd(keys.INFER_WORKERS, status.run)
         pipe.set(keys.infer_worker(status.run), status.model_dump_json(), ex=DEAD_AFTER_S)
         pipe.execute()
 
     def take_over(self, run: str, worker: str) -> None:
-        """Withdraw the earlier runs of a worker that has started again, which died unsaid."""
+        """Remove the earlier runs of a worker that has restarted after a crash."""
         for each in self.workers():
             if each.worker == worker and each.run != run:
                 self.withdraw(each.run)
 
     def withdraw(self, run: str) -> None:
-        """Say that a worker has ended."""
+        """Remove a run of a worker that has ended."""
         pipe = self._client.pipeline()
         pipe.srem(keys.INFER_WORKERS, run)
         pipe.delete(keys.infer_worker(run), keys.infer_commands(run))
         pipe.execute()
 
     def send(self, command: Command, runs: list[str]) -> None:
-        """Put a command before workers."""
+        """Send a command to runs of workers."""
         pipe = self._client.pipeline()
         for run in runs:
             pipe.lpush(keys.infer_commands(run), command.model_dump_json())
@@ -107,7 +107,10 @@ class ModelControl:
         pipe.execute()
 
     def next_command(self, run: str, timeout_s: float) -> Command | None:
-        """Wait for a worker's next command; None when none came."""
+        """Wait for the next command to a run of a worker. Returns None after the time-out.
+
+        A command that cannot be parsed also returns None.
+        """
         found = cast(
             "tuple[bytes, bytes] | None",
             self._client.brpop([keys.infer_commands(run)], timeout=timeout_s),
@@ -117,10 +120,10 @@ class ModelControl:
         try:
             return Command.model_validate_json(found[1])
         except ValidationError:
-            return None  # whoever put it there cannot be answered
+            return None  # without an id there is no list to reply on
 
     def reply(self, command: Command, reply: Reply) -> None:
-        """Answer a command."""
+        """Send a worker's reply to a command."""
         key = keys.infer_replies(command.id)
         pipe = self._client.pipeline()
         pipe.lpush(key, reply.model_dump_json())
@@ -128,7 +131,10 @@ class ModelControl:
         pipe.execute()
 
     def next_reply(self, command: Command, timeout_s: float) -> Reply | None:
-        """Wait for the next reply to a command; None when none came."""
+        """Wait for the next reply to a command. Returns None after the time-out.
+
+        A reply that cannot be parsed also returns None.
+        """
         found = cast(
             "tuple[bytes, bytes] | None",
             self._client.brpop([keys.infer_replies(command.id)], timeout=timeout_s),
@@ -138,14 +144,14 @@ class ModelControl:
         try:
             return Reply.model_validate_json(found[1])
         except ValidationError:
-            return None  # of another version of agewell, perhaps; its worker counts as silent
+            return None  # perhaps from another version of agewell: treat its worker as silent
 
     def set_active(self, name: str, version: str) -> None:
-        """Keep what was activated, for workers that start later."""
+        """Store the active version of a model, for workers that start later."""
         self._client.hset(keys.ACTIVE_MODELS, name, version)
 
     def actives(self) -> dict[str, str]:
-        """What was activated: the version of each model."""
+        """Return the active version of each model that has one."""
         raw = cast("dict[bytes, bytes]", self._client.hgetall(keys.ACTIVE_MODELS))
         return {name.decode(): version.decode() for name, version in raw.items()}
 
@@ -157,4 +163,4 @@ def _status(document: Any) -> WorkerStatus | None:
     try:
         return WorkerStatus.model_validate_json(document)
     except ValidationError:
-        return None  # of another version of agewell
+        return None  # perhaps from another version of agewell

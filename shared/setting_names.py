@@ -1,4 +1,4 @@
-"""Misspelt settings: variables, and files of the secrets directory, that name no setting."""
+"""Checks for misspelt settings, in the environment and in the secrets directory."""
 
 import difflib
 import re
@@ -13,24 +13,24 @@ SECRETS_DIR = f"{PREFIX}SECRETS_DIR"
 
 _FILE_MAX_BYTES = 64 * 1024
 _ALIKE = 0.75
-"""How alike two names are, from 0 to 1, for one to be taken for the other, misspelt."""
+"""The least similarity of two names, from 0 to 1, to take one for a misspelling of the other."""
 
 _OF_KUBERNETES = re.compile(
     r"AGEWELL_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?=.*|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?=.*|=\w+://.*))"
 )
-"""Kubernetes sets these for each Service in the namespace; the Service may be named agewell-..."""
+"""Variables that Kubernetes sets for a Service that is named agewell or agewell-..."""
 
 
 def check_variables(environment: Mapping[str, str], fields: Iterable[str]) -> None:
-    """See that every variable with our prefix is a setting.
+    """Check that every variable with the prefix AGEWELL_ is a setting.
 
     Args:
         environment: the variables of this process.
         fields: the names of the settings, in lower case and without the prefix.
 
     Raises:
-        SettingsError: one is not. It names the variable and the setting with the nearest name, and
-            says nothing of the value, which may be a password.
+        SettingsError: one is not. The error names the variable and the most similar setting. It
+            does not show the value, which may be a password.
     """
     known = {f"{PREFIX}{field.upper()}" for field in fields} | {SECRETS_DIR}
     ours = [name for name in environment if name.upper().startswith(PREFIX)]
@@ -45,13 +45,13 @@ def check_variables(environment: Mapping[str, str], fields: Iterable[str]) -> No
 
 
 def check_files(directory: Path, fields: Iterable[str]) -> None:
-    """See that the files of a secrets directory can be read, and that no name is misspelt.
+    """Check that the files of a secrets directory can be read, and that no name is misspelt.
 
-    Files that resemble no setting are left alone: other programs may keep theirs there.
+    Files that resemble no setting are ignored, because they may belong to other programs.
 
     Raises:
-        SettingsError: one cannot be read as text, or has almost the name of a setting whose own
-            file is not there.
+        SettingsError: a file cannot be read as text, or its name looks like a misspelt setting
+            that has no file.
     """
     if not directory.is_dir():
         raise SettingsError(SECRETS_DIR, f"no such directory: {directory}")
@@ -61,13 +61,13 @@ def check_files(directory: Path, fields: Iterable[str]) -> None:
         names = sorted(path.name for path in directory.iterdir())
     except OSError as error:
         raise SettingsError(SECRETS_DIR, f"{directory}: {error.strerror}") from None
-    there = {name.lower() for name in names}
+    present = {name.lower() for name in names}
     for name in names:
         if name.lower() in known:
             _check_readable(directory / name)
             continue
         near = _nearest(name.lower(), known) if name.lower().startswith(prefix) else None
-        if near is not None and near not in there:
+        if near is not None and near not in present:
             reason = f"the file {_shown(name)} in {directory} names no setting"
             raise SettingsError(SECRETS_DIR, f"{reason}; did you mean {near}?")
 
@@ -95,7 +95,7 @@ def _no_setting(name: str, known: set[str]) -> str:
 
 
 def _nearest(name: str, known: set[str]) -> str | None:
-    """The known name that is most alike; the prefix, which all have, does not count."""
+    """Return the most similar known name. The prefix is not compared, because all have it."""
     bare = {each[len(PREFIX) :]: each for each in sorted(known)}
     found = difflib.get_close_matches(name[len(PREFIX) :], bare, n=1, cutoff=_ALIKE)
     return bare[found[0]] if found else None

@@ -1,4 +1,4 @@
-"""The types of settings' values, with their defaults that depend on the machine."""
+"""Types of setting values, and defaults that depend on the machine."""
 
 import ipaddress
 import json
@@ -22,28 +22,32 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveTime = Annotated[float, BeforeValidator(read_seconds), Field(gt=0, allow_inf_nan=False)]
 NotNegativeTime = Annotated[float, BeforeValidator(read_seconds), Field(ge=0, allow_inf_nan=False)]
 WholeSeconds = Annotated[int, BeforeValidator(read_seconds), Field(gt=0)]
-"""Times: in seconds, or as text such as `90s`, `5m`, `1h30m`."""
+"""The three types of times read seconds, or text such as `90s`, `5m`, `1h30m`."""
 
 
 def xdg_state_home() -> Path:
-    """Where programs keep state by the XDG base directory specification."""
+    """Return the directory for state by the XDG base directory specification.
+
+    Raises:
+        SettingsError: the user has no home directory, and XDG_STATE_HOME is not set.
+    """
     try:
         return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     except RuntimeError:
         raise SettingsError(
-            f"{PREFIX}STATE_DIR", "must be set: this user has no home directory"
+            f"{PREFIX}STATE_DIR", "must be set, because this user has no home directory"
         ) from None
 
 
 def usable_cores() -> int:
-    """Processor cores that this process may run on."""
+    """Return the number of processor cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def read_json(value: Any) -> Any:
-    """A variable's text as JSON; other values are left to pydantic."""
+    """Parse a variable's text as JSON. Other values are left to pydantic."""
     if not isinstance(value, str):
         return value
     try:
@@ -56,7 +60,7 @@ def _of_known_queues(by_queue: dict[str, float]) -> dict[str, float]:
     known = [queue.value for queue in WORK_QUEUES]
     for queue in by_queue:
         if queue not in known:
-            raise ValueError(f"{queue!r} is no queue whose jobs age: {', '.join(known)}")
+            raise ValueError(f"{queue!r} is not one of the queues with aging: {', '.join(known)}")
     return by_queue
 
 
@@ -68,35 +72,35 @@ KByQueue = Annotated[
 ]
 
 
-def _read_alike_by_all(url: SecretStr) -> SecretStr:
+def _checked_redis_url(url: SecretStr) -> SecretStr:
     check_redis_url(url.get_secret_value())
     return url
 
 
-RedisUrl = Annotated[SecretStr, AfterValidator(_read_alike_by_all)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_checked_redis_url)]
 
 
-def _typed_on_any_keyboard(password: SecretStr) -> SecretStr:
+def _checked_password(password: SecretStr) -> SecretStr:
     text = password.get_secret_value()
     if not text or not text.isascii():
         raise ValueError("must be of ASCII characters, and not empty")
     return password
 
 
-Password = Annotated[SecretStr, AfterValidator(_typed_on_any_keyboard)]
+Password = Annotated[SecretStr, AfterValidator(_checked_password)]
 
 
-def _known_store(url: str) -> str:
+def _checked_blob_url(url: str) -> str:
     check_blob_url(url)
     return url
 
 
-BlobUrl = Annotated[str, AfterValidator(_known_store)]
+BlobUrl = Annotated[str, AfterValidator(_checked_blob_url)]
 
 
 def _not_empty(value: Any) -> Any:
     if value == "":
-        raise ValueError("must be a path, and is empty; unset it for the default")
+        raise ValueError("must be a path, and is empty; unset it to use the default")
     return value
 
 
@@ -104,14 +108,14 @@ def _absolute(path: Path) -> Path:
     try:
         return path.expanduser().absolute()
     except RuntimeError:
-        raise ValueError("must be a path; there is no home directory for its ~") from None
+        raise ValueError("must be a full path: the home directory for its ~ is unknown") from None
 
 
 AbsolutePath = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(_absolute)]
 
 
 def is_loopback(host: str) -> bool:
-    """True if an address or a name belongs to this machine alone."""
+    """Return True if only this machine can reach an address or host name."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

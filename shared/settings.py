@@ -1,6 +1,6 @@
 """The settings: read once from the environment at an entry point, then passed down.
 
-This is the only module that reads the environment.
+No other module reads settings from the environment.
 """
 
 import os
@@ -38,203 +38,230 @@ from agewell.shared.setting_types import (
 from agewell.shared.text.problems import first_problem
 
 SECRETS = ("redis_url", "flower_password", "blob_url")
-"""Settings whose values are never shown, not even wrong ones."""
+"""Settings whose values are never shown, not even in errors."""
 DEFAULT_K_PER_S = 0.05
+"""The default k of the aging formula, per second: a job climbs one level every 20 seconds."""
 MAX_DELIVERIES = 3
 RESULT_TTL_S = 86_400
 MAX_MESSAGE_BYTES = 4 * 2**20
-"""A job of 64 images of 32 KiB inside its message takes 3.7 MB."""
+"""Enough for a job with 64 inline images of 32 KiB, whose message has 3.7 MB."""
 
 
 class Settings(BaseSettings):
-    """Every setting of agewell; each is the environment variable AGEWELL_<NAME>."""
+    """All settings of agewell. Each is read from the environment variable AGEWELL_<NAME>."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     redis_url: RedisUrl | None = Field(
         default=None,
-        description="Redis, as redis://, rediss://, unix:// or sentinel://host:port;sentinel://... "
-        "Unset: the embedded one of the `agewell up` that runs with the same state directory.",
+        description="URL of the Redis to use: redis://, rediss://, unix://, or several Sentinels "
+        "as sentinel://host:port;sentinel://host:port. "
+        "Unset: the embedded Redis of the `agewell up` that runs with the same state directory.",
     )
     sentinel_master: str = Field(
         default="mymaster",
         min_length=1,
-        description="The name by which the sentinels know the Redis, for a sentinel:// URL.",
+        description="Name of the Redis master to ask the Sentinels for. Used with a sentinel:// "
+        "URL only.",
     )
     state_dir: AbsolutePath = Field(
         default_factory=lambda: xdg_state_home() / "agewell",
-        description="Where `agewell up` keeps its Redis data, its blobs, its logs and its lock.",
+        description="Directory in which `agewell up` keeps its Redis data, blobs, logs and lock.",
     )
     blob_url: BlobUrl | None = Field(
         default=None,
         repr=False,
-        description="Where image bytes lie: `redis`, or an fsspec URL such as file:///srv/blobs "
-        "or s3://bucket/prefix. Unset: the state directory beside the embedded Redis, else redis.",
+        description="Blob store for image bytes: `redis`, or an fsspec URL such as "
+        "file:///srv/blobs or s3://bucket/prefix. Unset: a directory below the state directory if "
+        "the embedded Redis is used, otherwise `redis`.",
     )
     blob_ttl_s: WholeSeconds = Field(
-        default=86_400, description="Seconds that image bytes are kept after their last use."
+        default=86_400,
+        description="Time to keep image bytes after their last use, in whole seconds.",
     )
     result_ttl_s: WholeSeconds = Field(
         default=RESULT_TTL_S,
-        description="Seconds that the record and the result of an ended job are kept.",
+        description="Time to keep the record and the result of a job after its end, in whole "
+        "seconds.",
     )
     done_ttl_s: WholeSeconds | None = Field(
         default=None,
-        description="The same for jobs that are done. Unset: as long as for the others.",
+        description="The same for jobs in the state done, in whole seconds. Unset: as "
+        "long as other jobs.",
     )
     max_file_bytes: PositiveInt = Field(
-        default=64 * 2**20, description="The largest image file, in bytes."
+        default=64 * 2**20, description="Largest image file that agewell accepts, in bytes."
     )
     max_message_bytes: PositiveInt = Field(
         default=MAX_MESSAGE_BYTES,
-        description="The largest message of a job, in bytes: producers are refused larger ones, "
-        "and workers put those of other programs among the dead letters.",
+        description="Largest message of a job, in bytes. A producer gets an error for a larger "
+        "one. A larger one from another program becomes a dead letter.",
     )
     max_pixels: PositiveInt = Field(
-        default=50_000_000, description="The most pixels in one image, read before any decoding."
+        default=50_000_000,
+        description="Most pixels that one image may have. Checked before the image is decoded.",
     )
     max_side: PositiveInt = Field(
-        default=16_384, description="The longest side of one image, in pixels."
+        default=16_384, description="Longest side that an image may have, in pixels."
     )
     concurrency: PositiveInt = Field(
         default_factory=usable_cores,
-        description="Jobs that the cv workers of one machine run at a time.",
+        description="Number of jobs that the cv workers of one machine run at the same time.",
     )
     pool: Literal["prefork", "threads"] = Field(
         default="prefork",
-        description="How a cv worker runs jobs side by side: in processes or in threads.",
+        description="How a cv worker runs several jobs at the same time: in processes (prefork) "
+        "or in threads.",
     )
     models_dir: AbsolutePath = Field(
         default_factory=lambda: Path(__file__).parents[1] / "models",
-        description="Models, as name/version/model.yaml. Unset: those that come with agewell.",
+        description="Directory of models, each as name/version/model.yaml. Unset: the models that "
+        "come with agewell.",
     )
     models_memory_bytes: PositiveInt = Field(
         default=4 * 2**30,
-        description="What the weights of the models in one worker's memory may take; what was "
-        "used longest ago leaves first.",
+        description="Memory for model weights in one infer worker, in bytes. If a model does not "
+        "fit, the least recently used ones are unloaded first.",
     )
     infer_concurrency: PositiveInt = Field(
-        default=32, description="Jobs that an infer worker runs at a time, to share batches."
+        default=32,
+        description="Number of jobs that an infer worker runs at the same time. Their images "
+        "share batches.",
     )
     poisson_backend: Literal["auto", "numba", "numpy", "taichi-cpu"] = Field(
-        default="auto", description="fpie's backend for Poisson blending; auto: the best usable."
+        default="auto",
+        description="Backend that the fpie package uses for Poisson blending. auto: the best one "
+        "that works here.",
     )
     poisson_max_pixels: PositiveInt = Field(
         default=8_000_000,
-        description="Pixels of the box around a Poisson blend's mask; a million take 0.3 GB.",
+        description="Most pixels in the bounding box of a Poisson blend's mask. A million pixels "
+        "take 0.3 GB of memory.",
     )
     job_memory_bytes: Annotated[int, Field(ge=0)] | None = Field(
         default=None,
-        description="Memory that one process of a cv worker may take. Unset: as much as the "
-        "largest images and blends within the other limits need, 4.4 GB by default. 0: no limit.",
+        description="Memory that one process of a cv worker may use, in bytes. Unset: enough for "
+        "the largest images and blends that the other limits allow, 4.4 GB with their defaults. "
+        "0: no limit.",
     )
-    flower_host: str = Field(default="127.0.0.1", description="Where Flower listens.")
-    flower_port: Port = Field(default=5555, description="Flower's port; 0: any free one.")
+    flower_host: str = Field(
+        default="127.0.0.1", description="Address or host name on which Flower listens."
+    )
+    flower_port: Port = Field(
+        default=5555, description="Port on which Flower listens. 0: any free port."
+    )
     flower_user: str = Field(
         default="agewell",
         pattern=r"^[!-9;-~]+$",
-        description="The user name that Flower asks for, where it has a password.",
+        description="User name to log in to Flower. Used if AGEWELL_FLOWER_PASSWORD is set.",
     )
     flower_password: Password | None = Field(
         default=None,
-        description="The password that Flower asks for, in ASCII. Unset: none, and it listens on "
-        "loopback addresses only.",
+        description="Password to log in to Flower, in ASCII. Unset: no login, and Flower may "
+        "listen on loopback addresses only.",
     )
     flower_url_prefix: str = Field(
         default="",
         pattern=r"^[A-Za-z0-9._~/-]*$",
-        description="The path below which a proxy shows Flower.",
+        description="URL path of Flower behind a reverse proxy, such as /flower.",
     )
     metrics_host: str = Field(
-        default="127.0.0.1", description="Where the metrics for Prometheus are served."
+        default="127.0.0.1",
+        description="Address or host name on which metrics for Prometheus are served.",
     )
     metrics_port: Port | None = Field(
         default=None,
-        description="The port of the metrics; 0: any free one. Unset: `agewell up` serves none.",
+        description="Port on which metrics for Prometheus are served. 0: any free port. "
+        "Unset: `agewell up` serves none.",
     )
     aging_k: NotNegative = Field(
         default=DEFAULT_K_PER_S,
-        description="How fast waiting jobs gain weight, e^(k t): per second. "
-        "A level is worth a head start of 1/k seconds; 0: levels are strict.",
+        description="k, per second: how fast a waiting job's weight e^(k t - level) grows. "
+        "A job climbs one level every 1/k seconds. 0: no aging, so a more urgent level always "
+        "goes first.",
     )
     aging_k_by_queue: KByQueue = Field(
         default_factory=dict,
-        description='k of single queues, as JSON: {"infer": 0.1}.',
+        description='k of single queues, per second, as JSON such as {"infer": 0.1}. Other queues '
+        "use AGEWELL_AGING_K.",
     )
     aging_interval_s: PositiveTime = Field(
         default=1.0,
-        description="Seconds between ticks of the beat task: it re-scores waiting jobs after a "
-        "change of k, and counts how many climb.",
+        description="Time between two runs of the beat task, in seconds. The task moves waiting "
+        "jobs after a change of k, and counts how many climb.",
     )
     max_waiting: Annotated[int, Field(ge=0)] = Field(
         default=0,
-        description="The most jobs that may wait in one queue: producers are refused more, or "
-        "wait with --block. 0: no limit.",
+        description="Most jobs that may wait in one queue. Beyond it a producer gets an error, or "
+        "waits if it uses --block. 0: no limit.",
     )
     job_time_limit_s: NotNegativeTime = Field(
         default=3600.0,
-        description="Seconds that one job may run: then it fails, and its worker process is "
-        "replaced. 0: no limit.",
+        description="Longest time that one job may run, in seconds. After it the job fails and its "
+        "worker process is replaced. 0: no limit.",
     )
     max_deliveries: PositiveInt = Field(
         default=MAX_DELIVERIES,
-        description="Times that a job may start and have its worker end before it has: "
-        "it goes to the dead letters then.",
+        description="How many times a job may take its worker down before it becomes a dead "
+        "letter.",
     )
     drain_s: PositiveTime = Field(
         default=8.0,
-        description="Seconds that running jobs are given to end on SIGTERM; the rest is requeued.",
+        description="Time that a worker gives its running jobs to end after SIGTERM, in seconds. "
+        "Jobs that are still running then are requeued.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="How much the workers log."
+        default="INFO", description="Lowest level of messages that the workers log."
     )
     log_max_bytes: PositiveInt = Field(
         default=10 * 2**20,
-        description="The size, in bytes, at which `agewell up` rotates a log.",
+        description="Size of a log file at which `agewell up` rotates it, in bytes.",
     )
     log_files: NotNegativeInt = Field(
         default=5,
-        description="How many rotated logs of each program `agewell up` keeps beside the current "
-        "one.",
+        description="Number of rotated log files that `agewell up` keeps for each program, in "
+        "addition to the current one.",
     )
 
     @property
     def lifetimes_s(self) -> tuple[int, int]:
-        """Seconds that records are kept: of jobs that are done, and of others that ended."""
+        """Seconds to keep the records of done jobs, and of jobs that ended in another state."""
         return self.done_ttl_s or self.result_ttl_s, self.result_ttl_s
 
     @property
     def threads_per_job(self) -> int:
-        """Threads that one running job may use: concurrency x threads <= cores."""
+        """Threads that one running job may use, so that all jobs together use every core once."""
         return max(1, usable_cores() // self.concurrency)
 
     def flower_login(self) -> str | None:
-        """What Flower asks for, as user:password; None where only this machine can reach it.
+        """Return Flower's login as user:password, or None if it needs none.
 
         Raises:
-            SettingsError: others can reach it, and it has no password.
+            SettingsError: Flower listens on an address that other machines can reach, and has no
+                password.
         """
         if self.flower_password is not None:
             return f"{self.flower_user}:{self.flower_password.get_secret_value()}"
         if not is_loopback(self.flower_host):
             raise SettingsError(
                 f"{PREFIX}FLOWER_PASSWORD",
-                f"must be set, as Flower shall listen on {self.flower_host}: others reach it there",
+                f"must be set, because other machines can reach Flower on {self.flower_host}; "
+                "or set AGEWELL_FLOWER_HOST to 127.0.0.1",
             )
         return None
 
     def k_of(self, queue: str) -> float:
-        """k of a queue, per second, unless an operator has set another (`agewell aging`)."""
+        """Return k of a queue, per second. An operator may override it (`agewell aging`)."""
         return self.aging_k_by_queue.get(queue, self.aging_k)
 
     def k_by_queue(self) -> dict[str, float]:
-        """k of every queue, per second, unless an operator has set another."""
+        """Return k of every queue, per second. An operator may override each."""
         return {queue.value: self.k_of(queue.value) for queue in Queue}
 
     @model_validator(mode="wrap")
     @classmethod
     def _name_what_is_wrong(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Turn pydantic's error into one that names the variable and shows no secret."""
+        """Replace pydantic's error by one that names the variable and shows no secret."""
         try:
             return handler(values)
         except ValidationError as error:
@@ -246,13 +273,13 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls) -> Self:
-        """Read the environment.
+        """Read the settings from the environment.
 
-        With AGEWELL_SECRETS_DIR, a file there named like a variable, in lower case, is the value of
-        that variable where the environment has none: so are secrets given to containers.
+        AGEWELL_SECRETS_DIR may name a directory of files, as containers get secrets. A file named
+        like a variable, in lower case, gives its value unless the environment has it too.
 
         Raises:
-            SettingsError: a value is bad, or a name is unknown; the error names the variable.
+            SettingsError: a value is bad, or a name is unknown. The error names the variable.
         """
         check_variables(os.environ, cls.model_fields)
         secrets = os.environ.get(SECRETS_DIR) or None

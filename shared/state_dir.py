@@ -1,4 +1,4 @@
-"""The state directory: what lets every command find the `agewell up` that runs, and one alone."""
+"""The state directory of `agewell up`: its paths, its lock, and how commands find the stack."""
 
 import fcntl
 import json
@@ -16,7 +16,7 @@ from agewell.shared.settings import Settings
 
 @dataclass(frozen=True)
 class Running:
-    """Where a running stack can be reached; written by `agewell up`."""
+    """The addresses of a running stack, as `agewell up` writes them to running.json."""
 
     pid: int
     redis_url: str
@@ -26,7 +26,7 @@ class Running:
 
 
 class StateDir:
-    """The paths below one state directory, its lock, and the record of the stack that holds it."""
+    """One state directory: the paths in it, its lock, and the record of the stack that uses it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,10 +38,10 @@ class StateDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the directory alone; the kernel lets go of it however this process ends.
+        """Lock the directory. The kernel releases the lock, however this process ends.
 
         Raises:
-            SettingsError: another process holds it, or it cannot be written.
+            SettingsError: another process has locked it, or it cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -61,7 +61,7 @@ class StateDir:
 
     @contextmanager
     def announced(self, running: Running) -> Iterator[None]:
-        """Let other commands find the stack while this context lasts."""
+        """Let other commands find the stack while the block runs."""
         draft = self._running.with_suffix(".new")
         draft.touch(mode=0o600)
         draft.write_text(json.dumps(asdict(running), indent=2))
@@ -72,7 +72,7 @@ class StateDir:
             self._running.unlink(missing_ok=True)
 
     def running(self) -> Running | None:
-        """The stack that runs with this directory, or None."""
+        """Return the stack that uses this directory, or None if no such process exists."""
         try:
             found = Running(**json.loads(self._running.read_text()))
             os.kill(found.pid, 0)
@@ -82,10 +82,11 @@ class StateDir:
 
 
 def locate(settings: Settings) -> Settings:
-    """Complete the settings with the Redis and the blob store to use.
+    """Return the settings with the Redis URL and the blob URL filled in.
 
     Raises:
-        BrokerUnreachableError: no Redis is set, and no `agewell up` runs here.
+        BrokerUnreachableError: AGEWELL_REDIS_URL is not set, and no `agewell up` runs with this
+            state directory.
     """
     if settings.redis_url is not None:
         return settings.model_copy(update={"blob_url": settings.blob_url or "redis"})

@@ -1,1 +1,1 @@
-"""What does the work: Celery tasks and the image operations behind them."""
+"""The workers: Celery tasks, and the image operations and models that they run."""

@@ -1,14 +1,17 @@
-"""The Celery app of workers that run operations: `celery -A agewell.workers.cv worker -Q cv`."""
+"""Celery app of the workers that run image operations.
+
+Start it with `celery -A agewell.workers.cv worker -Q cv`.
+"""
 
 from agewell.shared.celery.app import make_app
 from agewell.workers.consuming import pool_writes, undecodable
 from agewell.workers.consuming.connection import WorkerAMQP
-from agewell.workers.jobs import store_away, time_limit
+from agewell.workers.jobs import store_outage, time_limit
 from agewell.workers.maintenance import rescue
 from agewell.workers.process import heartbeat, logs, ready, runtime, slots
 from agewell.workers.process.context import settings
 
-# Here, before the pool's processes inherit the environment and import OpenCV, numba and fpie.
+# First of all: the pool's processes inherit this environment and then import OpenCV and numba.
 runtime.prepare(settings())
 ready.announce()
 logs.install()
@@ -17,7 +20,7 @@ app = make_app(settings(), include=["agewell.workers.jobs.tasks"], amqp=WorkerAM
 heartbeat.install(app)
 rescue.install(app)
 time_limit.install(app, settings())
-store_away.install(app)
+store_outage.install(app)
 slots.install(app)
 pool_writes.install()
 undecodable.install(app)

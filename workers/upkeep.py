@@ -1,6 +1,7 @@
-"""The Celery app of upkeep, and of beat: `celery -A agewell.workers.upkeep worker -Q upkeep`.
+"""Celery app of the upkeep worker and of beat.
 
-Apart from the operations, so that neither a long job nor a heavy library can hold it up.
+Start it with `celery -A agewell.workers.upkeep worker -Q upkeep`. It is separate from the workers
+that run jobs, so that neither a long job nor a heavy library can delay it.
 """
 
 import logging
@@ -12,7 +13,7 @@ from agewell.shared.queue.ledger import Lifetimes
 from agewell.shared.redis.clock import redis_now
 from agewell.workers.consuming import undecodable
 from agewell.workers.consuming.connection import WorkerAMQP
-from agewell.workers.maintenance import inlets, rescue
+from agewell.workers.maintenance import admission, rescue
 from agewell.workers.maintenance.aging import reprioritise
 from agewell.workers.maintenance.duty import duty
 from agewell.workers.maintenance.expire import expire, trim
@@ -32,7 +33,7 @@ app = make_app(settings(), amqp=WorkerAMQP)
 heartbeat.install(app)
 rescue.install(app)
 undecodable.install(app)
-inlets.install(app)
+admission.install(app)
 
 
 @duty(Task.SWEEP_AGING)
@@ -43,7 +44,7 @@ def sweep_aging() -> None:
 
 @duty(Task.KEEP_BLOBS)
 def keep_blobs() -> None:
-    """Keep the blobs of jobs that still wait."""
+    """Extend the TTL of the blobs that waiting jobs need."""
     tools = context()
     now, ttl_s = redis_now(tools.client), tools.settings.blob_ttl_s
     try:
@@ -51,56 +52,58 @@ def keep_blobs() -> None:
             tools.client, tools.blobs, ttl_s, now, tools.settings.max_message_bytes
         )
     except BlobStoreError as error:
-        log.warning("blobs of waiting jobs not kept: %s", error)
+        log.warning("could not extend the blobs of waiting jobs: %s", error)
     else:
         if kept:
-            log.info("blobs kept for waiting jobs: %d", kept)
+            log.info("extended %d blobs of waiting jobs", kept)
 
 
 @duty(Task.SWEEP_BLOBS)
 def sweep_blobs() -> None:
-    """Delete blobs that have outlived their time.
+    """Delete blobs whose TTL has passed.
 
-    After a store has been away, it is not swept before the blobs of waiting jobs are kept.
+    After an outage of the blob store, the blobs of waiting jobs are extended first.
     """
     tools = context()
     if not all_kept(tools.client, tools.settings.blob_ttl_s, redis_now(tools.client)):
-        log.info("blobs not swept: those of waiting jobs are not all kept yet")
+        log.info("expired blobs not deleted yet: the blobs of waiting jobs must be extended first")
         return
     try:
-        log.info("blobs swept: %d", tools.blobs.sweep())
+        log.info("deleted %d expired blobs", tools.blobs.sweep())
     except BlobStoreError as error:
-        log.warning("blobs not swept: %s", error)
+        log.warning("could not delete expired blobs: %s", error)
 
 
 @duty(Task.RETURN_JOBS)
 def return_jobs() -> None:
-    """Return to their queues the jobs that dead workers held; give up those lost too often."""
+    """Requeue the jobs of dead workers, and give up jobs that were lost too often."""
     client = context().client
     returned = rescue_jobs(client, settings())
     if returned:
-        log.warning("jobs returned from dead workers: %d", returned)
+        log.warning("requeued %d jobs of dead workers", returned)
     given_up = give_up_lost_jobs(app, client, settings().max_deliveries)
     refused = give_up_refused_messages(app, client, settings().max_message_bytes)
     if given_up or refused:
-        log.error("dead letters: %d jobs, %d messages", given_up, refused)
+        log.error("new dead letters: %d jobs given up, %d messages refused", given_up, refused)
 
 
 @duty(Task.EXPIRE_JOBS)
 def expire_jobs() -> None:
-    """End the waiting jobs whose deadlines have passed; forget jobs whose records have expired."""
+    """End waiting jobs whose deadlines have passed, and forget jobs whose records have expired."""
     client = context().client
     lifetimes = Lifetimes(*settings().lifetimes_s)
     expired = expire(app.backend, client, lifetimes, redis_now(client))
     if expired:
-        log.info("jobs expired: %d", expired)
+        log.info("%d waiting jobs passed their deadlines and ended as expired", expired)
     trim(context().ledger)
 
 
 @duty(Task.FIND_LOST_JOBS)
 def find_lost_jobs() -> None:
-    """Give jobs their places again that somebody took away; end those whose messages are gone."""
+    """Repair jobs whose keys in Redis were deleted, and end the jobs whose messages are gone."""
     client = context().client
     found = find_orphans(app, client, settings(), redis_now(client))
     if found.put_back or found.lost:
-        log.warning("jobs put back: %d, lost: %d", found.put_back, found.lost)
+        log.warning(
+            "keys in Redis were deleted: %d jobs repaired, %d lost", found.put_back, found.lost
+        )

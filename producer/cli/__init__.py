@@ -1,1 +1,1 @@
-"""The command line: one module for each command, and what they print with."""
+"""The command line: one module for each command, and modules for options and output."""

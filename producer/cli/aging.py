@@ -1,4 +1,4 @@
-"""`agewell aging`: how fast waiting jobs gain weight, and setting that while they wait."""
+"""`agewell aging`: shows and sets how fast waiting jobs gain weight."""
 
 import math
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from agewell.producer.session import Session, open_session
 from agewell.shared.errors import ParameterError
 from agewell.shared.protocol.aging import STRICT_S
 from agewell.shared.protocol.tasks import WORK_QUEUES
-from agewell.shared.queue.law import Law, law_of, return_to_settings, set_k
+from agewell.shared.queue.aging_k import QueueAging, read_aging, return_to_settings, set_k
 from agewell.shared.text.units import duration
 
 LATE_S = 15.0
-"""A beat task that has not run for so long is worth a word."""
+"""Print a note if the beat task has not run for this long."""
 
 COLUMNS = (
     Column("queue"),
@@ -37,7 +37,7 @@ def _read_k(value: Any) -> float:
     except ValueError:
         k_per_s = math.nan
     if not 0 <= k_per_s < math.inf:
-        raise typer.BadParameter(f"{str(value)!r} is no rate per second: a number from 0 on")
+        raise typer.BadParameter(f"{str(value)!r} is no rate per second; give a number, 0 or more")
     return k_per_s
 
 
@@ -47,22 +47,27 @@ _read_k.__name__ = "rate"
 def aging(
     queue: Annotated[
         str | None,
-        typer.Option("--queue", "-q", metavar="QUEUE", help="Only this queue: cv or infer."),
+        typer.Option(
+            "--queue", "-q", metavar="QUEUE", help="Only this queue: cv or infer. Default: both."
+        ),
     ] = None,
     k: Annotated[
         float | None,
         typer.Option(
-            "--k", parser=_read_k, metavar="RATE", help="Set k, per second. 0: levels are strict."
+            "--k",
+            parser=_read_k,
+            metavar="RATE",
+            help="Set k, per second. With 0, levels are strict. Default: show k.",
         ),
     ] = None,
     reset: Annotated[
-        bool, typer.Option("--reset", help="Return to k of the settings of upkeep.")
+        bool, typer.Option("--reset", help="Use k from the settings of the upkeep worker again.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show how fast waiting jobs gain weight, e^(k t), or set k for jobs that wait already.
+    """Show or set k, the rate at which waiting jobs gain weight, e^(k t).
 
-    What you set stays, also when workers start anew, until you set it again or use --reset.
+    Your k holds for jobs that wait already, and after restarts too, until you use --k or --reset.
 
     Example: agewell aging --queue cv --k 0.1
     """
@@ -76,7 +81,7 @@ def aging(
                 set_k(session.client, each, k, session.now(), by_operator=True)
             elif reset:
                 return_to_settings(session.client, each)
-        laws = [law_of(session.client, session.settings, each) for each in queues]
+        laws = [read_aging(session.client, session.settings, each) for each in queues]
         _print(session, laws, as_json=as_json)
 
 
@@ -89,22 +94,22 @@ def _queues(name: str | None) -> list[str]:
     return [name]
 
 
-def _print(session: Session, laws: Sequence[Law], *, as_json: bool) -> None:
+def _print(session: Session, laws: Sequence[QueueAging], *, as_json: bool) -> None:
     now = session.now()
     if as_json:
         for law in laws:
-            terminal.json_line(_document(law, now))
+            terminal.print_json(_document(law, now))
     else:
         print_table(terminal.out, COLUMNS, [_cells(law, now) for law in laws])
     ticks = [law.last_tick_at for law in laws]
     if any(tick is None or now - tick > LATE_S for tick in ticks):
-        terminal.note(
-            "The beat task has not run lately: jobs that wait keep their places, and --reset has "
-            "no effect, until it does. `agewell doctor` says more."
+        terminal.print_note(
+            "The beat task has not run lately. Until it does, waiting jobs keep their places, and "
+            "--reset has no effect. Run `agewell doctor` to find out why."
         )
 
 
-def _cells(law: Law, now: float) -> list[str]:
+def _cells(law: QueueAging, now: float) -> list[str]:
     level_s = "strict" if law.k_per_s <= 1 / STRICT_S else duration(1 / law.k_per_s)
     rescored = "all" if law.rescored is None else f"{law.rescored:,} of {law.waiting:,}"
     return [
@@ -118,7 +123,7 @@ def _cells(law: Law, now: float) -> list[str]:
     ]
 
 
-def _document(law: Law, now: float) -> dict[str, Any]:
+def _document(law: QueueAging, now: float) -> dict[str, Any]:
     return {
         "queue": law.queue,
         "k_per_s": law.k_per_s,
@@ -131,7 +136,7 @@ def _document(law: Law, now: float) -> dict[str, Any]:
     }
 
 
-def _setter(law: Law) -> str:
+def _setter(law: QueueAging) -> str:
     return "operator" if law.set_by_operator else "settings"
 
 

@@ -1,4 +1,4 @@
-"""`agewell cancel`: end jobs before their time."""
+"""`agewell cancel`: cancels jobs."""
 
 import typer
 
@@ -11,7 +11,7 @@ from agewell.shared.queue.record import State
 
 
 def cancel(ids: JobIds, as_json: Json = False) -> None:
-    """Cancel jobs: a waiting one will not run, a running one ends at its next step.
+    """Cancel jobs. A waiting job will not run, and a running one ends at its next step.
 
     Example: agewell enqueue hsv photos/ --json | jq -r .id | xargs agewell cancel
     """
@@ -21,16 +21,16 @@ def cancel(ids: JobIds, as_json: Json = False) -> None:
         for job_id, before in befores:
             if as_json:
                 state = None if before is None else before.state.value
-                terminal.json_line({"id": job_id, "state_before": state})
+                terminal.print_json({"id": job_id, "state_before": state})
             if before is None:
-                terminal.unknown_job(job_id)
+                terminal.print_unknown_job(job_id)
             elif before.state.ended:
-                terminal.error(f"job {job_id} has ended already: {before.state.value}")
+                terminal.print_error(f"job {job_id} has ended already: {before.state.value}")
             elif as_json:
                 continue
             elif before.state is State.RUNNING:
-                terminal.line(f"{job_id} runs; it ends at its next step")
+                terminal.print_line(f"{job_id} runs; it ends at its next step")
             else:
-                terminal.line(f"{job_id} cancelled")
+                terminal.print_line(f"{job_id} cancelled")
         bad = any(before is None or before.state.ended for _, before in befores)
         raise typer.Exit(ExitCode.SOME_FAILED if bad else ExitCode.DONE)

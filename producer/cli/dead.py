@@ -1,4 +1,4 @@
-"""`agewell dead`: jobs that were given up, and messages that are no jobs."""
+"""`agewell dead`: shows, retries and drops dead letters."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,16 +20,20 @@ from agewell.shared.text.units import count
 
 dead_app = typer.Typer(
     name="dead",
-    help="See what was given up; send it again, or drop it.",
+    help="See, retry or drop dead letters: jobs agewell gave up on, and broken messages.",
     no_args_is_help=True,
 )
 
-LetterIds = Annotated[list[str], typer.Argument(metavar="ID", help="As `dead list` has them.")]
+LetterIds = Annotated[
+    list[str], typer.Argument(metavar="ID", help="Ids of dead letters, see `agewell dead list`.")
+]
 
 
 @dead_app.command(name="list")
 def list_letters(
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="So many at most.")] = 100,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="List at most this many dead letters.")
+    ] = 100,
     as_json: Json = False,
 ) -> None:
     """List the dead letters, the latest first.
@@ -40,27 +44,29 @@ def list_letters(
         letters = DeadLetters(open_session().client).latest(limit)
         if as_json:
             for letter in letters:
-                terminal.json_line(document(letter))
+                terminal.print_json(document(letter))
         else:
             print_letters(letters)
 
 
 @dead_app.command(name="show")
 def show_letter(
-    letter_id: Annotated[str, typer.Argument(metavar="ID", help="As `dead list` has it.")],
+    letter_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Id of a dead letter, see `agewell dead list`.")
+    ],
     as_json: Json = False,
 ) -> None:
-    """Show what is known of one: why it was given up, where it ran; --json has its message.
+    """Show one dead letter: the reason, the workers that ran it, and with --json its message.
 
     Example: agewell dead show f0918630-e7c0-4e93-8316-00b9d3a3c76e
     """
     with exit_codes():
         letter = DeadLetters(open_session().client).get(letter_id)
         if letter is None:
-            _say_unknown(letter_id)
+            _print_unknown(letter_id)
             raise typer.Exit(ExitCode.SOME_FAILED)
         if as_json:
-            terminal.json_line(document(letter))
+            terminal.print_json(document(letter))
         else:
             terminal.out.print(facts(letter))
 
@@ -68,25 +74,40 @@ def show_letter(
 @dead_app.command()
 def retry(
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID", help="As `dead list` has them.")
+        list[str] | None,
+        typer.Argument(metavar="ID", help="Ids of dead letters, see `agewell dead list`."),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Send all of them, or those below.")] = False,
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Retry all dead letters that the filters below match, instead of ids."
+        ),
+    ] = False,
     reason: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="With --all: only if the reason has this.")
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="With --all: only letters whose reason has this text. Default: all.",
+        ),
     ] = None,
     op: Annotated[
-        str | None, typer.Option("--operation", metavar="OP", help="With --all: only of this one.")
+        str | None,
+        typer.Option(
+            "--operation",
+            metavar="OP",
+            help="With --all: only jobs of this operation. Default: all.",
+        ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Send jobs again, whole and as new ones, under the same ids; they leave the dead letters.
+    """Send dead letters again as new jobs with the same ids.
 
     Example: agewell dead retry --all --reason "blob store"
     """
     with exit_codes():
         if bool(ids) == every or (not every and (reason or op)):
-            raise ParameterError("ID...", "not clear", "some ids, or --all with its filters")
+            raise ParameterError("ID...", "not clear", "either ids, or --all with its filters")
         if op is not None and op not in TASK_OF_OP:
             raise ParameterError("--operation", repr(op), ", ".join(TASK_OF_OP))
         session = open_session()
@@ -103,10 +124,10 @@ def _retry_some(session: Session, ids: Sequence[str], *, as_json: bool) -> None:
         [each for each in known.values() if _can_be_sent(each)]
     ):
         sent.add(letter_id)
-        _say(letter_id, "sent again", as_json=as_json)
+        _print_done(letter_id, "sent again", as_json=as_json)
     for letter_id in ids:
         if letter_id not in sent:
-            terminal.error(_why_not(letter_id, known.get(letter_id)))
+            terminal.print_error(_why_not(letter_id, known.get(letter_id)))
     raise typer.Exit(ExitCode.DONE if sent >= set(ids) else ExitCode.SOME_FAILED)
 
 
@@ -118,12 +139,16 @@ def _why_not(letter_id: str, letter: Letter | None) -> str:
     if letter is None:
         return f"{letter_id} is not among the dead letters"
     if not letter.is_job:
-        return f"{letter_id} is no job, but a message that none can be made of"
+        return f"{letter_id} is a broken message and no job; you can only drop it"
     if letter.job is None:
-        return f"{letter_id} cannot be sent again: its message was too large to be kept"
+        return (
+            f"{letter_id} cannot be sent again: its message was too large to keep; send a new job"
+        )
     if letter.task not in OP_OF_TASK:
-        return f"{letter_id} cannot be sent again: this version of agewell has no {letter.task}"
-    return f"{letter_id} was not sent: it has been sent again before, or is being sent"
+        return (
+            f"{letter_id} cannot be sent again: this version of agewell has no task {letter.task}"
+        )
+    return f"{letter_id} was not sent: it was sent again before, or is being sent now"
 
 
 def _retry_all(session: Session, reason: str, op: str | None, *, ask: bool, json: bool) -> None:
@@ -137,15 +162,15 @@ def _retry_all(session: Session, reason: str, op: str | None, *, ask: bool, json
             for letter_id in resender.resend(page):
                 sent += 1
                 if json:
-                    _say(letter_id, "sent again", as_json=True)
+                    _print_done(letter_id, "sent again", as_json=True)
     finally:
-        terminal.note(f"{count(sent, 'job')} sent again")
+        terminal.print_note(f"{count(sent, 'job')} sent again")
 
 
 def _matching(
     session: Session, reason: str, op: str | None, before: float
 ) -> Iterator[list[Letter]]:
-    """The jobs that were given up before a time, for such a reason, some at a time."""
+    """Find the dead jobs that match the filters and died before a time, page by page."""
     for page in DeadLetters(session.client).pages():
         yield [
             letter
@@ -159,7 +184,7 @@ def _matching(
 
 @dead_app.command()
 def drop(ids: LetterIds, as_json: Json = False) -> None:
-    """Forget dead letters; a chord that waits for one fails.
+    """Delete dead letters. A chord that waits for one of them fails.
 
     Example: agewell dead drop f0918630-e7c0-4e93-8316-00b9d3a3c76e
     """
@@ -168,9 +193,9 @@ def drop(ids: LetterIds, as_json: Json = False) -> None:
         dropped = {letter_id: _drop(session, letter_id) for letter_id in ids}
         for letter_id, known in dropped.items():
             if known:
-                _say(letter_id, "dropped", as_json=as_json)
+                _print_done(letter_id, "dropped", as_json=as_json)
             else:
-                _say_unknown(letter_id)
+                _print_unknown(letter_id)
         raise typer.Exit(ExitCode.DONE if all(dropped.values()) else ExitCode.SOME_FAILED)
 
 
@@ -184,12 +209,12 @@ def _drop(session: Session, letter_id: str) -> bool:
     return True
 
 
-def _say(letter_id: str, what: str, *, as_json: bool) -> None:
+def _print_done(letter_id: str, done: str, *, as_json: bool) -> None:
     if as_json:
-        terminal.json_line({"id": letter_id, "done": what})
+        terminal.print_json({"id": letter_id, "done": done})
     else:
-        terminal.line(f"{letter_id} {what}")
+        terminal.print_line(f"{letter_id} {done}")
 
 
-def _say_unknown(letter_id: str) -> None:
-    terminal.error(f"{letter_id} is not among the dead letters")
+def _print_unknown(letter_id: str) -> None:
+    terminal.print_error(f"{letter_id} is not among the dead letters")

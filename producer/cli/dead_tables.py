@@ -1,4 +1,4 @@
-"""How dead letters look: as a table, as facts, as JSON."""
+"""Output of dead letters: a table, the facts about one, and JSON."""
 
 import time
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from agewell.shared.text.units import duration
 
 REASON_CHARACTERS = 300
 COLUMNS = (
-    Column("id"),  # whole, as people copy it
+    Column("id"),  # never cut, as people copy it
     Column("given up", drop=2),
     Column("queue", drop=3),
     Column("task", drop=1),
@@ -24,7 +24,7 @@ COLUMNS = (
 
 
 def document(letter: Letter) -> dict[str, Any]:
-    """All of a letter as JSON values."""
+    """Return all fields of a dead letter as JSON values."""
     job = letter.job or {}
     return {
         "id": letter.letter_id,
@@ -49,7 +49,7 @@ def _run(line: str) -> dict[str, Any]:
 
 
 def facts(letter: Letter) -> Table:
-    """Summarise a letter for people, without the bytes of its images."""
+    """Summarise a dead letter in a table, without the bytes of its images."""
     shown = Table(box=None, pad_edge=False, show_header=False)
     shown.add_column(no_wrap=True)
     shown.add_column(overflow="fold")
@@ -93,7 +93,7 @@ def _message_facts(letter: Letter) -> list[tuple[str, str]]:
 
 
 def print_letters(letters: Iterable[Letter]) -> None:
-    """One line a letter."""
+    """Print a table with one line per dead letter."""
     print_table(terminal.out, COLUMNS, [_cells(letter) for letter in letters])
 
 
@@ -108,6 +108,6 @@ def _cells(letter: Letter) -> list[str]:
 
 
 def _no_task(letter: Letter) -> str:
-    """Describe a message that is no job."""
+    """Describe a broken message."""
     task, job_id = (letter.named.get(name) for name in ("task", "id"))
     return f"no job: {task or 'no task'}, {job_id or 'no id'}"

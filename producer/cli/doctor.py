@@ -1,4 +1,4 @@
-"""`agewell doctor`: looks at every part, names what is wrong, and says what to do."""
+"""`agewell doctor`: checks every part, names problems, and says how to fix them."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -19,9 +19,11 @@ _STYLES = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.PROBLEM: "bold r
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document a check.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document per check, instead of text.")
+    ] = False,
 ) -> None:
-    """Check every part, name what is wrong, and say what to do. Exits with 1 on a problem.
+    """Check every part, and say how to fix problems. Exits with 1 if there is one.
 
     Example: agewell doctor --json | jq 'select(.verdict == "problem")'
     """
@@ -30,19 +32,19 @@ def doctor(
         for finding in examine(Settings.load()):
             found.append(finding)
             if as_json:
-                terminal.json_line(asdict(finding))
+                terminal.print_json(asdict(finding))
         if not as_json:
             _print(found)
         problems = [each for each in found if each.verdict is Verdict.PROBLEM]
         if not problems:
             raise typer.Exit(ExitCode.DONE)
-        terminal.error(f"{count(len(problems), 'problem')}: {problems[0].check} first")
+        terminal.print_error(f"{count(len(problems), 'problem')}: {problems[0].check} first")
         unreachable = any(each.check == "redis" for each in problems)
         raise typer.Exit(ExitCode.UNREACHABLE if unreachable else ExitCode.SOME_FAILED)
 
 
 def _print(findings: list[Finding]) -> None:
-    """Whole lines in a pipe; on a terminal, long texts go on below their own beginning."""
+    """Print findings: one line each in a pipe, and with wrapped texts on a terminal."""
     checks = max(len(each.check) for each in findings)
     for each in findings:
         head = Text.assemble(

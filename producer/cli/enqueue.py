@@ -1,4 +1,4 @@
-"""`agewell enqueue`: the three operations, as files and options."""
+"""`agewell enqueue`: sends files to the three image operations."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -26,20 +26,24 @@ from agewell.shared.protocol.messages import (
     PoissonBlendJob,
 )
 
-enqueue_app = typer.Typer(name="enqueue", help="Send images to the queue.", no_args_is_help=True)
+enqueue_app = typer.Typer(
+    name="enqueue", help="Send images to a queue, to be processed by workers.", no_args_is_help=True
+)
 
 
 @enqueue_app.command()
 @with_send_options
 def hsv(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, globs.")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH", help="Images: files, folders or globs.")
+    ],
     full_range: Annotated[
-        bool, typer.Option("--full-range", help="H over 0..255 rather than 0..179.")
+        bool, typer.Option("--full-range", help="Scale H to 0..255. Default: 0..179.")
     ] = False,
     *,
     options: Options,
 ) -> None:
-    """Convert images from BGR to HSV.
+    """Convert images from BGR to HSV colours.
 
     Example: agewell enqueue hsv photos/ --priority bulk --out results/
     """
@@ -58,22 +62,32 @@ def hsv(
 @enqueue_app.command()
 @with_send_options
 def blend(
-    foreground: Annotated[str, typer.Argument(help="A file, a folder or a glob.")],
-    background: Annotated[str, typer.Argument(help="One file for all, or as many.")],
+    foreground: Annotated[
+        str, typer.Argument(help="Images to lay on top: a file, a folder or a glob.")
+    ],
+    background: Annotated[
+        str, typer.Argument(help="Images below. One file goes with all the others.")
+    ],
     alpha: Annotated[
         float | None,
-        typer.Option(help="0 (background) to 1. Unset: the mask or the foreground's own alpha."),
+        typer.Option(
+            help="Opacity of the foreground, 0 to 1. Default: the mask, or its alpha channel."
+        ),
     ] = None,
     mask: Annotated[
-        str | None, typer.Option(help="A mask of the foreground's size, or as many as those.")
+        str | None,
+        typer.Option(help="Masks of the foregrounds' size. One file goes with all. Default: none."),
     ] = None,
     offset: Annotated[
-        str, typer.Option(metavar="X,Y", help="The foreground's top left on the background.")
+        str,
+        typer.Option(
+            metavar="X,Y", help="Top left corner of the foreground, in pixels of the background."
+        ),
     ] = "0,0",
     *,
     options: Options,
 ) -> None:
-    """Lay foregrounds over backgrounds: by a constant alpha, a mask, or their own alpha.
+    """Lay foregrounds over backgrounds, by a constant alpha, a mask or their alpha channel.
 
     Example: agewell enqueue blend logo.png photos/ --offset 20,20 --out results/
     """
@@ -92,24 +106,34 @@ def blend(
 @enqueue_app.command()
 @with_send_options
 def poisson(
-    source: Annotated[str, typer.Argument(help="What to blend in: a file, a folder or a glob.")],
-    mask: Annotated[str, typer.Argument(help="Where it shows: white on black.")],
-    destination: Annotated[str, typer.Argument(help="One file for all, or as many.")],
+    source: Annotated[str, typer.Argument(help="Images to blend in: a file, a folder or a glob.")],
+    mask: Annotated[
+        str, typer.Argument(help="Masks of the sources, white on black. One file goes with all.")
+    ],
+    destination: Annotated[
+        str, typer.Argument(help="Images to blend into. One file goes with all the others.")
+    ],
     gradient: Annotated[
         Literal["src", "max", "avg"],
-        typer.Option(help="The source's gradients, the stronger of both, or their mean."),
+        typer.Option(help="Gradients to keep: of the source, the stronger of both, or their mean."),
     ] = "src",
     at: Annotated[
-        str, typer.Option(metavar="X,Y", help="The mask's top left on the destination.")
+        str,
+        typer.Option(
+            metavar="X,Y", help="Top left corner of the mask, in pixels of the destination."
+        ),
     ] = "0,0",
     source_at: Annotated[
         str | None,
-        typer.Option(metavar="X,Y", help="The mask's top left on the source, if sizes differ."),
+        typer.Option(
+            metavar="X,Y",
+            help="Top left corner of the mask, in pixels of the source. Needed if sizes differ.",
+        ),
     ] = None,
     *,
     options: Options,
 ) -> None:
-    """Blend sources seamlessly into destinations, by their gradients (Poisson blending).
+    """Blend sources seamlessly into destinations (Poisson blending).
 
     Example: agewell enqueue poisson bird.jpg bird-mask.png sky.jpg --at 840,110 --out results/
     """

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and one line of what went wrong."""
+"""Exit codes of commands, and the line on stderr that explains an error."""
 
 import contextlib
 import signal
@@ -24,7 +24,7 @@ from agewell.shared.errors import (
 
 
 class ExitCode(IntEnum):
-    """What the command's exit status says."""
+    """Exit codes of all commands."""
 
     DONE = 0
     SOME_FAILED = 1
@@ -36,26 +36,33 @@ class ExitCode(IntEnum):
 
 @contextlib.contextmanager
 def exit_codes() -> Iterator[None]:
-    """Turn errors into one line on stderr and an exit code; never a traceback."""
+    """Turn errors into one line on stderr, a hint and an exit code, without a traceback."""
     try:
         yield
     except (BrokerFullError, QueueFullError) as error:
-        hint = "What was sent before is safe. Send the rest later, or use --block to wait."
+        hint = "Jobs sent before are safe. Send the rest later, or use --block to wait for room."
         leave(ExitCode.FULL, str(error), hint=hint)
     except BrokerUnreachableError as error:
         leave(ExitCode.UNREACHABLE, str(error), hint="Is it running? `agewell up` starts one here.")
     except ScriptsMissingError as error:
-        leave(ExitCode.UNREACHABLE, str(error), hint="With --block, jobs are sent once it has.")
+        leave(
+            ExitCode.UNREACHABLE,
+            str(error),
+            hint="Start a worker, or use --block to wait until one has loaded them.",
+        )
     except BlobStoreError as error:
-        hint = "What was sent before is safe. Is AGEWELL_BLOB_URL right, mounted, and not full?"
+        hint = "Jobs sent before are safe. Is AGEWELL_BLOB_URL right, mounted, and not full?"
         leave(ExitCode.UNREACHABLE, str(error), hint=hint)
     except (redis.RedisError, OperationalError) as error:
         leave(ExitCode.UNREACHABLE, f"Redis: {error}", hint="Is it running and not full?")
     except (SettingsError, ParameterError) as error:
         leave(ExitCode.USAGE, str(error))
     except (UnicodeEncodeError, PydanticSerializationError):
-        # Linux hands bytes of any kind over as arguments. Files may have such names, but no id has.
-        leave(ExitCode.USAGE, "an id, a name or a text among the arguments is not UTF-8")
+        # On Linux an argument may be any bytes. A file may have such a name, but no id has.
+        leave(
+            ExitCode.USAGE,
+            "an id, a name or a text among the arguments is not UTF-8; check the command line",
+        )
     except AgewellError as error:
         leave(ExitCode.SOME_FAILED, str(error))
     except KeyboardInterrupt:
@@ -63,8 +70,8 @@ def exit_codes() -> Iterator[None]:
 
 
 def leave(code: ExitCode, message: str, hint: str = "") -> None:
-    """Say why on stderr, and exit."""
-    terminal.error(message)
+    """Print an error and a hint to stderr, and exit."""
+    terminal.print_error(message)
     if hint:
-        terminal.note(hint)
+        terminal.print_note(hint)
     sys.exit(code)

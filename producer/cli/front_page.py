@@ -1,4 +1,4 @@
-"""The front page of the command line: the order of the commands in `--help`, and `--version`."""
+"""The start page of the command line: the order of the commands in `--help`, and `--version`."""
 
 import contextlib
 import platform
@@ -20,11 +20,11 @@ PANELS = {
     "Fix": ("doctor", "dead", "aging"),
     "Models and planning": ("models", "simulate"),
 }
-"""Every command under the heading that `--help` shows it with, the most needed first."""
+"""The commands under each heading of `--help`, the most needed first."""
 
 
 class FrontPage(TyperGroup):
-    """The command `agewell`, with its commands in the order of PANELS."""
+    """The command group `agewell`, with its commands in the order of PANELS."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -34,19 +34,19 @@ class FrontPage(TyperGroup):
                 command.rich_help_panel = panel
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Name the commands in the order in which `--help` lists them."""
+        """Return the names of the commands in the order of `--help`."""
         del ctx
         return [name for names in PANELS.values() for name in names]
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was named; it reads its own options here."""
+        """Run the chosen command, which reads its own options here."""
         with _plain_words():
             return super().invoke(ctx)
 
 
 @contextlib.contextmanager
 def _plain_words() -> Iterator[None]:
-    """Say in our words what pydantic, with which Typer reads options, finds wrong with one."""
+    """Rewrite pydantic's errors, which Typer shows for bad options, in plain words."""
     try:
         yield
     except typer.BadParameter as error:
@@ -56,7 +56,7 @@ def _plain_words() -> Iterator[None]:
 
 
 def print_version(wanted: bool) -> None:
-    """Print agewell's version and those it depends on, and exit."""
+    """Print the versions of agewell and of its main dependencies, and exit."""
     if not wanted:
         return
     parts = ", ".join(f"{name} {version(name)}" for name in ("celery", "kombu", "redis"))

@@ -1,4 +1,4 @@
-"""`agewell enqueue infer`: images for a model."""
+"""`agewell enqueue infer`: sends images to a model."""
 
 import itertools
 import json
@@ -23,27 +23,45 @@ _COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
 
 @with_send_options
 def infer(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="As `agewell models list` has it.")],
-    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, globs.")],
-    version: Annotated[str | None, typer.Option(help="Unset: the active one.")] = None,
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Name of the model, see `agewell models list`.")
+    ],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH", help="Images: files, folders or globs.")
+    ],
+    version: Annotated[
+        str | None, typer.Option(help="Version of the model. Default: the active one.")
+    ] = None,
     palette: Annotated[
-        str | None, typer.Option(metavar="COLOURS", help="To colour with: '#8fb3d9,#3a5f3c'.")
+        str | None,
+        typer.Option(
+            metavar="COLOURS",
+            help="Colours for a colorizer: '#8fb3d9,#3a5f3c'. Default: its own choice.",
+        ),
     ] = None,
     reference: Annotated[
-        str | None, typer.Option(metavar="PATH", help="A photo to take the colours of.")
+        str | None,
+        typer.Option(metavar="PATH", help="A photo with the colours to use. Default: none."),
     ] = None,
     tap: Annotated[
         str | None,
-        typer.Option(metavar="POINT", help="Return this intermediate: as .npz, and as a picture."),
+        typer.Option(
+            metavar="POINT",
+            help="Also return this intermediate array, as .npz and .png. Default: none.",
+        ),
     ] = None,
     parameters: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="What else the model takes: top=3."),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A parameter of the model, such as top=3. Repeat it for several.",
+        ),
     ] = None,
     *,
     options: Options,
 ) -> None:
-    """Have a model make something of images: a picture of each, or what it shows.
+    """Run a model on images, to get new images or predictions.
 
     Example: agewell enqueue infer digits scans/ --wait
     """
@@ -79,7 +97,7 @@ def _palette(text: str | None) -> tuple[str, ...]:
 
 
 def _parameters(pairs: list[str]) -> dict[str, str | int | float | bool]:
-    """`top=3` as a number, `name=text` as a text: values are JSON where they can be."""
+    """Read `top=3` as a number and `name=text` as a text: a value is JSON if it can be parsed."""
     parameters = {}
     for pair in pairs:
         name, separator, text = pair.partition("=")
@@ -94,7 +112,7 @@ def _parameters(pairs: list[str]) -> dict[str, str | int | float | bool]:
 
 
 def _check(given: dict[str, Any]) -> None:
-    """See that a name or a version is one, before any image is sent."""
+    """Check the names of the model, its version and its parameters before images are sent."""
     placeholder = {"uri": "data:", "sha256": "0" * 64, "size_bytes": 0, "media_type": "image/png"}
     document = {name: value for name, value in given.items() if value is not None}
     try:

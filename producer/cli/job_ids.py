@@ -1,4 +1,4 @@
-"""The ids of jobs that were sent: printed, or kept in a file if they cannot be."""
+"""Prints the ids of jobs that were sent, or saves them to a file if stdout fails."""
 
 import os
 import tempfile
@@ -13,36 +13,39 @@ from agewell.shared.text.units import count
 IDS_SHOWN = 10
 
 
-def say(ids: Sequence[str], state_dir: Path, *, as_json: bool) -> None:
-    """Print ids, one a line. Of many, a terminal gets the first few and the name of a file."""
+def print_ids(ids: Sequence[str], state_dir: Path, *, as_json: bool) -> None:
+    """Print ids, one per line. A terminal gets the first ten, and the path of a file with all."""
     if as_json:
         for job_id in ids:
-            terminal.json_line({"id": job_id, "state": "waiting"})
+            terminal.print_json({"id": job_id, "state": "waiting"})
     elif terminal.out.is_terminal and len(ids) > IDS_SHOWN:
         for job_id in ids[:IDS_SHOWN]:
-            terminal.line(job_id)
+            terminal.print_line(job_id)
         kept = _write(ids, state_dir)
-        where = f"all in {kept}" if kept else "--json prints them all"
-        terminal.line(f"... and {len(ids) - IDS_SHOWN:,} more ({where})")
+        others = f"all in {kept}" if kept else "--json prints them all"
+        terminal.print_line(f"... and {len(ids) - IDS_SHOWN:,} more ({others})")
     else:
         for job_id in ids:
-            terminal.line(job_id)
+            terminal.print_line(job_id)
 
 
-def keep_if_unsaid(ids: Sequence[str], state_dir: Path) -> None:
-    """If stdout did not take everything, write the ids to a file, or else to stderr."""
+def save_if_unprinted(ids: Sequence[str], state_dir: Path) -> None:
+    """Write the ids to a file, or else to stderr, if stdout has failed."""
     if not ids or stdout_error() is None:
         return
     kept = _write(ids, state_dir)
     if kept is not None:
-        terminal.note(f"the ids of {count(len(ids), 'job')} are in {kept}")
+        terminal.print_note(f"the ids of {count(len(ids), 'job')} are in {kept}")
         return
     for job_id in ids:
-        terminal.note(job_id)
+        terminal.print_note(job_id)
 
 
 def _write(ids: Sequence[str], state_dir: Path) -> Path | None:
-    """Write ids to a new file below the state directory, or in the temporary one; its path."""
+    """Write ids to a new file in the state directory, or in the temporary one.
+
+    Returns its path, or None if neither can be written.
+    """
     name = time.strftime(f"%Y%m%dT%H%M%S-{os.getpid()}.ids")
     for folder in (state_dir / "sent", Path(tempfile.gettempdir())):
         try:

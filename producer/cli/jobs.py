@@ -1,4 +1,4 @@
-"""`agewell jobs`: many jobs at once."""
+"""`agewell jobs`: lists jobs by state and time."""
 
 from typing import Annotated
 
@@ -15,7 +15,10 @@ def jobs(
     state: Annotated[
         list[State] | None,
         typer.Option(
-            "--state", "-s", metavar="STATE", help=f"Only {', '.join(State)}; may be repeated."
+            "--state",
+            "-s",
+            metavar="STATE",
+            help=f"Only jobs in this state: {', '.join(State)}. May be repeated. Default: all.",
         ),
     ] = None,
     since: Annotated[
@@ -23,27 +26,29 @@ def jobs(
         typer.Option(
             parser=time_between(),
             metavar=METAVAR,
-            help="Only jobs whose state changed this recently.",
+            help="Only jobs whose state changed within this time, such as 1h. Default: all.",
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="So many at most.")] = 50,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="List at most this many jobs.")
+    ] = 50,
     as_json: Json = False,
 ) -> None:
-    """List jobs, the latest first; how many are in each state stands below.
+    """List jobs, the latest first, and count the jobs in each state.
 
     Example: agewell jobs --state failed --state dead --since 1h
     """
     with exit_codes():
         session = open_session()
         after = session.now() - since if since is not None else 0.0
-        entries = session.ledger.list(state or list(State), after, limit)
+        records = session.ledger.list(state or list(State), after, limit)
         if as_json:
-            for entry in entries:
-                terminal.json_line(terminal.entry_document(entry))
+            for record in records:
+                terminal.print_json(terminal.record_document(record))
             return
-        if entries:
-            terminal.print_jobs(entries)
+        if records:
+            terminal.print_jobs(records)
         counts = session.ledger.counts()
-        terminal.note(
+        terminal.print_note(
             ", ".join(f"{count:,} {each.value}" for each, count in counts.items() if count)
         )

@@ -1,4 +1,4 @@
-"""The command `agewell`, put together from its commands."""
+"""Assembles the command `agewell` from the modules of its commands."""
 
 import sys
 from typing import Annotated
@@ -15,18 +15,18 @@ from agewell.producer.cli.front_page import FrontPage, print_version
 from agewell.producer.cli.infer import infer
 from agewell.producer.cli.jobs import jobs
 from agewell.producer.cli.models import models_app
-from agewell.producer.cli.models_make import export, train_app
 from agewell.producer.cli.queues import queues
 from agewell.producer.cli.result import result
 from agewell.producer.cli.simulate import simulate
 from agewell.producer.cli.status import status
 from agewell.producer.cli.top import top
+from agewell.producer.cli.train_export import export, train_app
 from agewell.producer.cli.up import up
 
 app = typer.Typer(
     name="agewell",
     cls=FrontPage,
-    help="Image work behind a queue that is fair.",
+    help="Send image work to a fair job queue, run it, and fetch the results.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -50,17 +50,17 @@ def _front_page(
             "-V",
             callback=print_version,
             is_eager=True,
-            help="Print versions, and exit.",
+            help="Print the versions of agewell and its main dependencies, and exit.",
         ),
     ] = False,
 ) -> None:
-    """Image work behind a queue that is fair."""
+    """Send image work to a fair job queue, run it, and fetch the results."""
 
 
 def main() -> None:
-    """Run the command line; a stdout or stderr that cannot be written to ends nothing."""
+    """Run the command line. It goes on if stdout or stderr cannot be written to."""
     streams.guard()
     try:
         app()
     except SystemExit as end:
-        sys.exit(streams.settle(end.code))
+        sys.exit(streams.exit_status(end.code))

@@ -1,4 +1,4 @@
-"""`agewell models`: what the infer workers hold, and commands to them."""
+"""`agewell models`: lists, loads, unloads and activates models on the infer workers."""
 
 from typing import Annotated, Any
 
@@ -15,18 +15,23 @@ from agewell.producer.session import open_session
 from agewell.shared.model_commands import Command, Reply
 
 models_app = typer.Typer(
-    name="models", help="See, load and switch the models of the workers.", no_args_is_help=True
+    name="models", help="List, load, switch, export and train models.", no_args_is_help=True
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The model.")]
-Version = Annotated[str | None, typer.Argument(metavar="[VERSION]", help="Unset: the active one.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")]
+Version = Annotated[
+    str | None, typer.Argument(metavar="[VERSION]", help="Version. Default: the active one.")
+]
+VersionToUnload = Annotated[
+    str | None, typer.Argument(metavar="[VERSION]", help="Version. Default: all versions.")
+]
 Timeout = Annotated[
     float,
     typer.Option(
         "--timeout",
         parser=time_between(1),
         metavar=METAVAR,
-        help="How long workers may take to answer.",
+        help="How long to wait for each worker's answer, in seconds or such as 5m.",
     ),
 ]
 LONG_S = 600.0
@@ -45,7 +50,7 @@ COLUMNS = (
 
 @models_app.command(name="list")
 def list_models(as_json: Json = False) -> None:
-    """List the models and versions that the infer workers find, and which are loaded and active.
+    """List the models of the infer workers, and which versions are loaded and active.
 
     Example: agewell models list --json
     """
@@ -53,7 +58,7 @@ def list_models(as_json: Json = False) -> None:
         found = Models(open_session()).versions()
         if as_json:
             for each in found:
-                terminal.json_line(_document(each))
+                terminal.print_json(_document(each))
         else:
             print_table(terminal.out, COLUMNS, [_cells(each) for each in found])
 
@@ -87,7 +92,7 @@ def _on(count: int, workers: int) -> str:
 def load(
     name: Name, version: Version = None, as_json: Json = False, timeout: Timeout = LONG_S
 ) -> None:
-    """Load a version on every worker, and warm it up, without switching to it.
+    """Load a version on every infer worker, and warm it up, without switching to it.
 
     Example: agewell models load digits 2
     """
@@ -98,11 +103,11 @@ def load(
 
 @models_app.command()
 def unload(
-    name: Name, version: Version = None, as_json: Json = False, timeout: Timeout = 60.0
+    name: Name, version: VersionToUnload = None, as_json: Json = False, timeout: Timeout = 60.0
 ) -> None:
-    """Drop a version from every worker's memory, by default all of a name's.
+    """Remove a version, or all versions of a model, from the memory of every worker.
 
-    Jobs that use it end first; a later job loads it again.
+    Jobs that use it end first. A later job loads it again.
 
     Example: agewell models unload digits 1
     """
@@ -114,13 +119,15 @@ def unload(
 @models_app.command()
 def activate(
     name: Name,
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="What jobs shall get.")],
+    version: Annotated[
+        str, typer.Argument(metavar="VERSION", help="Version for jobs that do not name one.")
+    ],
     as_json: Json = False,
     timeout: Timeout = LONG_S,
 ) -> None:
-    """Switch a model to a version on every worker; if one refuses it, the old one goes on.
+    """Switch a model to a version on every worker, or on none if a worker refuses it.
 
-    Jobs under way end on the version that they began with.
+    Running jobs end on the version with which they started.
 
     Example: agewell models activate digits 2
     """
@@ -131,7 +138,7 @@ def activate(
 
 @models_app.command()
 def info(name: Name, version: Version = None, as_json: Json = False) -> None:
-    """Show what a version is, the parameters it takes, and its tap points.
+    """Show the description of a version, its parameters, and its tap points.
 
     Example: agewell models info colorizer
     """
@@ -139,10 +146,10 @@ def info(name: Name, version: Version = None, as_json: Json = False) -> None:
         command = Command(action="info", name=name, version=version)
         reply = Models(open_session()).ask_one(command, LONG_S)
         if reply.error is not None:
-            terminal.error(reply.error.message)
+            terminal.print_error(reply.error.message)
             raise typer.Exit(ExitCode.SOME_FAILED)
         if as_json:
-            terminal.json_line({"model": name, "version": reply.version, **reply.details})
+            terminal.print_json({"model": name, "version": reply.version, **reply.details})
         else:
             _show_info(name, reply)
 
@@ -160,18 +167,18 @@ def _show_info(name: str, reply: Reply) -> None:
 
 
 def _report(done: str, name: str, replies: Any, as_json: bool) -> None:
-    """One line for each worker's answer; exit with 1 if one of them is an error."""
+    """Print one line for each worker's answer, and exit with 1 if one of them is an error."""
     failed = False
     for reply in replies:
         failed = failed or reply.error is not None
         if as_json:
-            terminal.json_line(reply.model_dump(mode="json"))
+            terminal.print_json(reply.model_dump(mode="json"))
         elif reply.error is not None:
-            terminal.error(f"{reply.worker}: {reply.error.message}")
+            terminal.print_error(f"{reply.worker}: {reply.error.message}")
         else:
             unloaded = reply.details.get("unloaded")
-            what = f"{name}/{reply.version}" if unloaded is None else _unloaded(name, unloaded)
-            terminal.line(f"{reply.worker}: {what} {done}")
+            subject = f"{name}/{reply.version}" if unloaded is None else _unloaded(name, unloaded)
+            terminal.print_line(f"{reply.worker}: {subject} {done}")
     raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
 
 

@@ -1,19 +1,19 @@
-"""`--dry-run`: which files go together, and where each result goes."""
+"""`--dry-run`: shows which files go together, and the paths of the results."""
 
 from pathlib import Path
 
 from agewell.producer.cli import terminal
 from agewell.producer.sending.files import check_image
-from agewell.producer.sending.plan import Plan, Planned, check
+from agewell.producer.sending.plan import Plan, Planned, check_plan
 from agewell.shared.errors import BadFileError
 
 
 def preview(plan: Plan, max_file_bytes: int, *, overwrite: bool, as_json: bool) -> bool:
-    """Print every item; False if one of them, or a pattern, cannot be sent.
+    """Print every item and its results. Returns False if an item or a pattern cannot be sent.
 
     Raises:
-        BadFileError: the files make no pairs.
-        ParameterError: results exist already, and may not be overwritten.
+        BadFileError: the files of several patterns do not pair up.
+        ParameterError: results exist already, and must not be overwritten.
     """
     bad: dict[str, BadFileError] = {}
 
@@ -27,22 +27,22 @@ def preview(plan: Plan, max_file_bytes: int, *, overwrite: bool, as_json: bool) 
         except BadFileError as error:
             add_bad(error)
         else:
-            _show(plan, item, as_json=as_json)
+            _print_item(plan, item, as_json=as_json)
     for message in bad:
-        terminal.error(message)
-    check(plan, overwrite=overwrite)
+        terminal.print_error(message)
+    check_plan(plan, overwrite=overwrite)
     return not bad
 
 
-def _show(plan: Plan, item: Planned, *, as_json: bool) -> None:
-    # The folder joins in only if there is one: without --out, nothing is written.
+def _print_item(plan: Plan, item: Planned, *, as_json: bool) -> None:
+    # Without --out nothing is written, so only the names are shown.
     outputs = [str(path) for path in plan.paths(item)] or list(item.outputs)
     if as_json:
-        terminal.json_line(paths_of(item) | {"outputs": outputs})
+        terminal.print_json(paths_of(item) | {"outputs": outputs})
     else:
-        terminal.line(f"{' + '.join(paths_of(item).values())} -> {', '.join(outputs)}")
+        terminal.print_line(f"{' + '.join(paths_of(item).values())} -> {', '.join(outputs)}")
 
 
 def paths_of(item: Planned) -> dict[str, str]:
-    """The paths of an item's files, by field."""
+    """Return the paths of the files of an item, by field."""
     return {field: str(Path(file.path)) for field, file in item.files.items()}

@@ -1,4 +1,4 @@
-"""A progress bar on stderr that makes room for what is written to stdout."""
+"""A progress bar on stderr that is hidden while text is written to stdout."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 _bars: list[Progress] = []
-"""The bar that is shown, if there is one."""
+"""The bar on the screen, if there is one."""
 
 
 @contextlib.contextmanager
 def bar_on(console: Console) -> Iterator[Progress]:
-    """Show a bar, if the console is a terminal."""
+    """Show a progress bar until the block ends, if the console is a terminal."""
     bar = Progress(
         TextColumn("{task.description:>10}"),
         BarColumn(),
@@ -32,7 +32,7 @@ def bar_on(console: Console) -> Iterator[Progress]:
 
 @contextlib.contextmanager
 def above_the_bar(out: Console) -> Iterator[None]:
-    """Take the bar away while something is written to a terminal: its line has no end."""
+    """Hide the bar until the block ends, so that other text does not mix with its line."""
     bars = [bar for bar in _bars if bar.live.is_started and out.is_terminal]
     for bar in bars:
         bar.stop()

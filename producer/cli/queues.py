@@ -1,4 +1,4 @@
-"""`agewell queues`: what waits; its rows are also those of `agewell top`."""
+"""`agewell queues`: shows the waiting jobs. `agewell top` uses its rows too."""
 
 import math
 from collections.abc import Iterable
@@ -23,11 +23,11 @@ QUEUE_COLUMNS = (
     Column("reserved", right=True, drop=1),
     Column("scheduled", right=True, drop=4),
 )
-"""For `agewell queues` and `agewell top`."""
+"""Columns of `agewell queues` and `agewell top`."""
 
 
 def queues(as_json: Json = False) -> None:
-    """Show what waits: per queue and level, the oldest wait, and what workers hold.
+    """Show the waiting jobs of each queue and level, the oldest wait, and reserved jobs.
 
     Example: agewell queues --json | jq '.queue, ([.levels[].waiting] | add)'
     """
@@ -35,19 +35,19 @@ def queues(as_json: Json = False) -> None:
         session = open_session()
         found = queue_status(session.client, session.settings, session.now())
         if as_json:
-            print_json(found)
+            print_queues_json(found)
         else:
             print_queues(found)
 
 
-def print_json(queues: list[QueueStatus]) -> None:
-    """The queues, as a JSON document each."""
+def print_queues_json(queues: list[QueueStatus]) -> None:
+    """Print one JSON document for each queue."""
     for queue in queues:
-        terminal.json_line(asdict(queue))
+        terminal.print_json(asdict(queue))
 
 
 def queue_cells(queue: QueueStatus, level: LevelStatus, *, first: bool) -> list[str]:
-    """One level's row; what the queue's levels share stands in its first."""
+    """Make the row of a level. Only the first row of a queue has the values of the whole queue."""
     return [
         queue.queue if first else "",
         level_label(level.level),
@@ -61,13 +61,13 @@ def queue_cells(queue: QueueStatus, level: LevelStatus, *, first: bool) -> list[
 
 
 def idle_cells(queue: QueueStatus) -> list[str]:
-    """The row of a queue in which nothing waits."""
+    """Make the row of a queue without waiting jobs."""
     name, _, *rest = queue_cells(queue, queue.levels[0], first=True)
     return [name, "-", *rest]
 
 
 def print_queues(queues: Iterable[QueueStatus]) -> None:
-    """Waiting jobs per queue and level, without levels that have nothing to show."""
+    """Print the waiting jobs per queue and level, without levels that have none."""
     rows: list[list[str]] = []
     for queue in queues:
         levels = [each for each in queue.levels if each.waiting or each.climbs_per_minute >= 0.5]
@@ -78,7 +78,7 @@ def print_queues(queues: Iterable[QueueStatus]) -> None:
 
 
 def weight(log_weight: float | None) -> str:
-    """`1.65`, or `e^12.3` where the plain number would be long."""
+    """Format a weight as `1.65`, or as `e^12.3` if the plain number would be long."""
     if log_weight is None:
         return "-"
     return f"{math.exp(log_weight):.3g}" if abs(log_weight) < 7 else f"e^{log_weight:.1f}"

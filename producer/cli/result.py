@@ -1,4 +1,4 @@
-"""`agewell result`: write what one job made."""
+"""`agewell result`: writes the results of one job to files."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,23 +17,29 @@ from agewell.shared.protocol.messages import ImageRef
 
 
 def result(
-    job_id: Annotated[str, typer.Argument(metavar="ID", help="A job's id.")],
+    job_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Id of a job, as `agewell enqueue` prints it.")
+    ],
     out: Annotated[
         str,
         typer.Option(
             "--out",
             "-o",
             metavar="PATH",
-            help="A file, or a folder: one that exists, or a name that ends in /. "
-            "For several images a folder.",
+            help="Where to write: a file, or a folder, which exists or ends in /. "
+            "Several images need a folder.",
         ),
     ],
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that exist with other contents.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace files that exist with other contents. Default: report them.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write what a job made.
+    """Write the results of a job to a file or a folder.
 
     Example: agewell result f0918630-e7c0-4e93-8316-00b9d3a3c76e --out results/
     """
@@ -48,12 +54,14 @@ def result(
             written = _write(session, outcome, out, overwrite=overwrite)
         document: dict[str, Any] = terminal.outcome_document(outcome)
         if as_json:
-            terminal.json_line(document | written.document())
+            terminal.print_json(document | written.document())
         else:
             for path in written.paths:
-                terminal.line(str(path))
+                terminal.print_line(str(path))
             terminal.print_predictions(outcome.items, header=True)
-        failed = terminal.failures(outcome) + terminal.unwritten(job_id, written.failures)
+        failed = terminal.print_failures(outcome) + terminal.print_unwritten(
+            job_id, written.failures
+        )
         raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
 
 
@@ -79,8 +87,8 @@ def _write_one(session: Session, image: ImageRef, path: Path, *, overwrite: bool
 
 
 def _explain_missing(session: Session, job_id: str) -> None:
-    entry = session.ledger.get(job_id)
-    if entry is None:
-        terminal.unknown_job(job_id)
+    record = session.ledger.get(job_id)
+    if record is None:
+        terminal.print_unknown_job(job_id)
     else:
-        terminal.error(f"job {job_id} has no result yet: {entry.state.value}")
+        terminal.print_error(f"job {job_id} has no result yet: {record.state.value}")

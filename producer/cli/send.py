@@ -1,4 +1,4 @@
-"""Sending many jobs, waiting for them if asked to, and saying how it went."""
+"""Runs an `enqueue` command: sends jobs, waits for them if asked to, and prints a summary."""
 
 import contextlib
 import signal
@@ -16,9 +16,9 @@ from agewell.producer.cli.tables import Column, print_table
 from agewell.producer.receiving.collect import AWAY_MAX_S, Collector
 from agewell.producer.receiving.outcome import Outcome
 from agewell.producer.receiving.write import ResultWriter, prepare_folder
-from agewell.producer.sending.limits import FullError, refuse
+from agewell.producer.sending.limits import LimitError, refuse
 from agewell.producer.sending.listing import OnBad
-from agewell.producer.sending.plan import Plan, Planned, Sources, check
+from agewell.producer.sending.plan import Plan, Planned, Sources, check_plan
 from agewell.producer.sending.submit import Fields, Submitter
 from agewell.producer.session import Session, open_session
 from agewell.shared.protocol.levels import level_label
@@ -45,14 +45,14 @@ def send_and_report(
     options: Options,
     extras: tuple[str, ...] = (),
 ) -> None:
-    """Send, wait if asked to, report, and exit.
+    """Send jobs, wait for them if asked to, print a summary, and exit.
 
     Args:
-        made_by: the operation or the model.
+        made_by: the operation or the model, which becomes part of the names of results.
         sources: finds the files of each item.
-        make_job: makes a job of items.
-        options: what the command line says.
-        extras: the endings of each item's further files.
+        make_job: makes a job of the fields of its items.
+        options: the shared options of the command line.
+        extras: the endings of the further result files of each item.
     """
     plan = Plan(sources, made_by, options.output.format, extras, options.out, options.skip_existing)
     if options.dry_run:
@@ -60,15 +60,15 @@ def send_and_report(
         good = preview(plan, limit, overwrite=options.overwrite, as_json=options.as_json)
         raise typer.Exit(ExitCode.DONE if good else ExitCode.SOME_FAILED)
     session = open_session()
-    total = check(plan, overwrite=options.overwrite)
+    total = check_plan(plan, overwrite=options.overwrite)
     if options.out is not None:
         prepare_folder(options.out)
-    failed = Batch(session, plan, make_job, options).run(total)
+    failed = EnqueueCommand(session, plan, make_job, options).run(total)
     raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
 
 
-class Batch:
-    """The jobs of one command, from files to results."""
+class EnqueueCommand:
+    """The jobs of one `enqueue` command, from files to results."""
 
     def __init__(
         self,
@@ -85,66 +85,71 @@ class Batch:
             make_job=make_job,
             level=options.level,
             deadline_s=options.deadline_s,
-            on_full=_SayWhyWeWait() if options.block else refuse,
+            on_full=_NoteAndWait() if options.block else refuse,
         )
         self._inputs: dict[str, list[dict[str, str]]] = {}
-        self._said: set[str] = set()
-        """The jobs whose ids, or results, have been printed."""
-        self._predicted = False
+        self._printed: set[str] = set()
+        """Jobs whose ids or results have been printed."""
+        self._has_predictions = False
         self._unwritten = 0
 
     def run(self, total: int) -> int:
-        """Send, wait if asked to, and report; how many files or items failed."""
+        """Send, wait if asked to, and print. Returns the number of files and items that failed."""
         started = time.monotonic()
-        with self._losing_no_id():
+        with self._printing_ids_on_error():
             self._send(total)
             for bad in self._submitter.bad_files:
-                terminal.error(bad)
+                terminal.print_error(bad)
             sent = self._submitter.sent
             items = sum(each.items for each in sent)
             if self._options.wait:
                 failed = self._wait()
-                _summarise(items, len(sent), failed, time.monotonic() - started, self._options)
-                job_ids.keep_if_unsaid(self._ids(), self._session.settings.state_dir)
+                _print_summary(items, len(sent), failed, time.monotonic() - started, self._options)
+                job_ids.save_if_unprinted(self._ids(), self._session.settings.state_dir)
             else:
                 failed = 0
                 images, jobs = count(items, "image"), count(len(sent), "job")
-                terminal.note(f"{images} sent as {jobs}, {level_label(self._options.level)}")
-                self._say_ids(self._ids())
+                terminal.print_note(f"{images} sent as {jobs}, {level_label(self._options.level)}")
+                self._print_ids(self._ids())
         return failed + len(self._submitter.bad_files)
 
     def _ids(self) -> list[str]:
         return [each.job_id for each in self._submitter.sent]
 
     @contextlib.contextmanager
-    def _losing_no_id(self) -> Iterator[None]:
-        """Whatever ends this, name the jobs that go on: their ids are known nowhere else."""
-        with _signals(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP):
+    def _printing_ids_on_error(self) -> Iterator[None]:
+        """Print the ids of the jobs that go on if an error or a signal ends the block.
+
+        Nobody else knows these ids.
+        """
+        with _handling_signals(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP):
             try:
                 yield
             except BaseException:
-                with _signals(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                    self._say_open()
+                with _handling_signals(
+                    signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+                ):
+                    self._print_open_ids()
                 raise
 
-    def _say_open(self) -> None:
-        open_ids = [job_id for job_id in self._ids() if job_id not in self._said]
+    def _print_open_ids(self) -> None:
+        open_ids = [job_id for job_id in self._ids() if job_id not in self._printed]
         if open_ids:
             unsure = self._submitter.unsure
             doubt = f" (the last {unsure:,} of them perhaps not)" if unsure else ""
-            terminal.note(f"{count(len(open_ids), 'job')} sent before this{doubt}:")
-        self._say_ids(open_ids)
+            terminal.print_note(f"{count(len(open_ids), 'job')} sent before this{doubt}:")
+        self._print_ids(open_ids)
 
-    def _say_ids(self, ids: list[str]) -> None:
-        unsaid = [job_id for job_id in ids if job_id not in self._said]
+    def _print_ids(self, ids: list[str]) -> None:
+        unsaid = [job_id for job_id in ids if job_id not in self._printed]
         state_dir = self._session.settings.state_dir
-        job_ids.say(unsaid, state_dir, as_json=self._options.as_json)
-        job_ids.keep_if_unsaid(ids, state_dir)
+        job_ids.print_ids(unsaid, state_dir, as_json=self._options.as_json)
+        job_ids.save_if_unprinted(ids, state_dir)
 
     def _send(self, total: int) -> None:
-        """Send every item; with --json and without --wait, each job is printed as it is sent."""
+        """Send every item. With --json and without --wait, print each job when it is sent."""
         add_bad = self._submitter.add_bad
-        with terminal.progress() as progress:
+        with terminal.show_progress() as progress:
             bar = progress.add_task("sent", total=total)
             jobs = self._submitter.submit(
                 self._plan.items(add_bad),
@@ -153,37 +158,39 @@ class Batch:
             )
             for sent in jobs:
                 if self._options.as_json:
-                    self._note_inputs(sent.job_id, sent.items, sent.planned)
+                    self._keep_inputs(sent.job_id, sent.items, sent.planned)
 
-    def _note_inputs(self, job_id: str, items: int, planned: tuple[Planned, ...]) -> None:
+    def _keep_inputs(self, job_id: str, items: int, planned: tuple[Planned, ...]) -> None:
         inputs = [paths_of(item) for item in planned]
         if self._options.wait:
             self._inputs[job_id] = inputs
         else:
-            self._said.add(job_id)
-            terminal.json_line(
+            self._printed.add(job_id)
+            terminal.print_json(
                 {"id": job_id, "state": "waiting", "images": items, "inputs": inputs}
             )
 
     def _wait(self) -> int:
-        """Collect every job's result; how many items failed."""
+        """Collect the result of every job. Returns the number of items that failed."""
         collector = Collector(self._session.app, self._session.client, self._session.settings)
         items_of = {each.job_id: each.items for each in self._submitter.sent}
         collector.known.add(items_of)
         failed = 0
-        with terminal.progress() as progress:
+        with terminal.show_progress() as progress:
             bar = progress.add_task("done", total=sum(items_of.values()))
             for outcome in collector.outcomes(items_of):
-                failed += self._report(outcome)
+                failed += self._print_outcome(outcome)
                 progress.advance(bar, items_of[outcome.job_id])
         if self._unwritten:
-            terminal.note(f"To write a result again: agewell result ID --out {self._options.out}")
+            terminal.print_note(
+                f"To write a result again: agewell result ID --out {self._options.out}"
+            )
         return failed
 
-    def _report(self, outcome: Outcome) -> int:
-        """Write and print what one job made; how many of its items failed."""
+    def _print_outcome(self, outcome: Outcome) -> int:
+        """Write and print the results of one job. Returns the number of items that failed."""
         document: dict[str, Any] = terminal.outcome_document(outcome)
-        failed = terminal.failures(outcome)
+        failed = terminal.print_failures(outcome)
         if self._options.as_json:
             document["inputs"] = self._inputs.pop(outcome.job_id, [])
         if self._options.out is not None:
@@ -194,20 +201,20 @@ class Batch:
                 patience_s=AWAY_MAX_S,
             )
             written = writer.write(outcome.items)
-            self._unwritten += terminal.unwritten(outcome.job_id, written.failures)
+            self._unwritten += terminal.print_unwritten(outcome.job_id, written.failures)
             failed += len(written.failures)
             document |= written.document()
         if self._options.as_json:
-            terminal.json_line(document)
-        elif terminal.print_predictions(outcome.items, header=not self._predicted):
-            self._predicted = True
-        self._said.add(outcome.job_id)
+            terminal.print_json(document)
+        elif terminal.print_predictions(outcome.items, header=not self._has_predictions):
+            self._has_predictions = True
+        self._printed.add(outcome.job_id)
         return failed
 
 
 @contextlib.contextmanager
-def _signals(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
-    """Handle signals otherwise for a while."""
+def _handling_signals(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
+    """Use another handler for some signals until the block ends."""
     ignored = [number for number in numbers if signal.getsignal(number) is signal.SIG_IGN]  # nohup
     before = {n: signal.signal(n, handler) for n in numbers if n not in ignored}
     try:
@@ -217,20 +224,20 @@ def _signals(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
             signal.signal(number, earlier)
 
 
-class _SayWhyWeWait:
-    """Waits for room, and says so at first and every few seconds."""
+class _NoteAndWait:
+    """Prints why sending waits, at first and every few seconds after that."""
 
     def __init__(self) -> None:
         self._due_at = 0.0
 
-    def __call__(self, error: FullError) -> None:
+    def __call__(self, error: LimitError) -> None:
         if time.monotonic() >= self._due_at:
-            terminal.note(f"waiting for room: {error}")
+            terminal.print_note(f"waiting for room: {error}")
             self._due_at = time.monotonic() + WAIT_NOTE_INTERVAL_S
 
 
-def _summarise(items: int, jobs: int, failed: int, seconds: float, options: Options) -> None:
+def _print_summary(items: int, jobs: int, failed: int, seconds: float, options: Options) -> None:
     rate = f"{items / seconds:.1f}"
-    where = str(options.out) if options.out is not None else "-"
-    row = [f"{items:,}", f"{jobs:,}", f"{failed:,}", f"{seconds:.1f}", rate, where]
+    output = str(options.out) if options.out is not None else "-"
+    row = [f"{items:,}", f"{jobs:,}", f"{failed:,}", f"{seconds:.1f}", rate, output]
     print_table(terminal.err, SUMMARY_COLUMNS, [row])

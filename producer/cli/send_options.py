@@ -1,67 +1,83 @@
 """The options that all `agewell enqueue` commands share."""
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from agewell.producer.cli.exit_codes import exit_codes
-from agewell.producer.cli.options import METAVAR, Json, time_between
+from agewell.producer.cli.options import METAVAR, Json, time_between, with_options
 from agewell.shared.errors import ParameterError
+from agewell.shared.protocol.formats import FORMATS, Format
 from agewell.shared.protocol.levels import LEVEL_OF_NAME, level_from
-from agewell.shared.protocol.messages import MAX_ITEMS, Format, Output
+from agewell.shared.protocol.messages import MAX_ITEMS, Output
 
 Priority = Annotated[
     str,
     typer.Option(
         "--priority",
         "-p",
-        help="urgent, high, normal, low, bulk, or 0 (most urgent) to 9.",
+        help="Priority: urgent, high, normal, low, bulk, or 0 (most urgent) to 9.",
         autocompletion=lambda: list(LEVEL_OF_NAME),
     ),
 ]
 ImagesPerJob = Annotated[
     int | None,
-    typer.Option(min=1, max=MAX_ITEMS, help="Images in one job; unset: chosen by file size."),
+    typer.Option(
+        min=1, max=MAX_ITEMS, help="The most images in one job. Default: chosen by file size."
+    ),
 ]
-Wait = Annotated[bool, typer.Option("--wait", "-w", help="Wait until every job has ended.")]
+Wait = Annotated[
+    bool, typer.Option("--wait", "-w", help="Wait until every job has ended, and report failures.")
+]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", "-o", file_okay=False, help="Write results here; implies --wait."),
+    typer.Option(
+        "--out",
+        "-o",
+        file_okay=False,
+        help="Wait, and write results into this folder. Default: write none.",
+    ),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace results that exist; unset: refuse to start.")
+    bool, typer.Option("--overwrite", help="Replace results that exist. Default: do not start.")
 ]
 SkipExisting = Annotated[
     bool, typer.Option("--skip-existing", help="Send only images whose results do not exist yet.")
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Show which files go together and where results go.")
+    bool,
+    typer.Option(
+        "--dry-run", help="Send nothing. Show which files go together and the paths of results."
+    ),
 ]
-OutputFormat = Annotated[Format, typer.Option("--format", "-f", help="How results are encoded.")]
+OutputFormat = Annotated[Format, typer.Option("--format", "-f", help="Format of the results.")]
 Quality = Annotated[
     int | None,
-    typer.Option(min=1, max=100, help="Of JPEG (unset: 95) and WebP (unset: lossless)."),
+    typer.Option(
+        min=1, max=100, help="Quality of JPEG (default: 95) and WebP (default: lossless)."
+    ),
 ]
 Block = Annotated[
-    bool, typer.Option("--block", help="If the queue or Redis is full, wait for room.")
+    bool,
+    typer.Option("--block", help="Wait for room if the queue or Redis is full. Default: stop."),
 ]
 Deadline = Annotated[
     float | None,
     typer.Option(
         parser=time_between(0.1),
         metavar=METAVAR,
-        help="A job that has not started by then expires.",
+        help="Let a job expire if it has not started after this time. Default: never.",
     ),
 ]
 
 
 @dataclass(frozen=True)
 class Options:
-    """Values of the options that all `enqueue` commands share."""
+    """Values of the options that all `enqueue` commands share.
+
+    `wait` is True if `out` is given.
+    """
 
     level: int
     images_per_job: int | None
@@ -96,8 +112,10 @@ def read_options(
     Raises:
         ParameterError: a value is not allowed, or two of them contradict each other.
     """
-    if quality is not None and image_format not in ("jpeg", "webp"):
-        raise ParameterError("--quality", str(quality), f"nothing: {image_format} is lossless")
+    if quality is not None and not FORMATS[image_format].has_quality:
+        raise ParameterError(
+            "--quality", str(quality), f"no --quality with the lossless format {image_format}"
+        )
     if overwrite and skip_existing:
         raise ParameterError("--overwrite", "given with --skip-existing", "one of the two")
     for name, given in (("--overwrite", overwrite), ("--skip-existing", skip_existing)):
@@ -118,22 +136,5 @@ def read_options(
     )
 
 
-def with_send_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the shared options to a command, and pass them to it as its argument `options`."""
-    own = dict(inspect.signature(command, eval_str=True).parameters)
-    del own["options"]
-    shared = inspect.signature(read_options, eval_str=True).parameters
-
-    def run(**given: Any) -> None:
-        with exit_codes():
-            options = read_options(**{name: given.pop(name) for name in shared})
-            command(**given, options=options)
-
-    parameters = [
-        each.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for each in (*own.values(), *shared.values())
-    ]
-    run.__name__, run.__doc__ = command.__name__, command.__doc__
-    run.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return run
+with_send_options = with_options(read_options, "options")
+"""Adds the shared options to a command, and passes them to it as its argument `options`."""

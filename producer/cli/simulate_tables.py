@@ -1,4 +1,4 @@
-"""How simulations look: a table with bars, or JSON documents."""
+"""Output of simulations: a table with bars, JSON documents, and notes on stderr."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -29,7 +29,14 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is simulated, as the command line said."""
+    """The queue to simulate.
+
+    Attributes:
+        rates_per_s: jobs per second by level.
+        service: distribution of the run times.
+        workers: the number of jobs that run at a time.
+        policy: the aging.
+    """
 
     rates_per_s: dict[int, float]
     service: ServiceTime
@@ -38,33 +45,53 @@ class Scenario:
 
     @property
     def load(self) -> float:
-        """The part of the workers' time that the jobs ask for."""
+        """The share of the workers' time that the jobs need. At 1 or more, waits grow."""
         return math.fsum(self.rates_per_s.values()) * self.service.mean_s / self.workers
 
 
-def say_measured(load: Load) -> None:
-    """What a running system's load is, on stderr: the figures show what they rest on."""
+@dataclass(frozen=True)
+class Target:
+    """A wait that a level must keep.
+
+    Attributes:
+        text: as on the command line, such as `bulk=5m`.
+        level: 0 to 9.
+        measure: which of the level's waits.
+        limit_s: the longest that it may be, in seconds.
+    """
+
+    text: str
+    level: int
+    measure: Measure
+    limit_s: float
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.measure})"
+
+
+def print_measured(load: Load) -> None:
+    """Print the measured load to stderr, so that the results show their basis."""
     for level, per_s in load.rates_per_s.items():
-        terminal.note(f"measured: {level_label(level)}, {per_s:.3g} jobs/s")
+        terminal.print_note(f"measured: {level_label(level)}, {per_s:.3g} jobs/s")
     for op, times in load.times_of_op.items():
         jobs = count(len(times.times_s), "job")
-        terminal.note(f"measured: {op}, {times.mean_s:.3g} s on average of {jobs}")
+        terminal.print_note(f"measured: {op}, {times.mean_s:.3g} s on average of {jobs}")
 
 
 def warn_of_overload(scenario: Scenario) -> None:
-    """One line on stderr if more work comes than the workers can do."""
+    """Print a note to stderr if more work comes than the workers can do."""
     if scenario.load >= 1:
-        terminal.note(
+        terminal.print_note(
             f"The load is {scenario.load:.2f}: more work comes than the workers can do, and waits "
             "grow for as long as it does. The figures hold for this many jobs only."
         )
 
 
 def print_summaries(found: list[Summary], scenario: Scenario, as_json: bool) -> None:
-    """One table of all orders of service and a line about each; or a document each."""
+    """Print a table of all orders of service and a line about each, or a JSON document each."""
     if as_json:
         for summary in found:
-            terminal.json_line(_document(summary, scenario))
+            terminal.print_json(_document(summary, scenario))
     elif found:
         print_table(terminal.out, COLUMNS, _rows(found))
         for summary in found:
@@ -117,35 +144,35 @@ def _line(summary: Summary, scenario: Scenario) -> str:
     return f"{text}, k {k:g} (a level is {1 / k:.3g} s)"
 
 
-def say_no_difference(strict: Summary, aging: Summary) -> None:
-    """One line on stderr if aging changed nothing, and why."""
+def print_no_difference(strict: Summary, aging: Summary) -> None:
+    """Print a note to stderr if aging changed nothing, with the reason."""
     if aging.policy is None or not aging.policy.k_per_s or strict.waits != aging.waits:
         return
     longest_s = max(waits.longest for waits in strict.waits.values())
     level_s = 1 / aging.policy.k_per_s
-    terminal.note(
+    terminal.print_note(
         f"Aging changes nothing here: no job waited long enough to overtake one of another level "
         f"(the longest {longest_s:.3g} s, and a level is worth {level_s:.3g} s). "
         "Try a higher load or a larger k."
     )
 
 
-def say_target(chosen: Summary | None, target: str, level: int, measure: Measure) -> None:
-    """Which k keeps a target, on stderr; or that none does."""
+def print_target(chosen: Summary | None, target: Target) -> None:
+    """Print to stderr which k keeps a target, or that no k does."""
     if chosen is None:
-        terminal.error(
-            f"no k keeps {target} ({measure}): not even first come, first served does. "
-            "More workers, fewer jobs, or a longer target."
+        terminal.print_error(
+            f"no k keeps {target}: not even first come, first served does. "
+            "Use more workers, send fewer jobs, or set a longer target."
         )
     elif chosen.policy is not None:
         k = chosen.policy.k_per_s
         if k:
             worth = f"a level is {1 / k:.3g} s"
-            terminal.note(f"k = {k:g} is the smallest that keeps {target} ({measure}): {worth}")
+            terminal.print_note(f"k = {k:g} is the smallest that keeps {target}: {worth}")
             return
-        wait_s = getattr(chosen.waits[level], measure)
-        terminal.note(
-            f"k = 0 is the smallest that keeps {target} ({measure}): strict levels keep it "
+        wait_s = getattr(chosen.waits[target.level], target.measure)
+        terminal.print_note(
+            f"k = 0 is the smallest that keeps {target}: strict levels keep it "
             f"already, at {wait_s:.3g} s. Only a shorter target, more jobs or fewer workers "
             "would need aging."
         )

@@ -1,4 +1,4 @@
-"""`agewell status`: the state of jobs."""
+"""`agewell status`: shows the state of jobs."""
 
 import typer
 
@@ -9,25 +9,25 @@ from agewell.producer.session import open_session
 from agewell.shared.queue.record import State
 
 BAD = (State.FAILED, State.DEAD, State.EXPIRED)
-"""The states in which a job has ended without its result, though nobody cancelled it."""
+"""States of a job that has ended without a result, other than cancelled."""
 
 
 def status(ids: JobIds, as_json: Json = False) -> None:
-    """Show where jobs stand. Exits with 1 if one is unknown or has no result.
+    """Show the state of jobs. Exits with 1 if a job is unknown, failed, dead or expired.
 
     Example: agewell status f0918630-e7c0-4e93-8316-00b9d3a3c76e --json | jq .state
     """
     with exit_codes():
         ledger = open_session().ledger
         found = {job_id: ledger.get(job_id) for job_id in ids}
-        entries = [entry for entry in found.values() if entry is not None]
+        records = [record for record in found.values() if record is not None]
         if as_json:
-            for entry in entries:
-                terminal.json_line(terminal.entry_document(entry))
-        elif entries:
-            terminal.print_jobs(entries)
-        unknown = [job_id for job_id, entry in found.items() if entry is None]
+            for record in records:
+                terminal.print_json(terminal.record_document(record))
+        elif records:
+            terminal.print_jobs(records)
+        unknown = [job_id for job_id, record in found.items() if record is None]
         for job_id in unknown:
-            terminal.unknown_job(job_id)
-        bad = unknown or any(entry.state in BAD for entry in entries)
+            terminal.print_unknown_job(job_id)
+        bad = unknown or any(record.state in BAD for record in records)
         raise typer.Exit(ExitCode.SOME_FAILED if bad else ExitCode.DONE)

@@ -1,4 +1,4 @@
-"""stdout and stderr that may be closed, full, or a pipe that nobody reads: work goes on."""
+"""Lets a command go on if stdout or stderr is closed, full, or a pipe that nobody reads."""
 
 import errno
 import io
@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 
 class Stream:
-    """A text stream that remembers the first error of a write, and drops what follows."""
+    """A text stream that keeps the first error of a write, and drops all text after it."""
 
     def __init__(self, stream: TextIO, closed: OSError | None = None) -> None:
         self._stream = stream
@@ -16,7 +16,7 @@ class Stream:
         self.error: OSError | None = None
 
     def write(self, text: str) -> int:
-        """Write text, or drop it."""
+        """Write text. After an error it is dropped."""
         if text and self._closed:
             self.error = self._closed
         try:
@@ -26,7 +26,7 @@ class Stream:
             return len(text)
 
     def flush(self) -> None:
-        """Write what is buffered, or drop it."""
+        """Write the buffered text. After an error it is dropped."""
         try:
             self._stream.flush()
         except OSError as error:
@@ -34,7 +34,7 @@ class Stream:
 
     def _give_up(self, error: OSError) -> None:
         self.error = self.error or error
-        # What is buffered goes there too: Python would fail on it again when it exits.
+        # The buffered text goes there too. Otherwise Python fails on it again when it exits.
         nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
@@ -44,9 +44,9 @@ class Stream:
 
 
 def guard() -> None:
-    """Replace sys.stdout and sys.stderr by streams whose errors end nothing."""
+    """Replace sys.stdout and sys.stderr by streams that raise no errors."""
     while (reserved := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass  # else the next socket or file would be taken for stdout
+        pass  # or else the next socket or file opened would become stdout
     os.close(reserved)
     sys.stdout = _guarded(sys.stdout)
     sys.stderr = _guarded(sys.stderr)
@@ -54,7 +54,7 @@ def guard() -> None:
 
 def _guarded(stream: TextIO | None) -> Any:
     if stream is None:
-        # Open until the process ends.
+        # It stays open until the process ends.
         nowhere = open(os.devnull, "w")  # noqa: PTH123, SIM115
         return Stream(nowhere, OSError(errno.EBADF, "it is closed"))
     if isinstance(stream, io.TextIOWrapper):
@@ -63,18 +63,18 @@ def _guarded(stream: TextIO | None) -> Any:
 
 
 def stdout_error() -> OSError | None:
-    """Why something could not be written to stdout; None if everything was."""
+    """Return the first error of a write to stdout, or None if everything was written."""
     sys.stdout.flush()
     return getattr(sys.stdout, "error", None)
 
 
-def settle(code: str | int | None) -> str | int | None:
-    """The exit status: 1 instead of 0 if something could not be written to stdout."""
+def exit_status(code: str | int | None) -> str | int | None:
+    """Return the exit status: 1 instead of 0 if stdout could not be written to."""
     sys.stderr.flush()
     error = stdout_error()
     if error is None:
         return code
-    if error.errno != errno.EPIPE:  # a reader that has seen enough, such as `head`
+    if error.errno != errno.EPIPE:  # EPIPE: the reader has seen enough, such as `head`
         sys.stderr.write(f"error: stdout cannot be written to: {error.strerror}\n")
         sys.stderr.flush()
     return code or 1

@@ -1,6 +1,6 @@
-"""Tables that fit the terminal: one line a row, the least needed columns left out if it is narrow.
+"""Tables that fit the terminal: each row is one line, and a narrow terminal gets fewer columns.
 
-A pipe or a file has no width, so it gets every column whole, and `grep` finds what is there.
+A pipe or a file has no width, so it gets every column in full, and `grep` finds all texts.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from rich.text import Text
 from agewell.shared.text.printable import printable
 
 GAP = 2
-"""Blanks between two columns."""
+"""Spaces between two columns."""
 
 FLEXIBLE_MIN = 16
-"""The least width that is useful for a column whose texts are shortened."""
+"""The smallest useful width of a column with shortened texts."""
 
 
 @dataclass(frozen=True)
@@ -27,22 +27,22 @@ class Column:
     heading: str
     right: bool = False
     drop: int = 0
-    """0: always shown. Of the others, the highest goes first if the terminal is too narrow."""
+    """0: always shown. On a narrow terminal, the column with the highest number goes first."""
     flexible: bool = False
-    """Its texts are shortened to the room that the other columns leave. One a table."""
+    """Its texts are shortened to the room that the other columns leave. At most one per table."""
 
 
 def fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> Table:
     """Make a table of the columns that fit.
 
     Args:
-        columns: from left to right.
-        rows: a text for each column. Control characters and line breaks are shown escaped.
-        width: of the terminal, in cells; None if there is no limit.
+        columns: the columns, from left to right.
+        rows: a text for each column. Control characters are shown escaped.
+        width: the width of the terminal, in cells. None: no limit.
 
     Returns:
-        A table with one line a row. It is wider than `width` only if the columns that are always
-        shown are: an id is never cut, as people copy it.
+        A table with one line per row. It is wider than `width` only if the columns that are always
+        shown need more. Ids are never cut, as people copy them.
     """
     texts = [[on_one_line(text) for text in row] for row in rows]
     shown = list(range(len(columns)))
@@ -61,7 +61,7 @@ def print_table(
     *,
     header: bool = True,
 ) -> None:
-    """Print a table that fits the console's terminal; whole, if it is none."""
+    """Print a table that fits the terminal, or a whole table if the console is no terminal."""
     table = fitted(columns, rows, console.width if console.is_terminal else None)
     table.show_header = header
     wide = Console(
@@ -77,7 +77,7 @@ def print_table(
 
 
 def on_one_line(text: str) -> str:
-    """A text on one line, with nothing in it that a terminal obeys."""
+    """Put a text on one line, and escape control characters."""
     return printable(" ".join(text.split()) if any(each in text for each in "\n\r\t") else text)
 
 
@@ -87,7 +87,7 @@ def _natural(columns: Sequence[Column], texts: Sequence[Sequence[str]], number: 
 
 
 def _needed(columns: Sequence[Column], texts: Sequence[Sequence[str]], shown: list[int]) -> int:
-    """The least width at which these columns can be read."""
+    """Return the smallest width at which these columns can be read."""
     widths = [
         min(natural, FLEXIBLE_MIN) if columns[number].flexible else natural
         for number in shown

@@ -1,7 +1,4 @@
-"""How things look in the terminal: tables, bars, human units.
-
-Results go to stdout, all else to stderr.
-"""
+"""Prints results to stdout, and errors, notes and progress to stderr."""
 
 import contextlib
 import json
@@ -28,11 +25,11 @@ from agewell.shared.text.printable import printable
 from agewell.shared.text.units import duration
 
 WIDTH_OF_FILES = 400
-"""A pipe has no width of its own; this one cuts no table."""
+"""Width for pipes and files, in characters. No table is wider."""
 
 
 class _Printable:
-    """Output without control characters: much of what is printed comes from elsewhere."""
+    """Wraps output to escape control characters, as file names and errors come from elsewhere."""
 
     def __init__(self, renderable: ConsoleRenderable) -> None:
         self._renderable = renderable
@@ -61,45 +58,45 @@ err = _console(sys.stderr, stderr=True)
 
 
 def _plain(text: str) -> str:
-    """Text from elsewhere as part of one line: without markup, and without line feeds."""
+    """Escape markup, control characters and line ends in a text from elsewhere."""
     return escape(printable(text))
 
 
-def line(text: str) -> None:
-    """One line on stdout."""
+def print_line(text: str) -> None:
+    """Print a line to stdout."""
     with above_the_bar(out):
         out.file.write(printable(text) + "\n")
 
 
-def error(message: str) -> None:
-    """One line that something is wrong."""
+def print_error(message: str) -> None:
+    """Print an error to stderr, as one line."""
     err.print(f"[bold red]error:[/] {_plain(message)}", soft_wrap=True)
 
 
-def note(message: str) -> None:
-    """One line about how things go."""
+def print_note(message: str) -> None:
+    """Print a note to stderr, as one line."""
     err.print(_plain(message), soft_wrap=True)
 
 
-def status(name: str, message: str) -> None:
-    """One line about one part of the stack."""
+def print_status(name: str, message: str) -> None:
+    """Print an event of one part of the stack to stderr, as one line."""
     err.print(f"[bold]{_plain(name):>14}[/]  {_plain(message)}")
 
 
-def json_line(document: dict[str, Any]) -> None:
-    """One JSON document on one line of stdout, at once: a program may be reading along."""
+def print_json(document: dict[str, Any]) -> None:
+    """Print a JSON document as one line to stdout, and flush it: a program may wait for it."""
     with above_the_bar(out):
         out.file.write(json.dumps(document) + "\n")
         out.file.flush()
 
 
-def progress() -> contextlib.AbstractContextManager[Progress]:
-    """Show a progress bar on stderr, or nothing if that is no terminal."""
+def show_progress() -> contextlib.AbstractContextManager[Progress]:
+    """Show a progress bar on stderr until the block ends, if stderr is a terminal."""
     return bar_on(err)
 
 
 JOB_COLUMNS = (
-    Column("job"),  # whole, as people copy it
+    Column("job"),  # never cut, as people copy it
     Column("operation", drop=1),
     Column("level", drop=4),
     Column("state"),
@@ -111,46 +108,46 @@ JOB_COLUMNS = (
 )
 
 
-def print_jobs(entries: Iterable[Record]) -> None:
-    """One line a job."""
+def print_jobs(records: Iterable[Record]) -> None:
+    """Print a table with one line per job."""
     now = time.time()
-    print_table(out, JOB_COLUMNS, [_job_cells(entry, now) for entry in entries])
+    print_table(out, JOB_COLUMNS, [_job_cells(record, now) for record in records])
 
 
-def _job_cells(entry: Record, now: float) -> list[str]:
+def _job_cells(record: Record, now: float) -> list[str]:
     return [
-        entry.job_id,
-        entry.op,
-        level_label(entry.level),
-        _state(entry, now),
-        str(entry.items),
-        str(entry.items_failed),
-        duration(_between(entry.enqueued_at, entry.started_at or entry.ended_at, now)),
-        duration(_between(entry.started_at, entry.ended_at, now)),
-        entry.error,
+        record.job_id,
+        record.op,
+        level_label(record.level),
+        _state(record, now),
+        str(record.items),
+        str(record.items_failed),
+        duration(_seconds_between(record.enqueued_at, record.started_at or record.ended_at, now)),
+        duration(_seconds_between(record.started_at, record.ended_at, now)),
+        record.error,
     ]
 
 
-def _state(entry: Record, now: float) -> str:
-    if entry.is_scheduled(now) and entry.due_at is not None:
-        return f"due in {duration(entry.due_at - now)}"
-    if entry.cancel_asked and not entry.state.ended:
-        return f"{entry.state.value} (cancel asked)"
-    return entry.state.value
+def _state(record: Record, now: float) -> str:
+    if record.is_scheduled(now) and record.due_at is not None:
+        return f"due in {duration(record.due_at - now)}"
+    if record.cancel_asked and not record.state.ended:
+        return f"{record.state.value} (cancel asked)"
+    return record.state.value
 
 
-def _between(start: float | None, end: float | None, now: float) -> float | None:
+def _seconds_between(start: float | None, end: float | None, now: float) -> float | None:
     return None if start is None else max(0.0, (end or now) - start)
 
 
-def entry_document(entry: Record) -> dict[str, Any]:
-    """A ledger entry as JSON values, its id named as in every other document."""
-    fields = asdict(entry)
+def record_document(record: Record) -> dict[str, Any]:
+    """Return a record as JSON values, with the field `id` as in all other documents."""
+    fields = asdict(record)
     return {"id": fields.pop("job_id"), **fields}
 
 
 def outcome_document(outcome: Outcome) -> dict[str, Any]:
-    """An outcome as JSON values."""
+    """Return an outcome as JSON values."""
     return {
         "id": outcome.job_id,
         "state": outcome.state.value,
@@ -168,7 +165,7 @@ PREDICTION_COLUMNS = (
 
 
 def print_predictions(items: Iterable[ItemResult], *, header: bool) -> bool:
-    """Print predictions, one line a class, the likeliest first. Returns False if there are none."""
+    """Print predictions, one line per class, the most likely first. False if there are none."""
     rows: list[list[str]] = []
     for item in (each for each in items if each.prediction):
         name, model = (
@@ -191,26 +188,26 @@ def _predictions(values: dict[str, Any]) -> list[tuple[str, str]]:
     return [(f"{name}: {value}", "") for name, value in values.items()]
 
 
-def failures(outcome: Outcome) -> int:
-    """Name what failed in a job on stderr; how many items did."""
+def print_failures(outcome: Outcome) -> int:
+    """Print the errors of a job to stderr, and return their number."""
     if outcome.error is not None:
-        error(f"job {outcome.job_id}: {outcome.error.message}")
+        print_error(f"job {outcome.job_id}: {outcome.error.message}")
         return 1
     failed: list[ItemResult] = [item for item in outcome.items if item.error is not None]
     for item in failed:
         if item.error is not None:
-            error(f"job {outcome.job_id}: {item.error.message}")
+            print_error(f"job {outcome.job_id}: {item.error.message}")
     return len(failed)
 
 
-def unwritten(job_id: str, failed: Sequence[tuple[Path, AgewellError]]) -> int:
-    """Name the results of a job that could not be written on stderr; how many."""
+def print_unwritten(job_id: str, failed: Sequence[tuple[Path, AgewellError]]) -> int:
+    """Print the results that could not be written to stderr, and return their number."""
     for path, problem in failed:
         reason = problem.reason if isinstance(problem, BadFileError) else str(problem)
-        error(f"job {job_id}: {path} not written: {reason}")
+        print_error(f"job {job_id}: {path} not written: {reason}")
     return len(failed)
 
 
-def unknown_job(job_id: str) -> None:
-    """Say on stderr that there is no such job."""
-    error(f"job {job_id} is unknown: never sent here, or its record has expired")
+def print_unknown_job(job_id: str) -> None:
+    """Print to stderr that a job is unknown."""
+    print_error(f"job {job_id} is unknown: never sent here, or its record has expired")

@@ -1,4 +1,4 @@
-"""`agewell top`: the queues, live, with the last minutes of each level drawn as small bars."""
+"""`agewell top`: shows the queues live, with bars for the last looks at each level."""
 
 import contextlib
 import time
@@ -15,7 +15,7 @@ from rich.text import Text
 from agewell.producer.cli import terminal
 from agewell.producer.cli.exit_codes import exit_codes
 from agewell.producer.cli.options import METAVAR, time_between
-from agewell.producer.cli.queues import QUEUE_COLUMNS, idle_cells, print_json, queue_cells
+from agewell.producer.cli.queues import QUEUE_COLUMNS, idle_cells, print_queues_json, queue_cells
 from agewell.producer.cli.streams import stdout_error
 from agewell.producer.cli.tables import Column, fitted
 from agewell.producer.session import Session, open_session
@@ -27,12 +27,12 @@ from agewell.shared.text.units import duration
 BARS = " ▁▂▃▄▅▆▇█"
 HISTORY = 40
 LOOKS_NARROW, WIDE = 16, 110
-"""How many looks are drawn on a terminal with fewer columns than WIDE."""
+"""Number of looks drawn on a terminal with fewer columns than WIDE."""
 
 
 @dataclass
 class History:
-    """What `top` has seen so far: the lengths of each level, and the counters at each look."""
+    """The looks so far: the waiting jobs of each level, and the counters of started jobs."""
 
     waiting: dict[tuple[str, int], deque[int]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=HISTORY))
@@ -40,7 +40,7 @@ class History:
     started: deque[tuple[float, Started]] = field(default_factory=lambda: deque(maxlen=11))
 
     def add(self, queues: list[QueueStatus], counters: Started) -> None:
-        """Remember one look."""
+        """Add one look, and drop the oldest one if there are too many."""
         for queue in queues:
             for each in queue.levels:
                 self.waiting[each.queue, each.level].append(each.waiting)
@@ -48,9 +48,9 @@ class History:
 
 
 def run(session: Session, interval_s: float) -> None:
-    """Look and draw until interrupted, or until stdout is closed.
+    """Look and draw until Ctrl-C, or until stdout is closed.
 
-    A look is three round trips, however many jobs wait.
+    A look takes three round trips to Redis, for any number of waiting jobs.
     """
     history = History()
     with Live(console=terminal.out, screen=True, auto_refresh=False) as live:
@@ -62,14 +62,14 @@ def run(session: Session, interval_s: float) -> None:
 
 
 def follow(session: Session, interval_s: float) -> None:
-    """Look and print JSON until interrupted, or until stdout is closed."""
+    """Look and print JSON until Ctrl-C, or until stdout is closed."""
     while stdout_error() is None:
-        print_json(queue_status(session.client, session.settings, session.now()))
+        print_queues_json(queue_status(session.client, session.settings, session.now()))
         time.sleep(interval_s)
 
 
 def screen(queues: list[QueueStatus], history: History, width: int) -> Group:
-    """Everything that one look shows."""
+    """Lay out the screen for the latest look."""
     return Group(
         Text(f"agewell top  {time.strftime('%H:%M:%S')}  Ctrl-C leaves", style="bold"),
         Text(),
@@ -94,14 +94,14 @@ def _waiting_table(queues: list[QueueStatus], history: History, width: int) -> T
 
 
 def _bars(history: History, level: LevelStatus, looks: int) -> str:
-    """The lengths of a level's list, each look a bar, the highest of them full height."""
+    """Draw one bar per look for the waiting jobs of a level. The highest bar has full height."""
     lengths = list(history.waiting[level.queue, level.level])[-looks:]
     top = max(1, *lengths)
     return "".join(BARS[-(-length * (len(BARS) - 1) // top)] for length in lengths)
 
 
 def _started_table(history: History) -> Table:
-    """How many jobs of each level start, and how long they had waited, over the last looks."""
+    """Show how many jobs of each level started during the last looks, and their mean wait."""
     (then, before), (now, after) = history.started[0], history.started[-1]
     span_s = max(now - then, 1e-9)
     table = Table("level", box=None, pad_edge=False)
@@ -121,14 +121,19 @@ def top(
     interval: Annotated[
         float,
         typer.Option(
-            parser=time_between(0.2, 60), metavar=METAVAR, help="How often to look at the queues."
+            parser=time_between(0.2, 60),
+            metavar=METAVAR,
+            help="Time between two looks at the queues, in seconds or such as 500ms.",
         ),
     ] = 1.0,
     as_json: Annotated[
-        bool, typer.Option("--json", help="At each look, one JSON document a queue.")
+        bool,
+        typer.Option(
+            "--json", help="Print one JSON document per queue and look, instead of the screen."
+        ),
     ] = False,
 ) -> None:
-    """Show the queues live: what waits, how long, how fast jobs start; Ctrl-C leaves.
+    """Show the queues live: waiting jobs, waits, and how fast jobs start. Ctrl-C ends it.
 
     Example: agewell top --interval 0.5
     """

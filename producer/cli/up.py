@@ -1,4 +1,4 @@
-"""`agewell up`: the whole stack on one machine, in the foreground."""
+"""`agewell up`: runs the whole stack on one machine."""
 
 from typing import Annotated
 
@@ -15,28 +15,32 @@ from agewell.shared.state_dir import Running
 def up(
     gpus: Annotated[
         str | None,
-        typer.Option(metavar="WHICH", help="An infer worker for each: all, a number, or 0,2."),
+        typer.Option(
+            metavar="WHICH",
+            help="Start an infer worker for each of these GPUs: all, how many, or their "
+            "indexes, such as 0,2. Default: one infer worker.",
+        ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON document for each thing that happens.")
+        bool, typer.Option("--json", help="Print one JSON document per event, instead of text.")
     ] = False,
 ) -> None:
-    """Run the whole stack here, in the foreground: Redis, workers, beat, Flower.
+    """Run the whole stack in this terminal: Redis, workers, beat, Flower.
 
-    Ctrl-C lets running jobs end, and stops all; a second one does not wait.
+    Ctrl-C lets running jobs end, then stops everything. A second Ctrl-C does not wait for them.
 
     Example: AGEWELL_CONCURRENCY=4 agewell up
     """
 
-    def report(part: str, what: str) -> None:
+    def report(part: str, event: str) -> None:
         if as_json:
-            terminal.json_line({"part": part, "what": what})
+            terminal.print_json({"part": part, "what": event})
         else:
-            terminal.status(part, what)
+            terminal.print_status(part, event)
 
-    def say_ready(running: Running) -> None:
+    def print_ready(running: Running) -> None:
         metrics = f"; metrics at {running.metrics_url}" if running.metrics_url else ""
         report("agewell", f"all ready; Flower at {running.flower_url}{metrics}; Ctrl-C stops")
 
     with exit_codes():
-        run_stack(Settings.load(), report, say_ready, gpus_from(gpus))
+        run_stack(Settings.load(), report, print_ready, gpus_from(gpus))

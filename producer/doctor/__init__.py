@@ -1,1 +1,1 @@
-"""The checks of `agewell doctor`."""
+"""The checks that `agewell doctor` runs, one module for each part of the stack."""

@@ -1,4 +1,4 @@
-"""Looks at every part in turn, Redis first."""
+"""Runs all checks of `agewell doctor`."""
 
 import time
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from agewell.shared.state_dir import locate
 
 
 def examine(settings: Settings, clock: Clock = time.time) -> Iterator[Finding]:
-    """Look at every part, Redis first; without it the rest cannot be asked.
+    """Check every part, and yield the findings. If Redis does not answer, the rest is left out.
 
     Args:
-        settings: as loaded.
-        clock: this machine's; Unix time in seconds.
+        settings: the settings, as loaded.
+        clock: this machine's clock, Unix time in seconds.
     """
     yield check_gpu()
     yield check_models(settings.models_dir)

@@ -1,40 +1,40 @@
-"""What `agewell doctor` finds: one thing looked at, how it stands, and what to do about it."""
+"""The result of one check of `agewell doctor`, with advice on how to fix a problem."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """How a thing stands."""
+    """The result of a check in one word."""
 
     OK = "ok"
     NOTE = "note"
-    """Works, but may surprise."""
+    """It works, but may surprise you."""
     PROBLEM = "problem"
-    """Does not work, or loses jobs one day."""
+    """It does not work, or may lose jobs later."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at."""
+    """The result of one check."""
 
     check: str
     verdict: Verdict
     found: str
     do: str = ""
-    """What mends it; empty where nothing need be mended."""
+    """How to fix it. Empty if nothing needs fixing."""
 
 
 def ok(check: str, found: str) -> Finding:
-    """All is well."""
+    """Report that all is well."""
     return Finding(check, Verdict.OK, found)
 
 
 def note(check: str, found: str, do: str) -> Finding:
-    """Works, but may surprise."""
+    """Report something that works, but may surprise you."""
     return Finding(check, Verdict.NOTE, found, do)
 
 
 def problem(check: str, found: str, do: str) -> Finding:
-    """Must be mended."""
+    """Report something that must be fixed."""
     return Finding(check, Verdict.PROBLEM, found, do)

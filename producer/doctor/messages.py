@@ -1,4 +1,4 @@
-"""Messages in the queues that are none of ours, for `agewell doctor`."""
+"""Check of `agewell doctor` for messages of other programs in agewell's queues."""
 
 import json
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from agewell.shared.queue.order import id_of
 from agewell.shared.redis import keys
 
 MESSAGES_READ = 20
-"""Of each list of messages that nobody has admitted yet; beat admits them within a second."""
+"""Messages to read per queue and level that are not admitted yet. Beat admits them within 1 s."""
 
 JOBS_READ = 1000
-"""At each end of each queue."""
+"""Jobs to read at each end of each queue."""
 
 
 def check_messages(session: Session) -> Finding:
@@ -27,17 +27,17 @@ def check_messages(session: Session) -> Finding:
     ]
     foreign = [f"{place}: {reason}" for place, reason in found if reason]
     if not foreign:
-        return ok("messages", f"{len(found)} read, all of them for our tasks")
+        return ok("messages", f"{len(found)} read, all of them for agewell's tasks")
     return problem(
         "messages",
-        f"{len(foreign)} of {len(found)} read are not ours, such as {foreign[0]}",
+        f"{len(foreign)} of {len(found)} read are not agewell's, such as {foreign[0]}",
         "another program uses these queues: give it another database of Redis (the number at the "
-        "URL's end) or other queues; our workers refuse such messages one by one and go on",
+        "URL's end) or other queues; workers refuse such messages one by one and go on",
     )
 
 
 def _arriving(session: Session, queue: Queue) -> Iterator[tuple[str, str]]:
-    """The level of each message that is not admitted, and why it is none of ours, one at a time."""
+    """Yield the level of each message not yet admitted, and why it is foreign (empty if not)."""
     for level in LEVELS:
         inlet = keys.inlet(queue.value, level)
         for number in range(1, MESSAGES_READ + 1):
@@ -48,7 +48,7 @@ def _arriving(session: Session, queue: Queue) -> Iterator[tuple[str, str]]:
 
 
 def _waiting(session: Session, queue: Queue) -> Iterator[tuple[str, str]]:
-    """The level of each waiting job, and why it is none of ours."""
+    """Yield the level of each waiting job, and why it is foreign (empty if not)."""
     order = keys.order(queue.value)
     pipe = session.client.pipeline(transaction=False)
     pipe.zrange(order, 0, JOBS_READ - 1)
@@ -67,7 +67,7 @@ def _message(session: Session, record: str) -> bytes | None:
 
 
 def _foreign(raw: bytes | None) -> str:
-    """Why a message is none of ours; empty if it is one, or is gone."""
+    """Say why a message is not agewell's. Empty if it is, or if it is gone."""
     if raw is None:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""Checks of `agewell doctor` on models: those on this machine, and those of the infer workers."""
+"""Checks of `agewell doctor` on models, on this machine and on the infer workers."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ _WEIGHTS = re.compile(r"^weights:\s*[\"']?([^\"'#\n]+?)[\"']?\s*(?:#.*)?$", re.M
 
 
 def check_models(models_dir: Path) -> Finding:
-    """Check that every model's weights lie beside its model.yaml."""
+    """Check that the weights of every model are in the folder of its model.yaml."""
     files = sorted(models_dir.glob("*/*/model.yaml"))
     missing = [
         str(file.with_name(found[1]))
@@ -22,15 +22,16 @@ def check_models(models_dir: Path) -> Finding:
         return problem(
             "models",
             f"weights are missing: {', '.join(missing)}",
-            "put the file there (git lfs pull, if it is kept so), or remove the model's folder",
+            "put the file there (`git lfs pull` if Git LFS keeps it), or remove the model's folder",
         )
     if not files:
-        return note("models", f"none in {models_dir}", "set AGEWELL_MODELS_DIR, to run inference")
-    return ok("models", f"{len(files)} in {models_dir}, weights and all")
+        do = "set AGEWELL_MODELS_DIR if you want to run models"
+        return note("models", f"none in {models_dir}", do)
+    return ok("models", f"{len(files)} in {models_dir}, all with their weights")
 
 
 def check_served_models(session: Session) -> Finding:
-    """The versions that an infer worker found to be broken, and why."""
+    """Report the versions that an infer worker could not load, with the reasons."""
     workers = ModelControl(session.client).workers()
     broken = {
         f"{each.name}/{each.version}: {each.problem}"
@@ -42,8 +43,8 @@ def check_served_models(session: Session) -> Finding:
         return problem(
             "served models",
             f"{len(broken)} cannot be loaded: {'; '.join(sorted(broken))}",
-            "mend the files or remove the version's directory; `agewell models load NAME VERSION` "
-            "tries again",
+            "fix the files or remove the version's directory, then run `agewell models load NAME "
+            "VERSION`",
         )
     versions = {(each.name, each.version) for worker in workers for each in worker.versions}
     return ok("served models", f"{len(versions)} seen by {len(workers)} infer workers, none broken")

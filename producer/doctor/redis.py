@@ -1,4 +1,4 @@
-"""What `agewell doctor` asks Redis about itself."""
+"""Checks of `agewell doctor` on Redis: version, memory, persistence and clock."""
 
 import socket
 import time
@@ -15,7 +15,7 @@ from agewell.shared.settings import Settings
 from agewell.shared.text.urls import without_password
 
 OLDEST = (6, 2)
-"""LMOVE and GETEX came with 6.2."""
+"""The oldest Redis that works. It is the first one with LMOVE and GETEX."""
 
 CLOCKS_APART_S = 5.0
 MEMORY_HIGH = 0.9
@@ -24,7 +24,7 @@ Clock = Callable[[], float]
 
 
 def check_redis(settings: Settings, client: redis.Redis, clock: Clock) -> Iterator[Finding]:
-    """Whether Redis answers, and is one to keep jobs in; stops where it does not answer."""
+    """Check that Redis answers and is fit to hold jobs. Later checks need an answer to this one."""
     url = without_password(url_of(settings))
     try:
         info = _info(settings, client)
@@ -52,7 +52,7 @@ def _info(settings: Settings, client: redis.Redis) -> dict[str, Any]:
     except redis.ResponseError as error:
         if "unknown command" not in str(error):
             raise
-    # Before 6.0 there is no HELLO, with which connections begin today.
+    # A Redis older than 6.0 has no HELLO, the first command of a connection today.
     with redis.Redis.from_url(
         url_of(settings), protocol=2, socket_connect_timeout=CONNECT_TIMEOUT_S
     ) as old:
@@ -61,7 +61,7 @@ def _info(settings: Settings, client: redis.Redis) -> dict[str, Any]:
 
 
 def answers(client: redis.Redis) -> bool:
-    """Whether there is any use in asking more."""
+    """Tell if Redis answers, so that other checks make sense."""
     try:
         client.ping()
     except REDIS_ERRORS:
@@ -75,7 +75,7 @@ def _unanswered(url: str, error: Exception) -> Finding:
         return problem(
             "redis",
             f"refuses the password, or asks for one: {text}",
-            "set AGEWELL_REDIS_URL=redis://USER:PASSWORD@HOST:PORT/0 to what its ACL has; "
+            "set AGEWELL_REDIS_URL=redis://USER:PASSWORD@HOST:PORT/0 as in its ACL; "
             "write @, : and / in a password as %40, %3A, %2F",
         )
     if isinstance(error, redis.exceptions.NoPermissionError):
@@ -87,17 +87,17 @@ def _unanswered(url: str, error: Exception) -> Finding:
     return problem(
         "redis",
         f"does not answer at {url}: {_why(error)}",
-        "start it (`agewell up` starts one of its own), or set AGEWELL_REDIS_URL to where it is",
+        "start it (`agewell up` starts its own), or set AGEWELL_REDIS_URL to its address",
     )
 
 
 def _takes_no_jobs(url: str, info: dict[str, Any]) -> Finding | None:
-    """A Redis that answers, but is none to send jobs to, or not yet; None if it is one."""
+    """Report a Redis that answers, but takes no jobs (yet). Returns None if it takes them."""
     if info.get("loading"):
         return problem(
             "redis",
             f"{loading_of(info)} (at {url})",
-            "wait: every command waits as long as it loads",
+            "wait until it has loaded, or run your command now: it waits too",
         )
     if info.get("role") == "slave":
         master = f"{info.get('master_host')}:{info.get('master_port')}"
@@ -139,10 +139,10 @@ def _policy(info: dict[str, Any]) -> Finding:
     policy, limit = info.get("maxmemory_policy", "noeviction"), int(info.get("maxmemory", 0))
     if policy == "noeviction":
         return ok("eviction", "none: a full Redis refuses new jobs and drops no old ones")
-    mend = "CONFIG SET maxmemory-policy noeviction, and the same line in redis.conf"
+    do = "CONFIG SET maxmemory-policy noeviction, and the same line in redis.conf"
     if not limit:
-        return note("eviction", f"{policy}, once a maxmemory is set", mend)
-    return problem("eviction", f"{policy}: a full Redis would drop jobs without a word", mend)
+        return note("eviction", f"{policy}, once a maxmemory is set", do)
+    return problem("eviction", f"{policy}: a full Redis would silently drop jobs", do)
 
 
 def _memory(info: dict[str, Any]) -> Finding:
@@ -151,11 +151,11 @@ def _memory(info: dict[str, Any]) -> Finding:
         return note(
             "memory",
             f"{_mib(used)} used, no limit: Redis grows until the machine kills it",
-            "set maxmemory to what the machine can spare; agewell then refuses jobs in time",
+            "set maxmemory to the memory that you can spare; agewell then refuses jobs in time",
         )
     found = f"{_mib(used)} of {_mib(limit)} used"
     if used > MEMORY_HIGH * limit:
-        return problem("memory", found, "raise maxmemory, or let workers catch up first")
+        return problem("memory", found, "raise maxmemory, or wait until workers have caught up")
     return ok("memory", found)
 
 
@@ -169,7 +169,7 @@ def _persistence(info: dict[str, Any]) -> Finding:
             return problem(
                 "persistence",
                 f"{name} is {info[name]}: Redis cannot write to its disk",
-                "see Redis's log; a full disk and missing rights are the usual causes",
+                "read Redis's log; the usual causes are a full disk and missing rights",
             )
     if int(info.get("aof_enabled", 0)):
         return ok("persistence", "append-only file: a restart keeps the jobs")

@@ -1,4 +1,4 @@
-"""What `agewell doctor` looks at around Redis: workers, beat, queues, blobs, models, GPU."""
+"""Checks of `agewell doctor` on the rest of the stack: workers, beat, blobs, dead letters, GPU."""
 
 import os
 import re
@@ -21,7 +21,7 @@ from agewell.shared.text.urls import without_password
 INSPECT_TIMEOUT_S = 2.0
 SWEEPS_MISSED = 5
 SWEEP_LATE_MIN_S = 10.0
-"""A sweep is late by then, whatever its interval: it waits for its turn on the upkeep worker."""
+"""A sweep is not late before this, even with a short interval: the upkeep worker may be busy."""
 
 LETTERS_READ, REASONS_SHOWN, REASON_CHARACTERS = 1000, 3, 80
 
@@ -36,7 +36,7 @@ _COMMANDS = {
 
 
 def check_workers(session: Session) -> Iterator[Finding]:
-    """Who takes the jobs of each queue, by asking the workers themselves; then beat."""
+    """Check that each queue has a worker that answers, and that beat runs."""
     asked = session.app.control.inspect(timeout=INSPECT_TIMEOUT_S).active_queues() or {}
     takers = {
         queue: sorted(name for name, queues in asked.items() if queue in _names(queues))
@@ -61,7 +61,7 @@ def _queue(queue: Queue, workers: list[str], waiting: int) -> Finding:
     if workers:
         return ok(check, ", ".join(workers))
     if queue is Queue.INFER and not waiting:
-        return note(check, "none", f"`{_COMMANDS[queue]}` runs one, where models are to be used")
+        return note(check, "none", f"`{_COMMANDS[queue]}` starts one, if you want to run models")
     held = f"; {waiting:,} jobs wait there" if waiting else ""
     return problem(
         check,
@@ -71,17 +71,17 @@ def _queue(queue: Queue, workers: list[str], waiting: int) -> Finding:
 
 
 def _paused(session: Session) -> Iterator[Finding]:
-    """Workers that wait for their blob store, which this machine may well reach."""
+    """Report workers that wait for their blob store. This machine may reach it all the same."""
     for run, reason in paused_workers(session.client).items():
         yield problem(
             "paused",
             f"{run.partition(':')[0]} takes no jobs: {reason}",
-            "mend the store on that machine; the worker goes on by itself, and no job is lost",
+            "fix the store on that machine; the worker then goes on by itself, and no job is lost",
         )
 
 
 def _beat(session: Session, ages_s: list[float | None], *, upkeep: bool) -> Finding:
-    """By its deeds: the last sweep."""
+    """Check beat by the age of the last sweep that it asked for."""
     late_s = max(SWEEP_LATE_MIN_S, SWEEPS_MISSED * session.settings.aging_interval_s)
     known = [age for age in ages_s if age is not None]
     if known and min(known) <= late_s:
@@ -91,7 +91,7 @@ def _beat(session: Session, ages_s: list[float | None], *, upkeep: bool) -> Find
         return problem(
             "beat",
             f"no sweep has run {when}: no worker takes the queue upkeep",
-            "start that worker first; jobs do not age, and those of dead workers do not return",
+            "start that worker first; without it, jobs do not age, and dead workers keep theirs",
         )
     return problem(
         "beat",
@@ -101,7 +101,7 @@ def _beat(session: Session, ages_s: list[float | None], *, upkeep: bool) -> Find
 
 
 def check_blobs(session: Session) -> Finding:
-    """Whether the blob store takes bytes and gives them back."""
+    """Check that the blob store takes bytes and gives them back."""
     url = session.settings.blob_url or "redis"
     data = os.urandom(PROBE_BYTES)
     try:
@@ -111,9 +111,9 @@ def check_blobs(session: Session) -> Finding:
         return problem(
             "blobs",
             str(error),
-            "free space, or set AGEWELL_BLOB_URL to a store with room that every machine can write",
+            "free space, or set AGEWELL_BLOB_URL to a store with room that every machine can reach",
         )
-    return _space(url) or ok("blobs", f"{without_password(url)} takes and gives them")
+    return _space(url) or ok("blobs", f"{without_password(url)} takes bytes and gives them back")
 
 
 def _space(url: str) -> Finding | None:
@@ -141,18 +141,18 @@ def check_dead_letters(session: Session) -> Finding:
     return note(
         "dead letters",
         f"{count:,}, the oldest given up {duration(oldest_s)} ago: {top}",
-        "`agewell dead list` names them, `agewell dead show ID` says more; once the cause is gone, "
-        "`agewell dead retry` sends them again and `agewell dead drop` forgets them",
+        "see them with `agewell dead list` and `agewell dead show ID`; once the cause is fixed, "
+        "send them again with `agewell dead retry`, or delete them with `agewell dead drop`",
     )
 
 
 def _kind(reason: str) -> str:
-    """The beginning of a reason, with its numbers left out: the same for the same cause."""
+    """Return the beginning of a reason without its numbers, the same for the same cause."""
     return re.sub(r"[0-9]+", "N", reason)[:REASON_CHARACTERS]
 
 
 def check_gpu() -> Finding:
-    """The GPUs of this machine, by NVIDIA's own tool."""
+    """Report the GPUs of this machine, as nvidia-smi lists them."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return ok("gpu", "none on this machine: models run on the processor")

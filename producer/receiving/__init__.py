@@ -1,1 +1,1 @@
-"""From ended jobs to results and files."""
+"""Everything between a job that has ended and its result files."""

@@ -1,4 +1,4 @@
-"""Waiting for jobs to end."""
+"""Waits for jobs to end, and reads their results."""
 
 import itertools
 import math
@@ -9,54 +9,55 @@ from collections.abc import Iterable, Iterator
 import redis
 from celery import Celery
 
-from agewell.producer.receiving.forgotten import Forgotten, Known, ask
+from agewell.producer.receiving.lost_jobs import KnownJobs, LostJobFinder, read_states_and_results
 from agewell.producer.receiving.outcome import Outcome, read_outcome
 from agewell.shared.errors import BrokerUnreachableError
 from agewell.shared.redis.connection import REDIS_ERRORS, is_loading, unreachable
 from agewell.shared.settings import Settings
 
 WINDOW_JOBS = 1000
-"""Jobs asked about at a time. Each look is at the next ones, so none waits behind those ahead."""
+"""Jobs to ask about in one look. Each look takes the next ones, so every job has its turn."""
 
 AWAY_MAX_S = 60.0
-"""How long a Redis that restarts or fails over is waited for; one that loads its data, longer."""
+"""How long to wait for a Redis that restarts or fails over. Time to load its data is extra."""
 
 POLL_MIN_S, POLL_MAX_S = 0.01, 0.1
 ROTATE_S = 0.05
-"""The longest pause between two looks if there are more jobs than one look sees."""
+"""The longest pause between two looks if one look does not see all jobs."""
 
 
 class Collector:
-    """Reads results, in the order in which jobs were sent as far as they end so."""
+    """Waits for the results of jobs by looking at Redis again and again."""
 
     def __init__(self, app: Celery, client: redis.Redis, settings: Settings) -> None:
         self._backend = app.backend
         self._client = client
         self._settings = settings
-        self.known = Known()
-        """Jobs that have been sent: if Redis forgets them, they are lost."""
+        self.known = KnownJobs()
+        """Ids of jobs that were in Redis. If Redis has no record of one now, the job is lost."""
 
     def outcomes(self, job_ids: Iterable[str], timeout_s: float | None = None) -> Iterator[Outcome]:
-        """Wait for every job, and yield each as it ends.
+        """Wait for every job, and yield the outcome of each when it has ended.
 
-        A job that Redis has forgotten ends as failed, with `LostJobError`.
+        A job that Redis has lost ends as failed, with `LostJobError`.
 
         Args:
-            job_ids: ids of jobs. One that nobody has sent yet is waited for while others are open.
-            timeout_s: how long to wait for all of them; None: without a limit.
+            job_ids: ids of jobs. The wait for an id that nobody has sent goes on while any job in
+                Redis is open, as that job may send it.
+            timeout_s: the longest wait for all of them together, in seconds. None: no limit.
 
         Raises:
-            TimeoutError: some have not ended by then.
-            BrokerUnreachableError: Redis does not answer, and has not for a minute.
+            TimeoutError: some jobs have not ended in time.
+            BrokerUnreachableError: Redis has not answered for a minute.
         """
         deadline = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
-        pending, forgotten = deque(job_ids), self.forgotten()
+        pending, finder = deque(job_ids), self.lost_job_finder()
         pause_s = POLL_MIN_S
         answered_at = time.monotonic()
         while pending:
             ended = []
             try:
-                ended = self._poll(pending, forgotten)
+                ended = self._poll(pending, finder)
                 answered_at = time.monotonic()
             except BrokerUnreachableError as error:
                 if is_loading(error):
@@ -72,18 +73,18 @@ class Collector:
                 time.sleep(min(pause_s, max(0.0, deadline - time.monotonic())))
 
     def get(self, job_id: str) -> Outcome | None:
-        """A job's outcome, None while it has none."""
-        return next(iter(self._poll(deque([job_id]), self.forgotten())), None)
+        """Return the outcome of a job, or None if it has not ended."""
+        return next(iter(self._poll(deque([job_id]), self.lost_job_finder())), None)
 
-    def forgotten(self) -> Forgotten:
-        """Looks for jobs that Redis has forgotten, among those that somebody waits for."""
-        return Forgotten(self._client, self._backend, self.known)
+    def lost_job_finder(self) -> LostJobFinder:
+        """Make a finder of lost jobs for one wait."""
+        return LostJobFinder(self._client, self._backend, self.known)
 
-    def _poll(self, pending: deque[str], forgotten: Forgotten) -> list[Outcome]:
-        """Ask about the next jobs; those that have not ended go to the end of `pending`."""
+    def _poll(self, pending: deque[str], finder: LostJobFinder) -> list[Outcome]:
+        """Ask about the next jobs. Those that have not ended go to the end of `pending`."""
         window = list(itertools.islice(pending, WINDOW_JOBS))
         try:
-            ended = self._ask(window, forgotten)
+            ended = self._ask(window, finder)
         except REDIS_ERRORS as error:
             raise unreachable(self._settings, error) from error
         have_ended = {outcome.job_id for outcome in ended}
@@ -92,9 +93,9 @@ class Collector:
         pending.extend(job_id for job_id in window if job_id not in have_ended)
         return ended
 
-    def _ask(self, window: list[str], forgotten: Forgotten) -> list[Outcome]:
+    def _ask(self, window: list[str], finder: LostJobFinder) -> list[Outcome]:
         with self._client.pipeline(transaction=False) as pipe:
-            ask(pipe, window)
+            read_states_and_results(pipe, window)
             *states, documents = pipe.execute()
         ended, open_states = [], {}
         for job_id, state, document in zip(window, states, documents, strict=True):
@@ -103,4 +104,4 @@ class Collector:
                 open_states[job_id] = state
             else:
                 ended.append(outcome)
-        return ended + forgotten.judge(forgotten.due(open_states))
+        return ended + finder.outcomes(finder.missing_again(open_states))

@@ -1,4 +1,4 @@
-"""How a job ended, read from what Celery's result backend keeps of it."""
+"""The outcome of a job, read from its document in Celery's result backend."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,14 @@ from agewell.shared.text.problems import first_problem
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: item by item, or by one error if it never came to items."""
+    """How a job ended.
+
+    Attributes:
+        job_id: the id of the job.
+        state: done, failed, cancelled, expired or dead.
+        items: the result or the error of each item, in order. Empty if the job as a whole failed.
+        error: the error of the job as a whole, if there is one.
+    """
 
     job_id: str
     state: State
@@ -25,18 +32,18 @@ class Outcome:
 
     @property
     def images(self) -> list[ImageRef]:
-        """The images that the job made, in the order of its items; failed ones have none."""
+        """The images that the job made, in the order of its items. Failed items have none."""
         return [item.image for item in self.items if item.image is not None]
 
     @property
     def errors(self) -> list[ErrorInfo]:
-        """Everything that went wrong in it."""
+        """The error of the job, or else the errors of its failed items."""
         of_items = [item.error for item in self.items if item.error is not None]
         return of_items if self.error is None else [self.error]
 
 
 def read_outcome(backend: Any, job_id: str, document: bytes | str | None) -> Outcome | None:
-    """Read what Celery's result backend keeps of a job; None while it has not ended."""
+    """Read the document of a job in Celery's result backend. Returns None if it has not ended."""
     if document is None:
         return None
     meta = backend.decode_result(document)
@@ -52,7 +59,7 @@ def _success(job_id: str, result: Any) -> Outcome:
         items = JobResult.model_validate(result).items
     except ValidationError as error:
         reason = first_problem(error).line("the result")
-        info = ErrorInfo(code="BadResult", message=f"not a result of ours: {reason}")
+        info = ErrorInfo(code="BadResult", message=f"not a result of agewell: {reason}")
         return Outcome(job_id, State.FAILED, (), info)
     return Outcome(job_id, State.DONE, items)
 
@@ -81,5 +88,5 @@ def _failed_item(document: Any) -> ItemResult:
         return ItemResult(error=ErrorInfo.model_validate(document))
     except ValidationError as error:
         reason = first_problem(error).line("the error")
-        info = ErrorInfo(code="BadResult", message=f"not an error of ours: {reason}")
+        info = ErrorInfo(code="BadResult", message=f"not an error of agewell: {reason}")
         return ItemResult(error=info)

@@ -1,4 +1,4 @@
-"""Names of result files: each once, and below their folder."""
+"""Names of result files: no name twice, and no path outside of the output folder."""
 
 import hashlib
 import itertools
@@ -9,22 +9,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import get_args
 
-from agewell.shared.protocol.messages import Format
+from agewell.shared.protocol.formats import Format
 from agewell.shared.protocol.output_names import extra_name, fit
 
 
 class UniqueNames:
-    """Gives out each name once, even if case and the form of accents do not count.
+    """Gives out each name once, also on file systems that ignore case and the form of accents.
 
-    Some 80 bytes a name: a 64-bit hash of it. Should two hashes be equal, a name gets a number that
-    it did not need.
+    It keeps a 64-bit hash of each name, about 80 bytes in memory. If two hashes are equal by
+    chance, a name gets a number that it did not need.
     """
 
     def __init__(self) -> None:
         self._last_numbers: dict[int, int] = {}
 
     def claim(self, name: str, endings: Sequence[str] = ()) -> tuple[str, ...]:
-        """The names of an item's image and of its further files, unlike all given out before.
+        """Return names for an item's image and further files, different from all given out before.
 
         The second `cat.hsv.png` becomes `cat.hsv-2.png`.
         """
@@ -56,8 +56,8 @@ def _hash(name: str) -> int:
 
 
 def confined(folder: Path, name: str) -> Path:
-    """Path of a result with this name. It is below the folder, whatever the name says."""
-    # POSIX keeps two leading slashes apart from one: a root "//" is a root as well.
+    """Return the path of a result. It is below the folder, even if the name has `..` in it."""
+    # POSIX has two roots, "/" and "//". Neither may stay.
     parts = [
         part for part in PurePosixPath(fit(name)).parts if part.strip("/") not in ("", "..", ".")
     ]
@@ -65,9 +65,14 @@ def confined(folder: Path, name: str) -> Path:
 
 
 def own_results(out: Path | None, made_by: str) -> Callable[[Path], bool]:
-    """Tell the results of an earlier run from the files to send, if --out is searched too.
+    """Make a test for results of an earlier run, which must not be sent as inputs.
 
-    These are the files below the folder that are named like results of the same operation or model.
+    Results are the files below `out` whose names are those of results of the same operation or
+    model.
+
+    Args:
+        out: the folder for results. None: no file is a result.
+        made_by: the operation or the model.
     """
     if out is None:
         return lambda _: False

@@ -1,4 +1,4 @@
-"""Writing results to files, one by one: what cannot be written stops nothing else."""
+"""Writes results to files, one by one. An error with one file does not stop the others."""
 
 import contextlib
 import errno
@@ -23,13 +23,13 @@ TRY_AGAIN_S = 0.5
 
 @dataclass
 class Written:
-    """The files that were written for one job, and those that could not be."""
+    """The files that were written for one job, and the errors of those that were not."""
 
     paths: list[Path] = field(default_factory=list)
     failures: list[tuple[Path, AgewellError]] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the paths and the errors as JSON values."""
         failures = [{"file": str(path), "error": str(error)} for path, error in self.failures]
         return {"files": [str(path) for path in self.paths], "not_written": failures}
 
@@ -40,13 +40,13 @@ class ResultWriter:
     def __init__(
         self, blobs: Blobs, out: Path, *, overwrite: bool = False, patience_s: float = 0.0
     ) -> None:
-        """Keep what all results have in common.
+        """Prepare to write.
 
         Args:
-            blobs: the store that they are in.
-            out: the folder.
+            blobs: the store with the images.
+            out: the folder to write into.
             overwrite: replace files that exist.
-            patience_s: how long to try each result again while the store, or Redis, is away.
+            patience_s: how long to retry each result while the store or Redis is away, in seconds.
         """
         self._blobs = blobs
         self._out = out
@@ -54,7 +54,7 @@ class ResultWriter:
         self._patience_s = patience_s
 
     def write(self, items: Iterable[ItemResult]) -> Written:
-        """Write the files of each item that has some; two of the same name get a file each."""
+        """Write the files of all items. Two files of the same name get different numbers."""
         written, names = Written(), UniqueNames()
         for image in (each for item in items for each in (item.image, *(item.extras or ()))):
             if image is None:
@@ -79,10 +79,13 @@ class ResultWriter:
 
 
 def write_file(path: Path, data: bytes, *, overwrite: bool = False) -> Path:
-    """Write a file whole or not at all, and its folder first; a device or a pipe is written to.
+    """Write a file atomically, and make its folder if needed.
+
+    If the path is a device or a pipe, the bytes go to it.
 
     Raises:
-        BadFileError: it cannot be written, or exists with other bytes and may not be overwritten.
+        BadFileError: the file cannot be written, or it exists with other contents and `overwrite`
+            is False.
     """
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
@@ -97,14 +100,16 @@ def write_file(path: Path, data: bytes, *, overwrite: bool = False) -> Path:
                 _put_if_new(part, path)
     except FileExistsError:
         if not _holds(path, data):
-            raise BadFileError(str(path), "exists already, with other contents") from None
+            raise BadFileError(
+                str(path), "exists already, with other contents; use --overwrite to replace it"
+            ) from None
     except (OSError, ValueError) as error:
         raise BadFileError(str(path), getattr(error, "strerror", "") or str(error)) from error
     return path
 
 
 def _write_to_device(path: Path, data: bytes) -> None:
-    """Write to a device or a pipe; one that nobody reads is an error, as opening it would wait."""
+    """Write to a device or a pipe. A pipe that nobody reads is an error, and does not block."""
     descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     os.set_blocking(descriptor, True)
     with os.fdopen(descriptor, "wb") as opened:
@@ -113,9 +118,10 @@ def _write_to_device(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def _part_of(path: Path) -> Iterator[Path]:
-    """Path to write a file to before it gets its name. It is gone afterwards, and its name short.
+    """Give a path for writing a file before it gets its real name, and delete it afterwards.
 
-    Threads and processes that write the same file have one each, on any host.
+    The name is short and random, so threads, processes and hosts that write the same file do not
+    share it.
     """
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
@@ -126,7 +132,7 @@ def _part_of(path: Path) -> Iterator[Path]:
 
 
 def _put_if_new(part: Path, path: Path) -> None:
-    """Give a file its name, in one step, if nothing has that name."""
+    """Give a file its real name, in one step. Raises FileExistsError if that name is taken."""
     try:
         path.hardlink_to(part)
     except OSError as error:
@@ -145,10 +151,10 @@ def _holds(path: Path, data: bytes) -> bool:
 
 
 def prepare_folder(out: Path) -> None:
-    """See that a folder exists, or make it, and that files can be written into it.
+    """Make the output folder if needed, and check that files can be written into it.
 
     Raises:
-        ParameterError: it cannot be.
+        ParameterError: the folder cannot be made or written into.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)

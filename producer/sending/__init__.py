@@ -1,1 +1,1 @@
-"""From files to jobs in the queue."""
+"""Everything between files on disk and messages in a queue."""

@@ -1,4 +1,4 @@
-"""Ending a job before its time."""
+"""Cancels jobs."""
 
 from celery.exceptions import TaskRevokedError
 
@@ -7,14 +7,14 @@ from agewell.shared.queue.record import Record, State
 
 
 def cancel_job(session: Session, job_id: str) -> Record | None:
-    """Cancel a job: a waiting one leaves its queue, a running one ends at its next step.
+    """Cancel a job. A waiting job leaves its queue, and a running one ends at its next step.
 
     Returns:
-        Its record as it was before; None for an unknown job.
+        The record as it was before, or None if the job is unknown.
     """
     before = session.ledger.get(job_id)
     if before is None or before.state.ended:
         return before
-    # One that has started by then is asked to end, in the same step.
+    # If it has started since, the same call asks it to end.
     session.app.backend.end_open(job_id, TaskRevokedError("cancelled"), State.WAITING)
     return before

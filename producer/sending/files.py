@@ -1,4 +1,4 @@
-"""Local image files, read safely: regular files only, and no more bytes than are allowed."""
+"""Reads local image files safely: regular files only, and no more bytes than allowed."""
 
 import os
 import stat
@@ -6,28 +6,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agewell.shared.errors import BadFileError
+from agewell.shared.protocol.formats import FORMATS, find_format
 from agewell.shared.protocol.messages import MediaType
 from agewell.shared.protocol.output_names import NAME_MAX_CHARACTERS
 
 HEAD_BYTES = 64
-"""Enough to tell the format."""
+"""Bytes to read to recognise a format."""
 
-FORMATS = "JPEG, PNG, WebP, TIFF, BMP"
+_TITLES = ", ".join(each.title for each in FORMATS.values())
 
 
 @dataclass(frozen=True)
 class LocalFile:
-    """An image file, and the name that its job knows it by."""
+    """An image file, and its name in jobs and results."""
 
     path: Path
     name: str
 
     def size_bytes(self) -> int:
-        """The file's size.
+        """Return the size of the file.
 
         Raises:
-            BadFileError: it is missing or no regular file, it cannot be read, or its name cannot be
-                sent.
+            BadFileError: the file is missing, is no regular file or cannot be read, or its name is
+                too long or not UTF-8.
         """
         self._check_name()
         try:
@@ -40,7 +41,9 @@ class LocalFile:
     def _check_name(self) -> None:
         if len(self.name) > NAME_MAX_CHARACTERS:
             found = f"its name has {len(self.name):,} characters"
-            raise BadFileError(str(self.path), f"{found}; at most {NAME_MAX_CHARACTERS:,}")
+            raise BadFileError(
+                str(self.path), f"{found}, at most {NAME_MAX_CHARACTERS:,} are allowed; rename it"
+            )
         try:
             self.name.encode()
         except UnicodeEncodeError:
@@ -48,11 +51,14 @@ class LocalFile:
 
 
 def read_image(file: LocalFile, max_file_bytes: int) -> tuple[MediaType, bytes]:
-    """Read a file whole, after the checks that need no decoder.
+    """Read a whole file, and check everything that needs no decoder.
+
+    Returns:
+        The media type, by the first bytes, and the bytes.
 
     Raises:
-        BadFileError: missing, no regular file, unreadable, empty, too large, of no format that
-            agewell takes, or with a name that cannot be sent.
+        BadFileError: the file is missing, no regular file, unreadable, empty, too large or of an
+            unknown format, or its name is too long or not UTF-8.
     """
     _check_size(str(file.path), file.size_bytes(), max_file_bytes)
     try:
@@ -63,7 +69,7 @@ def read_image(file: LocalFile, max_file_bytes: int) -> tuple[MediaType, bytes]:
 
 
 def check_image(file: LocalFile, max_file_bytes: int) -> None:
-    """See that a file can be sent, by its first bytes.
+    """Check by its size and its first bytes that a file can be sent.
 
     Raises:
         BadFileError: as `read_image` does.
@@ -77,12 +83,12 @@ def check_image(file: LocalFile, max_file_bytes: int) -> None:
 
 
 def _read_at_most(path: Path, limit_bytes: int) -> bytes:
-    """The first bytes of a regular file, whatever size it says it has."""
+    """Read the first bytes of a regular file. Files in /proc and files that grow lie about size."""
     # Without O_NONBLOCK, opening a pipe that took the file's place would wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as opened:
         _check_regular(path, os.fstat(descriptor).st_mode)
-        return opened.read(limit_bytes) or b""  # None: it would wait, as kernel logs do
+        return opened.read(limit_bytes) or b""  # None if the read would block, as with kernel logs
 
 
 KINDS = {
@@ -101,17 +107,17 @@ def _check_regular(path: Path, mode: int) -> None:
 
 
 def checked_image(name: str, data: bytes, max_file_bytes: int) -> MediaType:
-    """The format of encoded bytes.
+    """Check encoded bytes, and return their media type.
 
     Raises:
-        BadFileError: empty, too large, or of no format that agewell takes.
+        BadFileError: they are empty, too large, or of an unknown format.
     """
     _check_size(name, len(data), max_file_bytes)
     if not data:
         raise BadFileError(name, "empty (0 bytes)")
     media_type = sniff(data)
     if media_type is None:
-        raise BadFileError(name, f"not {FORMATS}: it begins with {data[:8]!r}, whatever its name")
+        raise BadFileError(name, f"not {_TITLES}: it begins with {data[:8]!r}, whatever its name")
     return media_type
 
 
@@ -122,20 +128,11 @@ def _check_size(name: str, size_bytes: int, max_file_bytes: int) -> None:
 
 
 def sniff(data: bytes) -> MediaType | None:
-    """The format by its magic bytes, None for none of ours."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):  # the last two: BigTIFF
-        return "image/tiff"
-    if data.startswith(b"BM"):
-        return "image/bmp"
-    return None
+    """Recognise a format by its magic bytes. Returns None if it is unknown."""
+    found = find_format(data)
+    return None if found is None else found.media_type
 
 
 def reason_of(error: OSError | ValueError) -> str:
-    """The system's words for an error, without the path."""
+    """Return the message of a system error in lower case, without the path."""
     return error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)

@@ -1,6 +1,7 @@
-"""Limits that push back: no more jobs than a queue, or Redis's memory, has room for.
+"""Back-pressure: stop sending when a queue has enough jobs, or when Redis's memory is nearly full.
 
-A Redis that has just started takes none from a user who may not give it scripts (`Script`).
+A Redis that has just started has no scripts. A producer whose Redis user may not load them must
+wait until a worker has (`ScriptsMissingError`).
 """
 
 import time
@@ -17,47 +18,49 @@ from agewell.shared.redis.connection import REDIS_ERRORS, unreachable, url_of
 from agewell.shared.text.urls import without_password
 
 CREDIT_JOBS = 100
-"""So many jobs are sent on one answer: by so many may each of several producers overshoot."""
+"""Jobs to send before asking Redis again. Each of several producers may exceed a limit by these."""
 
 CREDIT_S = 0.2
 LOOK_AGAIN_S = 0.5
 
 MEMORY_KEPT = 0.1
-"""Of Redis's maxmemory, kept for workers: what they write ends jobs, and so makes room."""
+"""Share of Redis's maxmemory that producers leave free. Workers need it to end jobs."""
 
-FullError = QueueFullError | BrokerFullError | ScriptsMissingError
-OnFull = Callable[[FullError], None]
-"""Told that there is no room, each time that it is looked for; raises in order not to wait."""
+LimitError = QueueFullError | BrokerFullError | ScriptsMissingError
+OnFull = Callable[[LimitError], None]
+"""Called each time a look finds no room. It raises the error, or returns to look again later."""
 
 
-def refuse(error: FullError) -> None:
-    """Do not wait."""
+def refuse(error: LimitError) -> None:
+    """Raise the error, so that the caller does not wait for room."""
     raise error
 
 
-class Room:
-    """How many more jobs each queue takes, asked of Redis between pipelines."""
+class Credit:
+    """Counts the jobs that may still be sent before Redis must be asked again."""
 
     def __init__(self, session: Session, on_full: OnFull = refuse) -> None:
         self._session = session
         self._on_full = on_full
-        self._credit: dict[Queue, int] = {}
+        self._left: dict[Queue, int] = {}
         self._asked_at = -CREDIT_S
 
-    def take(self, queue: Queue) -> bool:
-        """Take the place of one job; False where it is time to publish, and to ask again."""
-        if time.monotonic() - self._asked_at > CREDIT_S or not self._credit.get(queue):
+    def spend(self, queue: Queue) -> bool:
+        """Reserve room for one job. Returns False if the caller must publish and call `refill`."""
+        if time.monotonic() - self._asked_at > CREDIT_S or not self._left.get(queue):
             return False
-        self._credit[queue] -= 1
+        self._left[queue] -= 1
         return True
 
-    def wait(self, queue: Queue) -> None:
-        """See how much room there is, as soon as there is any; all else has been published.
+    def refill(self, queue: Queue) -> None:
+        """Ask Redis how many jobs it takes, again and again until it takes one.
+
+        Publish all other jobs first, so that Redis counts them.
 
         Raises:
-            QueueFullError: as many jobs wait as may, and `on_full` does not wait.
-            BrokerFullError: Redis is all but full, and it does not wait.
-            ScriptsMissingError: Redis has no scripts yet, and it does not wait.
+            QueueFullError: the queue has AGEWELL_MAX_WAITING jobs, and `on_full` raised it.
+            BrokerFullError: Redis's memory is nearly full, and `on_full` raised it.
+            ScriptsMissingError: Redis has no scripts yet, and `on_full` raised it.
             BrokerUnreachableError: Redis does not answer.
         """
         while True:
@@ -69,7 +72,7 @@ class Room:
                 time.sleep(LOOK_AGAIN_S)
 
     def _ask(self, queue: Queue) -> None:
-        """Ask Redis how many jobs it takes: at least one, or it raises."""
+        """Ask Redis how many jobs it takes. Raises if it takes none."""
         settings, limit = self._session.settings, self._session.settings.max_waiting
         try:
             PUBLISH(self._session.client, [])
@@ -82,7 +85,7 @@ class Room:
             raise BrokerFullError(without_password(url_of(settings)), reason)
         if limit and waiting >= limit:
             raise QueueFullError(queue.value, waiting, limit)
-        self._credit = {queue: min(CREDIT_JOBS, limit - waiting) if limit else CREDIT_JOBS}
+        self._left = {queue: min(CREDIT_JOBS, limit - waiting) if limit else CREDIT_JOBS}
         self._asked_at = time.monotonic()
 
 
@@ -96,7 +99,10 @@ def _count_waiting(client: redis.Redis, queue: Queue) -> int:
 
 
 def _memory_left(client: redis.Redis) -> float | None:
-    """The share of Redis's maxmemory that is unused; None where it has none, or will not say."""
+    """Return the free share of Redis's maxmemory, 0 to 1.
+
+    Returns None if maxmemory is not set, or if this user may not ask.
+    """
     try:
         memory = client.info("memory")
     except redis.exceptions.NoPermissionError:

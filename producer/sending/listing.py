@@ -1,4 +1,4 @@
-"""Which files paths, folders and globs stand for, and in which order."""
+"""Finds the files that paths, folders and globs stand for, in a fixed order."""
 
 import fnmatch
 import functools
@@ -12,46 +12,42 @@ from pathlib import Path
 
 from agewell.producer.sending.files import LocalFile, reason_of
 from agewell.shared.errors import BadFileError
-
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib"}
-)
-"""Suffixes that a folder is searched for. A file that is named is taken whatever its name."""
+from agewell.shared.protocol.formats import IMAGE_SUFFIXES
 
 GLOB_MAX_PARTS = 100
-"""Each part of a glob takes some of Python's stack."""
+"""The most parts of a glob. Each part takes some of Python's stack."""
 
 OnBad = Callable[[BadFileError], None]
-"""Told of each pattern or folder that gives no files; raises to stop."""
+"""Called with the error of each pattern or folder that gives no files. It may raise the error."""
 
 LeftOut = Callable[[Path], bool]
-"""Tells which of the files found in folders and by globs are not to be taken."""
+"""Returns True for a file, found in a folder or by a glob, that must not be taken."""
 
 
-def stop(error: BadFileError) -> None:
-    """Stop at the first problem."""
+def raise_error(error: BadFileError) -> None:
+    """Raise the first problem."""
     raise error
 
 
-def nothing(path: Path) -> bool:
+def leave_out_none(path: Path) -> bool:
     """Leave out no file."""
     del path
     return False
 
 
 def expand(
-    patterns: Iterable[str], on_bad: OnBad = stop, left_out: LeftOut = nothing
+    patterns: Iterable[str], on_bad: OnBad = raise_error, left_out: LeftOut = leave_out_none
 ) -> Iterator[LocalFile]:
     """Find the files that paths, folders (searched whole) and globs stand for, each once.
 
-    Two names of one file (a link to it, a hard link) are two files. A file that is reached twice
-    under one name, through several patterns or through a linked folder, is one.
+    Two names of one file (a symbolic or hard link to it) are two files. A file that is found twice
+    under one name, by several patterns or through a linked folder, is taken once.
 
     Args:
         patterns: paths, folders, globs.
-        on_bad: told of each folder or glob without a file, and of each folder that cannot be read.
-            A missing file is reported when it is read.
-        left_out: tells what is not taken; a file that is named is taken all the same.
+        on_bad: called for each folder or glob without a file, and for each folder that cannot be
+            read. A missing file is reported later, when it is read.
+        left_out: returns True for files to leave out. A file that you name is always taken.
     """
     seen: set[bytes] = set()
     for pattern in patterns:
@@ -63,11 +59,12 @@ def expand(
 
 
 def expand_one(
-    pattern: str, on_bad: OnBad = stop, left_out: LeftOut = nothing
+    pattern: str, on_bad: OnBad = raise_error, left_out: LeftOut = leave_out_none
 ) -> Iterator[LocalFile]:
     """Find the files that one path, folder or glob stands for.
 
-    A file found in a folder is named by its path within it, any other by its last part.
+    The name of a file found in a folder is its path within that folder. The name of any other file
+    is the last part of its path.
     """
     if not pattern:  # Path would read it as the working directory
         on_bad(BadFileError("''", "an empty path"))
@@ -83,9 +80,9 @@ def expand_one(
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Sort names as people count: 2 before 10, without regard to case.
+    """Sort names as people count: 2 before 10, and upper case like lower case.
 
-    An ending that all the names share, before their suffix, does not count. So `1-mask.png` and
+    An ending that all names share, before the suffix, is ignored. So `1-mask.png` and
     `10-mask.png` come in the same order as `1.jpg` and `10.jpg`.
     """
     found = list(names)
@@ -104,7 +101,7 @@ def _folded(text: str) -> str:
 
 
 def _natural(text: str) -> list[str | int]:
-    """Text and numbers in turn, so that two of these can be compared."""
+    """Split into texts and numbers, in turn, so that two of these lists can be compared."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]
 
 
@@ -130,7 +127,7 @@ def _nonempty(
 
 
 def _walk(folder: str, on_bad: OnBad) -> Iterator[LocalFile]:
-    """The images in a folder and below; folders that are links are not entered."""
+    """Find the images in a folder and below. Folders that are links are not entered."""
     for place, others in _folders_below(folder, on_bad, hidden=True):
         for name in in_order(filter(_has_image_suffix, others)):
             path = Path(place, name)
@@ -142,7 +139,7 @@ def _has_image_suffix(name: str) -> bool:
 
 
 def _folders_below(folder: str, on_bad: OnBad, *, hidden: bool) -> Iterator[tuple[str, list[str]]]:
-    """A folder and all below it, each with the names of its files, before those of its folders."""
+    """Walk a folder and all folders below it, each with the names of the files in it."""
     stack = [folder]
     while stack:
         place = stack.pop()
@@ -157,7 +154,7 @@ def _folders_below(folder: str, on_bad: OnBad, *, hidden: bool) -> Iterator[tupl
 
 
 def _list(folder: str, on_bad: OnBad) -> tuple[list[str], list[str]]:
-    """The names of the folders in a folder, and those of all else."""
+    """Return the names of the folders in a folder, and those of everything else."""
     folders: list[str] = []
     others: list[str] = []
     try:
@@ -181,10 +178,10 @@ def _join(folder: str, name: str) -> str:
 
 
 def _glob(pattern: str, on_bad: OnBad) -> Iterator[str]:
-    """The files that match a pattern, as a shell does with globstar: `**` enters no linked folder.
+    """Find the files that match a glob, as bash with globstar does. `**` enters no linked folder.
 
-    Written here because the standard library's follows links in circles, sorts nothing, and
-    passes over folders that it may not read.
+    The standard library's glob follows links in circles, does not sort, and ignores folders that
+    it may not read.
     """
     root = re.match("/*", pattern)
     start = root[0] if root else ""

@@ -1,4 +1,4 @@
-"""Commands to the models of every running infer worker, and what the workers answer."""
+"""Sends commands about models to the infer workers, and collects their replies."""
 
 import time
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from agewell.shared.model_commands import Command, ModelControl, Reply, VersionS
 from agewell.shared.protocol.messages import ErrorInfo
 
 LOOK_S = 1.0
-"""How often to see whether the workers that have not answered still live."""
+"""How often to check that the workers that have not answered are still alive."""
 
 
 @dataclass(frozen=True)
 class VersionOnWorkers:
-    """One version over all workers."""
+    """The state of one version of a model on all workers."""
 
     status: VersionStatus
     loaded_on: int
@@ -24,16 +24,16 @@ class VersionOnWorkers:
 
 
 class Models:
-    """Speaks to every infer worker that lives."""
+    """Sends commands to every running infer worker."""
 
     def __init__(self, session: Session) -> None:
         self._control = ModelControl(session.client)
 
     def workers(self) -> list[WorkerStatus]:
-        """The infer workers that live.
+        """Return the infer workers that are running.
 
         Raises:
-            BackendError: there is none.
+            BackendError: no infer worker is running.
         """
         found = self._control.workers()
         if not found:
@@ -41,7 +41,7 @@ class Models:
         return found
 
     def versions(self) -> list[VersionOnWorkers]:
-        """Every version that a worker knows; a problem that one has with it is shown."""
+        """Return every version that a worker knows, with a problem if any worker has one."""
         by_id: dict[tuple[str, str], list[VersionStatus]] = {}
         workers = self.workers()
         for worker in workers:
@@ -58,22 +58,22 @@ class Models:
         ]
 
     def call(self, command: Command, timeout_s: float) -> Iterator[Reply]:
-        """Send a command to every worker; each one's reply as it comes.
+        """Send a command to every worker, and yield each reply when it arrives.
 
-        A worker that dies before it answers, or does not answer in time, has an error in its place.
+        A worker that ends before it answers, or not in time, gets a reply with an error.
         """
         return self._call(command, {each.run: each.worker for each in self.workers()}, timeout_s)
 
     def ask_one(self, command: Command, timeout_s: float) -> Reply:
-        """Send a command to one worker, for what all of them know alike."""
+        """Send a command to one worker, to ask something that all workers would answer alike."""
         worker = self.workers()[0]
         return next(self._call(command, {worker.run: worker.worker}, timeout_s))
 
     def activate(self, name: str, version: str | None, timeout_s: float) -> list[Reply]:
-        """Switch a name to a version on all workers, or, where one of them refuses it, on none.
+        """Switch a model to a version on all workers, or on none if one worker refuses it.
 
-        Every worker loads it and warms it up first; only then is any of them told to switch, and
-        the choice kept for workers that start later.
+        Every worker first loads the version and warms it up. Then all workers are told to switch,
+        and the choice is kept for workers that start later.
         """
         command = Command(action="load", name=name, version=version)
         loaded = list(self.call(command, timeout_s))
@@ -91,7 +91,7 @@ class Models:
         while waiting and time.monotonic() < deadline:
             reply = self._control.next_reply(command, LOOK_S)
             if reply is not None:
-                if reply.worker in waiting:  # else it was taken for gone, and has been answered for
+                if reply.worker in waiting:  # else its error was yielded already
                     waiting.remove(reply.worker)
                     yield reply
                 continue

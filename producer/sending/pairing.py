@@ -1,19 +1,28 @@
-"""Which files make an item: those of several patterns, one to one, or one with all."""
+"""Pairs the files of several patterns: one to one, or one file with all the others."""
 
 import itertools
 from collections.abc import Iterator, Mapping
 
 from agewell.producer.sending.files import LocalFile
-from agewell.producer.sending.listing import LeftOut, expand_one, nothing
+from agewell.producer.sending.listing import LeftOut, expand_one, leave_out_none
 from agewell.producer.sending.plan import Sources
 from agewell.shared.errors import BadFileError
 
 
-def broadcast(patterns: Mapping[str, str | None], left_out: LeftOut = nothing) -> Iterator[Sources]:
-    """Match the files of several patterns one to one; a single file goes with all of the others.
+def broadcast(
+    patterns: Mapping[str, str | None], left_out: LeftOut = leave_out_none
+) -> Iterator[Sources]:
+    """Match the files of several patterns one to one. A single file goes with all the others.
 
-    A file that cannot be sent keeps its place, so that it costs its own item only. A folder that
-    cannot be read would shift the files after it, so it stops everything.
+    A file that cannot be sent keeps its place, so only its own item fails. A folder that cannot be
+    read would shift all later files against each other, so it is an error.
+
+    Args:
+        patterns: a path, folder or glob for each field of an item. None for a field without files.
+        left_out: returns True for files found in folders and by globs that must not be taken.
+
+    Yields:
+        The files of one item, by field.
 
     Raises:
         BadFileError: a pattern stands for no file, a folder cannot be read, or the patterns stand
@@ -50,9 +59,10 @@ def _zip(
 
 
 def _check_folders(pair: dict[str, LocalFile], partners: dict[tuple[str, str, str], str]) -> None:
-    """See that files of one subfolder go with files of one subfolder.
+    """Check that the files of one subfolder go with the files of only one other subfolder.
 
-    Else one has a file too few, another one too many, and all pairs between the two are wrong.
+    If one folder has a file too few and the next one a file too many, the totals agree, but the
+    pairs between the two are wrong.
     """
     folders = {f: file.name.rpartition("/")[0] for f, file in pair.items() if "/" in file.name}
     for one, other in itertools.permutations(folders, 2):

@@ -1,4 +1,4 @@
-"""The plan of one command: its items in input order, and where each result goes."""
+"""The plan of one command: its items, in input order, and the paths of their results."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,34 +9,34 @@ from agewell.producer.receiving.result_names import UniqueNames, confined
 from agewell.producer.sending.files import LocalFile
 from agewell.producer.sending.listing import OnBad
 from agewell.shared.errors import ParameterError
-from agewell.shared.protocol.messages import Format
+from agewell.shared.protocol.formats import Format
 from agewell.shared.protocol.output_names import output_name
 from agewell.shared.text.printable import printable
 
 Sources = dict[str, LocalFile]
-"""The files of one item, by the item's field; the result is named after the first."""
+"""The files of one item, by field. The result is named after the first file."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One item: its files, and the names of its results below the output folder."""
+    """One item: its files, and the names of its results, relative to the output folder."""
 
     files: Sources
     outputs: tuple[str, ...] = ()
     output_name: str | None = None
-    """The result's name if it is not the one that a worker makes from the first file's name."""
+    """The name of the result. None: the worker makes it from the name of the first file."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Items that a command sends, and the places of their results.
+    """The items that a command sends, and the paths of their results.
 
     Attributes:
-        sources: finds the items' files, in the same order each time.
-        made_by: the operation or the model, which stands in the results' names.
-        suffix: of the results.
-        extras: the endings of the further files of each item.
-        out: the folder of the results; None: they are not written by this command.
+        sources: finds the files of all items, in the same order each time.
+        made_by: the operation or the model, which becomes part of the names of results.
+        suffix: the suffix of the results.
+        extras: the endings of further result files of each item, such as `.tap.npz`.
+        out: the folder for results. None: this command writes no results.
         skip_existing: leave out the items whose results exist.
     """
 
@@ -48,17 +48,17 @@ class Plan:
     skip_existing: bool = False
 
     def items(self, on_bad: OnBad) -> Iterator[Planned]:
-        """Find every item that is to be sent; each call finds the same ones."""
+        """Find every item to send. Each call finds the same ones."""
         for item in self._all(on_bad):
             if not (self.skip_existing and self._is_done(item)):
                 yield item
 
     def existing(self, item: Planned) -> list[Path]:
-        """The files of an item that exist already."""
+        """Return the result files of an item that exist already."""
         return [path for path in self.paths(item) if os.path.lexists(path)]
 
     def paths(self, item: Planned) -> list[Path]:
-        """The files of an item: its image, and its further ones."""
+        """Return the paths of the result files of an item, the image first."""
         return [] if self.out is None else [confined(self.out, name) for name in item.outputs]
 
     def _all(self, on_bad: OnBad) -> Iterator[Planned]:
@@ -71,16 +71,16 @@ class Plan:
 
     def _is_done(self, item: Planned) -> bool:
         paths = self.paths(item)
-        # A model that classifies writes no image, so its intermediates are what counts.
+        # A model that classifies writes no image, so only its further files can exist.
         return bool(paths) and all(path.is_file() for path in paths[1:] or paths)
 
 
-def check(plan: Plan, *, overwrite: bool) -> int:
-    """Count the items to send, and see that no result is in the way.
+def check_plan(plan: Plan, *, overwrite: bool) -> int:
+    """Count the items to send, and check that no result file exists already.
 
     Raises:
-        BadFileError: the files make no pairs.
-        ParameterError: results exist already, and may not be overwritten.
+        BadFileError: the files of several patterns do not pair up.
+        ParameterError: result files exist, and must not be overwritten.
     """
     items = existing = 0
     first = ""
@@ -106,4 +106,4 @@ def _holds_something(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError:
-        return True  # a look at each result will say
+        return True  # the look at each result reports the error

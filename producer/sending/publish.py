@@ -1,4 +1,4 @@
-"""Jobs onto the queue, many in one pipeline."""
+"""Publishes jobs as Celery messages, many in one pipeline."""
 
 import uuid
 from collections.abc import Iterable, Sequence
@@ -19,23 +19,23 @@ from agewell.shared.text.durations import LONGEST_S
 
 @dataclass(frozen=True)
 class Sent:
-    """A job that has been published, or is about to be."""
+    """A job that has been published, or that is being published now."""
 
     job_id: str
     items: int
     planned: tuple[Planned, ...] = ()
-    """The files that the items were made of, if it was made of files."""
+    """The files that the items were made of. Empty if they were not made of files."""
 
     @classmethod
     def of(cls, job: Job, planned: Sequence[Planned] = ()) -> Self:
-        """Give a job its id."""
+        """Give a job a random id."""
         return cls(str(uuid.uuid4()), len(job.items), tuple(planned))
 
 
 def publish(
     session: Session, jobs: Iterable[Job], level: int, deadline_s: float | None = None
 ) -> list[Sent]:
-    """Send jobs with a priority level, as `publish_as` does; their ids, in order."""
+    """Publish jobs under new ids, in order. Arguments and errors are those of `publish_as`."""
     sent = [(Sent.of(job), job) for job in jobs]
     publish_as(session, sent, level, deadline_s)
     return [each for each, _ in sent]
@@ -47,24 +47,24 @@ def publish_as(
     level: int,
     deadline_s: float | None = None,
 ) -> None:
-    """Send jobs with a priority level.
+    """Publish jobs under ids that they have already.
 
     Args:
-        session: whom to send them to.
-        jobs: what to send, with their ids.
-        level: 0, the most urgent, to 9.
-        deadline_s: a job that has not started within so many seconds expires.
+        session: the connection to use.
+        jobs: the jobs and their ids.
+        level: the priority level, 0 (most urgent) to 9.
+        deadline_s: a job expires if it has not started this many seconds from now.
 
     Raises:
         MessageTooLargeError: one of the jobs is too large. None is sent.
-        ParameterError: the deadline is no time that a job can be given.
+        ParameterError: the deadline is negative or longer than a hundred years.
         BrokerUnreachableError: Redis does not answer.
     """
     if deadline_s is not None and not 0 <= deadline_s <= LONGEST_S:
         raise ParameterError("deadline_s", repr(deadline_s), "seconds, up to a hundred years")
     limit = session.settings.max_message_bytes
     for _, job in jobs:
-        check_size(job, limit)  # before any of them is sent
+        check_size(job, limit)  # before the first one is sent, so that all are sent or none
     try:
         headers: dict[str, Any] = {ENQUEUED_AT: session.now()}
         if deadline_s is not None:
@@ -77,10 +77,10 @@ def publish_as(
 
 
 def check_size(job: Job, limit_bytes: int) -> None:
-    """See that a job fits into a message; what rides in its references alone can be too large.
+    """Check that a job fits into a message. Small images travel in it, inside their references.
 
     Raises:
-        MessageTooLargeError: it does not.
+        MessageTooLargeError: the message would be larger than the limit.
     """
     document = job.model_dump_json(exclude_none=True)
     size_bytes = len(document) * 4 // 3  # in base64
@@ -91,7 +91,7 @@ def check_size(job: Job, limit_bytes: int) -> None:
 def _send(
     session: Session, producer: Any, job_id: str, job: Job, level: int, headers: dict[str, Any]
 ) -> None:
-    """Publish as `send_task` does, less its subscription to each result: we poll instead."""
+    """Publish as `send_task` does, without its subscription to the result, which nobody reads."""
     task = TASK_OF_OP[job.op].value
     document = job.model_dump(mode="json", exclude_none=True)
     in_words = summary(job, level)
@@ -107,7 +107,7 @@ def _send(
 
 
 def summary(job: Job, level: int) -> str:
-    """A job in a few words, for Flower and the logs in place of its whole document."""
+    """Describe a job in a few words, which Flower and the logs show instead of its arguments."""
     first = primary_image(job.items[0]).name
     more = f" and {len(job.items) - 1} more" if len(job.items) > 1 else ""
     return f"{job.op}: {first}{more}, level {level}"

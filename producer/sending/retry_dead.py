@@ -1,4 +1,4 @@
-"""Sending dead letters again: each job whole, with its chain, its chord and its links."""
+"""Sends dead letters again, with their chains, chords and callbacks."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import kombu.exceptions
 from celery import Celery
 
-from agewell.producer.sending.limits import Room
+from agewell.producer.sending.limits import Credit
+from agewell.producer.sending.outbox import Outbox
 from agewell.producer.session import Session
 from agewell.shared.protocol.envelope import DEADLINE_AT, ENQUEUED_AT, FULL_RETRIES, time_of
 from agewell.shared.protocol.tasks import OP_OF_TASK, QUEUE_OF_OP
@@ -16,49 +17,41 @@ from agewell.shared.queue.record import State
 from agewell.shared.redis.connection import REDIS_ERRORS, unreachable
 
 FORGOTTEN_HEADERS = (ENQUEUED_AT, FULL_RETRIES, "redelivered")
-"""A job that is sent again waits from now on, and all of its retries are before it."""
+"""Headers that a job sent again loses: its wait starts now, and it has all its retries again."""
 
 MESSAGE_OPTIONS = {
     *("root_id", "parent_id", "group_id", "group_index", "chord", "chain", "retries"),
     *("shadow", "soft_time_limit", "time_limit", "reply_to", "replaced_task_nesting"),
     *("origin", "ignore_result", "stamped_headers"),
 }
-"""Headers that a message has beside its task and arguments. Links have other names there."""
+"""Options of a signature that `as_task_v2` takes under the same names."""
 
-OUTBOX_LETTERS = 100
 UNSENT = (None, State.DEAD)
-"""States of a job that may be sent again; in any other it has been already, or was cancelled."""
+"""States of a job that may be sent again. In other states it was sent again or cancelled."""
 
 
 class Resender:
-    """Sends dead letters again, some at a time, as far as there is room for them."""
+    """Sends dead letters again, in groups, as far as their queues have room."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._letters = DeadLetters(session.client)
-        self._room = Room(session)
+        self._outbox = Outbox(Credit(session), self._send)
 
     def resend(self, letters: Sequence[Letter]) -> Iterator[str]:
-        """Send letters that are jobs; the ids of those that were sent.
+        """Send dead letters that are jobs, and yield the ids of those that were sent.
 
-        A letter whose job has been sent again before is dropped: its job is never run twice.
+        A letter whose job was sent again before is dropped, so that no job runs twice.
 
         Raises:
-            QueueFullError, BrokerFullError: there is no room; what was yielded is sent.
+            QueueFullError, BrokerFullError: there is no room. The jobs yielded so far are sent.
             BrokerUnreachableError: Redis does not answer.
         """
-        outbox: list[Letter] = []
         for letter in letters:
-            queue = QUEUE_OF_OP[OP_OF_TASK[str(letter.task)]]
-            while not self._room.take(queue):
-                yield from self._send(outbox)
-                outbox = []
-                self._room.wait(queue)
-            outbox.append(letter)
-            if len(outbox) >= OUTBOX_LETTERS:
-                yield from self._send(outbox)
-                outbox = []
-        yield from self._send(outbox)
+            yield from self._outbox.add(letter, QUEUE_OF_OP[OP_OF_TASK[str(letter.task)]])
+            if self._outbox.due():
+                yield from self._outbox.flush()
+        yield from self._outbox.flush()
 
     def _send(self, letters: Sequence[Letter]) -> list[str]:
         try:
@@ -84,7 +77,7 @@ class Resender:
 
 
 def _send(app: Celery, producer: Any, job: dict[str, Any]) -> None:
-    """Publish as `send_task` does, less its subscription to each result: nobody waits here."""
+    """Publish as `send_task` does, without its subscription to the result, which nobody reads."""
     options = {name: value for name, value in job["options"].items() if value is not None}
     names = {*MESSAGE_OPTIONS, *options.get("stamped_headers", ())}
     message = app.amqp.as_task_v2(
@@ -107,7 +100,7 @@ def _send(app: Celery, producer: Any, job: dict[str, Any]) -> None:
 
 
 def _fresh(job: dict[str, Any], now: float) -> dict[str, Any]:
-    """A job as a new one: all that it says, but for its age and for a deadline that has passed."""
+    """Copy a job without its age, its retries so far, and a deadline that has passed."""
     options = dict(job["options"])
     headers = dict(options.get("headers") or {})
     for name in FORGOTTEN_HEADERS:
@@ -120,7 +113,7 @@ def _fresh(job: dict[str, Any], now: float) -> dict[str, Any]:
 
 
 def _later_steps(job: dict[str, Any]) -> Iterator[str]:
-    """The ids of the next steps of a job's chain, which failed with it."""
+    """Find the ids of the next steps of a job's chain, which failed with it."""
     for step in (job.get("options") or {}).get("chain") or ():
         if job_id := step["options"].get("task_id"):
             yield job_id

@@ -1,13 +1,13 @@
-"""From files to jobs: read, hash, store, publish; in bounded memory, however many files."""
+"""Makes jobs of files: reads, hashes, stores and publishes them, in bounded memory."""
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from agewell.producer.sending.files import LocalFile, read_image
-from agewell.producer.sending.limits import OnFull, Room, refuse
+from agewell.producer.sending.limits import Credit, OnFull, refuse
+from agewell.producer.sending.outbox import Outbox
 from agewell.producer.sending.plan import Planned, Sources
 from agewell.producer.sending.publish import Sent, publish_as
 from agewell.producer.session import Session
@@ -17,20 +17,19 @@ from agewell.shared.protocol.tasks import QUEUE_OF_OP
 from agewell.shared.text.printable import printable
 
 AUTO_JOB_BYTES = 2**20
-"""Encoded bytes that make a job worth its cost to the queue: about a tenth of a second of work."""
+"""Encoded bytes of a job if its size is chosen here. They take a worker about 0.1 s."""
 
-OUTBOX_JOBS = 100
 OUTBOX_S = 0.05
-"""Jobs wait in the outbox for company, but not for long: workers may be idle."""
+"""The longest time that a job waits for others in the outbox. Workers may be idle until then."""
 
 REFS_KEPT = 256
 
 Fields = dict[str, Any]
-"""The fields of one item: references to its images, and its output name."""
+"""The fields of one item: references to its images, and the name of its output."""
 
 
 class Submitter:
-    """Publishes jobs of one operation."""
+    """Makes and publishes the jobs of one operation."""
 
     def __init__(
         self,
@@ -41,18 +40,26 @@ class Submitter:
         deadline_s: float | None = None,
         on_full: OnFull = refuse,
     ) -> None:
+        """Prepare to send.
+
+        Args:
+            session: the connection to use.
+            make_job: makes a job of the fields of its items.
+            level: the priority level, 0 (most urgent) to 9.
+            deadline_s: a job expires if it has not started this many seconds after it was sent.
+            on_full: called if there is no room. The default raises the error.
+        """
         self._session = session
-        self._room = Room(session, on_full)
         self._make_job = make_job
         self._level = level
         self._deadline_s = deadline_s
-        # One background under a thousand foregrounds is read and stored once.
+        # A background that a thousand foregrounds share is read and stored once.
         self._refs: OrderedDict[Path, ImageRef] = OrderedDict()
-        self._outbox: list[tuple[Sent, Job]] = []
+        self._outbox = Outbox(Credit(session, on_full), self._publish, OUTBOX_S)
         self.sent: list[Sent] = []
-        """Every job whose publishing has begun, so that an interruption loses no id."""
+        """Every job whose publishing has begun. The ids are known even after an interruption."""
         self.unsure = 0
-        """How many of the last of these may not have arrived."""
+        """Number of jobs at the end of `sent` that may not have reached Redis."""
         self.bad_files: dict[str, BadFileError] = {}
 
     def submit(
@@ -61,47 +68,42 @@ class Submitter:
         images_per_job: int | None,
         progress: Callable[[int], None] = lambda _: None,
     ) -> Iterator[Sent]:
-        """Send every item; a bad file is kept once in `bad_files`, and the others go on.
+        """Send every item, and yield each job after it was published.
+
+        An item with a bad file is left out, and the error is added to `bad_files` once.
 
         Args:
-            items: what to send.
-            images_per_job: items in a job, at most; None: chosen by the files' sizes.
-            progress: told how many items have been dealt with since the last call.
+            items: the items to send.
+            images_per_job: the most items in a job. None: chosen by the sizes of the files.
+            progress: called with the number of items handled since the last call.
 
         Raises:
             BrokerUnreachableError: Redis does not answer.
-            QueueFullError, BrokerFullError: there is no room, and `on_full` does not wait for it;
-                the jobs that were yielded are sent.
+            QueueFullError, BrokerFullError: there is no room, and `on_full` raised the error. The
+                jobs yielded so far are sent.
         """
-        due_at = time.monotonic()
         for parcel in self._parcels(items, images_per_job):
             good = self._upload(parcel)
             if good:
                 job = self._make_job([fields for _, fields in good])
-                queue = QUEUE_OF_OP[job.op]
-                while not self._room.take(queue):
-                    yield from self._flush()
-                    self._room.wait(queue)
-                self._outbox.append((Sent.of(job, [item for item, _ in good]), job))
+                sent = Sent.of(job, [item for item, _ in good])
+                yield from self._outbox.add((sent, job), QUEUE_OF_OP[job.op])
             progress(len(parcel))
-            if len(self._outbox) >= OUTBOX_JOBS or time.monotonic() >= due_at:
-                yield from self._flush()
-                due_at = time.monotonic() + OUTBOX_S
-        yield from self._flush()
+            if self._outbox.due():
+                yield from self._outbox.flush()
+        yield from self._outbox.flush()
 
-    def _flush(self) -> list[Sent]:
-        """Publish what is in the outbox."""
-        outbox, self._outbox = self._outbox, []
-        self.unsure = len(outbox)
-        self.sent += [Sent(sent.job_id, sent.items) for sent, _ in outbox]
-        publish_as(self._session, outbox, self._level, self._deadline_s)
+    def _publish(self, jobs: Sequence[tuple[Sent, Job]]) -> list[Sent]:
+        self.unsure = len(jobs)
+        self.sent += [Sent(sent.job_id, sent.items) for sent, _ in jobs]
+        publish_as(self._session, jobs, self._level, self._deadline_s)
         self.unsure = 0
-        return [sent for sent, _ in outbox]
+        return [sent for sent, _ in jobs]
 
     def _parcels(
         self, items: Iterable[Planned], images_per_job: int | None
     ) -> Iterator[list[Planned]]:
-        """Cut the items into jobs: a fixed number each, or enough bytes to be worth a message."""
+        """Group items into jobs: a fixed number each, or about AUTO_JOB_BYTES of files each."""
         parcel: list[Planned] = []
         size_bytes = 0
         for item in items:
@@ -115,7 +117,7 @@ class Submitter:
             yield parcel
 
     def _upload(self, parcel: Sequence[Planned]) -> list[tuple[Planned, Fields]]:
-        """Store the bytes of a parcel in one go; its items, without those whose files are bad."""
+        """Store the files of a parcel together. Returns its items, without those with bad files."""
         fresh: dict[Path, tuple[str, MediaType, bytes]] = {}
         good = [item for item in parcel if self._read_into(fresh, item.files)]
         refs = self._session.blobs.put(fresh.values())
@@ -134,7 +136,7 @@ class Submitter:
         return ref if ref.name == name else ref.model_copy(update={"name": name})
 
     def _read_into(self, fresh: dict[Path, tuple[str, MediaType, bytes]], source: Sources) -> bool:
-        """Read an item's files that are not stored yet; False when one of them is bad."""
+        """Read the files of an item that are not stored yet. Returns False if one is bad."""
         try:
             for file in source.values():
                 if file.path in self._refs:
@@ -148,7 +150,7 @@ class Submitter:
         return True
 
     def add_bad(self, error: BadFileError) -> None:
-        """Remember a file, folder or pattern of which nothing can be sent."""
+        """Keep the error of a file, folder or pattern of which nothing can be sent."""
         self.bad_files.setdefault(str(error), error)
 
 
@@ -156,4 +158,4 @@ def _size_or_zero(file: LocalFile) -> int:
     try:
         return file.size_bytes()
     except BadFileError:
-        return 0  # reported when it is read
+        return 0  # the error is reported when the file is read

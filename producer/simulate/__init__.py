@@ -1,1 +1,1 @@
-"""The simulator: what k, load and workers do to waits."""
+"""The simulator that shows how k, load and workers change the waits of each level."""

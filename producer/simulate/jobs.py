@@ -1,4 +1,4 @@
-"""The jobs of a simulation: Poisson streams of levels, and how long each job runs."""
+"""The jobs of a simulation: a Poisson stream for each level, and the run time of each job."""
 
 import math
 import random
@@ -8,56 +8,56 @@ from typing import NamedTuple, Protocol
 
 
 class ServiceTime(Protocol):
-    """How long jobs run."""
+    """Distribution of the run times of jobs."""
 
     @property
     def mean_s(self) -> float:
-        """Their mean."""
+        """The mean run time, in seconds."""
 
     def draw(self, rng: random.Random, /) -> float:
-        """The seconds that one job runs."""
+        """Draw the run time of one job, in seconds."""
 
 
 @dataclass(frozen=True)
 class Exponential:
-    """Exponentially distributed: most jobs short, a few long."""
+    """Exponential distribution: most jobs are short, and a few are long."""
 
     mean_s: float
 
     def draw(self, rng: random.Random, /) -> float:
-        """The seconds that one job runs."""
+        """Draw the run time of one job, in seconds."""
         return rng.expovariate(1 / self.mean_s)
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """Every job alike."""
+    """Every job runs equally long."""
 
     mean_s: float
 
     def draw(self, _: random.Random, /) -> float:
-        """The seconds that one job runs."""
+        """Return the run time of every job, in seconds."""
         return self.mean_s
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Drawn from times that were measured, each as likely."""
+    """Run times drawn from measured ones, all equally likely."""
 
     times_s: tuple[float, ...]
 
     @property
     def mean_s(self) -> float:
-        """Their mean."""
+        """The mean run time, in seconds."""
         return math.fsum(self.times_s) / len(self.times_s)
 
     def draw(self, rng: random.Random, /) -> float:
-        """The seconds that one job runs."""
+        """Draw the run time of one job, in seconds."""
         return rng.choice(self.times_s)
 
 
 class Job(NamedTuple):
-    """One job; times in seconds since the start."""
+    """One job. Its arrival is in seconds since the start."""
 
     arrived_at: float
     level: int
@@ -67,13 +67,13 @@ class Job(NamedTuple):
 def arrivals(
     rates_per_s: Mapping[int, float], service: ServiceTime, jobs: int, seed: int
 ) -> list[Job]:
-    """Poisson streams, one for each level, merged in the order of arrival.
+    """Make the jobs of one Poisson stream for each level, in the order of arrival.
 
     Args:
-        rates_per_s: jobs a second by level, all positive.
-        service: how long they run, drawn for each job when it arrives.
-        jobs: how many, of all levels together.
-        seed: the same seed gives the same jobs.
+        rates_per_s: jobs per second by level, all above 0.
+        service: distribution of the run times.
+        jobs: the number of jobs, of all levels together.
+        seed: the seed of the random numbers. The same seed gives the same jobs.
     """
     rng = random.Random(seed)  # noqa: S311 - no secret
     total = math.fsum(rates_per_s.values())

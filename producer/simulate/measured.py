@@ -1,4 +1,4 @@
-"""What a running system's ledger says of its load: how often jobs come, and how long they run."""
+"""Measures the load of a running system: how often jobs come, and how long they run."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
 
 RECENT_S = 3600.0
-"""Jobs that came before the last hour say little about the next."""
+"""Age of the oldest jobs that count, in seconds."""
 
 MOST_RECORDS = 200_000
 LEAST_JOBS = 20
@@ -26,13 +26,14 @@ _FIELDS = ("op", "level", "state", "enqueued_at", "started_at", "ended_at")
 
 @dataclass(frozen=True)
 class Load:
-    """What was measured of one queue."""
+    """The measured load of one queue."""
 
     rates_per_s: dict[int, float]
-    """By level: the jobs that came, over the time from the first of them to the last."""
+    """Jobs per second by level, between the first arrival and the last."""
     service: Measured
-    """The times of the jobs that have ended, of all operations."""
+    """Run times of the jobs that are done, of all operations together."""
     times_of_op: dict[str, Measured]
+    """The same run times by operation."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,15 @@ class _Job:
 
 
 def measure(client: redis.Redis, queue: str, now: float) -> Load:
-    """Read the records of the jobs of a queue that came within the last hour.
+    """Measure the load of a queue from the records of jobs that came within the last hour.
 
     Args:
-        client: the broker's Redis.
-        queue: the queue's name.
+        client: a client of the broker's Redis.
+        queue: the name of the queue.
         now: Unix time in seconds.
 
     Raises:
-        ParameterError: too few of them have ended.
+        ParameterError: fewer than 20 of these jobs are done.
     """
     jobs = [job for job in _jobs(client, queue) if job.enqueued_at > now - RECENT_S]
     times = defaultdict(list)
@@ -76,7 +77,7 @@ def measure(client: redis.Redis, queue: str, now: float) -> Load:
 
 
 def _jobs(client: redis.Redis, queue: str) -> Iterator[_Job]:
-    """The records of a queue's jobs, page by page, so that no call keeps Redis for long."""
+    """Read the records of a queue's jobs, page by page, so that no call blocks Redis for long."""
     cursor, seen = 0, 0
     while True:
         cursor, found = client.scan(cursor, match=keys.job("*"), count=PAGE)
@@ -103,10 +104,10 @@ def _job(record: dict[str, bytes | None], queue: str) -> _Job | None:
 
 
 def workers_of(app: Celery, queue: str) -> int:
-    """How many jobs of a queue run at a time, as its workers say.
+    """Ask the workers of a queue how many jobs they run at a time, all together.
 
     Raises:
-        ParameterError: none of them answers.
+        ParameterError: no worker of the queue answers.
     """
     inspect = app.control.inspect(timeout=ANSWER_WITHIN_S)
     serving = {

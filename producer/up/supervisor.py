@@ -1,4 +1,4 @@
-"""Keeps child processes running: started, seen ready, restarted when dead, drained at the end."""
+"""Runs child processes: starts them, restarts dead ones, and drains them at the end."""
 
 import os
 import signal
@@ -19,18 +19,24 @@ from agewell.producer.up.child_process import start_child
 POLL_S = 0.1
 BACKOFF_MIN_S, BACKOFF_MAX_S = 0.5, 30.0
 STEADY_S = 2.0
-"""A child that was ready for so long starts its next life without the delay of earlier failures:
-it is not what keeps it from working that ended it."""
+"""If a child was ready for this long, the delay before its next restart is short again."""
 
 QUIT_GRACE_S = 5.0
 
 Report = Callable[[str, str], None]
-"""Called with a child's name and what happened to it."""
+"""Called with the name of a child and an event, such as "ready"."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """A child to run; `ready_url` is polled where it cannot notify us by NOTIFY_SOCKET."""
+    """A program to run as a child.
+
+    Attributes:
+        name: the name in logs and reports.
+        command: the command line.
+        env: variables beside the environment of this process.
+        ready_url: a URL that answers when the program is ready. None: it notifies NOTIFY_SOCKET.
+    """
 
     name: str
     command: Sequence[str]
@@ -39,7 +45,7 @@ class Program:
 
 
 class Child:
-    """One program's present life."""
+    """The process of one program. It is replaced after each restart."""
 
     def __init__(
         self, program: Program, logs: Path, sockets: Path, rotation: Rotation = DEFAULT_ROTATION
@@ -57,7 +63,7 @@ class Child:
         self.ready = False
 
     def start(self) -> None:
-        """Begin a life; its output is appended to that of the earlier ones."""
+        """Start the process. Its output is appended to the log."""
         self.ready = False
         self._listen()
         env = {**os.environ, **self.program.env, "NOTIFY_SOCKET": str(self._socket)}
@@ -71,7 +77,7 @@ class Child:
         self._pump.begin()
 
     def tend(self, report: Report) -> None:
-        """Notice readiness and death; start again when that is due."""
+        """Check if the process is ready or dead, and restart it when the delay is over."""
         if self._process is None:
             if time.monotonic() >= self._due_at:
                 self.start()
@@ -85,12 +91,12 @@ class Child:
             report(self.program.name, f"ready (process {self._process.pid})")
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, if the child lives."""
+        """Send a signal to the child, if it runs."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
 
     def kill_group(self) -> None:
-        """End the child and all that it started."""
+        """Kill the child and all processes that it started."""
         if self._process is not None:
             try:
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -100,11 +106,11 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Whether the child runs."""
+        """True while the child runs."""
         return self._process is not None and self._process.poll() is None
 
     def _plan_restart(self, status: int, report: Report) -> None:
-        self.kill_group()  # a dead parent's pool processes must not take jobs beside the new ones
+        self.kill_group()  # pool processes left behind must not take jobs beside the new ones
         self._process = None
         if self._pump is not None:
             self._pump.finish()
@@ -134,7 +140,7 @@ class Child:
             return False
 
     def close(self) -> None:
-        """Write the rest of the log, and let go of the notification socket."""
+        """Write the rest of the log, and close the notification socket."""
         if self._pump is not None:
             self._pump.finish()
         self._log.close()
@@ -144,7 +150,7 @@ class Child:
 
 
 class Supervisor:
-    """Runs programs until it is asked to stop."""
+    """Runs programs until SIGINT or SIGTERM. Use it as a context manager."""
 
     def __init__(
         self,
@@ -176,11 +182,16 @@ class Supervisor:
 
     @property
     def stopping(self) -> bool:
-        """True once SIGINT or SIGTERM has come."""
+        """True after SIGINT or SIGTERM."""
         return self._stops > 0
 
     def run(self, each_turn: Callable[[], None], on_ready: Callable[[], None]) -> None:
-        """Tend the children until the first SIGINT or SIGTERM; `on_ready` once, when all are."""
+        """Watch the children until the first SIGINT or SIGTERM.
+
+        Args:
+            each_turn: called about ten times a second.
+            on_ready: called once, when all children are ready.
+        """
         announced = False
         while not self._stops:
             each_turn()
@@ -192,10 +203,10 @@ class Supervisor:
             time.sleep(POLL_S)
 
     def drain(self, timeout_s: float) -> None:
-        """Let running jobs end; what is left after the time-out returns to its queue.
+        """Let running jobs end. Jobs that still run after the time-out return to their queue.
 
-        Celery's SIGTERM finishes what runs, its SIGQUIT requeues it. A second Ctrl-C skips the
-        wait.
+        Celery finishes running jobs on SIGTERM, and requeues them on SIGQUIT. A second Ctrl-C ends
+        the wait early.
         """
         for child in self._children:
             child.signal(signal.SIGTERM)
@@ -220,7 +231,7 @@ def _answers(url: str) -> bool:
         with urllib.request.urlopen(url, timeout=0.5):  # noqa: S310  the URL is our own
             return True
     except urllib.error.HTTPError:
-        return True  # it answers, if only to ask for a password
+        return True  # also if it asks for a password
     except OSError:
         return False
 
@@ -232,5 +243,5 @@ def _describe(status: int) -> str:
 
 
 def celery(*args: str) -> list[str]:
-    """The command line of a Celery program in this very environment."""
-    return [sys.executable, "-m", "celery", *args]
+    """Make the command line of a Celery program in the Python environment of this process."""
+    return [sys.executable, "-m", "agewell.producer.up.celery_program", *args]

@@ -1,1 +1,1 @@
-"""Encoded images outside of messages: stored once under their SHA-256, in Redis or in files."""
+"""Blob stores: encoded image bytes kept outside messages, named by their SHA-256."""

@@ -1,7 +1,7 @@
-"""The blob store: encoded image bytes under their SHA-256, kept for a time after their last use.
+"""The blob store: encoded image bytes under their SHA-256, kept for a TTL after their last use.
 
-A reference names a hash, never a path or a host: whatever a message says, a worker reads nothing
-but its own store.
+A reference contains a hash, never a path or a host. So no message can make a worker read anything
+but its blob stores.
 """
 
 import base64
@@ -27,38 +27,47 @@ from agewell.shared.settings import Settings
 from agewell.shared.text.urls import scrubbed, without_password
 
 _PLACE_IN_PACK = re.compile(r"[0-9a-f]{64}\+[0-9]{1,12}")
-"""What follows a store's scheme where several blobs lie together; a single one's is its hash."""
+"""The place of a blob in a pack of several, in a reference after the scheme."""
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Blobs:
-    """Puts bytes into the configured store, and gets them from any store that a reference names."""
+    """Writes bytes to the configured store, and reads them from there or from Redis."""
 
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
         self._settings = settings
         ttl_s = settings.blob_ttl_s
-        self._home = open_store(settings.blob_url or "redis", client, ttl_s)
-        # A plain Celery client may put its images into Redis whatever store we use ourselves.
-        self._stores = {store.scheme: store for store in (RedisStore(client, ttl_s), self._home)}
+        self._configured = open_store(settings.blob_url or "redis", client, ttl_s)
+        # Plain Celery clients may put their images into Redis, whichever store is configured.
+        self._stores = {
+            store.scheme: store for store in (RedisStore(client, ttl_s), self._configured)
+        }
 
     def put(self, images: Iterable[tuple[str, MediaType, bytes]]) -> list[ImageRef]:
-        """Store the bytes of each (name, media type, bytes); their references, in order.
+        """Store images.
+
+        Args:
+            images: (name, media type, encoded bytes) triples.
+
+        Returns:
+            A reference to each, in the same order.
 
         Raises:
-            BrokerUnreachableError: Redis does not take them.
-            BlobStoreError: the store does not, for want of space or of rights.
+            BrokerUnreachableError: Redis does not answer.
+            BrokerFullError: Redis is full.
+            BlobStoreError: the store cannot be written.
         """
         labels, blobs = [], []
         for name, media_type, data in images:
             labels.append((name, media_type))
             blobs.append((hashlib.sha256(data).hexdigest(), data))
         with self._errors():
-            places = self._home.put(blobs)
+            places = self._configured.put(blobs)
         return [
             ImageRef(
-                uri=f"{self._home.scheme}:{place}",
+                uri=f"{self._configured.scheme}:{place}",
                 sha256=sha256,
                 size_bytes=len(data),
                 media_type=media_type,
@@ -68,13 +77,13 @@ class Blobs:
         ]
 
     def get(self, ref: ImageRef) -> bytes:
-        """The bytes that a reference names, checked against its hash and size.
+        """Read the bytes of a reference, and check their size and hash. This renews their TTL.
 
         Raises:
             BlobMissingError: they have expired, or were never stored.
-            BlobDamagedError: they are others than the reference says, or it names no store of ours.
+            BlobDamagedError: the size or the hash differs, or the reference names no known store.
             BrokerUnreachableError: Redis does not answer.
-            BlobStoreError: the store does not.
+            BlobStoreError: the store cannot be read.
         """
         data = self._read(ref)
         if len(data) != ref.size_bytes:
@@ -87,11 +96,11 @@ class Blobs:
         return data
 
     def keep(self, uris: Iterable[str]) -> None:
-        """Begin the time to live anew of what these references name, where it lies in our stores.
+        """Renew the TTL of blobs. References to unknown stores are ignored.
 
         Raises:
             BrokerUnreachableError: Redis does not answer.
-            BlobStoreError: the store does not.
+            BlobStoreError: the store cannot be written.
         """
         places: dict[str, list[str]] = {}
         for uri in uris:
@@ -103,23 +112,23 @@ class Blobs:
                     self._stores[scheme].keep(found)
 
     def sweep(self) -> int:
-        """Delete what has outlived its time; how many blobs.
+        """Delete expired files from the store. Returns how many.
 
         Raises:
-            BlobStoreError: the store is away.
+            BlobStoreError: the store cannot be reached.
         """
         with self._errors():
-            return self._home.sweep()
+            return self._configured.sweep()
 
     def check(self) -> None:
-        """See that the store can be reached and takes bytes; cheap, and asked while it does not.
+        """Check that the store can be reached and written. The check is cheap.
 
         Raises:
             BrokerUnreachableError: Redis does not answer.
-            BlobStoreError: the store does not.
+            BlobStoreError: the store cannot be written.
         """
         with self._errors():
-            self._home.check()
+            self._configured.check()
 
     def _read(self, ref: ImageRef) -> bytes:
         scheme, _, rest = ref.uri.partition(":")
@@ -137,7 +146,7 @@ class Blobs:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Raise a store's own errors as ours."""
+        """Translate a store's errors into errors of agewell."""
         try:
             yield
         except redis.RedisError as error:
@@ -149,7 +158,7 @@ class Blobs:
 
 
 def _inline(ref: ImageRef, rest: str) -> bytes:
-    """The bytes of a data: URI (RFC 2397), base64 only."""
+    """Decode the bytes of a data: URI (RFC 2397). It must be base64."""
     header, _, body = rest.partition(",")
     if not header.endswith(";base64"):
         raise BlobDamagedError(ref.name, _short(ref), "a data: URI must be base64")
@@ -159,7 +168,7 @@ def _inline(ref: ImageRef, rest: str) -> bytes:
         raise BlobDamagedError(ref.name, _short(ref), f"bad base64: {error}") from None
     if len(data) > INLINE_MAX_BYTES:
         raise BlobDamagedError(
-            ref.name, _short(ref), f"{len(data)} bytes inline, at most {INLINE_MAX_BYTES}"
+            ref.name, _short(ref), f"{len(data)} bytes inline, allowed are {INLINE_MAX_BYTES}"
         )
     return data
 

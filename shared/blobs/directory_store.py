@@ -1,7 +1,8 @@
-"""Blobs in files below a directory, which may be unmounted and come back.
+"""Blob store in files below a directory, which may be a mount that comes and goes.
 
-A marker file lies in the directory from its first use on. Without it the store is away: its blobs
-are not missing, and nothing is written into whatever directory shows in its place.
+The first use of the directory creates a marker file in it. If the marker is missing later, the
+directory is not mounted. Then reads fail instead of reporting missing blobs, and nothing is written
+into the empty directory.
 """
 
 import contextlib
@@ -26,29 +27,29 @@ log = logging.getLogger(__name__)
 
 MARKER = ".agewell-blobs"
 PROBE_BYTES = 2**20
-"""Written to see that a store takes bytes; a disk with less room than this counts as full."""
+"""Size of the file that checks the store. A disk with less room counts as full."""
 
 PART, SWEPT = ".part", ".swept"
-LOOKS = 3
-"""A file may be renamed by a sweep between two looks, and get its name back."""
+READ_ATTEMPTS = 3
+"""How often to look for a file: a sweep may rename it and rename it back between two looks."""
 
 _OURS = re.compile(rf"({NAME})(?:\.[0-9a-f-]+\.(?:part|swept))?")
-"""A pack; the part of one that is being written; one that is being swept."""
+"""A pack, a pack that is being written, or a pack that is being swept."""
 
 
 @dataclass(frozen=True)
-class Used:
-    """Remembers in Redis that a store has been used: without its marker it is away, not new."""
+class StoreUse:
+    """Notes in Redis that a store has been used, to tell an unmounted store from a new one."""
 
     client: redis.Redis
     url: str
 
-    def before(self) -> bool:
-        """True if some process has used this store."""
+    def is_known(self) -> bool:
+        """Return True if a process has used this store."""
         return bool(self.client.sismember(keys.BLOB_STORES, self.url))
 
     def remember(self) -> None:
-        """Note that it is in use; a full Redis is told by the next process."""
+        """Note that the store is in use. If Redis is full, the next process does it."""
         with contextlib.suppress(redis.exceptions.OutOfMemoryError):
             self.client.sadd(keys.BLOB_STORES, self.url)
 
@@ -58,62 +59,63 @@ class DirectoryStore:
 
     scheme = "store"
 
-    def __init__(self, root: Path, ttl_s: int, used: Used) -> None:
+    def __init__(self, root: Path, ttl_s: int, use: StoreUse) -> None:
         self._root = root
         self._ttl_s = ttl_s
-        self._used = used
+        self._use = use
         self._is_open = False
 
     def put(self, blobs: Sequence[Blob]) -> list[str]:
-        """Write a pack that is not there yet, whole or not at all: a file is never half one."""
+        """Write the blobs as one pack, atomically, unless the same pack is there already."""
         if not blobs:
             return []
-        self._require()
+        self._check_mounted()
         name, data, places = pack(blobs)
         path = self._path(name)
-        if not _refreshed(path, len(data)):
+        if not _refresh(path, len(data)):
             _write(path, data)
         return places
 
     def get(self, place: str, size_bytes: int) -> bytes | None:
-        """Read; the file's time is set to now."""
+        """Read a blob, and set its file's modification time to now."""
         found = parse(place)
         if found is None:
             return None
         self._open()
         name, offset = found
         path = self._path(name)
-        for _ in range(LOOKS):
+        for _ in range(READ_ATTEMPTS):
             for each in (path, *path.parent.glob(f"{name}.*{SWEPT}")):
                 with contextlib.suppress(FileNotFoundError):
                     return _read(each, offset, size_bytes)
-        self._require()
+        self._check_mounted()
         return None
 
     def keep(self, places: Sequence[str]) -> None:
-        """Set the files' times to now; a file that refuses that hinders no other."""
-        self._require()
+        """Set the files' modification times to now. A file that fails does not stop the rest."""
+        self._check_mounted()
         for name in {found[0] for place in places if (found := parse(place)) is not None}:
-            with self._one_of_many(name):
+            with self._skip_if_unusable(name):
                 os.utime(self._path(name), follow_symlinks=False)
-        self._require()  # if it went away meanwhile, every file seemed to be missing
+        self._check_mounted()  # if it was unmounted meanwhile, every file seemed to be missing
 
     def sweep(self) -> int:
-        """Delete files unused for the time to live, and what a killed writer left.
+        """Delete files that were not used for the TTL, and partial files of killed writers.
 
-        Files that agewell did not make stay, and a file that cannot be deleted hinders no other.
+        Files that agewell did not create stay. A file that cannot be deleted does not stop the
+        rest.
         """
-        self._require()
+        self._check_mounted()
         oldest = time.time() - self._ttl_s
         swept = 0
         for path in self._files():
-            with self._one_of_many(path.name):
-                swept += _swept(path, oldest)
+            with self._skip_if_unusable(path.name):
+                swept += _sweep_file(path, oldest)
         return swept
 
     def check(self) -> None:
-        """See that the store is there and takes bytes."""
-        self._require()
+        """Check that the store is mounted and can be written."""
+        self._check_mounted()
         probe = self._root / f".probe-{uuid.uuid4().hex}"
         try:
             probe.write_bytes(bytes(PROBE_BYTES))
@@ -121,24 +123,24 @@ class DirectoryStore:
             probe.unlink(missing_ok=True)
 
     def _open(self) -> None:
-        """Mark a directory that is used for the first time; done once in a process."""
+        """Create the marker if the directory is used for the first time. Runs once per process."""
         if self._is_open:
             return
-        used_before = self._used.before()
+        used_before = self._use.is_known()
         if not self._is_marked():
             if used_before:
-                raise self._away()
+                raise self._unmounted_error()
             self._root.mkdir(parents=True, exist_ok=True)
             (self._root / MARKER).touch()
         if not used_before:
-            self._used.remember()
+            self._use.remember()
         self._is_open = True
 
-    def _require(self) -> None:
+    def _check_mounted(self) -> None:
         """Raise if the directory is not the one that was marked."""
         self._open()
         if not self._is_marked():
-            raise self._away()
+            raise self._unmounted_error()
 
     def _is_marked(self) -> bool:
         try:
@@ -147,32 +149,32 @@ class DirectoryStore:
             return False
         return True
 
-    def _away(self) -> OSError:
+    def _unmounted_error(self) -> OSError:
         return FileNotFoundError(
             errno.ENOENT,
-            f"the store is not there: {self._root / MARKER} is missing. Mount the directory; "
-            f"if you emptied it on purpose, make that file again with mkdir and touch",
+            f"the store is not there: {self._root / MARKER} is missing. Mount the directory. "
+            f"If you emptied it on purpose, create that file again with mkdir and touch",
         )
 
     def _files(self) -> Iterator[Path]:
-        """The files of ours, in folders of ours; links are not followed."""
+        """Yield the store's files. Links are not followed."""
         for folder in os.scandir(self._root):
             if len(folder.name) == 2 and folder.is_dir(follow_symlinks=False):
-                with self._one_of_many(folder.name), os.scandir(folder.path) as files:
+                with self._skip_if_unusable(folder.name), os.scandir(folder.path) as files:
                     for file in files:
                         if _OURS.fullmatch(file.name) and file.is_file(follow_symlinks=False):
                             yield Path(file.path)
 
     @contextlib.contextmanager
-    def _one_of_many(self, name: str) -> Iterator[None]:
-        """Go on if a file has vanished or cannot be changed; not if the whole store is away."""
+    def _skip_if_unusable(self, name: str) -> Iterator[None]:
+        """Ignore a file that has vanished or cannot be changed, unless the store is unmounted."""
         try:
             yield
         except FileNotFoundError:
             return
         except OSError as error:
-            self._require()
-            log.warning("left alone in the blob store: %s: %s", name, error)
+            self._check_mounted()
+            log.warning("skipped a file of the blob store: %s: %s", name, error)
 
     def _path(self, name: str) -> Path:
         return self._root / name[:2] / name
@@ -180,7 +182,7 @@ class DirectoryStore:
 
 def _read(path: Path, offset: int, size_bytes: int) -> bytes | None:
     try:
-        # No link is followed: a blob is a file of this directory, or it is none.
+        # Links are not followed: a blob must be a file in this directory.
         with open(path, "rb", opener=_open_no_link) as file:
             os.utime(file.fileno())
             file.seek(offset)
@@ -195,8 +197,8 @@ def _open_no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW)
 
 
-def _refreshed(path: Path, size_bytes: int) -> bool:
-    """Set a file's time to now; False if there is none of this size."""
+def _refresh(path: Path, size_bytes: int) -> bool:
+    """Set a file's modification time to now. Returns False if no file of this size exists."""
     try:
         os.utime(path, follow_symlinks=False)
         found = path.lstat()
@@ -211,22 +213,23 @@ def _write(path: Path, data: bytes) -> None:
         try:
             part.write_bytes(data)
         except FileNotFoundError:
-            path.parent.mkdir(exist_ok=True)  # not the store itself: that would be another one
+            path.parent.mkdir(exist_ok=True)  # never the root: it may be unmounted
             part.write_bytes(data)
         part.replace(path)
     except BaseException:
-        # A full disk keeps no room for what nobody will read.
+        # A partial file would waste room on a disk that is perhaps full.
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise
 
 
-def _swept(path: Path, oldest: float) -> bool:
-    """Delete a file that nobody has used since a time; False if somebody has.
+def _sweep_file(path: Path, oldest: float) -> bool:
+    """Delete a file unless it was used since `oldest`, a Unix time. Returns True if deleted.
 
-    A pack is renamed first. Whoever puts the same bytes again then either finds no file, and writes
-    one with this name, or has refreshed this one before: that is seen now, and it gets its name
-    back. So does one that a killed sweep has left renamed.
+    A pack is renamed first, because another process may put the same bytes at the same time. If
+    that process comes after the rename, it finds no file and writes a new one. If it came before,
+    it has refreshed the modification time, and the pack gets its name back here. A pack that a
+    killed sweep left renamed is handled in the same way.
     """
     if path.lstat().st_mtime >= oldest and path.suffix != SWEPT:
         return False

@@ -1,6 +1,7 @@
-"""Blobs laid end to end in packs: a pack's name, and the place of each blob in it.
+"""Packs: several blobs in one file or object, and the place of each blob in it.
 
-To make a file, or an object, can cost more than to write it, so what is stored together is one.
+Creating a file or an object can take longer than writing its bytes, so blobs that are stored
+together share one.
 """
 
 import hashlib
@@ -15,9 +16,11 @@ _PLACE = re.compile(rf"({NAME})(?:\+([0-9]{{1,12}}))?")
 
 
 def pack(blobs: Sequence[Blob]) -> tuple[str, bytes, list[str]]:
-    """Lay blobs end to end: the pack's name, its bytes, and the place of each blob.
+    """Concatenate blobs.
 
-    A pack of one is named by the blob's own hash, one of several by the hash of theirs.
+    Returns:
+        The pack's name, its bytes, and the place of each blob. The name of a single blob is its
+        hash. The name of several is the hash of their hashes.
     """
     if len(blobs) == 1:
         [(sha256, data)] = blobs
@@ -31,6 +34,6 @@ def pack(blobs: Sequence[Blob]) -> tuple[str, bytes, list[str]]:
 
 
 def parse(place: str) -> tuple[str, int] | None:
-    """A place's pack and offset; None if it is no place."""
+    """Split a place into the pack's name and the offset in bytes. Returns None if malformed."""
     found = _PLACE.fullmatch(place)
     return (found[1], int(found[2] or 0)) if found else None

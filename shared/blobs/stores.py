@@ -1,7 +1,7 @@
-"""Where blobs lie: Redis, a directory, or wherever an fsspec URL says.
+"""The blob stores: Redis, a directory, or any file system that fsspec knows.
 
-A store gives each blob a place, which follows from the bytes alone: storing the same again gives
-the same place, and no place names a path or a host.
+A store gives each blob a place, which depends only on the stored bytes. Storing the same bytes
+again gives the same place. A place contains no path and no host.
 """
 
 import contextlib
@@ -13,41 +13,45 @@ from typing import Any, Protocol, cast
 import fsspec
 import redis
 
-from agewell.shared.blobs.directory_store import MARKER, DirectoryStore, Used
+from agewell.shared.blobs.directory_store import MARKER, DirectoryStore, StoreUse
 from agewell.shared.blobs.packs import Blob, pack, parse
 from agewell.shared.errors import SettingsError
 from agewell.shared.redis import keys
 from agewell.shared.text.urls import scrubbed
 
 PIPELINE_BYTES = 4 * 2**20
-"""Bytes in one pipeline: large enough to hide the round trip, small beside any memory limit."""
+"""Bytes per pipeline: enough to hide the round trip, and little compared to any memory limit."""
 
 _MARK = b"agewell keeps image bytes here\n"
 
 
 class Store(Protocol):
-    """Bytes by place."""
+    """Interface of a blob store."""
 
     scheme: str
 
     def put(self, blobs: Sequence[Blob]) -> list[str]:
-        """Keep blobs for the time to live; the place of each, in order."""
+        """Store blobs for the TTL. Returns the place of each, in the same order."""
 
     def get(self, place: str, size_bytes: int) -> bytes | None:
-        """What lies at a place, its time to live begun anew; None where nothing does."""
+        """Read a blob and renew its TTL. Returns None if there is none at the place."""
 
     def keep(self, places: Sequence[str]) -> None:
-        """Begin the time to live anew of what lies at these places."""
+        """Renew the TTL of the blobs at these places."""
 
     def sweep(self) -> int:
-        """Delete what has outlived its time, if the store does not itself; how many."""
+        """Delete expired files, if the store does not expire them itself. Returns how many."""
 
     def check(self) -> None:
-        """See that the store can be reached and takes bytes; raises if not."""
+        """Check that the store can be reached and written.
+
+        Raises:
+            OSError: it cannot.
+        """
 
 
 class RedisStore:
-    """Bytes in Redis, which expires them itself. A place is the blob's SHA-256."""
+    """Blobs in Redis, which expires them itself. A place is the blob's SHA-256."""
 
     scheme = "redis"
 
@@ -56,7 +60,7 @@ class RedisStore:
         self._ttl_s = ttl_s
 
     def put(self, blobs: Sequence[Blob]) -> list[str]:
-        """Store in pipelines of a few MiB."""
+        """Store blobs in pipelines of a few MiB."""
         pipe = self._client.pipeline(transaction=False)
         pending_bytes = 0
         for sha256, data in blobs:
@@ -69,27 +73,30 @@ class RedisStore:
         return [sha256 for sha256, _ in blobs]
 
     def get(self, place: str, size_bytes: int) -> bytes | None:
-        """Read, and refresh the time to live in the same command."""
+        """Read a blob and renew its TTL in the same command."""
         del size_bytes
         return cast("bytes | None", self._client.getex(keys.blob(place), ex=self._ttl_s))
 
     def keep(self, places: Sequence[str]) -> None:
-        """One pipeline."""
+        """Renew the TTL of blobs in one pipeline."""
         pipe = self._client.pipeline(transaction=False)
         for place in places:
             pipe.expire(keys.blob(place), self._ttl_s)
         pipe.execute()
 
     def sweep(self) -> int:
-        """Nothing to do: Redis expires its keys."""
+        """Do nothing, because Redis expires its keys."""
         return 0
 
     def check(self) -> None:
-        """Nothing to do: without Redis there are no jobs either."""
+        """Do nothing, because without Redis there are no jobs either."""
 
 
 class FsspecStore:
-    """Packs wherever an fsspec URL says, such as an object store, whose own rules expire them."""
+    """Packs in any file system that fsspec knows, such as an object store.
+
+    agewell never deletes them. Give the store a lifecycle rule that does.
+    """
 
     scheme = "store"
 
@@ -97,7 +104,7 @@ class FsspecStore:
         self._url = url
 
     def put(self, blobs: Sequence[Blob]) -> list[str]:
-        """Write a pack; an object store shows an object only when it is complete."""
+        """Write a pack. An object store shows an object only when it is complete."""
         if not blobs:
             return []
         name, data, places = pack(blobs)
@@ -121,33 +128,37 @@ class FsspecStore:
         return cast("bytes", data)
 
     def keep(self, places: Sequence[str]) -> None:
-        """Nothing to do: an object's age is what its store's rules go by."""
+        """Do nothing, because the store's lifecycle rules go by an object's age."""
 
     def sweep(self) -> int:
-        """Nothing to do: an object store has lifecycle rules."""
+        """Do nothing, because the store's lifecycle rules delete objects."""
         return 0
 
     def check(self) -> None:
-        """See that the store takes bytes and gives them back."""
+        """Write a marker and read it back.
+
+        Raises:
+            OSError: the store cannot be written or read.
+        """
         with _any_error():
             files, root = self._files
             mark = f"{root}/{MARKER}"
             files.pipe_file(mark, _MARK)
             if files.cat_file(mark) != _MARK:
-                raise OSError(f"{mark} reads otherwise than it was written")
+                raise OSError(f"{mark} has other bytes than were just written")
 
     def _write(self, name: str, data: bytes) -> None:
         files, root = self._files
         try:
             files.pipe_file(self._path(name), data)
         except FileNotFoundError:
-            # A file system, not an object store. Its root is not made here: it may be unmounted.
+            # A file system, not an object store. Do not create its root: it may be unmounted.
             files.mkdir(f"{root}/{name[:2]}", create_parents=False)
             files.pipe_file(self._path(name), data)
 
     @cached_property
     def _files(self) -> tuple[Any, str]:
-        """The file system and the root in it: some connect as soon as they are made."""
+        """The file system and the root in it, opened on first use: some connect at once."""
         found: tuple[Any, str] = fsspec.core.url_to_fs(self._url)
         return found
 
@@ -157,7 +168,7 @@ class FsspecStore:
 
 @contextlib.contextmanager
 def _any_error() -> Iterator[None]:
-    """Raise whatever a file system's library raises as an OSError: each has errors of its own."""
+    """Raise any error of a file system's library as an OSError."""
     try:
         yield
     except OSError:
@@ -167,16 +178,21 @@ def _any_error() -> Iterator[None]:
 
 
 def open_store(url: str, client: redis.Redis, ttl_s: int) -> Store:
-    """The store that a setting names.
+    """Open the store of AGEWELL_BLOB_URL.
+
+    Args:
+        url: `redis`, or an fsspec URL.
+        client: Redis.
+        ttl_s: seconds to keep a blob after its last use.
 
     Raises:
-        SettingsError: no store is known for such a URL, or the package that has it is missing.
+        SettingsError: fsspec does not know the URL's scheme, or its package is not installed.
     """
     if url == "redis":
         return RedisStore(client, ttl_s)
     for scheme in ("file://", "local://"):
         if url.startswith(scheme):
-            return DirectoryStore(Path(url.removeprefix(scheme)), ttl_s, Used(client, url))
+            return DirectoryStore(Path(url.removeprefix(scheme)), ttl_s, StoreUse(client, url))
     try:
         for part in url.split("::"):  # fsspec's way to name a cache in front of a store
             fsspec.get_filesystem_class(part.partition("://")[0])

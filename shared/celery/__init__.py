@@ -1,1 +1,1 @@
-"""Celery and kombu, made to use the records of `shared.queue`: app, transport, results."""
+"""Code that makes Celery and kombu use our queue: the app, its transport, its result backend."""

@@ -1,4 +1,4 @@
-"""The Celery app that both sides use, with the settings that keep jobs safe and in order."""
+"""The Celery app of producers and workers, with the settings that keep jobs safe and in order."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,36 +26,36 @@ RETURN_JOBS_INTERVAL_S = 1.0
 EXPIRE_JOBS_INTERVAL_S = 1.0
 FIND_LOST_JOBS_INTERVAL_S = 10.0
 VISIBILITY_TIMEOUT_S = 7 * 86_400
-"""Long past any job: a dead worker is told by its heartbeat, a living one's jobs are its own."""
+"""Longer than any job, so that kombu never requeues one: agewell's heartbeats find dead workers."""
 
 
 def broker_url(redis_url: str) -> str:
-    """kombu's spelling of a redis-py URL: unix sockets are redis+socket:// there."""
+    """Return kombu's form of a redis-py URL. A unix socket is redis+socket:// there."""
     if redis_url.startswith("unix://"):
         path, _, query = redis_url.removeprefix("unix://").partition("?")
         return f"redis+socket://{path}?{query.replace('db=', 'virtual_host=')}"
     if redis_url.startswith("rediss://") and "ssl_cert_reqs=" not in redis_url:
-        # What redis-py does unasked: the server must show a certificate that is trusted here.
+        # redis-py's default, but not kombu's: the server must have a trusted certificate.
         return f"{redis_url}{'&' if '?' in redis_url else '?'}ssl_cert_reqs=required"
     return redis_url
 
 
 def results_url(broker: str) -> str:
-    """Celery's spelling of where results go: the same Redis, through a class of ours."""
+    """Return Celery's URL for results: the broker's Redis, with agewell's backend class."""
     name = "SentinelResults" if broker.startswith("sentinel") else "Results"
     return f"agewell.shared.celery.result_backend.{name}+{broker.removeprefix('redis+')}"
 
 
 def make_app(settings: Settings, include: Sequence[str] = (), amqp: type[AMQP] = AMQP) -> Celery:
-    """Build the app.
+    """Build the Celery app.
 
     Args:
         settings: completed by `locate`.
-        include: modules of tasks; each worker process imports them, a producer has none.
-        amqp: how it publishes and consumes.
+        include: modules of tasks, which each worker process imports. A producer needs none.
+        amqp: the class that publishes and consumes.
 
     Raises:
-        IncompatibleError: the installed Celery, kombu or redis-py lacks what agewell overrides.
+        IncompatibleError: the installed Celery, kombu or redis-py lacks a part that agewell needs.
     """
     check_hooks(PRODUCER if amqp is AMQP else (*PRODUCER, *WORKER))
     url = broker_url(url_of(settings))
@@ -74,7 +74,7 @@ def _config(settings: Settings) -> dict[str, Any]:
         # A message is acknowledged when its job has ended, not when it was taken.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
-        # A worker reserves what it can start and no more: what it holds cannot age.
+        # A worker reserves only jobs that it can start, because reserved jobs cannot age.
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
@@ -126,12 +126,12 @@ def _config(settings: Settings) -> dict[str, Any]:
 
 
 def _every(interval_s: float, task: Task) -> dict[str, Any]:
-    """A beat entry. Its id is always the same, so none piles up while upkeep is away."""
+    """Return a beat entry. Its fixed task id keeps entries from piling up while upkeep is down."""
     return {"task": task.value, "schedule": interval_s, "options": {"task_id": task.value}}
 
 
 def _tcp_options(settings: Settings) -> dict[str, Any]:
-    """What only TCP connections take: redis-py refuses it for a unix socket."""
+    """Return options for TCP connections only, which redis-py refuses for a unix socket."""
     if url_of(settings).startswith("unix://"):
         return {}
     return {"redis_socket_keepalive": True}

@@ -1,7 +1,7 @@
-"""The time at which each message was enqueued: what aging goes by.
+"""The header with each message's enqueue time, from which its aging counts.
 
-By Redis's clock, which all share, and not by the sender's own. A retry and the next step of a chain
-keep the time of the first: they have waited since then.
+The time is by Redis's clock, because senders' clocks differ. A retry and the next step of a chain
+keep the time of the first message, because they have waited since then.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,9 @@ from agewell.shared.redis.clock import RedisClock
 
 
 class StampingAMQP(AMQP):  # type: ignore[misc]
-    """Celery's publishing of tasks, each with its time in a header and with a level.
+    """Celery's AMQP class, changed to add the enqueue time and a priority to each message.
 
-    Not a signal handler: those are called for the messages of every app in the process.
+    It is not a signal handler, because those run for the messages of every app in the process.
     """
 
     def _create_task_sender(self) -> Callable[..., Any]:
@@ -27,7 +27,7 @@ class StampingAMQP(AMQP):  # type: ignore[misc]
 
         def send_stamped(producer: Any, name: str, message: Any, **options: Any) -> Any:
             if options.get("priority") is None:
-                # task_default_priority speaks for a task's own apply_async, not for send_task.
+                # Celery applies task_default_priority in apply_async, but not in send_task.
                 options["priority"] = DEFAULT_LEVEL
             given = options.get("headers") or {}
             if time_of(given.get(ENQUEUED_AT, message.headers.get(ENQUEUED_AT))) is None:
@@ -42,5 +42,5 @@ class StampingAMQP(AMQP):  # type: ignore[misc]
 
 
 def enqueued_at(request: Any) -> float | None:
-    """When the job of a Celery task request was enqueued; None where nobody noted it."""
+    """Return when the job of a task's request was enqueued, in Unix seconds, or None."""
     return time_of((request.headers or {}).get(ENQUEUED_AT))

@@ -1,7 +1,7 @@
 """The private parts of Celery, kombu and redis-py that agewell overrides or calls.
 
-A later version may rename one. Nothing would call ours then, and nobody would notice: messages were
-taken and recorded nowhere. So every start looks for each of them, and ends if one is missing.
+If a later version renamed one, agewell's override would silently never be called, and jobs could
+be lost. So every program checks for all of them at its start, and stops if one is missing.
 """
 
 import types
@@ -19,19 +19,19 @@ TESTED: Final = {
     "billiard": ">=4.3,<4.4",
     "redis": ">=6.4,<9",
 }
-"""The versions that agewell may be installed with, as pyproject.toml has them."""
+"""The supported versions, as in pyproject.toml."""
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """Parts of one class or module of another package."""
+    """The parts of one class or module that agewell needs."""
 
     owner: str
-    """Its module, a colon, and the class; or a module alone."""
+    """The module, as `package.module`, or the class, as `package.module:Class`."""
     members: tuple[str, ...] = ()
-    """Methods, class attributes and functions of its own: one of a base's may do nothing."""
+    """Functions, methods and class attributes that the owner must define itself."""
     attributes: tuple[str, ...] = ()
-    """Attributes that instances are given: the class's own code names them."""
+    """Instance attributes, which must be named in the code of the class or its bases."""
 
 
 PRODUCER: Final = (
@@ -129,10 +129,10 @@ WORKER: Final = (
 
 
 def check_hooks(hooks: Iterable[Hooks]) -> None:
-    """See that every hook is still there.
+    """Check that every hook exists.
 
     Raises:
-        IncompatibleError: one is not; the error names it, its package and the versions that fit.
+        IncompatibleError: one does not. The error names it and the supported versions.
     """
     for each in hooks:
         for missing in _missing(each):
@@ -156,7 +156,7 @@ def _missing(hooks: Hooks) -> Iterator[str]:
 
 
 def _names_in(owner: type) -> set[str]:
-    """Every name that the code of a class and of its bases mentions, and all that they have."""
+    """Return every name that the code of a class and of its bases mentions or defines."""
     found = set(dir(owner))
     for each in owner.__mro__:
         for value in vars(each).values():

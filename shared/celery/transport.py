@@ -1,4 +1,4 @@
-"""kombu's Redis transport, with jobs in the order of their virtual times instead of lists."""
+"""kombu's Redis transport, changed to keep jobs in order of virtual time instead of in lists."""
 
 import logging
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from agewell.shared.celery.enqueue_time import StampingAMQP
 from agewell.shared.errors import MessageTooLargeError
 from agewell.shared.protocol import envelope
 from agewell.shared.queue.ledger import Lifetimes
-from agewell.shared.queue.publish import ORDERED, PUBLISH, is_ordered, op_of, publishing
+from agewell.shared.queue.publish import ORDERED, PUBLISH, is_ordered, op_of, publish_command
 from agewell.shared.queue.purge import purge
 from agewell.shared.redis import keys
 from agewell.shared.redis.clock import RedisClock
@@ -33,15 +33,16 @@ _BIND = Script("bind")
 
 
 class Channel(kombu_redis.Channel):  # type: ignore[misc]
-    """kombu's channel; a job gets its record and its place in the order, or is not published."""
+    """kombu's channel, changed to publish a job as a record with a place in its queue's order."""
 
     max_message_bytes = MAX_MESSAGE_BYTES
+    """The largest message of a job."""
     aging_k: Mapping[str, float] = {}
-    """k of each queue, per second, if no other is in force."""
+    """k of each queue, per second, for queues whose k is not in Redis."""
     lifetimes_s = (RESULT_TTL_S, RESULT_TTL_S)
-    """How long records of jobs that are done, and of others, are kept: `Lifetimes`."""
+    """Seconds to keep the records of done jobs, and of jobs that ended in another state."""
     max_deliveries = MAX_DELIVERIES
-    """After so many lost deliveries a worker's job is given up."""
+    """The number of lost deliveries after which agewell gives up on a job."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -49,20 +50,20 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         self._unprefixed: redis.Redis | None = None
 
     def unprefixed_client(self) -> redis.Redis:
-        """A client for keys of ours; kombu's own puts the option global_keyprefix before some."""
+        """Return a client for agewell's keys. kombu's client may add a global_keyprefix to keys."""
         pool, client = self.pool, self._unprefixed
-        # To make one takes longer than a round trip. A fork or a close ends the pool.
+        # Creating a client takes longer than a round trip. A fork or a close replaces the pool.
         if client is None or client.connection_pool is not pool:
             client = self._unprefixed = redis.Redis(connection_pool=pool)
         return client
 
     @property
     def lifetimes(self) -> Lifetimes:
-        """How long records are kept, as the ledger wants it."""
+        """Seconds to keep records, as the ledger needs them."""
         return Lifetimes(*self.lifetimes_s)
 
     def create_publish_batch(self, max_size: int) -> Any:
-        """Collect messages for one pipeline, which must not find out that a script is missing."""
+        """Return kombu's batch of messages, after making sure that Redis has the script for it."""
         with self.conn_or_acquire() as client:
             PUBLISH(client, [])
         return super().create_publish_batch(max_size)
@@ -71,7 +72,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         return super()._connparams(asynchronous=asynchronous) | {"command_packer": PACKER}
 
     def _size(self, queue: str) -> int:
-        # kombu's is a transaction, of which a Redis that is full takes nothing.
+        # kombu uses a transaction, which a full Redis refuses.
         with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
             for priority in self.priority_steps:
                 pipe.llen(self._q_for_pri(queue, priority))
@@ -81,7 +82,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             return sum(pipe.execute())
 
     def _purge(self, queue: str) -> int:
-        """Drop what waits in a queue; its jobs end as cancelled."""
+        """Empty a queue. Its jobs end as cancelled."""
         if queue not in ORDERED:
             return int(super()._purge(queue))
         client = self.unprefixed_client()
@@ -89,7 +90,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         return purge(client, queue, self.lifetimes, self.max_message_bytes, now)
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
-        # A worker that starts while Redis is full could not bind, and never make room.
+        # If Redis is full, a starting worker must still bind: only workers make room.
         try:
             super()._queue_bind(exchange, routing_key, pattern, queue)
         except redis.ResponseError as error:
@@ -109,7 +110,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         except (Empty, *REDIS_ERRORS):
             raise
         except Exception:
-            log.exception("ignored, no event and no command of Celery's")
+            log.exception("ignored a message that is neither an event nor a command of Celery's")
             return None
 
     def _delete(self, queue: str, *bound: Any, **options: Any) -> None:
@@ -131,9 +132,9 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             raise MessageTooLargeError(len(raw), self.max_message_bytes)
         client = self.unprefixed_client()
         now, k_per_s = self._clock.now(client), self.aging_k.get(queue, DEFAULT_K_PER_S)
-        command = publishing(queue, message, raw, now, k_per_s)
+        command = publish_command(queue, message, raw, now, k_per_s)
         batch = options.get("_publish_batch")
-        # The pipeline of a batch would put the prefix before the first key of ours.
+        # With a global_keyprefix, the batch's pipeline would add the prefix to our first key.
         if batch is not None and not self.global_keyprefix:
             batch.add("execute_command", *command)
             return
@@ -141,19 +142,19 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
 
 
 class Connection(kombu.Connection):  # type: ignore[misc]
-    """A connection that talks through a channel of ours, whatever its URL says."""
+    """A kombu connection that uses agewell's channel."""
 
     channel_class: type[Channel] = Channel
 
     def Pool(self, limit: int | None = None, **options: Any) -> "Pool":  # noqa: N802 - kombu's
-        """A pool of such connections."""
+        """Return a pool of connections that use the same channel."""
         return Pool(self, limit, **options)
 
     def get_transport_cls(self) -> type[kombu_redis.Transport]:
-        """The transport of its URL, plain or Sentinel's, with our channel on top of its own."""
+        """Return the transport of the URL, plain or Sentinel's, with agewell's channel."""
         plain: Any = super().get_transport_cls()
-        ours: Any = self.channel_class
-        return _with_channel(plain, ours)
+        channel: Any = self.channel_class
+        return _with_channel(plain, channel)
 
     def info(self) -> dict[str, Any]:
         """Describe the connection for `celery inspect stats` and Flower, without passwords."""
@@ -163,22 +164,22 @@ class Connection(kombu.Connection):  # type: ignore[misc]
         return found
 
     def __eqhash__(self) -> HashedSeq:
-        # kombu's pools are the process's: plain connections to the same Redis are not ours.
+        # kombu shares pools in a process, and a plain connection to the same Redis differs.
         return HashedSeq(type(self), *super().__eqhash__())
 
 
 class Pool(ConnectionPool):  # type: ignore[misc]
-    """kombu's pool makes connections of a class of its own, which would talk as kombu's do."""
+    """kombu's pool, changed so that its connections use agewell's channel."""
 
     def new(self) -> kombu.Connection:
-        """One connection more."""
+        """Return a new connection."""
         pooled = super().new()
         pooled.transport_cls = self.connection.get_transport_cls()
         return pooled
 
 
 class AMQP(StampingAMQP):
-    """How the producers' app publishes."""
+    """The AMQP class of the producers' app, which publishes by `Connection`."""
 
     Connection = Connection
 
@@ -187,12 +188,12 @@ class AMQP(StampingAMQP):
 def _with_channel(
     transport: type[kombu_redis.Transport], channel: type[Channel]
 ) -> type[kombu_redis.Transport]:
-    ours: Any = type("Channel", (channel, transport.Channel), {})
-    ours.from_transport_options = (
+    combined: Any = type("Channel", (channel, transport.Channel), {})
+    combined.from_transport_options = (
         *transport.Channel.from_transport_options,
         "max_message_bytes",
         "aging_k",
         "lifetimes_s",
         "max_deliveries",
     )
-    return type(transport.__name__, (transport,), {"Channel": ours})
+    return type(transport.__name__, (transport,), {"Channel": combined})

@@ -1,1 +1,1 @@
-"""What travels between producers and workers, and the law of its order. No Redis, no Celery."""
+"""Message formats, task names, levels and the aging formula, without Redis and Celery."""

@@ -1,9 +1,8 @@
-"""Messages as kombu writes them: the one place that reads their numbers, and bounds them.
+"""The reader of kombu messages, which bounds every number in them.
 
-`shared/queue/envelope.lua` reads in the same way what plain clients push.
-
-Any Celery client may put any value into a header. A number that is none, is not finite or is out of
-range must neither stop a worker nor be written to Redis, so every reader gets it from here.
+Any Celery client may put any value into a header. A value that is not a number, is not finite or is
+out of range must not stop a worker or get into Redis, so all code reads such values with this
+module. `shared/queue/envelope.lua` does the same for messages that plain Celery clients push.
 """
 
 import json
@@ -17,33 +16,36 @@ ENQUEUED_AT = "enqueued_at"
 DEADLINE_AT = "deadline_at"
 ITEMS = "items"
 FULL_RETRIES = "full_retries"
-"""How many of a job's retries are no fault of its own: Redis was full, or the blob store away."""
+"""A header: how many of a job's retries were because Redis or the blob store was not usable."""
 
 COUNT_MAX = 1_000_000
 LATEST = 253_402_300_799.0
-"""The end of the year 9999, the last that Python's datetime knows, in Unix seconds."""
+"""The end of the year 9999, Python's latest datetime, in Unix seconds."""
 
 
 def level_of(value: Any) -> int:
-    """The level that a priority means: 0 to 9, also given as text; 0 if it is no number."""
+    """Return a priority as a level from 0 to 9. Digits as text count, any other value is 0."""
     number = _number(float(value) if _is_numeral(value) else value)
     return 0 if number is None else int(min(max(number, LEVELS[0]), LEVELS[-1]))
 
 
 def time_of(value: Any) -> float | None:
-    """A Unix time in seconds; None if it is none that a job can have."""
+    """Return a Unix time in seconds, or None if the value is not a number from 0 to `LATEST`."""
     number = _number(value)
     return number if number is not None and 0 <= number <= LATEST else None
 
 
 def count_of(value: Any) -> int:
-    """A count, 0 to 1,000,000; 0 if it is no number."""
+    """Return a count clipped to 0 to 1,000,000, or 0 if the value is not a number."""
     number = _number(value)
     return 0 if number is None else int(min(max(number, 0), COUNT_MAX))
 
 
 def bound(message: Mapping[str, Any]) -> None:
-    """Bound every number of a message that is read later, in place; drop what is none."""
+    """Bound the numbers in a message's headers and properties, in place.
+
+    Values that are not numbers are removed. Only numbers that agewell reads later are changed.
+    """
     properties, headers = message.get("properties"), message.get("headers")
     if isinstance(properties, dict) and "priority" in properties:
         properties["priority"] = level_of(properties["priority"])
@@ -57,7 +59,7 @@ def bound(message: Mapping[str, Any]) -> None:
 
 
 def read(raw: bytes | str | None) -> dict[str, Any] | None:
-    """A message with its headers and properties; None for whatever else may lie in a list."""
+    """Parse a message. Returns None if it is not JSON, or has no headers and properties."""
     try:
         message = json.loads(raw) if raw is not None else None
     except (ValueError, RecursionError):
@@ -69,14 +71,14 @@ def read(raw: bytes | str | None) -> dict[str, Any] | None:
 
 
 def enqueued_at(message: Mapping[str, Any] | None) -> float | None:
-    """When the job of a message was enqueued; None if nobody noted it, or for no message."""
+    """Return when the job of a message was enqueued, in Unix seconds, or None if unknown."""
     return None if message is None else time_of(message["headers"].get(ENQUEUED_AT))
 
 
 def _number(value: Any) -> float | None:
-    """A number; None for anything else, such as true, text or NaN.
+    """Return a value as a float, or None if it is not a number: a boolean, text or NaN.
 
-    One beyond every float is infinite, also if it is written with all its digits.
+    An integer that is too large for a float becomes infinity.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -92,7 +94,7 @@ def _is_numeral(value: Any) -> bool:
 
 
 def _group_index(value: Any) -> int | None:
-    """The place of a job in its group; Celery itself takes one without a place."""
+    """Return the position of a job in its group, or None, which Celery accepts too."""
     return None if _number(value) is None else count_of(value)
 
 

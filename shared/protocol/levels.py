@@ -1,9 +1,9 @@
-"""Priority levels: numbers, names, and how they are read."""
+"""Priority levels: their numbers and names, and how to parse and show them."""
 
 from agewell.shared.errors import ParameterError
 
 LEVELS = tuple(range(10))
-"""Priority levels; 0 is the most urgent, as Celery on Redis has it."""
+"""All priority levels. 0 is the most urgent, as in Celery on Redis."""
 
 LEVEL_OF_NAME = {"urgent": 0, "high": 2, "normal": 5, "low": 7, "bulk": 9}
 NAME_OF_LEVEL = {level: name for name, level in LEVEL_OF_NAME.items()}
@@ -11,14 +11,14 @@ DEFAULT_LEVEL = LEVEL_OF_NAME["normal"]
 
 
 def level_label(level: int | None) -> str:
-    """A level as people read it: `5 normal`; `-` if it is unknown."""
+    """Return a level as people read it, such as `5 normal`. None becomes `-`."""
     if level is None:
         return "-"
     return f"{level} {NAME_OF_LEVEL.get(level, '')}".rstrip()
 
 
 def level_from(text: str) -> int:
-    """Read a priority level from its name or its digit.
+    """Parse a priority level: its name or its digit.
 
     Raises:
         ParameterError: the text is neither.

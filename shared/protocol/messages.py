@@ -1,7 +1,7 @@
-"""What travels: jobs to the workers, results back. Frozen, versioned, JSON.
+"""Messages as frozen, versioned JSON models: jobs to the workers, and their results.
 
-A job is one operation on 1 to 64 items. It refers to its images by `ImageRef`; the bytes lie in
-the blob store, or, small ones, ride in the reference itself as a `data:` URI.
+A job is one operation on 1 to 64 items. It refers to images by `ImageRef`. Their bytes are in the
+blob store, or inside the reference as a `data:` URI if they are at most 32 KiB.
 """
 
 from typing import Annotated, Any, Final, Literal, Self
@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from agewell.shared.errors import AgewellError, BadJobError
+from agewell.shared.protocol.formats import FORMATS, Format, ImageMediaType
 from agewell.shared.protocol.output_names import NAME_MAX_CHARACTERS
 from agewell.shared.text.printable import printable
 from agewell.shared.text.problems import first_problem, shortened
@@ -26,18 +27,8 @@ SCHEMA_VERSION: Final = 1
 MAX_ITEMS: Final = 64
 INLINE_MAX_BYTES: Final = 32 * 1024
 
-Format = Literal["png", "jpeg", "webp", "tiff", "bmp"]
-ImageMediaType = Literal["image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp"]
 MediaType = ImageMediaType | Literal["application/x-npz"]
-"""What a worker makes: images, and, where asked for, numpy's archives of arrays."""
-
-MEDIA_TYPE_OF_FORMAT: Final[dict[Format, ImageMediaType]] = {
-    "png": "image/png",
-    "jpeg": "image/jpeg",
-    "webp": "image/webp",
-    "tiff": "image/tiff",
-    "bmp": "image/bmp",
-}
+"""Media types of a worker's files: images, and numpy archives of tapped intermediates."""
 
 PIXELS_MIN: Final = -(2**31)
 PIXELS_MAX: Final = 2**31 - 1
@@ -51,15 +42,15 @@ FileName = Annotated[
 
 
 class Message(BaseModel):
-    """The base of everything that travels: frozen, unknown fields refused."""
+    """Base of all messages. Instances are frozen, and unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def __init__(self, **values: Any) -> None:
-        """Make one of its fields' values.
+        """Build a message from its fields.
 
         Raises:
-            BadJobError: a value is not allowed, or is missing.
+            BadJobError: a value is missing or not allowed.
         """
         try:
             super().__init__(**values)
@@ -72,7 +63,7 @@ class Message(BaseModel):
 
 
 class ImageRef(Message):
-    """Where the encoded bytes of one image lie, and what they must hash to."""
+    """Reference to the encoded bytes of one image: their location, hash and size."""
 
     uri: str = Field(
         min_length=1,
@@ -85,28 +76,32 @@ class ImageRef(Message):
     media_type: MediaType
     name: FileName = Field(
         default="image",
-        description="the caller's name for it, for messages and output files; never opened; "
-        "control characters in it are written as escapes",
+        description="the caller's name for the image, for messages and output files. It is never "
+        "opened. Control characters in it become escapes",
     )
 
 
 class Output(Message):
-    """How results are encoded."""
+    """Format and quality of the resulting images."""
 
     format: Format = "png"
     quality: int | None = Field(
-        default=None, ge=1, le=100, description="JPEG and WebP; unset: 95, and lossless WebP"
+        default=None,
+        ge=1,
+        le=100,
+        description="for JPEG and WebP only. Unset: 95 for JPEG, and lossless WebP",
     )
 
     @model_validator(mode="after")
-    def _quality_where_it_means_something(self) -> Self:
-        if self.quality is not None and self.format not in ("jpeg", "webp"):
+    def _check_format_has_quality(self) -> Self:
+        if self.quality is not None and not FORMATS[self.format].has_quality:
             raise ValueError(f"{self.format} has no quality: it is lossless")
         return self
 
 
 OutputName = Annotated[
-    FileName | None, Field(description="the result's name; unset: made from the first image's name")
+    FileName | None,
+    Field(description="the result's name. Unset: made from the name of the item's main image"),
 ]
 
 
@@ -118,7 +113,7 @@ class HsvItem(Message):
 
 
 class AlphaBlendItem(Message):
-    """A foreground over a background, where the mask lets it through."""
+    """A foreground to blend over a background, with an optional mask."""
 
     foreground: ImageRef
     background: ImageRef
@@ -127,7 +122,7 @@ class AlphaBlendItem(Message):
 
 
 class PoissonBlendItem(Message):
-    """A source to blend seamlessly into a destination, where the mask selects it."""
+    """A source, the mask of its part to use, and the destination to blend it into."""
 
     source: ImageRef
     mask: ImageRef
@@ -141,15 +136,15 @@ class _Job(Message):
 
 
 class HsvJob(_Job):
-    """BGR to HSV."""
+    """Convert images from BGR to HSV."""
 
     op: Literal["hsv"] = "hsv"
     items: tuple[HsvItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
-    full_range: bool = Field(default=False, description="H over 0..255 rather than 0..179")
+    full_range: bool = Field(default=False, description="H from 0 to 255 instead of 0 to 179")
 
 
 class AlphaBlendJob(_Job):
-    """Foreground over background: alpha x mask x the foreground's own alpha."""
+    """Blend foregrounds over backgrounds. Opacity: alpha x mask x the foreground's own alpha."""
 
     op: Literal["alpha_blend"] = "alpha_blend"
     items: tuple[AlphaBlendItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
@@ -160,14 +155,14 @@ class AlphaBlendJob(_Job):
 
 
 class PoissonBlendJob(_Job):
-    """Poisson blending: the source's gradients under the destination's boundary values."""
+    """Poisson blending: fill the mask from the source's gradients and the destination's border."""
 
     op: Literal["poisson_blend"] = "poisson_blend"
     items: tuple[PoissonBlendItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
     gradient: Literal["src", "max", "avg"] = "src"
     mask_on_source: Offset | None = Field(
         default=None,
-        description="(x, y) of the mask's top left on the source; unset: the sizes must be equal",
+        description="(x, y) of the mask's top left on the source. Unset: the sizes must be equal",
     )
     mask_on_destination: Offset = Field(
         default=(0, 0), description="(x, y) of the mask's top left on the destination"
@@ -175,35 +170,37 @@ class PoissonBlendJob(_Job):
 
 
 Integer = Annotated[int, Field(ge=-(2**53), le=2**53)]
-"""Those that every JSON reader takes for the same number."""
+"""Integers that every JSON parser reads as the same number."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 
 
 class InferItem(Message):
-    """One image for a model."""
+    """One image to run a model on."""
 
     image: ImageRef
     output_name: OutputName = None
 
 
 class InferJob(_Job):
-    """A model's prediction of each image: a picture, or values such as classes."""
+    """Run a model on each image. The result is a picture, or values such as classes."""
 
     op: Literal["infer"] = "infer"
     items: tuple[InferItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
     model: Name
-    version: Name | None = Field(default=None, description="unset: the active one")
+    version: Name | None = Field(default=None, description="unset: the active version")
     palette: tuple[Colour, ...] = Field(
-        default=(), max_length=MAX_ITEMS, description="#rrggbb: the colours to use"
+        default=(), max_length=MAX_ITEMS, description="colours to use, as #rrggbb"
     )
-    reference: ImageRef | None = Field(default=None, description="a photo to take the colours of")
+    reference: ImageRef | None = Field(default=None, description="a photo whose colours to use")
     tap: str | None = Field(
-        default=None, max_length=256, description="an intermediate to return beside the result"
+        default=None,
+        max_length=256,
+        description="an intermediate of the model to return with the result",
     )
     parameters: dict[str, str | Integer | FiniteFloat | bool] = Field(
-        default_factory=dict, description="of the model's own"
+        default_factory=dict, description="parameters that the model defines"
     )
 
 
@@ -212,7 +209,7 @@ Job = Annotated[HsvJob | AlphaBlendJob | PoissonBlendJob | InferJob, Field(discr
 
 
 def primary_image(item: Item) -> ImageRef:
-    """The image that an item's result is named after."""
+    """Return the main image of an item, after which its result is named."""
     match item:
         case HsvItem() | InferItem():
             return item.image
@@ -226,16 +223,19 @@ _JOB: TypeAdapter[Job] = TypeAdapter(Job)
 
 
 def parse_job(document: Any) -> Job:
-    """Read a job from JSON values.
+    """Parse a job from JSON text or JSON values.
 
     Raises:
-        BadJobError: it is none; the error says where and why.
+        BadJobError: it is not a valid job. The error names the field and the reason.
     """
     if isinstance(document, dict):
         version = document.get("schema_version", SCHEMA_VERSION)
         if version != SCHEMA_VERSION:
             found = shortened(version)
-            raise BadJobError(f"schema_version is {found}; this worker reads {SCHEMA_VERSION}")
+            raise BadJobError(
+                f"schema_version is {found}; this worker reads {SCHEMA_VERSION}. Install the same "
+                "version of agewell where jobs are sent and where they run"
+            )
     try:
         return (
             _JOB.validate_json(document)
@@ -247,7 +247,7 @@ def parse_job(document: Any) -> Job:
 
 
 class ErrorInfo(Message):
-    """An error as a value: its class, its text, and its values in the class's order."""
+    """An error as JSON: its class, its text, and its fields in the order of the class."""
 
     code: str
     message: str
@@ -255,28 +255,28 @@ class ErrorInfo(Message):
 
     @classmethod
     def of(cls, error: AgewellError) -> Self:
-        """Describe an error."""
+        """Build the document of an error."""
         return cls(code=error.code, message=str(error), values=error.args)
 
 
 class ItemResult(Message):
-    """What became of one item: an image, a prediction's values, or an error."""
+    """Result of one item: an image, a model's prediction, or an error."""
 
     image: ImageRef | None = None
     error: ErrorInfo | None = None
     prediction: dict[str, Any] | None = Field(
-        default=None, description="of a model, such as the classes: JSON values"
+        default=None, description="JSON values that a model returned, such as classes"
     )
     extras: tuple[ImageRef, ...] | None = Field(
         default=None, description="further files: a tapped intermediate, and a picture of it"
     )
     info: dict[str, str | int | float | bool] = Field(
-        default_factory=dict, description="what the operation reports beside the image"
+        default_factory=dict, description="values that the operation reports with the image"
     )
 
 
 class JobResult(Message):
-    """What became of a job, item by item, in the order of the job's items."""
+    """Result of a job: the results of its items, in their order."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     op: str

@@ -1,4 +1,4 @@
-"""Names of results: made from the names of images, and fit for any file system."""
+"""File names of results, made from the names of images and short enough for any file system."""
 
 import hashlib
 from pathlib import PurePosixPath
@@ -6,34 +6,34 @@ from typing import Final
 
 NAME_MAX_CHARACTERS: Final = 1024
 PART_MAX_BYTES: Final = 255
-"""The longest name of one file or folder, on Linux and macOS."""
+"""The longest name of one file or folder on Linux and macOS, in bytes."""
 
 _ENDING_MAX_BYTES = 64
 
 
 def output_name(name: str, made_by: str, suffix: str) -> str:
-    """`trip/cat.jpg` made by `hsv` becomes `trip/cat.hsv.png`."""
+    """Name a result: for `trip/cat.jpg` made by `hsv`, it is `trip/cat.hsv.png`."""
     path = PurePosixPath(name)
     return fit(str(path.parent / f"{path.stem or 'image'}.{made_by}.{suffix}"))
 
 
 def extra_name(name: str, suffix: str) -> str:
-    """`cat.unet.png` and `.up.npz` become `cat.unet.up.npz`."""
+    """Name a further file of a result: `cat.unet.png` with `.up.npz` gives `cat.unet.up.npz`."""
     path = PurePosixPath(name)
     return fit(str(path.parent / path.stem) + suffix)
 
 
 def fit(name: str) -> str:
-    """Shorten what no file system would take. A hash keeps shortened names apart.
+    """Shorten a name that is too long for file systems. A hash keeps shortened names distinct.
 
     Args:
-        name: of a file, with its folders.
+        name: a file's name with its folders.
 
     Returns:
-        The name, each part of it at most 255 bytes of UTF-8, and all of it 1,024 characters.
+        A name of at most 1,024 characters, whose parts have at most 255 bytes of UTF-8 each.
     """
     if len(name) <= PART_MAX_BYTES // 4:
-        return name  # most are: no character takes more than four bytes
+        return name  # the common case: a character has at most four bytes
     parts = [_fit_part(part) for part in PurePosixPath(name).parts]
     fitted = str(PurePosixPath(*parts))
     if len(fitted) <= NAME_MAX_CHARACTERS:

@@ -1,10 +1,10 @@
-"""Names of queues and tasks, and the operation that each task runs."""
+"""Names of queues and Celery tasks, and the operation of each task."""
 
 from enum import StrEnum
 
 
 class Queue(StrEnum):
-    """The Celery queues."""
+    """Names of the Celery queues."""
 
     CV = "cv"
     INFER = "infer"
@@ -12,7 +12,7 @@ class Queue(StrEnum):
 
 
 class Task(StrEnum):
-    """The Celery task names."""
+    """Names of the Celery tasks."""
 
     HSV = "cv.hsv"
     ALPHA_BLEND = "cv.alpha_blend"
@@ -35,3 +35,4 @@ TASK_OF_OP = {
 QUEUE_OF_OP = dict.fromkeys(TASK_OF_OP, Queue.CV) | {"infer": Queue.INFER}
 OP_OF_TASK = {task.value: op for op, task in TASK_OF_OP.items()}
 WORK_QUEUES = (Queue.CV, Queue.INFER)
+"""The queues of jobs on images, as opposed to upkeep's queue."""

@@ -1,1 +1,1 @@
-"""Waiting jobs: one record of each, and the order in which they run. Every change is one script."""
+"""The job queue in Redis: job records, their order, dead letters, and the Lua that changes them."""

@@ -1,8 +1,10 @@
 -- Acknowledge messages whose jobs have ended.
 --
--- KEYS: what the worker has reserved (a hash)
--- ARGV: the prefix of records, then the tags
+-- KEYS: the worker's unacked deliveries (a hash)
+-- ARGV: the prefix of records, then the tags to acknowledge
 --@include acknowledging
-for index = 2, #ARGV do
-  acknowledge(KEYS[1], ARGV[index], ARGV[1])
+local reserved = unpack(KEYS)
+local records, first_tag = ARGV[1], 2
+for index = first_tag, #ARGV do
+  acknowledge(reserved, ARGV[index], records)
 end

@@ -1,9 +1,9 @@
--- Let go of what a worker has reserved. After this the job is nobody's.
+-- Acknowledge a delivery. After this no worker has the job.
 --
--- The record of an ended job that waited for its part of a chord to be counted loses its message now; the
--- record of another task's message goes.
+-- An ended job may have kept its message until its chord had counted it. The message is removed now. For a task
+-- that is not an operation, the whole record is deleted.
 
--- Redis does not store a hash compactly that has had a long value, so the record is written once more.
+-- Once a hash has had a long value, Redis does not store it compactly again. So the record is written anew.
 local function drop_message(record)
   redis.call('HDEL', record, 'message', 'place', 'queue', 'since', 'retries', 'chord')
   local kept, ttl_ms = redis.call('HGETALL', record), redis.call('PTTL', record)
@@ -22,12 +22,12 @@ local function acknowledge(reserved, tag, records)
   redis.call('HDEL', reserved, tag)
   local id = string.match(entry, '^\n[^\n]*\n(.*)$')
   if not id then
-    return true -- of a queue without an order: the entry was the message itself
+    return true -- a message of a queue without an order has no record
   end
   local record = records .. id
   local found = redis.call('HMGET', record, 'tag', 'op', 'state')
   if found[1] ~= tag then
-    return true -- it has ended, or is tried again
+    return true -- the job has ended, or is being retried
   end
   if found[2] == '' then
     redis.call('DEL', record)

@@ -1,8 +1,10 @@
 -- Add to counters.
 --
--- KEYS: the counters to add to, the counters of rare events
--- ARGV: fields, each with by how much it has grown
+-- KEYS: the counters to add to (a hash), the counters of rare events (a hash)
+-- ARGV: pairs of a field and its increment
 --@include count
-for i = 1, #ARGV, 2 do
-  count(KEYS[1], ARGV[i], ARGV[i + 1], KEYS[2])
+local counters, rare = unpack(KEYS)
+for index = 1, #ARGV, 2 do
+  local field, increment = unpack(ARGV, index, index + 1)
+  count(counters, field, increment, rare)
 end

@@ -1,16 +1,16 @@
--- Bring jobs into the order: those whose time has come, and messages that plain Celery clients have pushed
--- onto kombu's lists.
+-- Admit jobs to a queue's order: scheduled jobs that are due, and messages that plain Celery clients have pushed
+-- into kombu's lists.
 --@include enter
 --@include envelope
 
--- Of a message that is too large, the ends by which its job can be named. Of any message, what a dead letter keeps.
+-- The first and last bytes of a message that is too large, which name its job. The most bytes in a dead letter.
 local HEAD_BYTES, TAIL_BYTES, KEPT_BYTES = 1024, 16384, 65536
 
 local function printable(text)
   return (string.gsub(text, '[^\32-\126]', '?'))
 end
 
--- Put a message aside that no worker could read; upkeep makes a dead letter of it.
+-- Put aside a message that no worker could read. Upkeep makes a dead letter of it.
 local function refuse(admission, message, reason)
   local about = { queue = admission.queue, reason = reason, size = #message,
     number = redis.call('INCR', admission.key.sequence) }
@@ -21,7 +21,7 @@ local function refuse(admission, message, reason)
   redis.call('LPUSH', admission.refused, cjson.encode(about) .. '\n' .. string.sub(message, 1, KEPT_BYTES))
 end
 
--- The operation of a task; empty for another task.
+-- The operation of a task, or '' if the task is not an operation.
 local function op_of(ops, task)
   if string.find(task, '[%c=]') then
     return ''
@@ -30,8 +30,8 @@ local function op_of(ops, task)
   return stop and string.match(ops, '^[^\n]*', stop + 1) or ''
 end
 
--- admission: queue, lists, key (as `enter` has it), records (their prefix), refused (a list), ops (text: each
---            task's name, '=', its operation and a newline), most_bytes, now, k
+-- admission: queue, lists (its inlets), key (as for `enter`), records (their prefix), refused (a list), ops (text:
+--            each task's name, '=', its operation and a newline), most_bytes, now, k
 local function admit_message(admission, message, list_level)
   local found, reason = read(message, admission.most_bytes)
   if not found then
@@ -42,7 +42,7 @@ local function admit_message(admission, message, list_level)
   if id and task then
     op = op_of(admission.ops, task)
   else
-    -- In the older protocol the body has both. A worker finds out, or refuses it.
+    -- In Celery's protocol 1 they are in the body. A worker reads or refuses it.
     id = 'message-' .. redis.call('INCR', key.sequence)
   end
   local level = properties.priority
@@ -58,7 +58,8 @@ local function admit_message(admission, message, list_level)
   }, admission.now, admission.k)
 end
 
--- Admit messages of kombu's lists, the most urgent first; returns false if more are left than `most`.
+-- Admit messages of the inlets, the most urgent level first. Returns false if `most` messages, or `most_bytes`,
+-- were admitted, so that more may be left.
 local function admit_messages(admission, most, most_bytes)
   local count, bytes = 0, 0
   if redis.call('EXISTS', unpack(admission.lists)) == 0 then
@@ -77,7 +78,7 @@ local function admit_messages(admission, most, most_bytes)
   return count < most and bytes < most_bytes
 end
 
--- Bring scheduled jobs whose time has come into the order; returns false if more are due than `most`.
+-- Admit scheduled jobs that are due. Returns false if `most` were admitted, so that more may be left.
 local function admit_due(admission, most)
   local key = admission.key
   local due = redis.call('ZRANGEBYSCORE', key.scheduled, '-inf', admission.now, 'LIMIT', 0, most)

@@ -1,4 +1,4 @@
-"""Admission: scheduled jobs and plain clients' messages come into their queue's order."""
+"""Admission of due scheduled jobs and plain clients' messages to their queue's order."""
 
 import time
 from collections.abc import Mapping
@@ -11,9 +11,10 @@ from agewell.shared.redis import keys
 from agewell.shared.redis.scripts import Script
 
 JOBS_A_CALL = 16
-"""Of each queue, due jobs and messages each: a call takes at most about a millisecond of Redis."""
+"""Most due jobs, and most messages, of each queue per call. A call blocks Redis for about 1 ms."""
 
 BYTES_A_CALL = 2**18
+"""Most bytes of each queue's messages per call."""
 
 _ADMIT = Script("admit_waiting")
 
@@ -21,13 +22,16 @@ _ADMIT = Script("admit_waiting")
 def admit(
     client: redis.Redis, aging_k: Mapping[str, float], now: float, max_message_bytes: int
 ) -> bool:
-    """Admit the next jobs of queues, in one call of bounded work; True if more are left.
+    """Admit the next jobs of queues, in one call of bounded work.
 
     Args:
         client: Redis.
-        aging_k: queues with an order, each with its k per second if no other is in force.
+        aging_k: the queues, each with its k per second in case Redis has none.
         now: Unix time in seconds, by Redis's clock.
         max_message_bytes: larger messages are refused.
+
+    Returns:
+        True if more jobs are left to admit.
     """
     answer = _ADMIT(
         client,
@@ -60,7 +64,7 @@ def admit_for(
     now: float,
     max_message_bytes: int,
 ) -> None:
-    """Admit jobs for a while, at least in one call; until all are, if that is sooner."""
+    """Admit jobs by at least one call, until all are admitted or `seconds` have passed."""
     stops_at = time.monotonic() + seconds
     while admit(client, aging_k, now, max_message_bytes) and time.monotonic() < stops_at:
         pass

@@ -1,10 +1,10 @@
--- Bind a queue to an exchange as kombu does, also on a Redis that is full.
+-- Bind a queue to an exchange as kombu does, but also in a full Redis.
 --
--- KEYS: the exchange's bindings, and those that do not expire unless this one does
+-- KEYS: sets of the exchange's bindings: all, and those that do not expire unless this one does
 -- ARGV: the binding
---
--- An SREM takes no memory, so it lets a script that starts with one go on.
-redis.call('SREM', KEYS[1], ARGV[1])
+local binding = unpack(ARGV)
+-- Start with an SREM, which needs no memory: after it, even a full Redis runs the rest of the script.
+redis.call('SREM', KEYS[1], binding)
 for _, bindings in ipairs(KEYS) do
-  redis.call('SADD', bindings, ARGV[1])
+  redis.call('SADD', bindings, binding)
 end

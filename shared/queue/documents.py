@@ -1,4 +1,4 @@
-"""Celery's result of a job that no worker has ended, as the JSON that Celery's backend stores."""
+"""Celery's stored result, built for a job that no worker ends."""
 
 import json
 from datetime import UTC, datetime
@@ -10,16 +10,19 @@ from kombu.utils.json import dumps
 from agewell.shared.errors import AgewellError, stored_module
 
 ID_MARK = "\0\0"
-"""Stands for the job's id in a result that many jobs share."""
+"""Placeholder for the job's id in a result that is used for many jobs."""
 
 
 def document_of(job_id: str, error: AgewellError | TaskRevokedError, now: float) -> str:
-    """The result of a job that ends with an error.
+    """Build the stored result of a job that ends with an error.
 
     Args:
-        job_id: the job's, or `ID_MARK`.
-        error: a `TaskRevokedError` makes it revoked, any other makes it failed.
+        job_id: the job's id, or `ID_MARK`.
+        error: a `TaskRevokedError` gives Celery's state REVOKED, another error gives FAILURE.
         now: Unix time in seconds.
+
+    Returns:
+        JSON, as Celery's result backend stores it.
     """
     is_revoked = isinstance(error, TaskRevokedError)
     text: str = dumps(

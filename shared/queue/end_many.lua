@@ -1,14 +1,14 @@
--- End waiting jobs that share a fate: their deadlines have passed, or their queue is purged.
+-- End many waiting jobs, because their deadlines have passed or their queue is purged.
 --
--- KEYS: where the jobs are listed (deadlines, or a queue's order or scheduled jobs), waiting jobs, running jobs,
---       jobs that ended so, deadlines, counters of rare events, metrics; then each queue's order and its
+-- KEYS: the sorted set of the jobs (deadlines, or a queue's order or scheduled jobs), waiting jobs, running jobs,
+--       jobs in the final state, deadlines, counters of rare events, metrics; then each queue's order and its
 --       scheduled jobs
--- ARGV: now, the most jobs, the highest score to end ('+inf' for all), state, error, seconds records are kept,
---       Celery's result with two NUL characters where the id belongs, the prefixes of records, results and
---       reserved jobs, the metric of such ends, 1 if the list has places rather than ids
--- Returns how many were listed, how many have ended, and the ids of those that a chord may count. Lua cannot
---       fail a chord: the caller ends these, which are in deadlines until then. Those that are purged get a
---       deadline that has passed, by which upkeep comes to them.
+-- ARGV: now, the most jobs, the highest score to end ('+inf' for all), state, error, TTL of records in seconds,
+--       Celery's result with two NUL characters in place of the id, the prefixes of records, results and unacked
+--       deliveries, the metric of such ends, 1 if the sorted set has places, not ids
+-- Returns how many jobs were looked at, how many were ended, and the ids of jobs in groups. Lua cannot fail their
+--       chords, so the caller ends them. They stay in deadlines until then. On a purge they get a deadline in the
+--       past, so that upkeep finds them.
 --@include count
 --@include order
 --@include finish
@@ -38,7 +38,7 @@ for _, member in ipairs(members) do
       call('ZADD', deadlines, 0, id)
     end
   elseif found[4] == '' then
-    call('DEL', record) -- another task's message, which nobody has reserved
+    call('DEL', record) -- a task that is not an operation, and that no worker has reserved
     ended_count = ended_count + 1
   elseif found[1] == 'waiting' and not (state == 'expired' and found[2]) then
     key.record, key.result = record, results .. id

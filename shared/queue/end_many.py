@@ -1,4 +1,4 @@
-"""Ending many waiting jobs that share a fate, a few a call."""
+"""Ending many waiting jobs, because they have expired or their queue is purged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from agewell.shared.redis import keys
 from agewell.shared.redis.scripts import Script
 
 JOBS_A_CALL = 25
-"""At 30 to 40 microseconds each, a call takes a millisecond of Redis's time."""
+"""Most jobs per call. A job takes 30 to 40 microseconds, so a call blocks Redis for 1 ms."""
 
 _END_MANY = Script("end_many")
 
@@ -25,10 +25,11 @@ class Ended:
     """Result of one call."""
 
     listed: int
+    """The number of jobs that were looked at. 0 if no more are left."""
     ended: int
+    """The number of jobs that were ended."""
     counted_by_chords: Sequence[str]
-    """Jobs of groups, which a chord may count. They are not ended yet: that is for somebody who can
-    fail a chord."""
+    """Ids of jobs in groups. They are not ended yet, because their chords have to fail too."""
 
 
 def end_many(
@@ -38,14 +39,14 @@ def end_many(
     now: float,
     lifetimes: Lifetimes,
 ) -> Ended:
-    """End the next jobs of a list.
+    """End up to `JOBS_A_CALL` waiting jobs.
 
     Args:
         client: Redis.
-        source: the list: deadlines, or a queue's order or scheduled jobs.
-        state: expired (those whose deadlines have passed) or cancelled (all).
+        source: the sorted set that lists them: deadlines, or a queue's order or scheduled jobs.
+        state: expired ends jobs whose deadlines have passed, cancelled ends all.
         now: Unix time in seconds, by Redis's clock.
-        lifetimes: how long their records and results are kept.
+        lifetimes: how long to keep their records and results.
     """
     expires = state is State.EXPIRED
     reason = "expired" if expires else "cancelled"

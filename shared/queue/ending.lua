@@ -1,8 +1,8 @@
--- End a job once, as somebody says.
+-- End a job, once, as the arguments in ARGV say.
 --@include count
 --@include finish
 
--- What is said of an end, in ARGV; then follow metrics and by how much each has grown.
+-- The parts of an end, in the order in which ARGV has them. Pairs of a metric and its increment follow.
 local PARTS = { 'id', 'state', 'items_failed', 'error', 'ttl_s', 'op', 'items', 'result', 'only_from', 'inputs',
   'chord', 'metric' }
 
@@ -19,15 +19,16 @@ local function may_end(key, ending)
     redis.call('HSET', key.record, 'cancelled_at', ending.now)
     return false
   end
-  -- One that has started in time does not expire while it waits to be tried again.
+  -- A job that has started before its deadline does not expire while it waits for a retry.
   return ending.only_from == ''
     or (state == ending.only_from and not (ending.state == 'expired' and started_at))
 end
 
--- key: as `finish` has it, and counts (counters of rare events) and metrics
--- first, last: where in ARGV the parts are
--- Returns true; false if the job has ended before, is in another state, or is to expire while it waits but has
--- started in time: nothing is changed then, but a waiting job that is to be cancelled and runs is asked to end.
+-- key: as for `finish`, and counts (counters of rare events) and metrics
+-- first, last: the range of the parts in ARGV
+-- Returns true if the job was ended. Returns false if it has ended before, is in another state than `only_from`,
+-- or is to expire but has started before its deadline. If a waiting job was to be cancelled, but runs by now, it
+-- is asked to end.
 local function end_job(key, now, reserved, first, last)
   local ending = { now = now, reserved = reserved }
   for index, part in ipairs(PARTS) do

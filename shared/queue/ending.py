@@ -1,4 +1,4 @@
-"""How a job has ended, by the request of its task and by what came of it."""
+"""The end of a job, built from its task's request and its result or error."""
 
 from typing import Any
 
@@ -14,32 +14,32 @@ STATE_OF = {
     states.FAILURE: State.FAILED,
     states.REVOKED: State.CANCELLED,
 }
-"""Our states of Celery's."""
+"""Celery's final states -> the states of jobs."""
 
 INPUTS = "agewell_inputs"
-"""An attribute of a request: its job's inputs, packed for the job's page."""
+"""Attribute of a request with the job's inputs, packed for the job's page."""
 
 EXPIRED = "expired"
-"""The reason that Celery itself gives for a task that came too late."""
+"""The reason that Celery gives for a task whose deadline has passed."""
 
 
 def end_of(
-    job_id: str, op: str, ended: State, result: Any, error: Exception | None, request: Any
+    job_id: str, op: str, celery_state: str, result: Any, error: Exception | None, request: Any
 ) -> End:
-    """The end of a job that a worker had.
+    """Build the end of a job that a worker ran.
 
     Args:
-        job_id: its id.
-        op: its operation.
-        ended: the state that Celery's means.
-        result: a `JobResult` document, if it has one.
-        error: what it failed with, None if it did not.
-        request: of its task.
+        job_id: the job's id.
+        op: the job's operation.
+        celery_state: a key of `STATE_OF`.
+        result: the `JobResult` document, if the job has one.
+        error: the job's error, or None if it is done.
+        request: the task's request.
     """
     items = _items(request)
     return End(
         job_id=job_id,
-        state=state_of(ended, error),
+        state=state_of(celery_state, error),
         op=op,
         items=items,
         items_failed=_items_failed(result) if error is None else items,
@@ -49,27 +49,27 @@ def end_of(
     )
 
 
-def state_of(ended: State, error: Any) -> State:
-    """The state of a job that ended with an error: some errors are states."""
+def state_of(celery_state: str, error: Any) -> State:
+    """Return the state of an ended job. Some errors have states that Celery does not know."""
     if isinstance(error, DeadJobError):
         return State.DEAD
-    if ended is State.CANCELLED and EXPIRED in str(error):
+    if celery_state == states.REVOKED and EXPIRED in str(error):
         return State.EXPIRED
-    return ended
+    return STATE_OF[celery_state]
 
 
 def op_of(request: Any) -> str | None:
-    """The operation of a task's request; None if it is no job of ours."""
+    """Return the operation of a task's request, or None if it is not a job of agewell."""
     return OP_OF_TASK.get(str(getattr(request, "task", "")))
 
 
 def ignores_result(request: Any) -> bool:
-    """True if a message's sender wants no result."""
+    """Return True if the sender of a task wants no result."""
     return bool(getattr(request, "ignore_result", False))
 
 
 def _items(request: Any) -> int:
-    """How many items a job's message has; none if it is no message of a job."""
+    """Return the number of items of a job's request, or 0 if it is malformed."""
     match getattr(request, "args", None):
         case [{"items": [*items]}, *_]:
             return len(items)

@@ -1,19 +1,19 @@
--- Enter a job: its record with the message, and its place in the order. Both or neither.
+-- Enter a job: write its record with the message, and give it a place in the order.
 --
--- A job's first message makes its record. A later one (a retry) takes the place of the one before. A message
--- that has been entered before is dropped: what was sent is sent again if its answer was late, and the step
--- of a chain that ran twice sends the next step twice.
+-- A job's first message creates its record. A later one (a retry) replaces the message. A message that has been
+-- entered before is dropped. This happens if a sender sends again because the answer was late, or if a step of a
+-- chain ran twice and sends the next step twice.
 --
--- A message of another task than an operation (op '') gets a record without a state in the ledger's lists.
--- Its record goes when it is acknowledged.
+-- If the task is not an operation (op ''), the job has a record, but is in none of the ledger's lists. Its record
+-- is deleted when the message is acknowledged.
 --@include order
 
--- Seconds by which the clocks of senders may differ from Redis's.
+-- By how many seconds an enqueue time may lie in the future, because a sender's clock differs from Redis's.
 local SKEW_S = 1
 
 -- key: record, order, scheduled, idle, waiting, running, deadlines, sequence
 -- job: id, message, op, queue, level, items, enqueued_at, due_at, deadline_at, retries, chord
---      (numbers; nil for an unknown time, and for 'no')
+--      (numbers; nil for an unknown time or a missing flag)
 -- Returns 'entered', 'known' or 'ended'.
 local function enter(key, job, now, k)
   local call = redis.call
@@ -23,9 +23,10 @@ local function enter(key, job, now, k)
   if state and not is_open(state) then
     return 'ended'
   end
-  -- Celery runs another task's message once more if it is sent while the first runs.
+  -- As in Celery, a task that is not an operation runs again if it is sent again while it runs.
   local runs_again = state == 'running' and found[4] == ''
-  -- Somebody has deleted the order. A duty of upkeep would never run again, as its id is always the same.
+  -- The place is missing if somebody has deleted the order. Without a new place, an upkeep task would never run
+  -- again, because its id is always the same.
   local has_lost_place = state == 'waiting' and place and not found[8] and not call('ZSCORE', key.order, place)
     and not call('ZSCORE', key.scheduled, place)
   if place and job.retries <= retries and not runs_again and not has_lost_place then
@@ -40,7 +41,7 @@ local function enter(key, job, now, k)
   end
   local since = tonumber(found[6] or '')
   if not since then
-    -- A job that was sent for later has not waited before. A retry has, since its first message.
+    -- A scheduled job begins to wait when it is due. A retry has waited since its first message.
     since = job.retries == 0 and job.due_at and math.max(enqueued_at, job.due_at) or enqueued_at
   end
   place = place or place_of(call('INCR', key.sequence), job.id)
@@ -55,14 +56,15 @@ local function enter(key, job, now, k)
     call('ZADD', key.deadlines, job.deadline_at, job.id)
   end
   if state == 'running' then
-    -- It is not what a worker has reserved any more: the acknowledgement of that must not end it.
+    -- Detach it from the worker that still has its earlier delivery, so that acknowledging that one does not
+    -- end this one.
     call('ZREM', key.running, job.id)
     call('HDEL', key.record, 'tag', 'worker_id')
   end
   if job.op ~= '' then
     call('ZADD', key.waiting, enqueued_at, job.id)
   end
-  -- A job that was cancelled while it ran is not run again: the next worker ends it.
+  -- A job that was cancelled while it ran is not scheduled: the next worker takes it at once and ends it.
   if job.due_at and job.due_at > now and not found[7] then
     call('HSET', key.record, 'due_at', job.due_at)
     call('ZREM', key.order, place)

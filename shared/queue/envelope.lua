@@ -1,19 +1,18 @@
--- Messages as kombu writes them: what decides a job's place, as `shared/protocol/envelope.py` reads and bounds it.
+-- Reader of kombu messages. It bounds numbers in the same way as `shared/protocol/envelope.py`.
 
--- Bytes of a message's headers and properties: a larger set is refused rather than parsed.
+-- Most bytes of a message without its body. A message with more is refused without parsing.
 local HEADERS_MAX_BYTES = 131072
--- Quotes inside one body and backslashes before them that are looked at (base64, which Celery writes, has none),
--- and texts under the name of the body.
+-- Most quotes and backslashes to look at in one body, and most texts with the key "body" to look for. Base64, as
+-- Celery writes it, has neither quotes nor backslashes.
 local MOST_LOOKS, MOST_BODIES = 40000, 64
 local BACKSLASH = 92
--- Redis stores no later time, nor does Python's datetime: the end of the year 9999.
+-- The latest time: the end of the year 9999, in Unix seconds, which is also the latest of Python's datetime.
 local LATEST = 253402300799
 local COUNT_MAX = 1000000
 local DAYS_OF_MONTH = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 }
 local TOO_LARGE, HEADERS_TOO_LARGE, NO_MESSAGE = 'too large', 'headers too large', 'no message'
 
--- A number; nil for anything else, such as true, text or NaN. JSON has no largest number, so what is beyond
--- every double is infinite here.
+-- A number, or nil for anything else, such as true, text or NaN. A number too large for a double is infinite.
 local function number_from(value)
   return type(value) == 'number' and value == value and value or nil
 end
@@ -59,7 +58,7 @@ local function is_date(year, month, day)
   return day >= 1 and day <= (DAYS_OF_MONTH[month] or 0) and (month ~= 2 or day <= 28 or is_leap)
 end
 
--- Seconds east of Greenwich; nil for what is no time zone.
+-- The offset of a time zone from UTC in seconds, or nil if the text is not a time zone.
 local function offset_of(text)
   if text == '' or text == 'Z' then
     return 0
@@ -71,7 +70,7 @@ local function offset_of(text)
   return (tonumber(hours) * 3600 + tonumber(minutes) * 60) * (sign == '-' and -1 or 1)
 end
 
--- Unix seconds of an ISO 8601 time, as clients write a message's eta; nil for anything else.
+-- Unix seconds of an ISO 8601 time, such as a message's eta, or nil for anything else.
 local function seconds_of(text)
   local year, month, day, hour, minute, rest =
     string.match(text_from(text) or '', '^(%d%d%d%d)-(%d%d)-(%d%d)[T ](%d%d):(%d%d)(.*)$')
@@ -95,8 +94,8 @@ local function seconds_of(text)
   return time_from(days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second + fraction - offset)
 end
 
--- The place of the quote that ends a JSON string: one behind no backslash, or behind an even number of them.
--- Returns nil if there is none, or if too many quotes and backslashes had to be looked at.
+-- The position of the quote that ends a JSON string: the first with an even number of backslashes before it.
+-- Returns nil if there is none, or if the search had to look at too many quotes and backslashes.
 local function end_of_string(text, first)
   local from, looks = first, 0
   while looks < MOST_LOOKS do
@@ -115,8 +114,8 @@ local function end_of_string(text, first)
   end
 end
 
--- A message without its body, which is most of it and says nothing about its place. Any text under this name
--- is left out, at whatever depth. Returns nil if more is left than may be: no more than that is looked at.
+-- A message without its body, which is its largest part and is not needed here. Every string with the key "body"
+-- is left out, at any depth. Returns nil if more than HEADERS_MAX_BYTES are left.
 local function without_body(message)
   local parts, from, at, room = {}, 1, 1, HEADERS_MAX_BYTES
   for _ = 1, MOST_BODIES do
@@ -142,7 +141,7 @@ local function without_body(message)
   return table.concat(parts)
 end
 
--- JSON without escapes of one half of a surrogate pair: cjson refuses these, and Python does not.
+-- JSON text without escapes of half a surrogate pair, which cjson refuses and Python accepts.
 local function without_halves(text)
   local is_second = false
   return (string.gsub(text, '\\(.)(%x?%x?%x?%x?)()', function(kind, digits, behind)
@@ -155,7 +154,7 @@ local function without_halves(text)
   end))
 end
 
--- True if text is UTF-8: keys and ids are read as such by everybody.
+-- True if text is valid UTF-8, as every reader of keys and ids expects.
 local function is_utf8(text)
   if not string.find(text, '[\128-\255]') then
     return true
@@ -177,7 +176,7 @@ local function decode(text)
   return ok and type(found) == 'table' and found or nil
 end
 
--- The headers and properties of a message; nil and a reason for what no worker could read.
+-- The headers and properties of a message, or nil and a reason if no worker could read it.
 local function read(message, most_bytes)
   if #message > most_bytes then
     return nil, TOO_LARGE

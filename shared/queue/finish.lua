@@ -1,19 +1,20 @@
--- End a job: its state, Celery's result for all who wait for that, and what is kept of its record.
+-- End a job: set its state, publish Celery's result to those who wait for it, and shrink its record.
 --
--- The message goes, so an ended record is small. It stays if a chord still has to count this job: then it goes
--- with the acknowledgement, or is delivered once more if the worker dies before it has counted.
+-- The message is removed, so the record of an ended job is small. If a chord still has to count the job, the
+-- message stays until the acknowledgement. If the worker dies before the chord has counted, the message is
+-- delivered again.
 
--- key: record, waiting, running, ended (the jobs that ended so), result, deadlines, orders (each queue's order
+-- key: record, waiting, running, ended (jobs in the final state), result, deadlines, orders (each queue's order
 --      and scheduled jobs)
--- ending: id, state, now (text), items_failed, error, ttl_s, result ('' for none), op and items (if no record
---      has them), inputs ('' for unknown), reserved (the prefix of what workers have reserved), keeps_message
+-- ending: id, state, now (text), items_failed, error, ttl_s, result ('' for none), op and items (used if the
+--      record has none), inputs ('' if unknown), reserved (the prefix of unacked deliveries), keeps_message
 
--- Redis stores a hash compactly if no value of it is longer.
+-- The longest value with which Redis stores a hash compactly.
 local PIECE_BYTES = 64
 
 local function finish(key, ending)
   local call = redis.call
-  -- A ZREM takes no memory, so a Redis that is full lets a script that starts with one go on.
+  -- Start with a ZREM, which needs no memory: after it, even a full Redis runs the rest of the script.
   if call('ZREM', key.waiting, ending.id) == 0 then
     call('ZREM', key.running, ending.id)
   end
@@ -30,13 +31,13 @@ local function finish(key, ending)
   if deadline_at then
     call('ZREM', key.deadlines, ending.id)
   end
-  -- Each process knows Redis's clock to within a millisecond. Time goes forward nevertheless.
+  -- Processes know Redis's clock only to within a millisecond, but a job must not end before its start.
   local ended_at = ending.now
   if started_at and (tonumber(started_at) or 0) > tonumber(ended_at) then
     ended_at = started_at
   end
   if not items or items == '0' then
-    items = ending.items -- plain clients do not count them
+    items = ending.items -- messages of plain clients have no count
   end
   local kept = { 'state', ending.state, 'ended_at', ended_at, 'op', op or ending.op, 'items', items }
   local function keep(field, value)
@@ -45,7 +46,7 @@ local function finish(key, ending)
       kept[#kept + 1] = value
     end
   end
-  -- A worker id is its name, its process and a number of its own.
+  -- A worker id is the worker's name, its process and a unique number, separated by colons.
   keep('worker', worker_id and string.match(worker_id, '^(.*):[^:]*:[^:]*$') or worker_id or worker)
   keep('level', level)
   keep('enqueued_at', enqueued_at)

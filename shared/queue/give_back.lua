@@ -1,13 +1,13 @@
--- Give back what a worker has reserved: a job returns to its place in the order, a message of another queue to
--- the head of its list.
+-- Requeue a delivery. A job gets its place in the order back. A message of another queue goes to the head of its
+-- list.
 --
--- KEYS: what the worker has reserved (a hash), waiting jobs, running jobs, jobs to give up (a set), k of each
---       queue; then each queue's order and its idle workers
--- ARGV: the tag, the prefix of records, 1 if the delivery was lost (its worker, or the process that ran it,
---       has ended), the most lost deliveries of a job, the names of the queues, each with k if no other is in
---       force, a list and a message for what is no job
--- A job that was lost too often is not given back: upkeep gives it up.
--- Returns 1, or 0 if it is not reserved.
+-- KEYS: the worker's unacked deliveries (a hash), waiting jobs, running jobs, jobs to give up on (a set), k of
+--       each queue; then each queue's order and its idle workers
+-- ARGV: the tag, the prefix of records, 1 if the delivery was lost (its worker or pool process has died), the
+--       number of lost deliveries from which on to give up, the list and the message to requeue if it is not a
+--       job; then each queue's name, and its k if the hash has none
+-- If too many deliveries of a job were lost, it is not requeued, and upkeep makes a dead letter of it.
+-- Returns 1, or 0 if the worker has no such delivery.
 --@include order
 local FIXED_KEYS, FIXED_ARGUMENTS = 5, 6
 local reserved, waiting, running, given_up, ks = unpack(KEYS, 1, FIXED_KEYS)
@@ -24,13 +24,13 @@ if not id then
   return 1
 end
 local record = records .. id
--- An HDEL takes no memory, so a Redis that is full lets a script that starts with one go on.
+-- Start with an HDEL, which needs no memory: after it, even a full Redis runs the rest of the script.
 call('HDEL', reserved, tag)
 local state, held_by, op, level, since, enqueued_at, place, started_at, lost, history =
   unpack(call('HMGET', record, 'state', 'tag', 'op', 'level', 'since', 'enqueued_at', 'place', 'started_at',
     'lost', 'history'))
 if held_by ~= tag or call('HEXISTS', record, 'message') == 0 then
-  return 1 -- it has ended, or is tried again: there is nothing to give back
+  return 1 -- the job has ended, or is being retried
 end
 if state == 'running' and is_lost == '1' and op ~= '' then
   lost = number_of(lost) + 1

@@ -1,6 +1,7 @@
-"""The ledger: reads the records of jobs, and ends jobs.
+"""The ledger, which reads the records of jobs and ends jobs.
 
-Every change of a job's state is one script: two who would change it at once cannot both succeed.
+Every change of a job's state is one Lua script. So if two processes try to end a job at the same
+time, only one succeeds.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,24 +18,24 @@ from agewell.shared.redis.scripts import Argument, Script
 
 _END = Script("end")
 TRIMMED_A_CALL = 500
-"""Of each state: a call takes about a millisecond of Redis's time."""
+"""Most ids to drop from each state's list per call, which blocks Redis for about 1 ms."""
 
 
 @dataclass(frozen=True)
 class Lifetimes:
-    """Seconds that the records and results of ended jobs are kept."""
+    """How long to keep the records and results of ended jobs, in seconds."""
 
     done_s: int
     other_s: int
 
     def of(self, state: State) -> int:
-        """For a job that ended in this state."""
+        """Return the seconds for a job that ended in this state."""
         return self.done_s if state is State.DONE else self.other_s
 
 
 @dataclass(frozen=True)
 class End:
-    """How a job ends."""
+    """The end of one job."""
 
     job_id: str
     state: State
@@ -43,18 +44,20 @@ class End:
     items_failed: int = 0
     error: str = ""
     only_from: State | Literal["unstarted"] | None = None
-    """The state it must be in; unstarted: any but running, or unknown as a plain client sent it.
+    """The state that the job must be in, or None for any open state.
 
-    A job that is to be cancelled while it waits, and runs by now, is asked to end at its next step.
+    "unstarted" means any state but running. That includes a job without a record, which a plain
+    client has sent. If a job is to be cancelled only while it waits, but runs already, it is asked
+    to end at its next step.
     """
     inputs: bytes = b""
-    """Its first images and its parameters, packed, for its page."""
+    """The job's first images and its parameters, packed for the job's page."""
     is_counted: bool = False
     """True if a chord has to count the job after its end."""
 
 
 class Ledger:
-    """Reads and ends jobs; one round trip a call."""
+    """Reads and ends jobs, with one round trip per call."""
 
     def __init__(
         self, client: redis.Redis, lifetimes: Lifetimes, clock: RedisClock | None = None
@@ -64,18 +67,22 @@ class Ledger:
         self._clock = clock or RedisClock()
 
     def end(self, end: End, result: bytes | str = "") -> bool:
-        """Record how a job ended, and Celery's result with it; both expire from now on.
+        """Record the end of a job and Celery's result. Both expire from now on.
+
+        Args:
+            end: the end of the job.
+            result: Celery's result as JSON, or empty if the sender wants none.
 
         Returns:
-            False if it had ended already, or is not in the state it must be in.
+            False if the job had ended already, or is not in the state `only_from`.
         """
         with tally.sending() as counts:
-            return self.write(self.told(end, result, counts))
+            return self.write(self.end_arguments(end, result, counts))
 
-    def told(
+    def end_arguments(
         self, end: End, result: bytes | str = "", counts: Iterable[tuple[str, int]] = ()
     ) -> Sequence[Argument]:
-        """Return an end as the scripts are told of it, for `write` or for the next take."""
+        """Return an end as arguments of the Lua scripts, for `write` or for the next take."""
         return [
             end.job_id,
             end.state.value,
@@ -92,13 +99,13 @@ class Ledger:
             *(part for field in counts for part in field),
         ]
 
-    def write(self, told: Sequence[Argument]) -> bool:
-        """Record an end that `told` has returned, perhaps in another process.
+    def write(self, end_arguments: Sequence[Argument]) -> bool:
+        """Record an end that `end_arguments` has returned, perhaps in another process.
 
         Returns:
-            False if the job had ended already, or is not in the state it must be in.
+            False if the job had ended already, or is not in the state `only_from`.
         """
-        job_id, state = map(str, told[:2])
+        job_id, state = map(str, end_arguments[:2])
         answer = _END(
             self._client,
             [
@@ -112,26 +119,26 @@ class Ledger:
                 keys.METRICS,
                 *keys.orders(),
             ],
-            [self._clock.now(self._client), keys.RESERVED_PREFIX, *told],
+            [self._clock.now(self._client), keys.RESERVED_PREFIX, *end_arguments],
         )
         return bool(answer)
 
     def cancel_asked(self, job_id: str) -> bool:
-        """True if a job's end was asked for."""
+        """Return True if a running job was asked to end."""
         return bool(self._client.hexists(keys.job(job_id), "cancelled_at"))
 
     def message(self, job_id: str) -> bytes | None:
-        """The message of an open job; None if there is none."""
+        """Return the message of an open job, or None if there is none."""
         return cast("bytes | None", self._client.hget(keys.job(job_id), "message"))
 
     def message_of_part(self, job_id: str) -> bytes | None:
-        """The message of an open job of a group; None for another job, whose end tells no chord."""
+        """Return the message of an open job in a group, or None. Only such jobs have chords."""
         if not self._client.hexists(keys.job(job_id), "chord"):
             return None
         return self.message(job_id)
 
     def forget(self, *job_ids: str) -> None:
-        """Drop ended jobs' records and Celery's results, so that the jobs may be sent again."""
+        """Delete the records and results of ended jobs, so that the jobs can be sent again."""
         if not job_ids:
             return
         pipe = self._client.pipeline()
@@ -141,22 +148,22 @@ class Ledger:
         pipe.execute()
 
     def state(self, job_id: str) -> State | None:
-        """The state in a job's record, None for an unknown job; no matter what else is in there."""
+        """Return the state of a job, or None for an unknown job. Only this field is read."""
         return next(iter(self.states([job_id])))
 
     def states(self, job_ids: Iterable[str]) -> list[State | None]:
-        """The states of jobs, in their order, None for each unknown one."""
+        """Return the states of jobs, in the same order, with None for each unknown job."""
         pipe = self._client.pipeline(transaction=False)
         for job_id in job_ids:
             pipe.hget(keys.job(job_id), "state")
         return [None if found is None else State(found.decode()) for found in pipe.execute()]
 
     def get(self, job_id: str) -> Record | None:
-        """A job's record, None for an unknown job."""
+        """Return the record of a job, or None for an unknown job."""
         return next(iter(self.get_all([job_id])))
 
     def get_all(self, job_ids: Iterable[str]) -> list[Record | None]:
-        """The records of jobs, in their order, None for each unknown one; no message is read."""
+        """Return the records of jobs, in the same order, with None for each unknown job."""
         ids = list(job_ids)
         pipe = self._client.pipeline(transaction=False)
         for job_id in ids:
@@ -167,12 +174,12 @@ class Ledger:
         ]
 
     def list(self, states: Iterable[State], since: float, limit: int) -> list[Record]:
-        """The latest jobs in these states, the last to come to its state first.
+        """Return the latest jobs in some states. The job that changed its state last comes first.
 
         Args:
-            states: which.
-            since: only those that came to their state after this Unix time, in seconds.
-            limit: so many at most.
+            states: the states.
+            since: leave out jobs that entered their state before this Unix time, in seconds.
+            limit: return at most this many jobs.
         """
         pipe = self._client.pipeline(transaction=False)
         for state in states:
@@ -186,17 +193,17 @@ class Ledger:
         return [record for record in records if record is not None]
 
     def counts(self) -> dict[State, int]:
-        """How many jobs are in each state."""
+        """Return the number of jobs in each state."""
         pipe = self._client.pipeline(transaction=False)
         for state in State:
             pipe.zcard(keys.jobs(state))
         return dict(zip(State, pipe.execute(), strict=True))
 
     def trim(self) -> int:
-        """Drop from the lists of ended jobs those whose records have expired, so many a call.
+        """Remove jobs whose records have expired from the lists of ended jobs.
 
         Returns:
-            How many were dropped: 0 if none is left.
+            The number of jobs removed, at most `TRIMMED_A_CALL` per state. 0 if none is left.
         """
         now = self._clock.now(self._client)
         dropped = 0

@@ -1,4 +1,4 @@
-"""One dead letter: a job that was given up, or a message that is no job."""
+"""One dead letter, and how to read it from Redis."""
 
 import base64
 import binascii
@@ -13,18 +13,19 @@ from agewell.shared.text.printable import printable
 
 EXCERPT_CHARACTERS = 120
 PARSED_MAX_BYTES = 8 * 2**20
-"""A longer message is not parsed to find out what it is called."""
+"""A longer message is not parsed to find its task and id."""
 
 NAMES = ("task", "id", "reply_to")
-"""Fields that a letter shows of a message that is no job, if they can be read."""
+"""Fields to show of a message that cannot be parsed as a job."""
 
 
 @dataclass(frozen=True)
 class Letter:
-    """One dead letter; times are Unix times in seconds."""
+    """One dead letter: a job that agewell gave up on, or a message it could not parse."""
 
     letter_id: str
     at: float
+    """When agewell gave up, as Unix time in seconds."""
     reason: str
     queue: str
     task: str | None = None
@@ -32,25 +33,27 @@ class Letter:
     job: dict[str, Any] | None = None
     """The job's message as a Celery signature: its task, its arguments, its chain and so on."""
     raw: bytes | None = None
-    """A message that is no job: its first bytes."""
+    """The first bytes of a message that could not be read."""
     size_bytes: int | None = None
+    """The size of that whole message."""
     named: dict[str, str] = field(default_factory=dict)
-    """The task, the id and the address for replies that such a message names."""
+    """The task, the id and the reply address in that message, by `NAMES`."""
     history: str = ""
+    """A line for each run of the job that took its worker down."""
 
     @property
     def is_job(self) -> bool:
-        """False for a message that is no job."""
+        """False for a message that could not be parsed as a job."""
         return self.task is not None
 
     @property
     def args(self) -> list[Any] | None:
-        """The arguments of a job's task."""
+        """The arguments of the job's task, or None if its message was not kept."""
         return None if self.job is None else list(self.job["args"])
 
 
 def names_in(raw: bytes) -> dict[str, str]:
-    """The task, the id and the address for replies in a message's headers, if it has any."""
+    """Return the task, the id and the reply address in a message's headers and properties."""
     message = _parsed(raw)
     headers = message.get("headers")
     properties = message.get("properties")
@@ -60,7 +63,7 @@ def names_in(raw: bytes) -> dict[str, str]:
 
 
 def excerpt_of(raw: bytes) -> str:
-    """The first characters of a message's body, or of the whole if it has none that can be read."""
+    """Return the first characters of a message's body, or of the message if it has no body."""
     body = _parsed(raw).get("body")
     if isinstance(body, str) and body:
         try:
@@ -71,13 +74,13 @@ def excerpt_of(raw: bytes) -> str:
 
 
 def beginning(text: str, most: int = EXCERPT_CHARACTERS) -> str:
-    """The first characters of a text, less what a terminal would obey."""
+    """Return the first characters of a text, with control characters escaped."""
     shown = printable(text[:most])
     return f"{shown}..." if len(text) > most else shown
 
 
 def letter_of(letter_id: str, raw: Mapping[bytes, bytes]) -> Letter:
-    """Read a letter as Redis has it, also one of an earlier version."""
+    """Read a letter from its hash in Redis, also one that an earlier version wrote."""
     text = {key.decode(): value.decode(errors="replace") for key, value in raw.items()}
     message = raw.get(b"raw")
     size = text.get("size", len(message) if message is not None else None)
@@ -102,7 +105,7 @@ def _job(letter_id: str, text: Mapping[str, str]) -> dict[str, Any] | None:
         return found
     if "args" not in text:
         return None
-    # Of an earlier version, which kept the arguments alone.
+    # An earlier version kept only the arguments.
     options = {"task_id": letter_id, "queue": text["queue"], "priority": int(text["level"])}
     return {
         "task": text["task"],

@@ -1,13 +1,15 @@
--- Note how far a duty of upkeep has come, also in a Redis that is full.
+-- Note the progress of an upkeep task, also in a full Redis.
 --
 -- KEYS: the notes (a hash)
--- ARGV: fields and values; a field with an empty value is removed
--- An HDEL takes no memory, so a Redis that is full lets a script that starts with one go on.
-redis.call('HDEL', KEYS[1], '')
+-- ARGV: pairs of a field and its value; an empty value removes the field
+local notes = unpack(KEYS)
+-- Start with an HDEL, which needs no memory: after it, even a full Redis runs the rest of the script.
+redis.call('HDEL', notes, '')
 for index = 1, #ARGV, 2 do
-  if ARGV[index + 1] == '' then
-    redis.call('HDEL', KEYS[1], ARGV[index])
+  local field, value = unpack(ARGV, index, index + 1)
+  if value == '' then
+    redis.call('HDEL', notes, field)
   else
-    redis.call('HSET', KEYS[1], ARGV[index], ARGV[index + 1])
+    redis.call('HSET', notes, field, value)
   end
 end

@@ -1,14 +1,14 @@
--- The order of waiting jobs: by virtual time, and first come, first served for equal ones.
+-- The order of waiting jobs: by virtual time, and first come, first served among equal ones.
 --
--- A queue's order is a sorted set. Its members are places: a number that counts up, in 14 digits, and the
--- job's id. Redis sorts equal scores by their members, so the number makes them first come, first served.
+-- A queue's order is a sorted set with virtual times as scores. Its members are places: a 14-digit number that
+-- counts up, and the job's id. Redis sorts equal scores by member, so the smaller number goes first.
 
--- Seconds that a level is worth if levels are strict (k is 0), and the most for any k. Adding nine of them
--- to a Unix time leaves a double's precision at 16 microseconds.
+-- The head start of one level in seconds if levels are strict (k is 0), and the largest for any k. With nine of
+-- them added, a Unix time is still precise to 16 microseconds as a double.
 local STRICT_S = 1e10
 local SEQUENCE_DIGITS = 14
 
--- A number as a record has it; 0 for anything else, such as NaN, which no sorted set takes.
+-- A number in a record, or 0 for anything else, such as NaN, which sorted sets refuse.
 local function number_of(text)
   local number = tonumber(text or '')
   if number and number == number and number > -math.huge and number < math.huge then
@@ -32,11 +32,11 @@ local function id_of(place)
   return string.sub(place, SEQUENCE_DIGITS + 1)
 end
 
--- Wake the worker that has been idle for the longest time. Each blocks on a list of its own: Valkey, and Redis
--- since 7.2, look at every client that blocks on a list when something comes to it.
+-- Wake the worker that has been idle for the longest time. Each worker blocks on its own list, because Valkey, and
+-- Redis from 7.2 on, look at all clients that block on a list when it gets an element.
 --
--- A living worker says every few seconds that it is idle still. If one has died since, another one's heartbeat
--- finds out within a second that a job waits.
+-- An idle worker repeats every few seconds that it is idle. If the woken worker has died, the heartbeat of another
+-- one finds the waiting job within a second.
 local IDLE_S, WAKE_TTL_S = 6, 10
 
 local function wake_one(idle)

@@ -1,11 +1,11 @@
-"""Places in a queue's order: a number that counts up, in 14 digits, and the job's id."""
+"""Places in a queue's order. A place is a 14-digit number that counts up, and the job's id."""
 
 from typing import Final
 
 SEQUENCE_DIGITS: Final = 14
-"""As `order.lua` has it."""
+"""The same as in `order.lua`."""
 
 
 def id_of(place: bytes) -> str:
-    """The id of the job at a place."""
+    """Return the id of the job at a place."""
     return place[SEQUENCE_DIGITS:].decode()

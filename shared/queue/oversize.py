@@ -1,8 +1,8 @@
-"""Messages that are too large: nobody reads them whole.
+"""Messages that are too large, which are never read as a whole.
 
-Admission puts one aside with its first and last bytes, and upkeep makes a dead letter of it. Its
-job is named by these: kombu writes the body first, and the headers last. A message that is small
-but unpacks to too much is delivered without its body.
+Admission keeps the first and last bytes of one, and upkeep makes a dead letter of it. These bytes
+name the job, because kombu writes the body first and the headers last. A compressed message whose
+body is too large once unpacked is delivered without its body.
 """
 
 import json
@@ -11,22 +11,26 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 SIZE: Final = "too_large_bytes"
-"""A header of a delivery: the message is larger than this, and has no body."""
+"""A header of a message without its body: the size in bytes that its message has at least."""
 
 _NO_BODY = "W1tudWxsXSwge30sIHt9XQ=="
-"""[[null], {}, {}] in base64: no job, and nothing to call afterwards."""
+"""[[null], {}, {}] in base64: no job and no callbacks."""
 
 _FIELD = r'"%s"\s*:\s*"([^"\\]{1,200})"'
 
 
 def size_of(headers: Mapping[str, Any] | None) -> int:
-    """The size in bytes that headers say of a message without its body; 0 for any other message."""
+    """Return the size of a message that was delivered without its body, or 0 for any other."""
     found = (headers or {}).get(SIZE)
     return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else 0
 
 
 def named_in(head: str, tail: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """The headers and properties of a message, by its two ends; None if they name no job."""
+    """Find headers and properties in the first and last bytes of a message.
+
+    Returns:
+        (headers, properties), or None if the bytes do not name a job.
+    """
     headers = _headers(tail) or _headers(head)
     if headers is None:
         return None
@@ -36,7 +40,7 @@ def named_in(head: str, tail: str) -> tuple[dict[str, Any], dict[str, Any]] | No
 def without_body(
     message: Mapping[str, Any], headers: Mapping[str, Any], size: int
 ) -> dict[str, Any]:
-    """A message for the same job that has no arguments, and says how large the whole is."""
+    """Return a message for the same job, without arguments and with `size` in a header."""
     kept = {name: value for name, value in headers.items() if name not in ("eta", "expires")}
     return {
         "body": _NO_BODY,
@@ -48,7 +52,7 @@ def without_body(
 
 
 def _headers(text: str) -> dict[str, Any] | None:
-    """The headers in a part of a message: whole, or else those that name the job."""
+    """Find the headers in a part of a message: all of them, or else only id and task."""
     whole = _object(text, "headers")
     if whole is not None and _is_text(whole.get("id")) and _is_text(whole.get("task")):
         return whole

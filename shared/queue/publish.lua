@@ -1,22 +1,22 @@
--- Publish one message of a job: enter it into its queue's order.
+-- Publish one message of a job: write its record and give it a place in its queue's order.
 --
 -- KEYS: the job's record, its queue's order, its scheduled jobs, its idle workers, waiting jobs, running jobs,
 --       deadlines, the sequence of places, k of each queue (a hash)
--- ARGV: now, id, message, operation, queue, level, items, enqueued at ('' for unknown), due at ('' for now),
---       deadline ('' for none), retries, 1 if it is part of a chord, k if no other is in force,
---       1 if a full Redis must take it: a retry, the next step of a chain, or a duty of upkeep
--- Without keys it does nothing: a pipeline must not be the first to ask for it.
+-- ARGV: now, id, message, operation, queue, level, items, enqueued at ('' if unknown), due at ('' for now),
+--       deadline ('' for none), retries, 1 if it is part of a chord, k if the hash has none,
+--       1 if a full Redis must accept it: a retry, the next step of a chain, or an upkeep task
+-- Returns 'entered', 'known' or 'ended'. Without keys it does nothing: this loads the script before a pipeline.
 --@include enter
 if #KEYS == 0 then
   return
 end
-local key = { record = KEYS[1], order = KEYS[2], scheduled = KEYS[3], idle = KEYS[4], waiting = KEYS[5],
-  running = KEYS[6], deadlines = KEYS[7], sequence = KEYS[8] }
-local ks = KEYS[9]
+local record, order, scheduled, idle, waiting, running, deadlines, sequence, ks = unpack(KEYS)
 local now, id, message, op, queue, level, items, enqueued_at, due_at, deadline_at, retries, chord, k, must =
   unpack(ARGV)
+local key = { record = record, order = order, scheduled = scheduled, idle = idle, waiting = waiting,
+  running = running, deadlines = deadlines, sequence = sequence }
 if must == '1' then
-  -- A ZREM takes no memory, so a Redis that is full lets a script that starts with one go on.
+  -- Start with a ZREM, which needs no memory: after it, even a full Redis runs the rest of the script.
   redis.call('ZREM', key.waiting, '')
 end
 return redis.status_reply(enter(key, {

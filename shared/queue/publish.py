@@ -1,4 +1,4 @@
-"""Publishing: a message becomes a job's record and its place in the order, in one script."""
+"""Publishing a message, which writes the job's record and its place in the order in one script."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,36 +12,36 @@ from agewell.shared.redis.scripts import Argument, Script
 
 PUBLISH = Script("publish")
 ORDERED = frozenset(queue.value for queue in Queue)
-"""The queues whose jobs have an order. Other queues' messages lie in kombu's lists."""
+"""The queues with an order. Messages of other queues stay in kombu's lists."""
 
 OPS = "\n" + "".join(f"{task}={op}\n" for task, op in OP_OF_TASK.items())
-"""Each task's operation, as the scripts that admit messages want them."""
+"""The operation of each task, as text for the Lua scripts that admit messages."""
 
 
 def op_of(message: Mapping[str, Any]) -> str | None:
-    """The operation that a message asks for; None for any other task's."""
+    """Return the operation of a message's task, or None if the task is not an operation."""
     headers = message.get("headers") or {}
     return OP_OF_TASK.get(str(headers.get("task"))) if headers.get("id") else None
 
 
 def is_ordered(queue: str, message: Mapping[str, Any]) -> bool:
-    """True if a message gets a place in its queue's order as it is published."""
+    """Return True if a message gets a place in its queue's order when it is published."""
     headers = message.get("headers") or {}
     named = (headers.get("id"), headers.get("task"))
     return queue in ORDERED and all(isinstance(each, str) and each for each in named)
 
 
-def publishing(
+def publish_command(
     queue: str, message: Mapping[str, Any], raw: str, now: float, k_per_s: float
 ) -> tuple[Argument, ...]:
-    """The command that publishes a message.
+    """Return the command that publishes a message.
 
     Args:
-        queue: one of those with an order.
-        message: kombu's, as an object, its numbers bounded.
-        raw: the same as text.
+        queue: a queue of `ORDERED`.
+        message: kombu's message, with its numbers bounded.
+        raw: the same message as JSON.
         now: Unix time in seconds, by Redis's clock.
-        k_per_s: k of the queue, if no other is in force.
+        k_per_s: k of the queue, per second, in case Redis has none.
     """
     headers = message["headers"]
     op = op_of(message) or ""
@@ -82,7 +82,7 @@ def _known(time_s: float | None) -> float | str:
 
 
 def due_at_of(headers: Mapping[str, Any]) -> float | None:
-    """When a message's job may start, as Unix time in seconds; None if at once."""
+    """Return the eta of a message in Unix seconds, or None if its job may start at once."""
     try:
         eta = datetime.fromisoformat(headers["eta"])
     except (KeyError, TypeError, ValueError):

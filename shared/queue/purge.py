@@ -1,7 +1,7 @@
-"""`celery purge`: everything that waits in a queue ends as cancelled.
+"""`celery purge`, which ends every waiting job of a queue as cancelled.
 
-Upkeep ends the parts of chords, which fail then: a purge by Celery itself leaves chords that wait
-without end.
+Jobs in groups are left to upkeep, which also fails their chords. (Celery's own purge leaves such
+chords waiting forever.)
 """
 
 import redis
@@ -16,7 +16,11 @@ from agewell.shared.redis import keys
 def purge(
     client: redis.Redis, queue: str, lifetimes: Lifetimes, max_message_bytes: int, now: float
 ) -> int:
-    """End all that waits in a queue with an order, by calls of bounded work; how many jobs."""
+    """End all waiting jobs of a queue with an order, by calls of bounded work.
+
+    Returns:
+        The number of jobs that are ended or left to upkeep.
+    """
     while admit(client, {queue: 0.0}, now, max_message_bytes):
         pass
     ended = 0

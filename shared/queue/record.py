@@ -1,4 +1,4 @@
-"""One job's record: its state, and all that is known of it except its message."""
+"""The record of one job: its state, its times and its history, without its message."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from agewell.shared.protocol.envelope import time_of
 
 
 class State(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -21,7 +21,7 @@ class State(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """True if nothing more will happen to the job."""
+        """True if the job neither waits nor runs."""
         return self not in (State.WAITING, State.RUNNING)
 
 
@@ -30,13 +30,13 @@ ENDED = tuple(state for state in State if state.ended)
 
 @dataclass(frozen=True)
 class Record:
-    """One job's record; times are Unix times in seconds, None if it has not come to that."""
+    """The record of one job. Times are Unix times in seconds, or None if not reached or unknown."""
 
     FIELDS: ClassVar = (
         *("state", "op", "level", "items", "items_failed", "enqueued_at", "due_at", "started_at"),
         *("ended_at", "deadline_at", "worker", "worker_id", "error", "cancelled_at", "history"),
     )
-    """The fields of the hash that a record is read from."""
+    """The fields of the Redis hash to read."""
 
     job_id: str
     state: State
@@ -46,29 +46,30 @@ class Record:
     items_failed: int = 0
     enqueued_at: float | None = None
     due_at: float | None = None
-    """When a job that was sent for later, or is tried again later, may start."""
+    """When a scheduled job, or a job that waits for its next retry, may start."""
     started_at: float | None = None
     ended_at: float | None = None
     deadline_at: float | None = None
     worker: str = ""
     pid: int | None = None
-    """The process of the worker that has it, on that worker's machine; None if none has."""
+    """The process id of the worker that runs the job, on its machine. None if none runs it."""
     error: str = ""
     cancel_asked: bool = False
+    """True if the job was asked to end while it ran."""
     history: tuple[str, ...] = ()
-    """Of each lost delivery: when it started, and on which worker."""
+    """For each lost delivery, its start and its worker, separated by a space."""
 
     def is_scheduled(self, now: float) -> bool:
-        """True if the job waits for its time: it was sent for later, or is tried again later."""
+        """Return True if the job waits for its eta or for its next retry."""
         return self.state is State.WAITING and self.due_at is not None and self.due_at > now
 
 
 def record_of(job_id: str, raw: Sequence[bytes | None], now: float) -> Record | None:
-    """Read a record; None if there is none, or for another task than an operation.
+    """Read a record. Returns None if there is none, or if its task is not an operation.
 
     Args:
-        job_id: whose.
-        raw: `Record.FIELDS` as Redis gives them.
+        job_id: the job's id.
+        raw: the values of `Record.FIELDS` in Redis.
         now: Unix time in seconds, by Redis's clock.
     """
     record = {
@@ -81,7 +82,7 @@ def record_of(job_id: str, raw: Sequence[bytes | None], now: float) -> Record | 
     state, deadline_at = State(record["state"]), _time(record, "deadline_at")
     started_at = _time(record, "started_at")
     if state is State.WAITING and started_at is None and deadline_at and now > deadline_at:
-        state = State.EXPIRED  # if upkeep has not come to it yet, too
+        state = State.EXPIRED  # even before upkeep has ended it
     worker, _, place = record.get("worker_id", "").rpartition(":")[0].rpartition(":")
     pid = place.rpartition(".")[2]
     return Record(
@@ -105,7 +106,7 @@ def record_of(job_id: str, raw: Sequence[bytes | None], now: float) -> Record | 
 
 
 def _time(record: Mapping[str, str], field: str) -> float | None:
-    """A time of a record; None if it has none, or none that can be read."""
+    """Return a time of a record, or None if it is missing or malformed."""
     try:
         return time_of(float(record[field]))
     except (KeyError, ValueError):

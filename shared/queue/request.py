@@ -1,4 +1,4 @@
-"""The task request in a job's message, as Celery's own code wants it, without a worker."""
+"""The task request and the signature in a job's message, read without a worker."""
 
 import base64
 import binascii
@@ -13,7 +13,7 @@ from agewell.shared.settings import MAX_MESSAGE_BYTES
 
 
 def request_of(raw: bytes) -> Context | None:
-    """The request of a message of Celery's second protocol; None for any other."""
+    """Return the request in a message of Celery's protocol 2, or None if it is not one."""
     message = envelope.read(raw)
     if message is None:
         return None
@@ -42,7 +42,7 @@ def request_of(raw: bytes) -> Context | None:
 
 
 def signature_of(app: Any, raw: bytes) -> dict[str, Any] | None:
-    """A message's job as a Celery signature, with all that follows it; None if it has none."""
+    """Return a message's job as a Celery signature with its chain, chord and callbacks, or None."""
     request = request_of(raw)
     if request is None or not request.task:
         return None

@@ -1,8 +1,8 @@
--- Give waiting jobs the places that the law in force gives them, in a bounded step.
+-- Move waiting jobs to the virtual times of a new k, in a bounded step.
 --
--- KEYS: the queue's order, the beat task's notes about the queue (a hash), k of each queue
--- ARGV: the queue, k if no other is in force, the prefix of records, about how many jobs
--- Returns 1 if every job has its place, otherwise 0.
+-- KEYS: the queue's order, the beat task's notes about the queue (a hash), k of each queue (a hash)
+-- ARGV: the queue, its k if the hash has none, the prefix of records, about how many jobs to look at
+-- Returns 1 if every job has been moved, otherwise 0.
 --@include order
 local order, notes, ks = unpack(KEYS)
 local queue, k, records, most = unpack(ARGV)
@@ -11,19 +11,19 @@ local cursor = call('HGET', notes, 'rescore_cursor')
 if not cursor then
   return 1
 end
--- An HDEL takes no memory, so a Redis that is full lets a script that starts with one go on.
+-- Start with an HDEL, which needs no memory: after it, even a full Redis runs the rest of the script.
 call('HDEL', notes, 'rescore_cursor')
 k = tonumber(call('HGET', ks, queue) or k)
--- A scan returns each job that waits from its beginning to its end, though scores change meanwhile. Jobs that
--- come meanwhile get their places by the law in force.
+-- A ZSCAN returns each job that waits during the whole scan, even if scores change. Jobs that are enqueued during
+-- the scan get their virtual times from the new k.
 local next_cursor, found = unpack(call('ZSCAN', order, cursor, 'COUNT', most))
 for index = 1, #found, 2 do
   local place, score = found[index], tonumber(found[index + 1])
   local since, level = unpack(call('HMGET', records .. id_of(place), 'since', 'level'))
   if since and level then
-    local right = virtual_time(tonumber(since), tonumber(level), k)
-    if right ~= score then
-      call('ZADD', order, 'XX', right, place)
+    local new_score = virtual_time(tonumber(since), tonumber(level), k)
+    if new_score ~= score then
+      call('ZADD', order, 'XX', new_score, place)
     end
   end
 end

@@ -1,12 +1,12 @@
--- Set how fast a queue ages. Jobs that wait already get new places from now on, by steps of `rescore`.
+-- Set k of a queue. If it changes, steps of `rescore` move the jobs that already wait.
 --
 -- KEYS: k of each queue (a hash), the beat task's notes about the queue (a hash)
--- ARGV: the queue, k, 1 if an operator sets it (a k from the settings does not change that), now
+-- ARGV: the queue, k, 1 if an operator sets it, now. A k from the settings does not replace an operator's.
 -- Returns 1 if k has changed, otherwise 0.
 local ks, notes = unpack(KEYS)
 local queue, k, by_operator, now = unpack(ARGV)
 local call = redis.call
--- An HDEL takes no memory, so a Redis that is full lets a script that starts with one go on.
+-- Start with an HDEL, which needs no memory: after it, even a full Redis runs the rest of the script.
 call('HDEL', notes, '')
 if by_operator == '1' then
   call('HSET', ks, queue .. ':set', 1)

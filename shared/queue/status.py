@@ -1,9 +1,9 @@
-"""Waiting jobs per queue and level, from counts and each level's first job alone."""
+"""Status of queues and their levels, from counts and the first job of each level."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import redis
 
@@ -18,40 +18,67 @@ from agewell.shared.settings import Settings
 
 @dataclass(frozen=True)
 class LevelStatus:
-    """One level of one queue; its head's figures are None where nothing waits."""
+    """Status of one level of one queue. Its head is the waiting job that goes first."""
 
     queue: str
     level: int
     waiting: int
     oldest_wait_s: float | None
-    """Of the head, which has been due the longest; None also where nobody noted a time."""
+    """How long the head has been due, in seconds. None if no job waits, or its time is unknown."""
     head_log_weight: float | None
-    """k t - level, t and level those that the head was enqueued with."""
+    """k t - level of the head, with the level it was enqueued with. None as above."""
     climbs_per_minute: float
-    """Jobs that leave the level for a more urgent one."""
+    """Jobs that climb from this level to a more urgent one, per minute."""
 
 
 @dataclass(frozen=True)
 class QueueStatus:
-    """One queue: its levels, the most urgent first, what workers hold, and how it ages."""
+    """Status of one queue. Its levels are in order, the most urgent first."""
 
     queue: str
     levels: tuple[LevelStatus, ...]
     reserved: int
+    """Jobs that workers have reserved."""
     scheduled: int
-    """Jobs that were sent for later, or are tried again later."""
+    """Jobs with an eta or countdown, and jobs that wait for their next retry."""
     k_per_s: float
     climbs_per_minute: float
-    """Of all its levels."""
+    """The sum over all levels."""
     last_sweep_s_ago: float | None
+    """Seconds since the beat task last ran for the queue. None if it never has."""
+
+
+class _Head(NamedTuple):
+    """The job that goes first in a level."""
+
+    since: float | None = None
+    """When the job began to wait, as Unix time in seconds. None if no job waits, or if unknown."""
+    given_level: int | None = None
+    """The level that the job was enqueued with."""
+
+
+class _Answers(NamedTuple):
+    """Redis's answers about one queue, in the order in which `_ask` asks."""
+
+    waiting: list[int]
+    """Jobs in the order, by level."""
+    head_ids: list[str]
+    """The id of each level's head, or '' if no job waits."""
+    pushed: list[int]
+    """Messages that plain clients have pushed, by level."""
+    scheduled: int
+    notes: dict[bytes, bytes]
+    """The beat task's notes."""
 
 
 def queue_status(client: redis.Redis, settings: Settings, now: float) -> list[QueueStatus]:
-    """Read every queue; three round trips, whose work does not grow with the backlog.
+    """Read the status of every queue, in at most four round trips.
+
+    The work does not grow with the backlog.
 
     Args:
         client: Redis.
-        settings: how the queues age, if no other k is in force.
+        settings: for k of the queues whose k is not in Redis.
         now: Unix time in seconds, by Redis's clock.
     """
     policies = aging_policies(client, settings)
@@ -59,19 +86,18 @@ def queue_status(client: redis.Redis, settings: Settings, now: float) -> list[Qu
     for queue, policy in policies.items():
         _ask(pipe, queue, policy, now)
     pipe.smembers(keys.WORKER_IDS)
-    *answers, worker_ids = pipe.execute()
-    parts = [answers[first : first + _ANSWERS] for first in range(0, len(answers), _ANSWERS)]
-    heads = [place for part in parts for place in part[len(LEVELS) : 2 * len(LEVELS)]]
-    read_heads = iter(_read_heads(client, [id_of(place[0]) if place else "" for place in heads]))
-    reserved = _reserved(client, worker_ids)
+    found = iter(pipe.execute())
+    answers = {queue: _next_answers(found) for queue in policies}
+    reserved = _reserved(client, next(found))
+    heads = _read_heads(client, [each for part in answers.values() for each in part.head_ids])
     return [
-        _status(queue, policy, now, part, [next(read_heads) for _ in LEVELS], reserved[queue])
-        for (queue, policy), part in zip(policies.items(), parts, strict=True)
+        _status(queue, policy, now, answers[queue], heads, reserved[queue])
+        for queue, policy in policies.items()
     ]
 
 
 def aging_policies(client: redis.Redis, settings: Settings) -> dict[str, AgingPolicy]:
-    """How each queue ages at present: as Redis says, else as the settings say."""
+    """Return the current aging policy of each queue: from Redis, or else from the settings."""
     found = cast("list[bytes | None]", client.hmget(keys.AGING_K, [each.value for each in Queue]))
     return {
         queue.value: AgingPolicy(settings.k_of(queue.value)) if k is None else AgingPolicy(float(k))
@@ -79,11 +105,8 @@ def aging_policies(client: redis.Redis, settings: Settings) -> dict[str, AgingPo
     }
 
 
-_ANSWERS = 3 * len(LEVELS) + 2
-
-
 def _ask(pipe: Any, queue: str, policy: AgingPolicy, now: float) -> None:
-    """Ask for each level's count, head and inlet; then for scheduled jobs and the beat's notes."""
+    """Queue the commands about one queue whose answers `_next_answers` reads."""
     ranges = [_scores(policy, level, now) for level in LEVELS]
     for lowest, highest in ranges:
         pipe.zcount(keys.order(queue), lowest, highest)
@@ -95,8 +118,19 @@ def _ask(pipe: Any, queue: str, policy: AgingPolicy, now: float) -> None:
     pipe.hgetall(keys.aging(queue))
 
 
+def _next_answers(found: Iterator[Any]) -> _Answers:
+    """Take the answers about one queue from those of the pipeline."""
+    return _Answers(
+        waiting=[next(found) for _ in LEVELS],
+        head_ids=[id_of(places[0]) if (places := next(found)) else "" for _ in LEVELS],
+        pushed=[next(found) for _ in LEVELS],
+        scheduled=next(found),
+        notes=next(found),
+    )
+
+
 def _scores(policy: AgingPolicy, level: int, now: float) -> tuple[str, str]:
-    """The virtual times of the jobs that have climbed to a level, or have come to it."""
+    """Return the range of virtual times of the jobs that are on a level now."""
     lowest = "-inf"
     if level > LEVELS[0]:
         lowest = f"({now + policy.head_start_s(level - 1)!r}"
@@ -104,56 +138,67 @@ def _scores(policy: AgingPolicy, level: int, now: float) -> tuple[str, str]:
     return lowest, highest
 
 
-def _read_heads(
-    client: redis.Redis, job_ids: Sequence[str]
-) -> list[tuple[float | None, int | None]]:
-    """Since when the first job of each level waits, and the level that it was given."""
+def _read_heads(client: redis.Redis, job_ids: Iterable[str]) -> dict[str, _Head]:
+    """Read the records of heads. An id of '' gets a head without values."""
+    ids = [job_id for job_id in job_ids if job_id]
     pipe = client.pipeline(transaction=False)
-    for job_id in job_ids:
+    for job_id in ids:
         pipe.hmget(keys.job(job_id), "since", "level")
-    return [
-        (None if since is None else float(since), None if level is None else int(level))
-        for since, level in pipe.execute()
-    ]
+    heads = {
+        job_id: _Head(
+            None if since is None else float(since), None if level is None else int(level)
+        )
+        for job_id, (since, level) in zip(ids, pipe.execute(), strict=True)
+    }
+    return heads | {"": _Head()}
 
 
 def _status(
     queue: str,
     policy: AgingPolicy,
     now: float,
-    answers: Sequence[Any],
-    heads: Sequence[tuple[float | None, int | None]],
+    answers: _Answers,
+    heads: Mapping[str, _Head],
     reserved: int,
 ) -> QueueStatus:
-    count = len(LEVELS)
-    counts, inlets = answers[:count], answers[2 * count : 3 * count]
-    scheduled, notes = answers[3 * count :]
-    climbs = [float(notes.get(keys.climbs_field(level).encode(), 0)) for level in LEVELS]
-    levels = tuple(
-        LevelStatus(
-            queue, level, counts[level] + inlets[level], *_head(*head, policy, now), climbs[level]
+    notes = answers.notes
+    levels = []
+    for level in LEVELS:
+        oldest_wait_s, log_weight = _wait_and_weight(heads[answers.head_ids[level]], policy, now)
+        levels.append(
+            LevelStatus(
+                queue=queue,
+                level=level,
+                waiting=answers.waiting[level] + answers.pushed[level],
+                oldest_wait_s=oldest_wait_s,
+                head_log_weight=log_weight,
+                climbs_per_minute=float(notes.get(keys.climbs_field(level).encode(), 0)),
+            )
         )
-        for level, head in zip(LEVELS, heads, strict=True)
-    )
     last_run_at = notes.get(b"last_run_at")
-    last_sweep_s_ago = None if last_run_at is None else now - float(last_run_at)
     return QueueStatus(
-        queue, levels, reserved, scheduled, policy.k_per_s, sum(climbs), last_sweep_s_ago
+        queue=queue,
+        levels=tuple(levels),
+        reserved=reserved,
+        scheduled=answers.scheduled,
+        k_per_s=policy.k_per_s,
+        climbs_per_minute=sum(level.climbs_per_minute for level in levels),
+        last_sweep_s_ago=None if last_run_at is None else now - float(last_run_at),
     )
 
 
-def _head(
-    since: float | None, given: int | None, policy: AgingPolicy, now: float
+def _wait_and_weight(
+    head: _Head, policy: AgingPolicy, now: float
 ) -> tuple[float | None, float | None]:
-    """How long the job at a head has waited, in seconds, and the logarithm of its weight."""
-    if since is None or given is None:
+    """Return how long a head has waited, in seconds, and the logarithm of its weight."""
+    if head.since is None or head.given_level is None:
         return None, None
-    waited_s = max(0.0, now - since)
-    return waited_s, policy.log_weight(given, waited_s)
+    waited_s = max(0.0, now - head.since)
+    return waited_s, policy.log_weight(head.given_level, waited_s)
 
 
 def anything_is_open(client: redis.Redis) -> bool:
-    """True if any job waits or runs, or any worker has reserved a job of a work queue."""
+    """Return True if any job waits or runs, or a worker has reserved a job of a work queue."""
     pipe = client.pipeline(transaction=False)
     for state in (State.WAITING, State.RUNNING):
         pipe.zcard(keys.jobs(state))
@@ -166,7 +211,7 @@ def anything_is_open(client: redis.Redis) -> bool:
 
 
 def _reserved(client: redis.Redis, worker_ids: set[bytes]) -> Counter[str]:
-    """Jobs that workers have reserved, by queue: few, as workers reserve only what they start."""
+    """Count the jobs that workers have reserved, by queue. They are few: those that run."""
     pipe = client.pipeline(transaction=False)
     for worker_id in worker_ids:
         pipe.hvals(keys.reserved(worker_id.decode()))
@@ -180,10 +225,12 @@ def _reserved(client: redis.Redis, worker_ids: set[bytes]) -> Counter[str]:
 
 @dataclass(frozen=True)
 class Started:
-    """Since the queues' beginning, by the level given: jobs started, and their waits' sum."""
+    """Jobs that have started since Redis was empty, by the level they were enqueued with."""
 
     jobs: dict[int, int]
+    """The number of jobs."""
     waited_s: dict[int, float]
+    """The sum of their waits, in seconds."""
 
 
 def started(client: redis.Redis) -> Started:

@@ -1,28 +1,29 @@
--- Take the next job, note who has it, and mark it running; end and acknowledge what this worker has done before.
+-- Take the next job for a worker and mark it running. Before that, end and acknowledge the jobs that the worker
+-- has finished.
 --
--- No moment is left in which a worker can die with a job that nobody knows of. A job whose deadline has
--- passed, that was cancelled, or whose part of a chord is still to be counted is handed over with a flag, and
--- is not run. A record that is no hash, by somebody's hand, is counted and passed over: it must not keep a worker
--- from all other jobs.
+-- All of it is one script, so that a worker can die at any moment without losing a job. A job is delivered with a
+-- flag, and is not run, if it has expired, was cancelled, or has ended but is not yet counted by its chord. If
+-- somebody has overwritten a record with a value that is not a hash, the job is counted and skipped, so that the
+-- worker gets the other jobs.
 --
--- KEYS: what the worker has reserved (a hash), the worker ids, waiting jobs, running jobs, counters of started
---       jobs, counters of rare events, deadlines, the sequence of places, k of each queue, refused messages,
---       done jobs, metrics, the list on which this worker blocks while it is idle; the order and the scheduled
---       jobs of all queues; then for each queue with an order that is taken from: its order, its scheduled jobs,
---       its idle workers, its ten lists; then lists of other queues, the most urgent first
--- ARGV: worker id, the most bytes of a message, the prefixes of records, of results and of what workers have
---       reserved, each task's operation as text, 1 if the worker waits when there is nothing to take, the number
---       of keys of all queues, the number of queues with an order that are taken from; for each of them its name
---       and k if no other is in force; then the tag to reserve under, now, the number of jobs to end, for each of
---       them how many arguments follow and these (see `ending`); then the tags of messages to acknowledge
--- Returns false if nothing waits; otherwise the queue (or list), the message, the flag, 1 if it was delivered
---       before, the id and since when it waits (both '' for other queues' messages).
+-- KEYS: the worker's unacked deliveries (a hash), the worker ids (a set), waiting jobs, running jobs, counters of
+--       started jobs, counters of rare events, deadlines, the sequence of places, k of each queue (a hash),
+--       refused messages, done jobs, metrics, the worker's wake list; the order and the scheduled jobs of all
+--       queues; then for each queue with an order to take from: its order, its scheduled jobs, its idle workers,
+--       its ten inlets; then lists of other queues, the most urgent first
+-- ARGV: worker id, the most bytes of a message, the prefixes of records, of results and of unacked deliveries,
+--       each task's operation as text, 1 if the worker will block if there is no job, the number of keys of all
+--       queues, the number of queues with an order to take from; for each of them its name, and its k if the hash
+--       has none; then the tag of the new delivery, now, the number of jobs to end, for each of them the number of
+--       its arguments and these (see `ending`); then the tags to acknowledge
+-- Returns false if no job waits. Otherwise it returns the queue (or list), the message, the flag, 1 if it was
+--       delivered before, the id, and since when it waits (both '' for messages of other queues).
 --
--- To make the functions of all steps costs 8 us, so each step that is rare makes its own.
+-- Creating all functions takes 8 us, so each rare step includes its own.
 --@include count
 --@include order
 local FIXED_KEYS, FIXED_ARGUMENTS, KEYS_A_QUEUE = 13, 9, 13
--- Jobs that one call admits to each order, and records that it may find gone.
+-- Most jobs and bytes to admit to each order in one call, and most records that may turn out to be missing.
 local MOST_DUE, MOST_MESSAGES, MOST_BYTES, MOST_GONE = 8, 8, 262144, 16
 
 local reserved, workers, waiting, running, started, counts, deadlines, sequence, ks, refused, done, metrics, wake =
@@ -63,7 +64,7 @@ for number = 1, queue_count do
   local first = before_queues + (number - 1) * KEYS_A_QUEUE
   local name, k = unpack(ARGV, FIXED_ARGUMENTS + 2 * number - 1, FIXED_ARGUMENTS + 2 * number)
   local order, scheduled, idle = unpack(KEYS, first + 1, first + 3)
-  -- Mostly nothing is to be admitted. One question is enough to know.
+  -- Usually there is nothing to admit. One EXISTS is cheaper here than `has_arrivals`.
   if call('EXISTS', scheduled, unpack(KEYS, first + 4, first + KEYS_A_QUEUE)) > 0 then
     --@include admit
     local admission = {
@@ -78,12 +79,13 @@ for number = 1, queue_count do
   queues[number] = { name = name, order = order, idle = idle }
 end
 
--- Strict levels (k = 0) count for nothing against another queue: its jobs would always go before.
+-- The virtual time without the head start of strict levels (k = 0). With it, the jobs of a queue with k > 0 would
+-- always go first.
 local function due_at(virtual)
   return virtual >= STRICT_S and virtual % STRICT_S or virtual
 end
 
--- The queue whose best job is due first; nil if none waits.
+-- The queue whose first job goes first, or nil if no job waits.
 local function best_queue()
   if queue_count == 1 then
     return queues[1]
@@ -165,14 +167,15 @@ for _ = 1, MOST_GONE do
 end
 
 for each = before_queues + queue_count * KEYS_A_QUEUE + 1, #KEYS do
-  local message = call('RPOP', KEYS[each])
+  local list = KEYS[each]
+  local message = call('RPOP', list)
   if message then
-    reserve(KEYS[each] .. '\n' .. message)
-    return { KEYS[each], message, '', 0, '', '' }
+    reserve(list .. '\n' .. message)
+    return { list, message, '', 0, '', '' }
   end
 end
 if waits == '1' then
-  call('DEL', wake) -- or it would be woken for nothing
+  call('DEL', wake) -- an old element would wake the worker for nothing
   for _, queue in ipairs(queues) do
     if all_admitted and call('ZCARD', queue.order) == 0 then
       call('ZADD', queue.idle, now, wake)

@@ -1,6 +1,6 @@
-"""Bodies that their sender compressed: unpacked here, and no further than a message may be.
+"""Bounded decompression of message bodies.
 
-kombu unpacks them whole: 4 MiB become 4 GiB.
+kombu unpacks a body whole, and 4 MiB can become 4 GiB.
 """
 
 import base64
@@ -16,7 +16,7 @@ from kombu.compression import get_encoder
 from agewell.shared.queue.oversize import without_body
 
 LZMA_MEMORY_BYTES = 64 * 2**20
-"""For the dictionary, which the data may ask to be of any size."""
+"""Memory limit for LZMA's dictionary, whose size the data chooses."""
 
 _STREAMS: dict[str, Callable[[], Any]] = {
     "application/x-gzip": zlib.decompressobj,
@@ -26,10 +26,12 @@ _STREAMS: dict[str, Callable[[], Any]] = {
 
 
 def unpack(message: dict[str, Any], max_bytes: int) -> dict[str, Any]:
-    """A message without compression; without its body, if that is larger than a message may be.
+    """Return a message without compression.
+
+    If its body is larger than `max_bytes` allows, the body is left out (see `oversize`).
 
     Raises:
-        ValueError: it is compressed in a way that is unknown here, or damaged.
+        ValueError: the kind of compression is unknown, or the data is damaged.
     """
     kind = message["headers"].get("compression")
     if not kind:
@@ -42,17 +44,19 @@ def unpack(message: dict[str, Any], max_bytes: int) -> dict[str, Any]:
 
 
 def _unpacked(data: bytes, kind: Any, most: int) -> bytes | None:
-    """The unpacked bytes; None if there are more than so many."""
+    """Unpack bytes. Returns None if there are more than `most`."""
     try:
         stream = _STREAMS[get_encoder(kind)[1]]()
     except (KeyError, TypeError):
-        raise ValueError(f"compressed with {kind!r:.40}, which no worker unpacks") from None
+        raise ValueError(
+            f"compressed with {kind!r:.40}, which no worker can unpack; use gzip, bzip2 or lzma"
+        ) from None
     try:
         body: bytes = stream.decompress(data, most + 1)
     except (zlib.error, OSError, lzma.LZMAError) as error:
-        raise ValueError(f"compressed, and damaged: {error}") from None
+        raise ValueError(f"its compressed body is damaged: {error}") from None
     if len(body) > most:
         return None
     if not stream.eof:
-        raise ValueError("compressed, and cut off")
+        raise ValueError("its compressed body is cut off")
     return body

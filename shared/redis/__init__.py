@@ -1,1 +1,1 @@
-"""Redis itself: connections, keys, its clock, and running Lua scripts."""
+"""Code to talk to Redis: connections, key names, the clock, and the runner of Lua scripts."""

@@ -1,4 +1,4 @@
-"""Redis's clock: the one time that all producers and workers share."""
+"""Redis's clock, which all producers and workers use, because their own clocks differ."""
 
 import time
 
@@ -6,13 +6,17 @@ import redis
 
 
 def redis_now(client: redis.Redis) -> float:
-    """The time by Redis's clock: Unix time in seconds."""
+    """Ask Redis for its time. Returns Unix time in seconds."""
     seconds, microseconds = client.time()
     return float(seconds) + float(microseconds) / 1e6
 
 
 class RedisClock:
-    """Redis's clock, asked once in a while: between, this machine's own plus the difference."""
+    """Redis's time without a round trip: this machine's clock plus a measured difference.
+
+    The difference is measured again every `MEASURE_EVERY_S` seconds, and after this machine's clock
+    was set.
+    """
 
     MEASURE_EVERY_S = 60.0
     JUMP_S = 0.1
@@ -21,19 +25,19 @@ class RedisClock:
         self._ahead_s = 0.0
         self._measure_at = -1.0
         self._epoch = 0.0
-        """When this machine's monotonic clock began, by its other one: moves where that is set."""
+        """Start of the monotonic clock in Unix time. It moves when this machine's clock is set."""
 
     def now(self, client: redis.Redis) -> float:
-        """Unix time in seconds.
+        """Return Unix time in seconds, by Redis's clock.
 
         Raises:
-            redis.RedisError: Redis does not answer, when it is its turn to be asked.
+            redis.RedisError: the difference had to be measured, and Redis does not answer.
         """
         epoch = time.time() - time.monotonic()
         if time.monotonic() >= self._measure_at or abs(epoch - self._epoch) > self.JUMP_S:
             asked = time.time()
             answer = redis_now(client)
-            # Redis read its clock somewhere between question and answer.
+            # Assume that Redis read its clock in the middle of the round trip.
             self._ahead_s = answer - (asked + time.time()) / 2
             self._measure_at = time.monotonic() + self.MEASURE_EVERY_S
             self._epoch = epoch

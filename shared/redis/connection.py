@@ -1,4 +1,4 @@
-"""Connections to Redis: time-outs that end in seconds, and errors that say what to do."""
+"""Connections to Redis with short time-outs, and the translation of redis-py's errors."""
 
 import logging
 import socket
@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 5.0
-"""redis-py's own. A process has several connections; half-open, each of them takes so long."""
+"""redis-py's default. A process has several connections, and each half-open one costs this."""
 
 HEALTH_CHECK_INTERVAL_S = 5
-"""A connection that was idle for so long is asked for a sign of life before it is used."""
+"""A connection that was idle for longer is pinged before it is used."""
 
 SENTINEL_SCHEME = "sentinel://"
 SENTINEL_PORT = 26_379
@@ -43,18 +43,26 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 KEEPALIVE_OPTIONS = {
     getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)
 }
-"""The kernel asks a silent peer three times: one that vanished is noticed in half a minute."""
+"""The kernel probes a silent peer three times, so it notices a vanished one in 30 seconds."""
 
 
 def url_of(settings: Settings) -> str:
-    """The Redis URL of settings that `locate` has completed, with its password."""
+    """Return the Redis URL, with its password.
+
+    Raises:
+        BrokerUnreachableError: the settings have none. `locate` fills it in.
+    """
     if settings.redis_url is None:
         raise BrokerUnreachableError("-", "AGEWELL_REDIS_URL is not set")
     return settings.redis_url.get_secret_value()
 
 
 def connect(settings: Settings) -> redis.Redis:
-    """A client with a pool of connections; nothing is sent yet."""
+    """Return a client with a pool of connections. It sends nothing yet.
+
+    Args:
+        settings: completed by `locate`.
+    """
     url = url_of(settings)
     options = _options(url) | {"retry": Retry(_BACKOFF, RETRIES), "command_packer": PACKER}
     if not url.startswith(SENTINEL_SCHEME):
@@ -67,7 +75,11 @@ def connect(settings: Settings) -> redis.Redis:
 
 
 def connect_async(settings: Settings) -> redis.asyncio.Redis:
-    """The same for a program that runs in asyncio."""
+    """Return a client for asyncio with a pool of connections. It sends nothing yet.
+
+    Args:
+        settings: completed by `locate`.
+    """
     url = url_of(settings)
     options = _options(url) | {"retry": AsyncRetry(_BACKOFF, RETRIES)}
     if not url.startswith(SENTINEL_SCHEME):
@@ -99,13 +111,13 @@ def _options(url: str) -> dict[str, Any]:
 
 
 def _sentinels(url: str) -> list[tuple[str, int]]:
-    """Where the sentinels listen, which are asked for the master at each new connection."""
+    """Return the hosts and ports of the Sentinels. Each new connection asks them for the master."""
     parts = [urlsplit(part) for part in url.split(SENTINELS_SEPARATOR)]
     return [(part.hostname or "localhost", part.port or SENTINEL_PORT) for part in parts]
 
 
 def _login(url: str) -> dict[str, Any]:
-    """The first URL's user, password and database: the master's, as kombu and Celery have it."""
+    """Return the master's user, password and database: those of the first URL, as in kombu."""
     first = urlsplit(url.split(SENTINELS_SEPARATOR)[0])
     return {
         "username": unquote(first.username) if first.username else None,
@@ -115,25 +127,25 @@ def _login(url: str) -> dict[str, Any]:
 
 
 def unreachable(settings: Settings, error: BaseException) -> PassingError:
-    """The error of ours for one of redis-py's, or for one of kombu's that has such a cause."""
+    """Translate an error of redis-py, or of kombu with such a cause, into one of agewell."""
     url = url_of(settings)
     shown = without_password(url)
     cause = error.__cause__ if isinstance(error.__cause__, redis.RedisError) else error
     if is_full(cause):
-        return BrokerFullError(shown, "its maxmemory is reached")
+        return BrokerFullError(shown, "its maxmemory is reached; raise it, or wait until jobs end")
     return BrokerUnreachableError(shown, scrubbed(str(cause), url))
 
 
 def require_redis(settings: Settings, client: redis.Redis, tell: Tell = log.warning) -> None:
-    """See that Redis answers; wait as long as it loads its data.
+    """Check that Redis answers. If it is loading its data, wait until it has done so.
 
     Args:
         settings: completed by `locate`.
-        client: asks Redis.
-        tell: called every few seconds of a wait, with how far Redis is.
+        client: the connection to check.
+        tell: called every few seconds with a line about the progress of loading.
 
     Raises:
-        BrokerUnreachableError: it does not, within seconds.
+        BrokerUnreachableError: Redis does not answer within seconds.
     """
     try:
         ping_when_loaded(client, tell)
@@ -142,12 +154,12 @@ def require_redis(settings: Settings, client: redis.Redis, tell: Tell = log.warn
 
 
 def is_full(error: BaseException) -> bool:
-    """True if Redis refused a command because it is full. Scripts report that as text."""
+    """Return True if Redis refused a command because it is full. Scripts report that as text."""
     return isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM command" in str(error)
 
 
 def is_passing(error: redis.RedisError) -> bool:
-    """True if the same command may succeed later: Redis is full, or a replica for now."""
+    """Return True if the command may succeed later: Redis is full, or is a replica for now."""
     return (
         isinstance(error, _PASSING)
         or is_full(error)
@@ -156,7 +168,7 @@ def is_passing(error: redis.RedisError) -> bool:
 
 
 def is_loading(error: BaseException) -> bool:
-    """True if Redis answers, but still loads its data after a start."""
+    """Return True if Redis answers, but still loads its data after a start."""
     each: BaseException | None = error
     while each is not None and not isinstance(each, redis.exceptions.BusyLoadingError):
         each = each.__cause__

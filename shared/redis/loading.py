@@ -1,4 +1,4 @@
-"""Redis while it reads its data from the disk: it answers LOADING, for as long as that takes."""
+"""Waiting for a Redis that loads its data from disk. It answers LOADING until it is done."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,17 +8,18 @@ from typing import Any
 import redis
 from redis.exceptions import BusyLoadingError
 
-TELL_EVERY_S = 5.0
-LOOK_EVERY_S = 0.1
+REPORT_EVERY_S = 5.0
+PING_EVERY_S = 0.1
 SILENT_MAX_S = 60.0
-"""Redis answers between chunks of its data. One that is silent for longer has another trouble."""
+"""A loading Redis answers between chunks of its data. Longer silence has another reason."""
 
 Tell = Callable[[str], None]
+"""A function that is called with a line for people, such as a logger's method."""
 
 
 @dataclass(frozen=True)
 class Loading:
-    """How far Redis has come with its data."""
+    """Progress of a Redis that loads its data."""
 
     loaded_bytes: int
     total_bytes: int
@@ -34,17 +35,17 @@ class Loading:
 
 
 def loading(client: redis.Redis) -> Loading | None:
-    """How far Redis has come, None if it has loaded its data.
+    """Ask Redis for its progress. Returns None if it has loaded its data.
 
     Raises:
-        RedisError: it does not answer.
+        RedisError: Redis does not answer.
     """
     info = client.info("persistence")
     return loading_of(info) if info.get("loading") else None
 
 
 def loading_of(info: Mapping[str, Any]) -> Loading:
-    """Read what INFO says of a Redis that loads its data."""
+    """Read the progress from the answer to INFO."""
     return Loading(
         loaded_bytes=int(info.get("loading_loaded_bytes", 0)),
         total_bytes=int(info.get("loading_total_bytes", 0)),
@@ -53,40 +54,40 @@ def loading_of(info: Mapping[str, Any]) -> Loading:
 
 
 class Progress:
-    """Says every few seconds how far a Redis has come with loading its data."""
+    """Reports every few seconds how much of its data Redis has loaded."""
 
     def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+        self._report = tell
         self._due_at = time.monotonic()
 
     def show(self, client: redis.Redis) -> None:
-        """Say it, if that is due; call this as often as you like."""
+        """Report the progress if a report is due. You may call this as often as you like."""
         if time.monotonic() < self._due_at:
             return
         try:
             found = loading(client)
         except redis.RedisError:
-            return  # it is busy with its data, or has loaded it
+            return  # Redis is too busy to answer, or has just finished
         if found is not None:
-            self._due_at = time.monotonic() + TELL_EVERY_S
-            self._tell(str(found))
+            self._due_at = time.monotonic() + REPORT_EVERY_S
+            self._report(str(found))
 
 
 def ping_when_loaded(client: redis.Redis, tell: Tell) -> None:
-    """Ping Redis; wait as long as it loads its data, and say every few seconds how far it is.
+    """Ping Redis until it has loaded its data, and report the progress every few seconds.
 
     Raises:
-        RedisError: it does not answer.
+        RedisError: Redis does not answer.
     """
-    progress, heard_at = Progress(tell), None
+    progress, answered_at = Progress(tell), None
     while True:
         try:
             client.ping()
             return
         except BusyLoadingError:
-            heard_at = time.monotonic()
+            answered_at = time.monotonic()
             progress.show(client)
         except redis.TimeoutError:
-            if heard_at is None or time.monotonic() - heard_at > SILENT_MAX_S:
+            if answered_at is None or time.monotonic() - answered_at > SILENT_MAX_S:
                 raise
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(PING_EVERY_S)

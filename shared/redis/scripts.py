@@ -1,11 +1,10 @@
-"""Our Lua scripts: one command a file, run by its hash.
+"""Runner of agewell's Lua scripts, one command per file, by EVALSHA.
 
-A line `--@include name` in a script stands for the functions of another file, once. In a block, it
-makes them only if the block runs.
+A line `--@include name` in a script is replaced by the functions of another file, once. Inside a
+block, the functions are created only if the block runs.
 
-Redis keeps the scripts that it was given until it restarts. A user without the right to give it any
-can still run those that are there: workers and upkeep give Redis all of them when they start, and
-whenever they find one missing.
+Redis keeps loaded scripts until it restarts. Workers and upkeep load all scripts when they start,
+and whenever one is missing. So a Redis user who may not load scripts can still run them.
 """
 
 import hashlib
@@ -26,7 +25,7 @@ Argument = str | bytes | bytearray | memoryview | int | float
 
 
 class Script:
-    """One command; its file says what its KEYS and ARGV are."""
+    """One Lua script. The first lines of its file describe its KEYS and ARGV."""
 
     def __init__(self, name: str) -> None:
         self.text = _text(name)
@@ -35,18 +34,18 @@ class Script:
     def __call__(
         self, client: redis.Redis, keys: Sequence[str], args: Iterable[Argument] = ()
     ) -> Any:
-        """Run it; a Redis that does not know it yet is given it.
+        """Run the script, and load it first if Redis does not have it.
 
         Raises:
-            ScriptsMissingError: Redis does not know it, and this user may not give it any.
+            ScriptsMissingError: Redis does not have it, and this user may not load it.
         """
         return self.run(client, self.command(keys, args))
 
     def run(self, client: redis.Redis, command: Sequence[Argument]) -> Any:
-        """Run it by a command that `command` has made.
+        """Run a command that `command` has returned, and load the script first if necessary.
 
         Raises:
-            ScriptsMissingError: Redis does not know it, and this user may not give it any.
+            ScriptsMissingError: Redis does not have it, and this user may not load it.
         """
         try:
             return client.execute_command(*command)  # type: ignore[no-untyped-call]
@@ -55,35 +54,35 @@ class Script:
             return client.execute_command(*command)  # type: ignore[no-untyped-call]
 
     def command(self, keys: Sequence[str], args: Iterable[Argument] = ()) -> tuple[Argument, ...]:
-        """The command that runs it, for a pipeline or a connection."""
+        """Return the command that runs the script, for a pipeline or a connection."""
         return ("EVALSHA", self.sha, len(keys), *keys, *args)
 
     def prepare(self, keys: Sequence[str], args: Iterable[Argument]) -> "Prepared":
-        """The command that runs it, without its last arguments."""
+        """Encode the command that runs the script, up to its last arguments."""
         return Prepared(self.command(keys, args))
 
 
 class Prepared:
-    """The beginning of a command that is sent often, packed once."""
+    """The beginning of a command that is sent often, encoded once."""
 
     def __init__(self, beginning: Sequence[Argument]) -> None:
         self._beginning = tuple(beginning)
         self._packed = packed(beginning)
 
     def command(self, *more: Argument) -> tuple[Argument, ...]:
-        """The whole command, for a client."""
+        """Return the whole command, for a client."""
         return (*self._beginning, *more)
 
     def packed(self, *more: Argument) -> bytes:
-        """The whole command as Redis's protocol has it, for a connection."""
+        """Return the whole command encoded for Redis's protocol, for a connection."""
         return b"*%d\r\n%b%b" % (len(self._beginning) + len(more), self._packed, packed(more))
 
 
 def load_all(client: redis.Redis) -> None:
-    """Give Redis every script: one that misses any has just started, or had them flushed.
+    """Load all scripts. If one is missing, Redis has restarted or its scripts were flushed.
 
     Raises:
-        ScriptsMissingError: this user may not.
+        ScriptsMissingError: this user may not load scripts.
     """
     pipe = client.pipeline(transaction=False)
     for name in _names():

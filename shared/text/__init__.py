@@ -1,1 +1,1 @@
-"""Text that people write or read: durations, URLs, safe names, what is wrong with a value."""
+"""Text that people write or read: durations, URLs, safe names, and problems with values."""

@@ -1,6 +1,6 @@
-"""Spans of time as people write them: `90`, `90s`, `5m`, `1h30m`, `2d`.
+"""Parser of times as people write them: `90`, `90s`, `5m`, `1h30m`, `2d`.
 
-Options and settings that take seconds read them with this, so that all of them take the same forms.
+All options and settings in seconds use it, so they all accept the same forms.
 """
 
 import math
@@ -8,19 +8,19 @@ import re
 from typing import Any, Final
 
 SECONDS_OF: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
-"""By unit. The commands print `min` for minutes, so it is read as well."""
+"""Seconds of each unit. `min` is read as `m`, because the commands print minutes that way."""
 
 EXAMPLES: Final = "90, 90s, 5m, 1h30m, 2d"
 
 LONGEST_S: Final = 100 * 365 * SECONDS_OF["d"]
-"""A hundred years. Longer times are mistakes, and Redis's clock overflows on some of them."""
+"""A hundred years. A longer time is surely a mistake, and may overflow Redis's clock."""
 
 _PARTS = re.compile(r"(-?)((?:[0-9]+(?:\.[0-9]+)?\s*(?:ms|min|[smhdw])\s*)+)")
 _PART = re.compile(r"([0-9.]+)\s*(ms|min|[smhdw])")
 
 
 def parse_duration(text: str) -> float:
-    """Read a span of time.
+    """Parse a time.
 
     Args:
         text: a number of seconds, or numbers with the units ms, s, m (or min), h, d, w.
@@ -29,7 +29,8 @@ def parse_duration(text: str) -> float:
         Seconds, 0 or more and finite.
 
     Raises:
-        ValueError: it is no such text, or longer than a hundred years. The error says what is.
+        ValueError: the text is not a time, is negative, or is longer than a hundred years. The
+            error shows the accepted forms.
     """
     seconds = _plain(text)
     if seconds is None:
@@ -39,12 +40,12 @@ def parse_duration(text: str) -> float:
     if seconds < 0:
         raise ValueError(f"negative: write {EXAMPLES}")
     if seconds > LONGEST_S:
-        raise ValueError("longer than a hundred years")
+        raise ValueError("longer than a hundred years, the most that is allowed")
     return seconds
 
 
 def _plain(text: str) -> float | None:
-    """A number without a unit."""
+    """Parse a number without a unit."""
     try:
         return float(text)
     except ValueError:
@@ -52,7 +53,7 @@ def _plain(text: str) -> float | None:
 
 
 def _with_units(text: str) -> float | None:
-    """Numbers with units, each unit once."""
+    """Parse numbers with units. Each unit may occur once."""
     found = _PARTS.fullmatch(text.strip())
     if found is None:
         return None
@@ -64,5 +65,5 @@ def _with_units(text: str) -> float | None:
 
 
 def read_seconds(value: Any) -> Any:
-    """A setting's text as seconds; other values are left to pydantic."""
+    """Parse a setting's text as seconds. Other values are left to pydantic."""
     return parse_duration(value) if isinstance(value, str) else value

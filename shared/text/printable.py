@@ -1,17 +1,17 @@
-"""Text from elsewhere, made safe to print: in terminals, logs and names."""
+"""Escaping of untrusted text, so that it is safe to print in terminals, logs and names."""
 
 import re
 
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # control characters, escape sequences among them
     "\u2028\u2029"  # line separators
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what reverses the text that follows
-    "\ufeff\ud800-\udfff]"  # byte order marks, and bytes that are no UTF-8
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # characters that reverse the text after them
+    "\ufeff\ud800-\udfff]"  # byte order marks, and bytes that are not UTF-8
 )
 
 
 def printable(text: str) -> str:
-    r"""Write control characters as escapes: a line feed becomes the two characters `\n`.
+    r"""Return the text with control characters as escapes, such as `\n` for a line feed.
 
     Text in any script stays as it is. A byte of a file name that is not UTF-8 becomes `\xe9`.
     """

@@ -1,4 +1,4 @@
-"""Plain English for what pydantic finds wrong: the first problem of a document or of a setting."""
+"""Pydantic's errors in plain English: the first problem of a document or of a setting."""
 
 import re
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ _REASONS = {
     "model_type": "must be an object: names with values",
     "model_attributes_type": "must be an object: names with values",
     "dataclass_type": "must be an object: names with values",
-    "union_tag_not_found": "must have {discriminator}, to say what it is",
+    "union_tag_not_found": "must have {discriminator}, which says its kind",
     "union_tag_invalid": "has {discriminator} {tag}, which must be one of {expected_tags}",
     "json_invalid": "must be JSON: {error}",
     "json_type": "must be JSON",
@@ -53,7 +53,7 @@ _REASONS = {
     "value_error": "{error}",
     "assertion_error": "{error}",
 }
-"""By pydantic's name for the kind of error; filled in with the error's own values."""
+"""Phrases by pydantic's error type. The braces are filled in with the error's values."""
 
 _UNKNOWN_KIND = "is not valid here"
 
@@ -69,57 +69,58 @@ _PATTERNS = {
     r"^[!-9;-~]+$": "ASCII without spaces and colons",
     r"^[A-Za-z0-9._~/-]*$": "a path of letters, digits, '.', '_', '~' and '-'",
 }
-"""The patterns of our fields, in words."""
+"""The patterns of agewell's fields, in words."""
 
 _MEMBER = re.compile(
     r"(constrained-)?(str|int|float|bool|bytes|none)|(literal|tuple|list|dict|function-\w+)\[.*\]",
     re.DOTALL,
 )
-"""Names that pydantic puts into a field's path for one of the types that a value may have."""
+"""Names that pydantic adds to a field's path to mark one type of a union."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """The first thing wrong with a value, and how many more are."""
+    """The first problem of a value, and the number of further ones."""
 
     place: tuple[str, ...]
-    """The way to it from the outermost value: names of fields and positions in lists."""
+    """The path from the outermost value to the problem: field names and positions in lists."""
     reason: str
-    """A phrase to put behind the place: "must be at least 1"."""
+    """A phrase to put behind the place, such as "must be at least 1"."""
     found: str
-    """The value there as Python writes it, shortened; empty if it adds nothing to the reason."""
+    """The value there as Python writes it, shortened. Empty if it adds nothing to the reason."""
     more: int
+    """The number of further problems."""
 
     def line(self, whole: str = "") -> str:
-        """One line for people.
+        """Return the problem as one line for people.
 
         Args:
-            whole: what to call the outermost value, such as "the message".
+            whole: a name for the outermost value, such as "the message".
         """
         place = ".".join(self.place) or whole
-        what = f"{place}: {self.reason}" if place else self.reason
+        sentence = f"{place}: {self.reason}" if place else self.reason
         found = f", found {self.found}" if self.found else ""
         more = f" (and {self.more} more)" if self.more else ""
-        return f"{what}{found}{more}"
+        return f"{sentence}{found}{more}"
 
 
 def first_problem(error: ValidationError) -> Problem:
-    """The first problem that pydantic found, in words of ours."""
+    """Return the first problem that pydantic found, in plain English."""
     problems = error.errors(include_url=False)
     first = problems[0]
     loc, members = _members(problems)
     kind, place = first["type"], tuple(map(_printable, loc))
-    told = kind == "missing" or (kind == "value_error" and not place)
+    reason_says_all = kind == "missing" or (kind == "value_error" and not place)
     return Problem(
         place=place,
         reason=_either([_reason(each["type"], each.get("ctx", {})) for each in members]),
-        found="" if told else shortened(first["input"]),
+        found="" if reason_says_all else shortened(first["input"]),
         more=len(problems) - len(members),
     )
 
 
 def _members(problems: Sequence[Any]) -> tuple[tuple[int | str, ...], list[Any]]:
-    """The first problem's place, and the problems there: one for each type the value may have."""
+    """Return the first problem's place, and the problems there: one for each type of a union."""
     first = problems[0]
     place = _before_member(first["loc"])
     if place is None:
@@ -128,7 +129,7 @@ def _members(problems: Sequence[Any]) -> tuple[tuple[int | str, ...], list[Any]]
 
 
 def _before_member(loc: tuple[int | str, ...]) -> tuple[int | str, ...] | None:
-    """The place of a value of several types; None for the place of any other."""
+    """Return the place of a value whose type is a union, or None for any other place."""
     for number, part in enumerate(loc):
         if number and isinstance(part, str) and _MEMBER.fullmatch(part):
             return loc[:number]
@@ -136,7 +137,7 @@ def _before_member(loc: tuple[int | str, ...]) -> tuple[int | str, ...] | None:
 
 
 def _either(reasons: list[str]) -> str:
-    """One phrase of those for each type that a value may have."""
+    """Join the phrases for the types of a union into one phrase."""
     start = "must be "
     if len(reasons) == 1 or not all(each.startswith(start) for each in reasons):
         return reasons[0]
@@ -144,7 +145,7 @@ def _either(reasons: list[str]) -> str:
 
 
 def _reason(kind: str, values: dict[str, Any]) -> str:
-    """A phrase for one kind of error."""
+    """Return the phrase for one kind of error."""
     if kind not in _REASONS:
         return _UNKNOWN_KIND
     if values.get("pattern") in _PATTERNS:
@@ -156,13 +157,13 @@ def _reason(kind: str, values: dict[str, Any]) -> str:
 
 
 def _printable(part: int | str) -> str:
-    """A part of a place; its sender chose the name, which may hold what a terminal obeys."""
+    """Escape and shorten a part of a place: the sender may put control characters into it."""
     text = str(part)
     return _short(text if text.isprintable() else repr(text))
 
 
 def shortened(value: Any) -> str:
-    """A value as Python writes it, cut to a length that fits into a line."""
+    """Return a value as Python writes it, cut to at most `FOUND_MAX_CHARS` characters."""
     return _short(repr(value))
 
 

@@ -1,8 +1,8 @@
-"""Numbers and spans of time as people read them."""
+"""Formats for numbers and durations that people read."""
 
 
 def duration(seconds: float | None) -> str:
-    """`0.4 s`, `2 min 5 s`, `3 h 4 min`."""
+    """Format a duration, such as `0.4 s`, `2 min 5 s` or `3 h 4 min`. None becomes `-`."""
     if seconds is None:
         return "-"
     if seconds < 60:
@@ -14,5 +14,5 @@ def duration(seconds: float | None) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """`1 job`, `1,000 jobs`."""
+    """Format a number with its noun, such as `1 job` or `1,000 jobs`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

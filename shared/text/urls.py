@@ -1,8 +1,8 @@
-"""URLs with passwords in them: which Redis URLs agewell takes, and what of a URL may be shown.
+"""Checks of Redis and blob store URLs, and the removal of their passwords for display.
 
-Three libraries read the Redis URL: redis-py, kombu and Celery's result backend. They understand
-more than is below, but not in the same way. With `redis://host?db=5`, redis-py uses database 5 and
-kombu database 0. A URL is taken if all three read it alike, and is refused otherwise.
+Three libraries read the Redis URL: redis-py, kombu and Celery's result backend. Each accepts more
+URLs than the checks here, but they disagree about some. For `redis://host?db=5`, redis-py uses
+database 5 and kombu database 0. A URL is accepted only if all three read it alike.
 """
 
 import re
@@ -27,11 +27,11 @@ _SSL_NAMES = ("ssl_cert_reqs", "ssl_check_hostname", *_SSL_PATHS)
 
 
 def check_redis_url(url: str) -> None:
-    """See that redis-py, kombu and Celery's backend read a URL alike.
+    """Check that redis-py, kombu and Celery's result backend read a URL alike.
 
     Raises:
-        ValueError: they do not. The text says why, and repeats nothing of the URL, which may have
-            a password in any place if it is not percent-encoded.
+        ValueError: they do not. The text says why. It repeats no part of the URL, because a
+            password that is not percent-encoded may be in any part.
     """
     if not url.startswith(REDIS_SCHEMES):
         raise ValueError(f"must begin with one of {', '.join(REDIS_SCHEMES)}")
@@ -48,13 +48,13 @@ def check_redis_url(url: str) -> None:
 
 
 def _split(url: str) -> SplitResult:
-    """The parts of a URL."""
+    """Split a URL into its parts, or raise a ValueError that shows nothing of it."""
     try:
         parts = urlsplit(url)
         bad = "#" in url or parts.port == 0
         unquote(parts.netloc + parts.path, errors="strict")
     except ValueError:
-        # Not chained: the reason that urllib gives has parts of the URL in it.
+        # Not chained: urllib's reason shows parts of the URL.
         bad = True
     if bad:
         raise ValueError(
@@ -95,7 +95,7 @@ def _check_unix(parts: SplitResult) -> None:
 
 
 def _check_sentinels(urls: list[str]) -> None:
-    """The first URL's login and database count; the others may repeat them."""
+    """Check that each Sentinel's URL has the login and database of the first, or none."""
     if not all(url.startswith("sentinel://") for url in urls):
         raise ValueError("must have sentinel:// in front of each of the hosts between the ';'")
     found = [_split(url) for url in urls]
@@ -112,7 +112,7 @@ def _check_sentinels(urls: list[str]) -> None:
 
 
 def _options(parts: SplitResult) -> dict[str, str]:
-    """Options behind '?', each name once and with a value."""
+    """Return the options behind '?'. Each must occur once and have a value."""
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     options = dict(pairs)
     if len(options) < len(pairs) or not all(options.values()):
@@ -132,10 +132,10 @@ def _check_ssl(options: dict[str, str]) -> None:
 
 
 def check_blob_url(url: str) -> None:
-    """See that a URL names a blob store, for all processes the same.
+    """Check that a URL names a blob store, and the same one in every process.
 
     Raises:
-        ValueError: it does not. The text repeats nothing of the URL, as above.
+        ValueError: it does not. The text repeats no part of the URL.
     """
     if url == "redis":
         return
@@ -149,12 +149,12 @@ def check_blob_url(url: str) -> None:
 
 
 def without_password(url: str) -> str:
-    """A URL, or several sentinels' URLs, that may be shown: user and passwords are left out."""
+    """Return a URL, or several Sentinels' URLs, without user names and passwords."""
     return SENTINELS_SEPARATOR.join(map(_without_login, _each_of(url)))
 
 
 def _each_of(url: str) -> list[str]:
-    """Several sentinels' URLs one by one; in a password of any other there may be a ';' too."""
+    """Split several Sentinels' URLs. Do not split others: a password may have a semicolon."""
     return _NEXT_SENTINEL.split(url)
 
 
@@ -162,7 +162,7 @@ def _without_login(url: str) -> str:
     scheme, mark, rest = url.partition("://")
     if not mark:
         return url
-    # A password that is not percent-encoded may have a slash: nothing before the last @ counts.
+    # A password that is not percent-encoded may have a slash, so cut at the last @.
     host = rest if scheme in _FILE_SCHEMES else rest.rpartition("@")[2]
     authority, slash, path = host.partition("/")
     path, mark, query = path.partition("?")
@@ -172,21 +172,21 @@ def _without_login(url: str) -> str:
 
 
 _FILE_SCHEMES = ("file", "local", "unix", "redis+socket")
-"""Their paths may have an @."""
+"""Schemes whose paths may have an @."""
 
 
 _SECRET = re.compile("pass|secret|token|key=|signature|credential", re.IGNORECASE)
 
 
 def scrubbed(text: str, url: str) -> str:
-    """A text, such as a library's error, without the passwords of a URL that it may repeat."""
+    """Return a text, such as a library's error, without the passwords of a URL it may repeat."""
     for secret in sorted(_secrets_of(url), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return text
 
 
 def _secrets_of(url: str) -> set[str]:
-    """The passwords in a URL, as they stand there and decoded, with and without the user's name."""
+    """Return a URL's passwords, raw and percent-decoded, with and without the user name."""
     found = set()
     for each in _each_of(url):
         scheme, _, rest = each.partition("://")

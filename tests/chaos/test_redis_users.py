@@ -155,7 +155,7 @@ def test_a_producer_waits_until_a_worker_has_given_redis_the_scripts(
     env, out = environment_of(server, short_path, "producer"), short_path / "out"
     refused = agewell("enqueue", "hsv", photos, env=env)
     assert refused.returncode == 3
-    assert "Redis has not been given agewell's scripts" in refused.stderr
+    assert "Redis does not have agewell's scripts" in refused.stderr
     with ThreadPoolExecutor(1) as pool:
         waits = pool.submit(agewell, "enqueue", "hsv", photos, "--out", out, "--block", env=env)
         with parts(server, short_path):

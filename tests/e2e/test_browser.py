@@ -280,7 +280,7 @@ def test_expired_picture_has_a_note_in_its_place(watched: Stack, seen: Browser):
     place = image["uri"].removeprefix("store:").partition("+")[0]
     (watched.state_dir / "blobs" / place[:2] / place).unlink()
     seen.open(f"/job/{job_id}")
-    seen.wait_text(".no-picture", "no longer there")
+    seen.wait_text(".no-picture", "image not available")
 
 
 def test_screenshots_differ_between_light_and_dark(seen: Browser):

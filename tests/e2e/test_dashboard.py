@@ -213,10 +213,10 @@ def test_the_page_of_a_job_shows_small_pictures_of_its_images(watched: Stack, ph
     [job_id] = watched.enqueue("hsv", photo)
     watched.wait_ended([job_id])
     colours = cv2.imread(str(photo))
-    _shows(flower(watched, f"/job/{job_id}/in/0"), colours)
-    _shows(flower(watched, f"/job/{job_id}/out/0"), expected_hsv(photo.read_bytes()))
-    assert flower(watched, f"/job/{job_id}/in/1").status == 404
-    assert flower(watched, f"/job/{job_id}/out/1").status == 404
+    _shows(flower(watched, f"/job/{job_id}/0/image"), colours)
+    _shows(flower(watched, f"/job/{job_id}/0/result"), expected_hsv(photo.read_bytes()))
+    assert flower(watched, f"/job/{job_id}/1/image").status == 404
+    assert flower(watched, f"/job/{job_id}/1/result").status == 404
 
 
 def _shows(answer: Answer, whole: np.ndarray) -> None:
@@ -231,7 +231,7 @@ def _shows(answer: Answer, whole: np.ndarray) -> None:
 
 
 def test_task_that_is_no_job_has_no_page(watched: Stack):
-    for path in ("/job/nosuch", "/job/nosuch/out/0", "/job/nosuch?data=1"):
+    for path in ("/job/nosuch", "/job/nosuch/0/result", "/job/nosuch?data=1"):
         assert flower(watched, path).status == 404
 
 
@@ -251,13 +251,15 @@ def test_of_many_items_the_page_shows_the_first_inputs_and_every_result(watched:
         cv2.imwrite(str(tmp_path / f"{number:02}.png"), values)
     [job_id] = watched.enqueue("hsv", tmp_path)
     watched.wait_ended([job_id])
-    statuses = [flower(watched, f"/job/{job_id}/{side}").status for side in ("in/7", "in/8")]
+    statuses = [
+        flower(watched, f"/job/{job_id}/{place}").status for place in ("7/image", "8/image")
+    ]
     assert statuses == [200, 404]
-    shown = flower(watched, f"/job/{job_id}/in/7").body
+    shown = flower(watched, f"/job/{job_id}/7/image").body
     assert cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_COLOR).mean() == pytest.approx(
         140, abs=3
     )
-    assert flower(watched, f"/job/{job_id}/out/10").status == 200
+    assert flower(watched, f"/job/{job_id}/10/result").status == 200
 
 
 def test_of_an_image_that_came_inside_the_message_only_the_name_is_kept(watched: Stack):
@@ -265,7 +267,7 @@ def test_of_an_image_that_came_inside_the_message_only_the_name_is_kept(watched:
     job_id = send(watched, "cv.hsv", hsv_job(inline(data, "inside.png")))
     watched.wait_ended([job_id])
     assert "inside.png" in flower(watched, f"/job/{job_id}").text
-    assert flower(watched, f"/job/{job_id}/in/0").status == 404
+    assert flower(watched, f"/job/{job_id}/0/image").status == 404
     kept = watched.redis.hget(f"agewell:job:{job_id}", "inputs1")
     assert unpack(kept).items == [{"image": {"name": "inside.png"}}]
 
@@ -273,12 +275,12 @@ def test_of_an_image_that_came_inside_the_message_only_the_name_is_kept(watched:
 def test_an_image_that_has_expired_has_no_thumbnail(watched: Stack):
     job_id = send(watched, "cv.hsv", hsv_job(stored(watched, file_of("PNG"))))
     watched.wait_ended([job_id])
-    assert flower(watched, f"/job/{job_id}/out/0").status == 200
+    assert flower(watched, f"/job/{job_id}/0/result").status == 200
     blobs = watched.state_dir / "blobs"
     result = watched.celery.AsyncResult(job_id).result["items"][0]["image"]["uri"]
     place = result.removeprefix("store:").partition("+")[0]
     (blobs / place[:2] / place).unlink()
-    assert flower(watched, f"/job/{job_id}/out/0").status == 404
+    assert flower(watched, f"/job/{job_id}/0/result").status == 404
 
 
 def test_everything_that_a_page_loads_is_served_here(watched: Stack):

@@ -112,7 +112,7 @@ def test_photos_are_coloured_from_their_luminance_and_digits_are_read(demo):
     ]
     assert np.abs(luminances[0] - luminances[1]).mean() < 2
     assert np.ptp(made.astype(int), axis=2).mean() > 20  # it is no gray picture
-    taken = re.search(r"taken for: (.*)", said)
+    taken = re.search(r"read as: (.*)", said)
     assert taken is not None
     assert re.findall(r"(\d) \d+%", taken[1]) == list("0123456789")
 

@@ -255,10 +255,10 @@ def test_foreign_messages(stack: Stack, settings: Settings, client: redis.Redis,
     for priority in (0, 9):
         app.send_task("cv.hsv", args=[good_job()], queue="cv", priority=priority)
     found = finding(settings, "messages")
-    assert (found.verdict, found.found) == (Verdict.OK, "2 read, all of them for our tasks")
+    assert (found.verdict, found.found) == (Verdict.OK, "2 read, all of them for agewell's tasks")
     client.lpush("cv\x06\x169", raw)
     found = finding(settings, "messages")
     assert found.verdict is Verdict.PROBLEM
-    assert found.found.startswith("1 of 3 read are not ours, such as cv, level 9: ")
+    assert found.found.startswith("1 of 3 read are not agewell's, such as cv, level 9: ")
     assert words in found.found
     assert "another database" in found.do

@@ -1,6 +1,7 @@
-"""A project of somebody else's that has packages `workers`, `shared`, `producer` and `models`."""
+"""Projects of somebody else's, with packages and modules named like agewell's and its own."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from tests.support.stack import COMMAND, Stack, started, state_directory
 
 PACKAGES = ("workers", "shared", "producer", "models")
+MODULES = ("celery", "redis", "kombu", "flower", "numpy", "cv2", "pydantic", "queue", "logging")
 
 PROGRAM = """
 import sys
@@ -34,9 +36,19 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stack_in_project(project: Path):
+def messy_folder(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same project, with modules that would replace packages if they were found first."""
+    folder = tmp_path_factory.mktemp("messy") / "project"
+    shutil.copytree(project, folder)
+    for name in MODULES:
+        (folder / f"{name}.py").write_text(f"raise ImportError('not {name}')\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stack_in_project(messy_folder: Path):
     with pytest.MonkeyPatch.context() as patch, state_directory() as folder:
-        patch.chdir(project)
+        patch.chdir(messy_folder)
         with started(folder, CONCURRENCY=1) as stack:
             yield stack
             stack.stop()
@@ -46,10 +58,10 @@ def test_up_starts_each_program_once(stack_in_project: Stack):
     assert "starts again" not in stack_in_project.log
 
 
-def test_enqueue_writes_results(stack_in_project: Stack, project: Path, photos: Path):
+def test_enqueue_writes_results(stack_in_project: Stack, messy_folder: Path, photos: Path):
     done = subprocess.run(
         [COMMAND, "enqueue", "hsv", photos / "bird.jpg", "--out", "out"],
-        cwd=project,
+        cwd=messy_folder,
         env=stack_in_project.env,
         capture_output=True,
         text=True,
@@ -57,7 +69,7 @@ def test_enqueue_writes_results(stack_in_project: Stack, project: Path, photos: 
     )
     assert done.returncode == 0, done.stderr
     photo = cv2.imread(str(photos / "bird.jpg"))
-    made = cv2.imread(str(project / "out" / "bird.hsv.png"))
+    made = cv2.imread(str(messy_folder / "out" / "bird.hsv.png"))
     assert (made == cv2.cvtColor(photo, cv2.COLOR_BGR2HSV)).all()
 
 

@@ -230,9 +230,9 @@ def test_poisoned_items_fail_alone_in_a_full_batch(infer_stack, tmp_path):
         texts = sorted(item["error"]["message"] for item in found if "error" in item)
         assert [text.partition(": ")[2] for text in texts] == [
             "model poison/1 failed: ValueError: it is 201",
-            "model poison/1 failed: ValueError: its output y has values that are not finite",
+            "model poison/1 failed: ValueError: output y has values that are not finite",
             "model poison/1 failed: ValueError: mat1 and mat2 shapes cannot be multiplied, (1, 3)",
-            "model poison/1 failed: no memory for it, even alone: no memory for 204",
+            "model poison/1 failed: not enough memory, even for a batch of one: no memory for 204",
         ]
         assert [text.partition(".")[0] for text in texts] == ["002", "004", "007", "010"]
         good = sorted(item["prediction"]["value"] for item in found if "error" not in item)
@@ -245,7 +245,7 @@ def test_jobs_of_a_process_whose_device_failed_are_run_by_the_next(infer_stack, 
     assert sorted(item["prediction"]["value"] for item in items) == [1, 3, 205]
     infer_stack.wait_said("infer worker  ready", times=started + 1)
     log = (infer_stack.state_dir / "logs" / "infer-worker.log").read_text()
-    assert "the device has failed, and this process ends" in log
+    assert "the device has failed; this process ends" in log
 
 
 def test_restarted_worker_serves_the_activated_version(infer_stack, tmp_path):

@@ -75,7 +75,8 @@ def test_a_pinned_version_and_a_palette_are_among_the_parameters(watched: Stack,
     assert found["Tap"] == "down.1.self_attention"
     assert found["Output"] == "jpeg, 80"
     # The result, and the picture of the tap; its numbers are named.
-    assert [flower(watched, f"/job/{job_id}/out/{n}").status for n in (0, 1, 2)] == [200, 200, 404]
+    shown = [f"/job/{job_id}/0/{field}" for field in ("result", "extra_1", "extra_2")]
+    assert [flower(watched, address).status for address in shown] == [200, 200, 404]
     assert "bird.colorizer.down.1.self_attention.npz" in page
 
 
@@ -112,7 +113,7 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("name", STRANGE)
-@pytest.mark.parametrize("after", ["", "/in/0", "/out/0", "/nothing"])
+@pytest.mark.parametrize("after", ["", "/0/image", "/0/result", "/nothing"])
 def test_page_of_an_unknown_id_says_that_it_is_unknown(watched: Stack, name: str, after: str):
     job_id = STRANGE[name]
     answer = flower(watched, f"/job/{quote(job_id, safe='')}{after}")
@@ -125,7 +126,7 @@ def test_page_of_an_unknown_id_says_that_it_is_unknown(watched: Stack, name: str
         assert html.escape(job_id)[:8] in answer.text or not job_id.isprintable()
 
 
-@pytest.mark.parametrize("path", ["/job/", "/job/a/b/c", "/job/%FF", "/job/a/in/1000"])
+@pytest.mark.parametrize("path", ["/job/", "/job/a/b/c", "/job/%FF", "/job/a/1000/image"])
 def test_an_address_that_is_no_jobs_has_no_stack_trace(watched: Stack, path: str):
     answer = flower(watched, path)
     assert answer.status in (400, 404)
@@ -145,7 +146,7 @@ def test_page_of_a_foreign_task_calls_it_celerys(watched: Stack):
     watched.celery.backend.store_result("not-ours", {"total": 3}, "SUCCESS")
     answer = flower(watched, "/job/not-ours")
     assert answer.status == 404
-    assert "which is not a job of" in answer.text
+    assert "It is not an agewell job" in answer.text
     assert "SUCCESS" in answer.text
 
 
@@ -166,7 +167,7 @@ def test_page_of_a_dead_letter_shows_reason_images_and_commands(
     page = page_of(watched, "dead-1")
     assert facts(page)["Error"] == "its worker ended 3 times"
     assert "agewell dead show dead-1" in page
-    assert flower(watched, "/job/dead-1/in/0").status == 200
+    assert flower(watched, "/job/dead-1/0/image").status == 200
 
 
 def test_a_dead_letter_that_is_no_job_has_a_page(watched: Stack, letters: DeadLetters):
@@ -181,5 +182,5 @@ def test_each_step_of_a_chain_has_a_page_with_its_images(watched: Stack):
     watched.wait_ended([last.parent.id, last.id])
     for job_id in (last.parent.id, last.id):
         assert facts(page_of(watched, job_id))["Operation"] == "hsv"
-        assert flower(watched, f"/job/{job_id}/out/0").status == 200
-    assert flower(watched, f"/job/{last.id}/in/0").status == 200
+        assert flower(watched, f"/job/{job_id}/0/result").status == 200
+    assert flower(watched, f"/job/{last.id}/0/image").status == 200

@@ -39,8 +39,8 @@ def test_no_job_is_lost_while_the_store_is_away(rough_stack: Stack, small_folder
     assert stack.documents("dead", "list") == dead_before
     assert not paused(stack)
     log = "".join(path.read_text() for path in (stack.state_dir / "logs").glob("cv*"))
-    assert log.count("taking no jobs until the store is back") == 1
-    assert log.count("the blob store is back") == 1
+    assert log.count("paused until the blob store answers again") == 1
+    assert log.count("the blob store answers again: taking jobs") == 1
 
 
 def paused(stack: Stack) -> list[str]:

@@ -5,7 +5,7 @@ from celery.result import denied_join_result
 
 from agewell.shared.blobs.blobs import Blobs
 from agewell.shared.queue.ledger import Ledger, Lifetimes
-from agewell.workers.jobs import delivery
+from agewell.workers.jobs import dead_letter, delivery, retries
 from agewell.workers.jobs.run import run_job
 from agewell.workers.process.context import Context
 from tests.support.consuming import worker_app
@@ -19,7 +19,8 @@ def ledger(client):
 @pytest.fixture
 def tools(settings, client, ledger, monkeypatch):
     made = Context(settings, client, Blobs(settings, client), ledger)
-    monkeypatch.setattr(delivery, "context", lambda: made)
+    for module in (delivery, retries, dead_letter):
+        monkeypatch.setattr(module, "context", lambda: made)
     return made
 
 

@@ -8,15 +8,15 @@ from fractions import Fraction
 import redis
 
 from agewell.shared.queue.admit import admit
+from agewell.shared.queue.aging_k import set_k
 from agewell.shared.queue.end_many import end_many
-from agewell.shared.queue.law import set_k
 from agewell.shared.queue.ledger import End, Ledger, Lifetimes
 from agewell.shared.queue.order import SEQUENCE_DIGITS
-from agewell.shared.queue.publish import PUBLISH, publishing
+from agewell.shared.queue.publish import PUBLISH, publish_command
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
 from agewell.shared.settings import MAX_MESSAGE_BYTES
-from agewell.workers.consuming.take import TAKE, Taken, asking, prepare_take
+from agewell.workers.consuming.take import TAKE, Taken, prepare_take, take_arguments
 from agewell.workers.consuming.unacked import give_back
 from agewell.workers.maintenance.aging import rescore
 
@@ -50,7 +50,7 @@ class Scripts:
     def publish(self, job_id, level, now, k_per_s=0.05, **headers):
         """As our own app does: "entered", "known" or "ended"."""
         sent = message(job_id, level, **headers)
-        command = publishing(self.queue, sent, json.dumps(sent), now, k_per_s)
+        command = publish_command(self.queue, sent, json.dumps(sent), now, k_per_s)
         return PUBLISH.run(self.client, command).decode()
 
     def push(self, job_id, level, **headers):
@@ -68,7 +68,7 @@ class Scripts:
         ended, self._ended = self._ended, []
         aging_k = {self.queue: k_per_s}
         prepared = prepare_take([self.queue], "", self.reserved, MAX_MESSAGE_BYTES, aging_k)
-        command = prepared.command(*asking(tag, now, ended))
+        command = prepared.command(*take_arguments(tag, now, ended))
         answer = TAKE.run(self.client, command)
         return None if answer is None else (answer[4].decode(), tag, Taken.of(answer, ""))
 

@@ -8,7 +8,7 @@ import redis
 from agewell.shared.redis import keys
 from agewell.shared.redis.clock import redis_now
 from agewell.shared.settings import MAX_MESSAGE_BYTES
-from agewell.workers.consuming.take import TAKE, asking, prepare_take
+from agewell.workers.consuming.take import TAKE, prepare_take, take_arguments
 
 WORKER = "cv@here:0123456789abcdef-1.1:1"
 
@@ -38,7 +38,7 @@ def take(
     tag = f"{next(_count):012x}-tag"
     now, reserved = redis_now(client), keys.reserved(worker_id)
     prepared = prepare_take([queue], "", reserved, MAX_MESSAGE_BYTES, {queue: k})
-    answer = TAKE.run(client, prepared.command(*asking(tag, now, ended)))
+    answer = TAKE.run(client, prepared.command(*take_arguments(tag, now, ended)))
     if answer is None:
         return None
     _, message, flag, redelivered, job_id, _ = answer

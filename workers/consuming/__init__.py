@@ -1,1 +1,1 @@
-"""Taking jobs from Redis, and acknowledging them or giving them back."""
+"""How a worker takes jobs from Redis, and how it acknowledges, requeues or refuses them."""

@@ -1,55 +1,43 @@
-"""The workers' end of the queue, made to lose nothing and to bear what may lie in it.
+"""The workers' kombu channel, which takes jobs without losing any.
 
-kombu pops a message and notes in a second step that it has it: a worker that is killed between the
-two loses it. Here one script does both. A worker that finds nothing blocks on a list of its own, to
-which publishing adds something: one job wakes one worker.
+kombu pops a message, and only its next command records that it has the message. A worker that is
+killed between the two loses it. Here one Lua script does both. A worker that finds no job blocks on
+its own wake-up list. Publishing pushes to one of these lists, so one job wakes one worker.
 
-A worker whose job is done takes the next one at once, so the take ends and acknowledges the last
-one too.
-
-kombu also takes every message for one of Celery's. One that is not would end the worker, be
-restored, and end the next one, so it becomes a dead letter instead.
+A worker that has finished a job takes the next one at once, so the same script also ends and
+acknowledges the finished job.
 """
 
 import contextlib
 import logging
 from collections.abc import Callable
-from enum import Enum, auto
 from functools import cache
 from queue import Empty
 from time import monotonic
 from typing import Any
 
 import redis
-from kombu.transport import virtual
 
 from agewell.shared.celery import transport
 from agewell.shared.queue.ledger import Ledger
-from agewell.shared.queue.letter import excerpt_of, names_in
 from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.redis.scripts import Prepared, load_all
-from agewell.workers.consuming.ends import Told, unwritten
-from agewell.workers.consuming.message import message_of, named
+from agewell.workers.consuming.message import describe
+from agewell.workers.consuming.pending_ends import EndArguments, pending_ends
+from agewell.workers.consuming.refusal import message_or_refuse, refuse, refuse_on_error
 from agewell.workers.consuming.take import (
     TAKE,
     Taken,
-    asking,
     delivery_tags,
     forget_idle,
     prepare_take,
+    take_arguments,
     wait_command,
 )
-from agewell.workers.consuming.unacked import QoS, acknowledge, give_back, refuse
+from agewell.workers.consuming.take_cycle import PendingTake, TakeCycle
+from agewell.workers.consuming.unacked import QoS, acknowledge, give_back
 
 log = logging.getLogger(__name__)
-
-
-class _Phase(Enum):
-    """How far the connection that takes messages is."""
-
-    IDLE = auto()
-    TAKING = auto()
-    BLOCKED = auto()  # until it is woken
 
 
 class Channel(transport.Channel):
@@ -58,11 +46,8 @@ class Channel(transport.Channel):
     QoS = QoS
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._phase = _Phase.IDLE
-        self._tag, self._asked_at = "", 0.0
-        self._unanswered: list[str] = []
-        self._ended, self._no_ack = set[str](), set[str]()
-        self._written: dict[str, Told] = {}
+        self._take_cycle = TakeCycle()
+        self._no_ack = set[str]()
         self._tags = delivery_tags()
         self._prepared = cache(self._prepare)
         super().__init__(*args, **options)
@@ -75,82 +60,73 @@ class Channel(transport.Channel):
         consumer_tag: str,
         **kwargs: Any,
     ) -> Any:
-        """Consume; refuse a message of which Celery cannot make a task, and go on to the next."""
-
-        def guarded(message: Any) -> None:
-            try:
-                callback(message)
-            except REDIS_ERRORS:  # not kombu's own list: that counts a missing key among them
-                raise
-            except Exception as error:
-                log.exception("refused, no task of Celery's: %s", named(message.headers))
-                self.refuse(message.delivery_tag, error)
-                virtual.QoS.ack(self.qos, message.delivery_tag)
-
+        """Consume a queue. A message that Celery cannot turn into a task is refused."""
         if no_ack:
             self._no_ack.add(queue)
-        return super().basic_consume(queue, no_ack, guarded, consumer_tag, **kwargs)
+        return super().basic_consume(
+            queue, no_ack, refuse_on_error(self, callback), consumer_tag, **kwargs
+        )
 
     def basic_cancel(self, consumer_tag: str) -> Any:
-        """Consume no more: nothing is taken from now on, so no take acknowledges."""
+        """Stop consuming. No take follows that could acknowledge jobs, so it is done here."""
         cancelled = super().basic_cancel(consumer_tag)
         if not self.active_queues:
-            # If Redis is away, these tags come back, and their jobs have ended.
+            # If Redis is down, upkeep requeues these deliveries, and their jobs do not run again.
             with contextlib.suppress(*REDIS_ERRORS):
                 self.qos.acknowledge_ended()
                 self._leave()
         return cancelled
 
     def takes_soon(self) -> bool:
-        """True if a take is due before the loop waits for anything."""
-        soon = self._phase in {_Phase.IDLE, _Phase.TAKING} and self.active_queues
+        """True if a take is due before the event loop waits for anything."""
+        soon = not self._take_cycle.is_blocked and self.active_queues
         return bool(soon and self.qos.can_consume())
 
-    def end(self, told: Told) -> None:
-        """End a job that is done, at once."""
+    def end(self, told: EndArguments) -> None:
+        """End a finished job at once."""
         Ledger(self.unprefixed_client(), self.lifetimes, self._clock).write(told)
 
     def refuse(self, tag: str, reason: str | Exception) -> None:
-        """Make a dead letter of a message of which Celery cannot make a task."""
+        """Turn a message into a dead letter, because Celery cannot make a task of it."""
         if isinstance(reason, Exception):
             reason = f"{type(reason).__name__}: {reason}"
         refuse(self.unprefixed_client(), self.unacked_key, tag, reason, self.lifetimes)
 
     def close(self) -> None:
-        """Close; a message on its way is taken in first, and then given back with the others."""
-        if self._phase is not _Phase.TAKING:
+        """Close the channel. A message that is on its way is received first, then requeued."""
+        if self._take_cycle.pending is None:
             self._in_poll = None
         super().close()
 
     def _get(self, queue: str) -> dict[str, Any]:
-        """Take one message at once, for `basic_get`."""
+        """Take one message without blocking, for `basic_get`."""
         self._recover_unanswered()
         client = self.unprefixed_client()
         while True:
             tag = next(self._tags)
-            self._unanswered.append(tag)
-            self._asked_at = self._clock.now(client)
-            asked = asking(tag, self._asked_at)
+            self._take_cycle.unanswered.append(tag)
+            now = self._clock.now(client)
+            asked = take_arguments(tag, now)
             answer = TAKE.run(client, self._prepared((queue,), waits=False).command(*asked))
-            self._unanswered.pop()
+            self._take_cycle.unanswered.pop()
             if answer is None:
                 raise Empty
             if queue in self._expires:
                 with self.conn_or_acquire() as prefixed:
                     self._maybe_update_queues_expire(prefixed, queue)
-            message = self._message_of(Taken.of(answer, self.global_keyprefix), tag)
+            message = message_or_refuse(self, Taken.of(answer, self.global_keyprefix), tag, now)
             if message is not None:
                 return message
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
-        """Take one message; it is reserved like any other, unless nobody will acknowledge it."""
+        """Take one message. It is reserved like any other, unless `no_ack` is set."""
         message = super().basic_get(queue, no_ack=no_ack, **kwargs)
         if message is not None and no_ack:
             acknowledge(self.unprefixed_client(), self.unacked_key, [message.delivery_tag])
         return message
 
     def _brpop_start(self, timeout: float | None = None) -> None:
-        del timeout  # the script does not block as kombu's BRPOP does
+        del timeout  # the script does not block, unlike kombu's BRPOP
         self._recover_unanswered()
         self._take()
 
@@ -158,79 +134,80 @@ class Channel(transport.Channel):
         queues = self._queue_cycle.consume(len(self.active_queues))
         if not queues:
             return
-        self._tag, ended = next(self._tags), self.qos.ended.copy()
-        # Nothing is on its way on this connection, so the clock may use it.
-        self._asked_at = self._clock.now(self.client)
-        self._ended, self._written = ended, unwritten.copy()
-        asked = asking(self._tag, self._asked_at, ended, self._written.values())
+        # No answer is pending on this connection, so the clock can use it.
+        now = self._clock.now(self.client)
+        take = PendingTake(next(self._tags), now, self.qos.ended.copy(), pending_ends.copy())
+        asked = take_arguments(take.tag, now, take.acknowledged, take.ends.values())
         packed = self._prepared(tuple(queues)).packed(*asked)
-        self.qos.ended -= ended  # in place: a thread may add to it meanwhile
-        for job_id in self._written:
-            del unwritten[job_id]
-        self._send(_Phase.TAKING, packed)
+        self.qos.ended -= take.acknowledged  # in place: a thread can add to it at the same time
+        for job_id in take.ends:
+            del pending_ends[job_id]
+        self._take_cycle.send(take)
+        self._send(packed)
 
     def _prepare(self, queues: tuple[str, ...], *, waits: bool = True) -> Prepared:
         prefix, reserved, most = self.global_keyprefix, self.unacked_key, self.max_message_bytes
         return prepare_take(queues, prefix, reserved, most, self.aging_k, waits=waits)
 
     def _block(self) -> None:
-        """Wait to be woken."""
+        """Block until another client pushes to this worker's wake-up list."""
         self.qos.acknowledge_ended()
-        self._send(_Phase.BLOCKED, wait_command(self.active_queues, self.unacked_key))
+        self._take_cycle.block()
+        self._send(wait_command(self.active_queues, self.unacked_key))
 
     def _leave(self) -> None:
-        """Be no idle worker any more: jobs shall wake others."""
+        """Leave the list of idle workers, so that new jobs wake other workers."""
         if self.connection is not None and self.connection.client is not None:
             forget_idle(self.unprefixed_client(), self.unacked_key)
 
-    def _send(self, phase: _Phase, packed: bytes) -> None:
+    def _send(self, packed: bytes) -> None:
         self._in_poll = connection = self.client.connection
-        self._phase, self._brpop_sent_at = phase, monotonic()
+        self._brpop_sent_at = monotonic()
         connection.send_packed_command([packed])
 
     def _brpop_read(self, **_: Any) -> Any:
         connection = self.client.connection
         try:
-            answer = self._read(connection)
+            take, answer = self._read(connection)
         except (redis.ResponseError, *self.connection_errors) as error:
             connection.disconnect()
             if isinstance(error, redis.ResponseError):
-                # A replica since a failover, or a user without the right to: connect anew.
-                log.error("Redis hands out no message: %s", error)
+                # After a failover this may be a replica, or the user lacks a right: reconnect.
+                log.error("Redis refused to hand out a message: %s", error)
                 raise redis.ConnectionError(str(error)) from error
             raise
-        if self._phase is _Phase.IDLE:
+        if self._take_cycle.is_idle:
             self._in_poll = None
             self._flush_brpop_reauth()
-        if answer is None:
+        if take is None or answer is None:
             raise Empty
-        return self._deliver(Taken.of(answer, self.global_keyprefix))
+        return self._deliver(take, Taken.of(answer, self.global_keyprefix))
 
-    def _read(self, connection: Any) -> Any:
-        """Read the take's answer; None if there is none yet: once woken, it takes again."""
-        if self._phase is _Phase.IDLE:
-            raise redis.ConnectionError("an answer to no question")
+    def _read(self, connection: Any) -> tuple[PendingTake | None, Any]:
+        """Read an answer. Returns its take and the answer, which is None if there is no message.
+
+        After a wake-up it sends the next take.
+        """
+        if self._take_cycle.is_idle:
+            raise redis.ConnectionError("Redis sent an answer that no command asked for")
         try:
             answer = connection.read_response()
         except redis.exceptions.NoScriptError:
             with self.conn_or_acquire() as client:
-                load_all(client)  # Redis has been restarted
-            self._keep_unanswered()
-            self._phase = _Phase.IDLE
-            return None
-        self._ended, self._written = set(), {}
-        phase, self._phase = self._phase, _Phase.IDLE
-        if phase is _Phase.BLOCKED:
+                load_all(client)  # Redis has restarted and lost its scripts
+            self._repeat(self._take_cycle.finish())
+            return None, None
+        take = self._take_cycle.finish()
+        if take is None:
             self._take()
-            return None
-        if answer is None and self.active_queues and not self._closing:
+        elif answer is None and self.active_queues and not self._closing:
             self._block()
-        return answer
+        return take, answer
 
-    def _deliver(self, taken: Taken) -> bool:
-        tag, queue = self._tag, taken.queue
+    def _deliver(self, take: PendingTake, taken: Taken) -> bool:
+        tag, queue = take.tag, taken.queue
         self._queue_cycle.rotate(queue)
-        message = self._message_of(taken, tag)
+        message = message_or_refuse(self, taken, tag, take.sent_at)
         if message is None:
             raise Empty
         try:
@@ -238,43 +215,33 @@ class Channel(transport.Channel):
         except REDIS_ERRORS:
             raise
         except Exception as error:
-            log.exception("refused, cannot be delivered: %s", named(message["headers"]))
+            log.exception(
+                "message refused, kombu cannot deliver it: %s", describe(message["headers"])
+            )
             self.refuse(tag, error)
             raise Empty from None
         if queue in self._no_ack:
             self.qos.ended.add(tag)
         return True
 
-    def _message_of(self, taken: Taken, tag: str) -> dict[str, Any] | None:
-        """kombu's message; None for what is none, which becomes a dead letter."""
-        try:
-            return message_of(taken, tag, self._asked_at, self.max_message_bytes)
-        except Exception as error:
-            raw = taken.raw
-            log.exception("refused, no message at all: %s: %s", names_in(raw), excerpt_of(raw))
-            self.refuse(tag, error)
-            return None
-
     def _on_connection_disconnect(self, connection: Any) -> None:
         if self._in_poll is connection:
-            if self._phase is _Phase.TAKING:
-                self._unanswered.append(self._tag)
-                self._keep_unanswered()
-            self._phase = _Phase.IDLE
+            self._repeat(self._take_cycle.lose())
         super()._on_connection_disconnect(connection)
 
-    def _keep_unanswered(self) -> None:
-        """Keep for the next take what this one was to end and acknowledge."""
-        self.qos.ended |= self._ended
-        unwritten.update(self._written)
-        self._ended, self._written = set(), {}
+    def _repeat(self, take: PendingTake | None) -> None:
+        """Keep the ends and acknowledgements of a failed take for the next one."""
+        if take is not None:
+            self.qos.ended |= take.acknowledged
+            pending_ends.update(take.ends)
 
     def _recover_unanswered(self) -> None:
-        """Give back what Redis may have handed over a connection that was lost before it came."""
-        if self._unanswered:
-            # The pool's connections may be as dead as the lost one.
+        """Requeue messages that Redis may have sent over a connection that then broke."""
+        unanswered = self._take_cycle.unanswered
+        if unanswered:
+            # The other connections of the pool may be broken too.
             self.pool.disconnect(inuse_connections=False)
-        while self._unanswered:
+        while unanswered:
             client = self.unprefixed_client()
-            give_back(client, self.unacked_key, self._unanswered[-1], self.aging_k)
-            self._unanswered.pop()
+            give_back(client, self.unacked_key, unanswered[-1], self.aging_k)
+            unanswered.pop()

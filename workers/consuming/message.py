@@ -1,4 +1,4 @@
-"""kombu's message, made of what was taken."""
+"""Builds kombu's message from the answer of a take."""
 
 import json
 from typing import Any
@@ -12,23 +12,23 @@ from agewell.shared.queue.unpack import unpack
 from agewell.workers.consuming.take import Taken
 
 FLAG = "agewell_flag"
-"""A header of a delivery: the state of a job that must not run; see `Taken.flag`."""
+"""A header of a delivery: the state of a job that must not run. See `Taken.flag`."""
 
 SINCE = "agewell_since"
-"""A header of a delivery: since when the job has waited, as Unix time in seconds."""
+"""A header of a delivery: the time since when the job has waited, as Unix time in seconds."""
 
 
 def message_of(taken: Taken, tag: str, now: float, max_bytes: int) -> dict[str, Any]:
-    """Make kombu's message of what was taken.
+    """Build kombu's message.
 
     Args:
-        taken: what the take has answered.
-        tag: what it is reserved under.
-        now: when that was asked for: Unix time in seconds, by Redis's clock.
-        max_bytes: a larger body is left out; a compressed one, if it is larger unpacked.
+        taken: the answer of the take.
+        tag: the delivery tag under which the message is reserved.
+        now: when the take was sent, as Unix time in seconds by Redis's clock.
+        max_bytes: a larger body is left out. A compressed body counts with its unpacked size.
 
     Raises:
-        Exception: it is no message.
+        Exception: the text is not a message. Which class depends on the damage.
     """
     message: dict[str, Any] = unpack(_loads(taken.raw.decode()), max_bytes)
     envelope.bound(message)
@@ -38,18 +38,18 @@ def message_of(taken: Taken, tag: str, now: float, max_bytes: int) -> dict[str, 
         headers[SINCE], headers[FLAG] = taken.since, taken.flag
         due_at = due_at_of(headers)
         if taken.flag or (due_at is not None and due_at <= now):
-            headers["eta"] = None  # it has waited for that in Redis
+            headers["eta"] = None  # the job has already waited in Redis until then
     if taken.is_redelivered:
         headers["redelivered"] = properties["delivery_info"]["redelivered"] = True
     return message
 
 
 def _loads(text: str) -> Any:
-    """JSON as kombu reads it, but without asking at each object for a type that no object has."""
+    """Parse JSON like kombu does, but faster for texts without typed objects."""
     return typed_json.loads(text) if "__type__" in text else json.loads(text)
 
 
-def named(headers: Any) -> str:
-    """Name a message for the log, without its body, which may hold an image."""
+def describe(headers: Any) -> str:
+    """Name a message for the log. The body is left out, because it may hold an image."""
     found = headers if isinstance(headers, dict) else {}
     return beginning(f"task {found.get('task')}, id {found.get('id')}")

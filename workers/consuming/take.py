@@ -1,4 +1,4 @@
-"""The take: one script that acknowledges ended jobs, admits new ones, and reserves the next."""
+"""The take: one Lua script that acknowledges ended jobs, admits new ones, and reserves the next."""
 
 import itertools
 import uuid
@@ -19,10 +19,11 @@ from agewell.shared.settings import DEFAULT_K_PER_S
 TAKE = Script("take")
 
 TAKE_AGAIN_AFTER_S = 5.0
-"""A worker that nobody wakes tries nevertheless: a dead connection is found out, too."""
+"""A blocked worker takes again after this time even if nothing wakes it. This also detects a
+dead connection."""
 
 LOOK_AGAIN_S = 0.05
-"""How often a worker looks at queues without an order, such as another program's."""
+"""How often a worker polls queues without an order, such as the queues of another program."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,16 @@ class Taken:
     queue: str
     raw: bytes
     flag: str
-    """Empty for a job that runs now; the state of one that must not run: cancelled, expired, or
-    ended, but a chord has to count it still."""
+    """Empty for a job that may run. Otherwise the state of a job that must not run: cancelled,
+    expired, or ended while a chord has not counted it yet."""
     is_redelivered: bool
+    """True if the message has been delivered before."""
     since: float | None
-    """Since when the job waits, as Unix time in seconds; None for another queue's message."""
+    """Since when the job waits, as Unix time in seconds. None for a queue without an order."""
 
     @classmethod
     def of(cls, answer: Sequence[Any], prefix: str) -> "Taken":
-        """Read the script's answer; the names of plain lists begin with a prefix."""
+        """Read the script's answer. The prefix is removed from the names of plain lists."""
         queue, raw, flag, redelivered, _, since = answer
         return cls(
             keys.queue_of(queue.decode().removeprefix(prefix)),
@@ -60,17 +62,17 @@ def prepare_take(
     *,
     waits: bool = True,
 ) -> Prepared:
-    """The command that takes the next message.
+    """Prepare the command that takes the next message.
 
-    What follows in it: what `asking` returns.
+    It is completed with the arguments that `take_arguments` returns.
 
     Args:
-        queues: to take from.
-        prefix: before the names of kombu's lists, for queues without an order.
-        reserved: the hash of what this worker has reserved.
+        queues: the queues to take from.
+        prefix: stands before the names of kombu's lists, for queues without an order.
+        reserved: key of the hash of this worker's reserved jobs.
         max_message_bytes: larger messages are refused.
-        aging_k: k of each queue, per second, if no other is in force.
-        waits: if nothing is there, the worker blocks until it is woken.
+        aging_k: k of each queue in 1/s, unless an operator has set another in Redis.
+        waits: True if the worker blocks until it is woken if there is no job.
     """
     names = list(queues)
     ordered = [queue for queue in names if queue in ORDERED]
@@ -89,7 +91,7 @@ def prepare_take(
             keys.REFUSED,
             keys.jobs(State.DONE),
             keys.METRICS,
-            wake_of(reserved),
+            wake_list(reserved),
             *keys.orders(),
             *(key for queue in ordered for key in keys.of_queue(queue)),
             *(f"{prefix}{keys.inlet(queue, level)}" for level in LEVELS for queue in others),
@@ -109,7 +111,7 @@ def prepare_take(
     )
 
 
-def asking(
+def take_arguments(
     tag: str,
     now: float,
     acknowledged: Iterable[str] = (),
@@ -118,35 +120,35 @@ def asking(
     """Return the arguments of one take.
 
     Args:
-        tag: the message is reserved under it.
+        tag: delivery tag under which the message is reserved.
         now: Unix time in seconds, by Redis's clock.
-        acknowledged: tags of messages that are let go of.
-        ends: of done jobs, as `Ledger.told` returned them.
+        acknowledged: tags of deliveries to acknowledge.
+        ends: ends of finished jobs, as `Ledger.end_arguments` returned them.
     """
     told = (part for end in ends for part in (len(end), *end))
     return [tag, now, len(ends), *told, *acknowledged]
 
 
-def wake_of(reserved: str) -> str:
-    """The list that a worker blocks on, by the hash of what it has reserved."""
+def wake_list(reserved: str) -> str:
+    """Return the key of a worker's wake-up list, from the key of its reserved jobs."""
     return keys.wake(keys.worker_id_of(reserved) or reserved)
 
 
 def forget_idle(client: redis.Redis, reserved: str) -> None:
-    """Have jobs wake other workers than this one."""
+    """Remove a worker from the lists of idle workers, so that new jobs do not wake it."""
     pipe = client.pipeline(transaction=False)
     for queue in ORDERED:
-        pipe.zrem(keys.idle(queue), wake_of(reserved))
+        pipe.zrem(keys.idle(queue), wake_list(reserved))
     pipe.execute()
 
 
 def wait_command(queues: Collection[str], reserved: str) -> bytes:
-    """The command that waits to be woken, whatever queue has a job; for some seconds at most."""
+    """Return the command that blocks until the worker is woken, or for a few seconds at most."""
     wait_s = TAKE_AGAIN_AFTER_S if ORDERED.issuperset(queues) else LOOK_AGAIN_S
-    return command(["BLPOP", wake_of(reserved), wait_s])
+    return command(["BLPOP", wake_list(reserved), wait_s])
 
 
 def delivery_tags() -> Iterator[str]:
-    """Tags that no other channel has; they sort by age."""
+    """Generate delivery tags that are unique among all channels and sort by age."""
     name = uuid.uuid4().hex
     return (f"{number:012x}-{name}" for number in itertools.count())

@@ -1,7 +1,8 @@
-"""Jobs that a worker has reserved: acknowledged, given back, or refused.
+"""Acknowledges or requeues the jobs that a worker has reserved.
 
-A worker keeps what it has reserved in a hash of its own: a delivery tag, and under it the queue and
-the job's id. For a queue without an order, such as one of replies, it is the list and the message.
+Each worker has a hash in Redis with its reserved jobs. The field is the delivery tag, and the value
+is the queue and the job's id. For a queue without an order, such as a reply queue, the value is the
+list and the message.
 """
 
 import contextlib
@@ -15,19 +16,14 @@ import redis
 from celery.worker import state as worker_state
 from kombu.transport import virtual
 
-from agewell.shared.errors import DeadJobError
 from agewell.shared.protocol import envelope
-from agewell.shared.queue.dead_letters import DeadLetters
-from agewell.shared.queue.documents import document_of
-from agewell.shared.queue.ledger import End, Ledger, Lifetimes
 from agewell.shared.queue.publish import ORDERED
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
-from agewell.shared.redis.clock import redis_now
 from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.redis.scripts import Script
 from agewell.shared.settings import DEFAULT_K_PER_S
-from agewell.workers.consuming.ends import unwritten
+from agewell.workers.consuming.pending_ends import pending_ends
 from agewell.workers.process.pause import pause
 
 _ACKNOWLEDGE = Script("acknowledge")
@@ -35,7 +31,7 @@ _GIVE_BACK = Script("give_back")
 
 
 def acknowledge(client: redis.Redis, reserved: str, tags: Iterable[str]) -> None:
-    """Let go of jobs that have ended."""
+    """Remove the reservations of jobs that have ended."""
     _ACKNOWLEDGE(client, [reserved], [keys.RECORD_PREFIX, *tags])
 
 
@@ -47,15 +43,15 @@ def give_back(
     *,
     lost_max: int = 0,
 ) -> bool:
-    """Give a job back to its place in the order; False if it is not reserved.
+    """Requeue a job at its place in the order. Returns False if it is not reserved.
 
     Args:
         client: Redis.
-        reserved: the hash of what a worker has reserved.
-        tag: of the delivery.
-        aging_k: k of each queue, per second, if no other is in force.
-        lost_max: a lost delivery counts, and after so many of them upkeep gives the job up; 0 if
-            this delivery was not lost: its worker stops in peace, or never saw it.
+        reserved: key of the hash of a worker's reserved jobs.
+        tag: delivery tag.
+        aging_k: k of each queue in 1/s, unless an operator has set another in Redis.
+        lost_max: after this many lost deliveries, upkeep gives the job up. Pass 0 if this delivery
+            was not lost: its worker shuts down normally, or never received it.
     """
     entry = cast("bytes | None", client.hget(reserved, tag))
     if entry is None:
@@ -82,40 +78,23 @@ def give_back(
     return bool(answer)
 
 
-def refuse(client: redis.Redis, reserved: str, tag: str, reason: str, lifetimes: Lifetimes) -> None:
-    """Make a dead letter of a message of which Celery cannot make a task; its job ends."""
-    entry = cast("bytes | None", client.hget(reserved, tag))
-    if entry is None:
-        return
-    queue, job_id, raw = _parts(entry)
-    if job_id:
-        raw = cast("bytes | None", client.hget(keys.job(job_id), "message")) or b""
-    DeadLetters(client).keep_message(tag, queue, raw, reason)
-    if job_id and client.hget(keys.job(job_id), "op"):
-        error = DeadJobError(reason)
-        end = End(job_id=job_id, state=State.DEAD, error=str(error))
-        Ledger(client, lifetimes).end(end, document_of(job_id, error, redis_now(client)))
-    acknowledge(client, reserved, [tag])
-
-
 class QoS(kombu_redis.QoS):  # type: ignore[misc]
-    """Jobs that the channel has reserved. The take has noted them in Redis already.
+    """The unacknowledged deliveries of a channel. The take has already reserved them in Redis.
 
-    A rejected job, such as that of a killed pool process, returns to its place: it was taken first
-    because it was due first, so it must be due first again.
+    A rejected job, such as one of a killed pool process, returns to its place in the order.
 
-    A channel without its connection can change nothing: what it held comes back as a dead worker's
-    jobs do. Jobs that have ended by then are not run again.
+    A channel without its connection changes nothing in Redis. Its jobs are requeued like the jobs
+    of a dead worker. Jobs that have ended by then do not run again.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.ended: set[str] = set()
-        """Tags of ended jobs that Redis has not yet been told of."""
+        """Tags of ended jobs that are not yet acknowledged in Redis."""
         self._thread = threading.get_ident()
 
     def can_consume(self) -> bool:
-        """True if there is room for one more message; never during a pause."""
+        """True if the worker may take one more message. Always False during a pause."""
         return not pause.reason and bool(super().can_consume())
 
     def append(self, message: Any, delivery_tag: str) -> None:
@@ -123,31 +102,31 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
         virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge a job that has ended; with the next take, if one is due."""
+        """Acknowledge a job that has ended. If a take is due soon, the take does it."""
         virtual.QoS.ack(self, delivery_tag)
         self.ended.add(delivery_tag)
-        # A thread of the pool does not take, and the one that does may be asleep.
+        # A pool thread does not take, and the thread that does may be blocked.
         if threading.get_ident() != self._thread or not self.channel.takes_soon():
             self.acknowledge_ended()
 
     def acknowledge_ended(self) -> None:
-        """End and acknowledge now what has been done, unless the connection is gone."""
+        """Write the ends of finished jobs and acknowledge them, unless the connection is lost."""
         if self._is_cut_off():
             return
-        for job_id, told in list(unwritten.items()):
+        for job_id, told in list(pending_ends.items()):
             self.channel.end(told)
-            unwritten.pop(job_id, None)
+            pending_ends.pop(job_id, None)
         ended = self.ended.copy()
         if ended:
             acknowledge(self.channel.unprefixed_client(), self.unacked_key, ended)
             self.ended -= ended
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Give a job back, or make a dead letter of it; not if the connection is gone."""
+        """Requeue a job, or turn it into a dead letter. Does nothing if the connection is lost."""
         if self._is_cut_off():
             return
         if requeue:
-            # Set once this worker has been asked to stop.
+            # A worker that was told to stop has not lost the job, so this does not count.
             stops = (
                 worker_state.should_stop is not None or worker_state.should_terminate is not None
             )
@@ -157,44 +136,38 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
         virtual.QoS.ack(self, delivery_tag)
 
     def restore_unacked(self, client: Any = None) -> None:
-        """Give back all that is held, if Redis can be reached."""
-        del client  # it may put a prefix before keys of ours
+        """Requeue everything that is reserved, if Redis can be reached."""
+        del client  # kombu's client may add a prefix to our keys
         if not self._is_cut_off():
             with contextlib.suppress(*REDIS_ERRORS):
-                # Messages of plain lists go to the head, so the one taken last goes first.
+                # Messages of plain lists return to the head, so the last one taken goes first.
                 for tag in reversed(list(self._delivered)):
                     self._give_back(tag, 0)
         self._delivered.clear()
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
-        """Give back one message."""
-        del client, leftmost  # kombu pushes left and pops right: leftmost would be the tail
+        """Requeue one message."""
+        del client, leftmost  # kombu pushes left and pops right, so leftmost means the tail
         self._give_back(tag, 0)
 
     def restore_visible(self, *args: Any, **options: Any) -> None:
-        """Nothing comes back by its age; a dead worker's jobs do (`maintenance.rescue`)."""
+        """Do nothing.
+
+        Upkeep requeues the jobs of dead workers, not old jobs (`maintenance.rescue`).
+        """
 
     def _give_back(self, tag: str, lost_max: int) -> None:
         client, aging_k = self.channel.unprefixed_client(), self.channel.aging_k
         give_back(client, self.unacked_key, tag, aging_k, lost_max=lost_max)
 
     def _is_cut_off(self) -> bool:
-        """True if the channel or, as kombu drops a lost one, its whole connection is closed."""
+        """True if the channel is closed, or kombu has dropped its connection."""
         transport = self.channel.connection
         return transport is None or transport.client is None
 
 
-def _parts(entry: bytes) -> tuple[str, str, bytes]:
-    """The queue, the job's id and the message of what is reserved; one of the last two is empty."""
-    first, _, rest = entry.partition(b"\n")
-    if first:
-        return keys.queue_of(first.decode()), "", rest
-    queue, _, job_id = rest.partition(b"\n")
-    return queue.decode(), job_id.decode(), b""
-
-
 def _returning(entry: bytes) -> Sequence[str | bytes]:
-    """The list and the message that go back, for a message of a queue without an order."""
+    """Return the list and the message to requeue, for a queue without an order."""
     waiting, _, raw = entry.partition(b"\n")
     if not waiting:
         return "", ""

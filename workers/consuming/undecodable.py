@@ -1,6 +1,6 @@
-"""Messages whose bodies cannot be read become dead letters.
+"""Turns messages whose bodies cannot be decoded into dead letters.
 
-Celery acknowledges them. Their jobs would seem to run until they were found to be nobody's.
+Celery acknowledges such a message. Its job would seem to run until upkeep finds that it is lost.
 """
 
 from typing import Any, NoReturn
@@ -9,7 +9,7 @@ from celery import Celery, bootsteps
 
 
 class Undecodable(bootsteps.Step):  # type: ignore[misc]
-    """Has the consumer raise such an error: the channel refuses a message that raises one."""
+    """Makes the consumer raise decoding errors. The channel refuses a message that raises one."""
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
@@ -21,5 +21,5 @@ def _raise(_: Any, error: Exception) -> NoReturn:
 
 
 def install(app: Celery) -> None:
-    """Have the workers of an app refuse such messages."""
+    """Have the workers of an app refuse messages that they cannot decode."""
     app.steps["consumer"].add(Undecodable)

@@ -1,1 +1,1 @@
-"""Encoded images to arrays and back, with every limit checked before a pixel is decoded."""
+"""Reading and writing image files: headers, limits, decoders, encoders. No image operations."""

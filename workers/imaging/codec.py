@@ -1,9 +1,10 @@
-"""Bytes <-> arrays, limits first.
+"""Decode image files into arrays and encode arrays as image files, within limits.
 
 An image is a uint8 array with its origin at the top left: (H, W) gray, (H, W, 3) BGR or
-(H, W, 4) BGR and straight alpha. Whatever breaks a limit is refused by its header, before
-a decoder sees it. Truncation is found in every format. Damage within the pixels is found by a
-checksum in PNG and some TIFF files; elsewhere only if it makes them undecodable.
+(H, W, 4) BGR with straight alpha. A file that breaks a limit is refused by its header, before
+a decoder sees it. Truncated files are detected in every format. Damaged pixels are detected by
+the checksums of PNG and of some TIFF files. In other formats they are detected only if they
+cannot be decoded.
 """
 
 from collections.abc import Callable
@@ -23,8 +24,9 @@ from agewell.shared.errors import (
     UnsupportedPixelsError,
 )
 from agewell.shared.metrics import Metric, tally
+from agewell.shared.protocol.formats import FORMATS, Format
 from agewell.workers.imaging.decoders import decode_pixels
-from agewell.workers.imaging.headers import Header, ImageFormat, read_header
+from agewell.workers.imaging.headers import Header, read_header
 from agewell.workers.process import memory
 
 Image = npt.NDArray[np.uint8]
@@ -38,28 +40,30 @@ _UPRIGHT: dict[int, Callable[[Image], cv2.typing.MatLike]] = {
     7: lambda image: cv2.rotate(cv2.transpose(image), cv2.ROTATE_180),
     8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
-_LONGEST_SIDES = {"jpeg": 65_500, "webp": 16_383}  # px, that the encoders can write
-# Plain lossless WebP clears the colours under a clear alpha; this mode leaves them.
+# Plain lossless WebP discards the colours of transparent pixels. This mode keeps them.
 _LOSSLESS_WEBP = [cv2.IMWRITE_WEBP_LOSSLESS_MODE, cv2.IMWRITE_WEBP_LOSSLESS_PRESERVE_COLOR]
 _DEFAULT_JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one image may measure."""
+    """The largest image that is accepted."""
 
     max_file_bytes: int = 64 * 2**20
-    max_pixels: int = 50_000_000
+    max_pixels: int = 50_000_000  # width times height
     max_side: int = 16_384  # px
 
 
 def probe(data: bytes, name: str, limits: Limits) -> Header:
-    """Read an image's header, and refuse what is too large or not taken.
+    """Read an image's header, and refuse the image if it is too large or not supported.
 
     Args:
         data: the whole file: JPEG, PNG, WebP, TIFF or BMP.
-        name: the caller's name for it; every error's text begins with it.
-        limits: what it may measure.
+        name: the caller's name for the image. Every error message begins with it.
+        limits: the largest image to accept.
+
+    Returns:
+        The header: format, width and height in px, frames and orientation.
 
     Raises:
         UnknownFormatError: the bytes are none of the five formats.
@@ -76,7 +80,7 @@ def probe(data: bytes, name: str, limits: Limits) -> Header:
     if header.frames > 1:
         raise MultiFrameError(name, f"{header.frames} frames or pages; the limit is 1")
     if header.refusal:
-        raise UnsupportedPixelsError(name, f"not taken: {header.refusal}")
+        raise UnsupportedPixelsError(name, f"not supported: {header.refusal}")
     return header
 
 
@@ -91,28 +95,28 @@ def _check_size(header: Header, name: str, limits: Limits) -> None:
 
 
 DECODING_BYTES_A_PIXEL = 12
-"""The pixels, with alpha, twice; and what a decoder keeps beside them."""
+"""Memory to decode one pixel: the pixel with alpha, twice, and a decoder's own buffers."""
 
 ENCODING_BYTES_A_PIXEL = 16
-"""Lossless WebP keeps the pixels as 32 bits each, several times."""
+"""Memory to encode one pixel. Lossless WebP needs most: several copies of 32 bits a pixel."""
 
 
 def decode(data: bytes, name: str, limits: Limits) -> Image:
-    """Decode an image, upright: its EXIF orientation is applied, in every format alike.
+    """Decode an image and turn it upright by its EXIF orientation, in every format.
 
     Args:
         data: the whole file: JPEG, PNG, WebP, TIFF or BMP.
-        name: the caller's name for it; every error's text begins with it.
-        limits: what it may measure.
+        name: the caller's name for the image. Every error message begins with it.
+        limits: the largest image to accept.
 
     Returns:
         (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha; uint8. One-bit images
         are 0 and 255, palettes are resolved, gray with alpha becomes BGR with alpha.
 
     Raises:
-        BadImageError: one of its kinds, as ``probe`` raises them; UndecodableError also when
-            the pixels are truncated or damaged.
-        MemoryError: this process may not allocate what it takes.
+        BadImageError: the errors of ``probe``, which are its subclasses. UndecodableError also
+            means that the pixels are truncated or damaged.
+        MemoryError: this process cannot allocate enough memory.
     """
     header = probe(data, name, limits)
     try:
@@ -131,20 +135,25 @@ def decode(data: bytes, name: str, limits: Limits) -> Image:
     return image
 
 
-def encode(image: Image, image_format: ImageFormat, quality: int | None, name: str) -> bytes:
+def encode(image: Image, image_format: Format, quality: int | None, name: str) -> bytes:
     """Encode an image.
 
     Args:
         image: (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha; uint8.
-        image_format: what to write.
-        quality: 1..100, for JPEG and WebP alone; None is 95 for JPEG and lossless for WebP.
-        name: what the errors call the image.
+        image_format: the format to write.
+        quality: 1..100, only for JPEG and WebP. None is 95 for JPEG and lossless for WebP.
+        name: the name of the image in error messages.
+
+    Returns:
+        The bytes of the file.
 
     Raises:
-        ParameterError: a quality outside of its range, or for a format that has none.
-        UnsupportedPixelsError: no such image, or alpha, which JPEG cannot hold.
-        ImageTooLargeError: a side longer than the format can hold.
+        ParameterError: the quality is outside its range, or the format has no quality.
+        UnsupportedPixelsError: the array is not such an image, or it has an alpha channel and the
+            format is JPEG.
+        ImageTooLargeError: a side is longer than the format allows.
         OperationError: OpenCV cannot encode it.
+        MemoryError: this process cannot allocate enough memory.
     """
     _check_encodable(image, image_format, name)
     options = _options(image_format, quality)
@@ -157,24 +166,27 @@ def encode(image: Image, image_format: ImageFormat, quality: int | None, name: s
         raise OperationError(name, f"cv2.imencode: {error.err}") from error
     if not done:
         if memory.lacks(ENCODING_BYTES_A_PIXEL * image.shape[0] * image.shape[1]):
-            raise MemoryError("OpenCV makes nothing if it cannot allocate")
-        raise OperationError(name, f"cv2.imencode: no {image_format} can be made of it")
+            raise MemoryError("OpenCV returns no file if it cannot allocate memory")
+        raise OperationError(name, f"cv2.imencode cannot write this image as {image_format}")
     return encoded.tobytes()
 
 
-def _check_encodable(image: Image, image_format: ImageFormat, name: str) -> None:
-    if channels(image, name) == 4 and image_format == "jpeg":
-        reason = "an alpha channel, which JPEG cannot hold; choose png, webp, tiff or bmp"
+def _check_encodable(image: Image, image_format: Format, name: str) -> None:
+    row = FORMATS[image_format]
+    if channels(image, name) == 4 and not row.has_alpha:
+        *others, last = (each.name for each in FORMATS.values() if each.has_alpha)
+        choice = f"choose {', '.join(others)} or {last}"
+        reason = f"an alpha channel, which {row.title} cannot hold; {choice}"
         raise UnsupportedPixelsError(name, reason)
-    longest = _LONGEST_SIDES.get(image_format, 2**31 - 1)
+    longest = row.longest_side
     if max(image.shape[:2]) > longest:
         found = f"{image.shape[1]} x {image.shape[0]} px"
         raise ImageTooLargeError(name, f"{found}; the limit of {image_format} is {longest:,} px")
 
 
-def _options(image_format: ImageFormat, quality: int | None) -> list[int]:
-    """OpenCV's parameters: pairs of a name and a value."""
-    if quality is not None and image_format not in ("jpeg", "webp"):
+def _options(image_format: Format, quality: int | None) -> list[int]:
+    """Return OpenCV's encoding parameters: a flat list of pairs of name and value."""
+    if quality is not None and not FORMATS[image_format].has_quality:
         raise ParameterError("quality", f"{quality} for {image_format}", "none: it is lossless")
     if quality is not None and not 1 <= quality <= 100:
         raise ParameterError("quality", str(quality), "1..100")
@@ -186,20 +198,36 @@ def _options(image_format: ImageFormat, quality: int | None) -> list[int]:
 
 
 def channels(image: Image, name: str) -> int:
-    """How many channels an image has: 1, 3 or 4.
+    """Count the channels of an image: 1, 3 or 4.
+
+    Args:
+        image: an array as ``decode`` returns it.
+        name: the name of the image in error messages.
 
     Raises:
-        UnsupportedPixelsError: it is no image as ``decode`` returns them.
+        UnsupportedPixelsError: the shape or the dtype is not that of an image.
     """
     count = 1 if image.ndim == 2 else image.shape[2] if image.ndim == 3 else 0
     if image.dtype != np.uint8 or count not in (1, 3, 4) or image.size == 0:
         found = f"an array of shape {image.shape} and type {image.dtype}"
-        raise UnsupportedPixelsError(name, f"{found}; taken: uint8, (H, W), (H, W, 3), (H, W, 4)")
+        shapes = "(H, W), (H, W, 3) or (H, W, 4)"
+        raise UnsupportedPixelsError(name, f"{found}; an image is uint8 of shape {shapes}")
     return count
 
 
 def split_alpha(image: Image, name: str) -> tuple[Image, Image | None]:
-    """The colours, (H, W, 3) BGR, gray repeated; and the alpha, (H, W), if there is one."""
+    """Split an image into its colours and its alpha channel.
+
+    Args:
+        image: (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha; uint8.
+        name: the name of the image in error messages.
+
+    Returns:
+        (H, W, 3) uint8 BGR, gray repeated three times; and (H, W) uint8 alpha, or None.
+
+    Raises:
+        UnsupportedPixelsError: the array is not such an image.
+    """
     count = channels(image, name)
     if count == 1:
         return cast(Image, cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)), None
@@ -210,10 +238,10 @@ def split_alpha(image: Image, name: str) -> tuple[Image, Image | None]:
 
 
 def as_bgr(image: Image, name: str) -> Image:
-    """(H, W, 3) BGR of an image without alpha; gray is repeated.
+    """Convert an image without alpha to (H, W, 3) uint8 BGR. Gray is repeated three times.
 
     Raises:
-        UnsupportedPixelsError: it has an alpha channel, which would be lost.
+        UnsupportedPixelsError: the image has an alpha channel, which would be lost.
     """
     colours, alpha = split_alpha(image, name)
     if alpha is not None:
@@ -222,13 +250,14 @@ def as_bgr(image: Image, name: str) -> Image:
 
 
 def as_mask(image: Image, name: str) -> Image:
-    """(H, W) mask, 0..255, of an image without alpha.
+    """Convert an image without alpha to a mask: (H, W) uint8, 0..255.
 
-    Colours are averaged over their three channels, as fpie does, and rounded. A mask whose
-    largest value is 1 is one of zeros and ones, and is spread to 0 and 255.
+    The mean of the three colour channels is taken, as in fpie, and rounded. If the largest value
+    is 1, the mask consists of zeros and ones, and they become 0 and 255.
 
     Raises:
-        UnsupportedPixelsError: it has an alpha channel, so that it is unclear which is meant.
+        UnsupportedPixelsError: the image has an alpha channel, so it is unclear if the colours or
+            the alpha are the mask.
     """
     if channels(image, name) == 4:
         raise UnsupportedPixelsError(name, "a mask with an alpha channel; save it as gray")
@@ -237,7 +266,10 @@ def as_mask(image: Image, name: str) -> Image:
 
 
 def _channel_mean(image: Image) -> Image:
-    """The mean of one or three channels, rounded; a third of a whole number is never a tie."""
+    """Return the mean of one or three channels, rounded.
+
+    The mean of three whole numbers is never halfway between two others, so rounding has no ties.
+    """
     if image.shape[2] == 1:
         return image[..., 0]
     return cast(Image, cv2.transform(image, np.full((1, 3), 1 / 3)))

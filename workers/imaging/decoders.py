@@ -1,7 +1,7 @@
-"""The decoder of each format, given the parts of the file that the pixels need and nothing else.
+"""The decoder of each format. It gets only those parts of a file that the pixels need.
 
-OpenCV would unpack and keep the metadata, too: text that takes a kilobyte in the file may take a
-gigabyte of memory.
+OpenCV would unpack the metadata as well. A kilobyte of compressed text can take a gigabyte of
+memory.
 """
 
 from collections.abc import Callable
@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from agewell.shared.errors import UndecodableError, UnsupportedPixelsError
+from agewell.shared.protocol.formats import Format
 from agewell.workers.imaging import webp
 from agewell.workers.imaging.bmp import pixels as bmp_pixels
-from agewell.workers.imaging.image_header import ImageFormat
 from agewell.workers.imaging.jpeg import header as jpeg
 from agewell.workers.imaging.jpeg import pixels as jpeg_pixels
 from agewell.workers.imaging.png import header as png
@@ -22,17 +22,17 @@ from agewell.workers.imaging.tiff import pixels as tiff_pixels
 
 Image = npt.NDArray[np.uint8]
 
-# OpenCV reports a damaged file on stderr as well; here the error raised says it, with the name.
+# OpenCV also reports damaged files on stderr. The errors raised here say it with the file's name.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-def decode_pixels(image_format: ImageFormat, data: bytes, name: str) -> Image:
-    """Decode a file whose header was measured.
+def decode_pixels(image_format: Format, data: bytes, name: str) -> Image:
+    """Decode a file whose header was read and accepted.
 
     Args:
-        image_format: as its header says.
+        image_format: the format that the header says.
         data: the whole file.
-        name: the caller's name for it, for the errors.
+        name: the name of the image in error messages.
 
     Returns:
         (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha; uint8; as stored,
@@ -40,14 +40,14 @@ def decode_pixels(image_format: ImageFormat, data: bytes, name: str) -> Image:
 
     Raises:
         UndecodableError: the pixels are truncated or damaged.
-        UnsupportedPixelsError: they are sound, but of a kind that is not taken.
+        UnsupportedPixelsError: the file is intact, but its kind of pixels is not supported.
     """
     try:
         return _DECODERS[image_format](data, name)
     except ValueError as error:
         raise UndecodableError(name, str(error)) from None
     except NotImplementedError as error:
-        raise UnsupportedPixelsError(name, f"not taken: {error}") from None
+        raise UnsupportedPixelsError(name, f"not supported: {error}") from None
 
 
 def _by_opencv(data: bytes | bytearray, name: str) -> Image:
@@ -70,7 +70,7 @@ def _jpeg(data: bytes, name: str) -> Image:
     return _by_opencv(pixels, name) if image is None else image
 
 
-_DECODERS: dict[ImageFormat, Callable[[bytes, str], Image]] = {
+_DECODERS: dict[Format, Callable[[bytes, str], Image]] = {
     "png": lambda data, name: _by_opencv(png.pixels_only(data), name),
     "jpeg": _jpeg,
     "webp": lambda data, name: _by_opencv(webp.pixels_only(data), name),

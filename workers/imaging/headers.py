@@ -1,23 +1,24 @@
-"""The header of an encoded image, read without decoding a pixel.
+"""Read the header of an encoded image without decoding a pixel.
 
-Only the bytes that stand in front of the pixels and between them are looked at, so that a
-hostile file is refused before anything is allocated for it. An image library would do here
-too, but decides by itself what is too big, warns process-wide, reads 16-bit colours as 8-bit
-ones, and allocates a WebP's canvas to count its frames.
+The readers look only at bytes outside the compressed pixels. A hostile file is refused before any
+memory is allocated for its pixels. Image libraries are not used here because they apply their own
+size limits, change warnings for the whole process, read 16-bit colours as 8-bit ones, or allocate a
+WebP's canvas to count its frames.
 """
 
 import struct
 from collections.abc import Callable
 
 from agewell.shared.errors import UndecodableError, UnknownFormatError
+from agewell.shared.protocol.formats import FORMATS, Format, find_format
 from agewell.workers.imaging import webp
 from agewell.workers.imaging.bmp import header as bmp
-from agewell.workers.imaging.image_header import Header, ImageFormat
+from agewell.workers.imaging.image_header import Header
 from agewell.workers.imaging.jpeg import header as jpeg
 from agewell.workers.imaging.png import header as png
-from agewell.workers.imaging.tiff import layout, tags
+from agewell.workers.imaging.tiff import layout
 
-__all__ = ["Header", "ImageFormat", "read_header"]
+__all__ = ["Header", "read_header"]
 
 
 def read_header(data: bytes, name: str) -> Header:
@@ -25,36 +26,38 @@ def read_header(data: bytes, name: str) -> Header:
 
     Args:
         data: the whole file.
-        name: the caller's name for it, for the errors.
+        name: the name of the image in error messages.
 
     Raises:
         UnknownFormatError: the bytes are none of JPEG, PNG, WebP, TIFF, BMP.
         UndecodableError: the header is damaged, or the file ends before its end mark.
     """
-    reader = next((read for matches, read in _READERS if matches(data)), None)
-    if reader is None:
-        raise UnknownFormatError(name, _what_instead(data))
+    found = find_format(data)
+    if found is None:
+        raise UnknownFormatError(name, _found_instead(data))
     try:
-        header = reader(data)
+        header = _READERS[found.name](data)
     except (struct.error, IndexError):
         raise UndecodableError(name, "truncated: the file ends within its header") from None
     except ValueError as error:
         raise UndecodableError(name, str(error)) from None
     if header.width < 1 or header.height < 1:
-        raise UndecodableError(name, f"its header says {header.width} x {header.height} px")
+        size = f"{header.width} x {header.height} px"
+        raise UndecodableError(name, f"damaged: its header gives a size of {size}")
     return header
 
 
-def _what_instead(data: bytes) -> str:
+def _found_instead(data: bytes) -> str:
     if not data:
         return "empty (0 bytes)"
-    return f"no JPEG, PNG, WebP, TIFF or BMP: its first bytes are {data[:12]!r}"
+    *titles, last = (each.title for each in FORMATS.values())
+    return f"no {', '.join(titles)} or {last}: its first bytes are {data[:12]!r}"
 
 
-_READERS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes], Header]], ...] = (
-    (lambda data: data.startswith(b"\xff\xd8\xff"), jpeg.read_header),
-    (lambda data: data.startswith(b"\x89PNG\r\n\x1a\n"), png.read_header),
-    (lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP", webp.read_header),
-    (lambda data: data.startswith(tags.MAGICS), layout.read_header),
-    (lambda data: data.startswith(b"BM"), bmp.read_header),
-)
+_READERS: dict[Format, Callable[[bytes], Header]] = {
+    "png": png.read_header,
+    "jpeg": jpeg.read_header,
+    "webp": webp.read_header,
+    "tiff": layout.read_header,
+    "bmp": bmp.read_header,
+}

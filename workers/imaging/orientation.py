@@ -1,6 +1,6 @@
-"""How a picture is turned upright: the orientation in its EXIF block, else in its XMP packet.
+"""The orientation of a picture, from its EXIF block or from its XMP packet.
 
-EXIF comes first if both give one, as in Pillow. Adobe's programs write both alike.
+If both give one, EXIF counts, as in Pillow. Adobe's programs write the same value in both.
 
 Sources: Exif 3.0, 4.6.5.1.6, for the values; Adobe, "XMP specification part 2", section 2.4.
 """
@@ -20,11 +20,12 @@ _IN_XMP = re.compile(
 
 
 def find_orientation(exif: Iterable[bytes], xmp: Iterable[bytes]) -> int:
-    """The first orientation, 1..8, that a block gives: EXIF's, then XMP's; 1 if none does.
+    """Return the first orientation found, 1..8: in EXIF, then in XMP. The default is 1, upright.
 
     Args:
-        exif: EXIF blocks, with or without the prefix that JPEG gives them; read if reached.
-        xmp: XMP packets.
+        exif: EXIF blocks, with or without the prefix that JPEG gives them. Later blocks are read
+            only if the earlier ones have no orientation.
+        xmp: XMP packets, read only if no EXIF block has an orientation.
     """
     from_exif = (tags.exif_orientation(block.removeprefix(EXIF_PREFIX)) for block in exif)
     from_xmp = (_xmp_orientation(packet) for packet in xmp)
@@ -32,9 +33,10 @@ def find_orientation(exif: Iterable[bytes], xmp: Iterable[bytes]) -> int:
 
 
 def _xmp_orientation(packet: bytes) -> int | None:
-    """The orientation in an XMP packet; None if it gives none.
+    """Return the orientation in an XMP packet, or None.
 
-    A pattern, as Pillow has it, and no XML parser: a packet may be cut, and entities may grow.
+    A regular expression is used, as in Pillow, and not an XML parser: a packet may be cut off, and
+    XML entities can expand to gigabytes.
     """
     found = _IN_XMP.search(packet)
     return int(found[1] or found[2]) if found else None

@@ -1,4 +1,4 @@
-"""WebP: its header, and the bytes that its pixels need.
+"""The WebP format: reading the header, and removing the metadata.
 
 Source: RFC 9649.
 """
@@ -10,19 +10,19 @@ from agewell.workers.imaging.image_header import MOST_PARTS, Header
 from agewell.workers.imaging.orientation import find_orientation
 
 _PIXELS = (b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
-_ALPHA_OR_ANIMATION = 0x10 | 0x02  # flags of VP8X that announce what the decoder gets
+_ALPHA_OR_ANIMATION = 0x10 | 0x02  # flags of VP8X; those of metadata are cleared
 
 
 def read_header(data: bytes) -> Header:
-    """The header of a WebP file.
+    """Read the header of a WebP file.
 
     Raises:
-        ValueError: the file is truncated.
+        ValueError: the file is truncated, or has too many chunks.
         struct.error: the file ends within a chunk's header.
     """
     size = _size(data)
     if size > len(data):
-        raise ValueError(f"truncated: a WebP of {size} bytes, of which {len(data)} are here")
+        raise ValueError(f"truncated: a WebP of {size} bytes, but the file has {len(data)}")
     width = height = frames = 0
     exif, xmp = [], []
     for kind, start, end in _chunks(data, size):
@@ -38,7 +38,7 @@ def read_header(data: bytes) -> Header:
 
 
 def pixels_only(data: bytes) -> bytes:
-    """The same picture without its metadata, and without what follows it."""
+    """Return the file without its metadata and without bytes after its end."""
     kept = []
     for kind, start, end in _chunks(data, _size(data)):
         if kind in _PIXELS:
@@ -51,13 +51,13 @@ def pixels_only(data: bytes) -> bytes:
 
 
 def _size(data: bytes) -> int:
-    """The bytes of the file, as its first chunk says."""
+    """Return the file's size in bytes, as its first chunk says."""
     (size,) = struct.unpack_from("<I", data, 4)
     return int(size) + 8
 
 
 def _chunks(data: bytes, size: int) -> Iterator[tuple[bytes, int, int]]:
-    """Type, start and end of the content of each chunk."""
+    """Yield the type of each chunk, and the start and end of its content."""
     position = 12
     for _ in range(MOST_PARTS):
         if position + 8 > size:

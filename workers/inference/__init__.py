@@ -1,1 +1,1 @@
-"""Jobs of inference: the Celery task, batches shared by many jobs, commands to models."""
+"""Inference jobs: the Celery task, batches shared by many jobs, and commands to models."""

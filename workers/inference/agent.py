@@ -1,6 +1,7 @@
-"""An infer worker's own thread for commands, and its record of what it has.
+"""The agent of an infer worker: it executes commands to models and announces its versions.
 
-Apart from Celery's main loop, which a model that takes a minute to load must not hold up.
+It has separate threads, because loading a model can take a minute and must not block Celery's main
+loop.
 """
 
 import logging
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 def install() -> None:
-    """Have the worker of this process take commands from when it is ready."""
+    """Start the agent when the worker of this process is ready."""
     signals.worker_ready.connect(_start, weak=False)
 
 
@@ -46,7 +47,7 @@ def _start(sender: Any, **_: Any) -> None:
 
 
 class Agent:
-    """Takes commands, one after the other, and says every so often what is there."""
+    """Executes commands one after the other, and announces this worker's status regularly."""
 
     def __init__(self, client: redis.Redis, worker: str, models_dir: Any) -> None:
         self._control = ModelControl(client)
@@ -54,24 +55,29 @@ class Agent:
         self._run = f"{worker}:{uuid.uuid4().hex}"
         self._catalogue = Catalogue(models_dir)
         self._stopped = threading.Event()
-        self._first = True  # time to catch up: what is active is not loaded yet
+        self._first = True  # the next catch-up is the first: no active version is loaded yet
         self._refused: set[tuple[str, str]] = set()
 
     def start(
         self, engine: "Callable[[], Engine]", engine_if_built: "Callable[[], Engine | None]"
     ) -> None:
-        """Begin: `engine` builds it where need be, `engine_if_built` never."""
+        """Start the threads.
+
+        Args:
+            engine: returns the engine, and builds it if needed.
+            engine_if_built: returns the engine, or None if it is not built yet.
+        """
         self._engine, self._engine_if_built = engine, engine_if_built
         for each in (self._announce, self._serve):
             threading.Thread(target=each, name=each.__name__, daemon=True).start()
 
     def stop(self) -> None:
-        """End, and say so."""
+        """Stop the threads, and withdraw the announcement of this worker."""
         self._stopped.set()
         try:
             self._control.withdraw(self._run)
         except REDIS_ERRORS as error:
-            log.info("not withdrawn: %s", error)
+            log.info("cannot withdraw the announcement of this worker's models: %s", error)
 
     def _announce(self) -> None:
         alone = False
@@ -82,9 +88,9 @@ class Agent:
                     alone = True
                 self._control.announce(self.status())
             except REDIS_ERRORS as error:
-                log.warning("models not announced: %s", error)
+                log.warning("cannot announce this worker's models: %s", error)
             except Exception:
-                log.exception("models not announced")
+                log.exception("cannot announce this worker's models")
             self._stopped.wait(BEAT_S)
 
     def _serve(self) -> None:
@@ -96,14 +102,14 @@ class Agent:
                     self._control.reply(command, self.obey(command))
                     self._control.announce(self.status())
             except REDIS_ERRORS as error:
-                log.warning("no commands to models: %s", error)
+                log.warning("cannot read commands to models: %s", error)
                 self._stopped.wait(BEAT_S)
             except Exception:
                 log.exception("a command to a model failed")
                 self._stopped.wait(BEAT_S)
 
     def _catch_up(self) -> None:
-        """Switch to what was activated while this worker was not there to be told."""
+        """Activate the versions that were activated while this worker was not running."""
         wanted = self._control.actives()
         if not wanted:
             return
@@ -116,14 +122,14 @@ class Agent:
                     registry.activate(*model_id)
                 except AgewellError as error:
                     self._refused.add(model_id)
-                    log.error("%s", error)
+                    log.error("cannot activate %s/%s: %s", *model_id, error)
 
     def obey(self, command: Command) -> Reply:
-        """Do what a command says; what it did, or why not."""
+        """Execute a command. The reply says what was done, or why it failed."""
         try:
             return self._do(command)
         except AgewellError as error:
-            log.warning("%s %s: %s", command.action, command.name, error)
+            log.warning("cannot %s %s: %s", command.action, command.name, error)
             return Reply(worker=self._worker, error=ErrorInfo.of(error))
 
     def _do(self, command: Command) -> Reply:
@@ -154,7 +160,7 @@ class Agent:
         return Reply(worker=self._worker, version=version, details=details)
 
     def status(self) -> WorkerStatus:
-        """What is on disk, in memory, and in use."""
+        """Return the versions on disk, with those in memory and those in use marked."""
         engine = self._engine_if_built()
         versions = tuple(self._version(found, engine) for found in self._catalogue.versions())
         device = engine.device if engine else ""

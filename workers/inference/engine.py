@@ -1,6 +1,6 @@
-"""What an infer worker runs on: its device, its models, its batches. Built on first use.
+"""The engine of an infer worker: its device, its models and its batcher. Built on first use.
 
-To import this imports torch, and to build it is the first that a process has to do with CUDA.
+Importing this module imports torch. CUDA is not used before `start_engine` is called.
 """
 
 import logging
@@ -16,7 +16,7 @@ from agewell.workers.inference.batching.bisect import Outputs, run_pass
 from agewell.workers.inference.batching.queue import Request
 from agewell.workers.models import device
 from agewell.workers.models.arrays import DeviceLostError
-from agewell.workers.models.load import ready_model
+from agewell.workers.models.load import load_model
 from agewell.workers.models.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -24,22 +24,26 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Engine:
-    """The models of one process, on its one device."""
+    """The models of one process, on its only device."""
 
-    device: str
+    device: str  # its name, for people
     registry: Registry
     batcher: Batcher
 
 
 def start_engine(settings: Settings) -> Engine:
-    """Choose the device, and start the forward thread."""
+    """Choose the device, and start the batcher's thread.
+
+    Args:
+        settings: `models_dir` and `models_memory_bytes` are used.
+    """
     on = device.choose_device()
     log.info("models run on %s", device.describe(on))
     return Engine(
         device=device.describe(on),
         registry=Registry(
             settings.models_dir,
-            load=partial(ready_model, on=on),
+            load=partial(load_model, on=on),
             budget_bytes=settings.models_memory_bytes,
             release=partial(device.release_memory, on),
         ),
@@ -50,13 +54,13 @@ def start_engine(settings: Settings) -> Engine:
 
 
 def _run_or_end(part: Sequence[Request]) -> Outputs:
-    """A pass; where the device is lost, the end of this process.
+    """Run a pass. If the device has failed, end this process.
 
-    Its jobs then return to the queue, for a process that can still run them.
+    Its jobs are then requeued, and another process can run them.
     """
     try:
         return run_pass(part)
     except DeviceLostError:
-        log.critical("the device has failed, and this process ends", exc_info=True)
+        log.critical("the device has failed; this process ends, its jobs requeue", exc_info=True)
         logging.shutdown()
         os._exit(os.EX_SOFTWARE)

@@ -1,7 +1,7 @@
-"""A job of inference on its way through a worker: decode and prepare, share batches, settle.
+"""Run an inference job: decode and prepare its items, run them in batches, keep the results.
 
-All of its items are under way at once, as far as memory allows, so that they share batches with
-each other and with those of other jobs. Each settles on its own.
+All items are in progress at once, if memory allows, so that they share batches with each other and
+with items of other jobs. Each item succeeds or fails by itself.
 """
 
 import logging
@@ -37,17 +37,17 @@ from agewell.workers.models.taps import as_npz, heat_map
 Outputs = dict[str, npt.NDArray[Any]]
 
 HELD_MAX_BYTES = 64 * 2**20
-"""Decoded pixels of one job in memory: beyond it, the oldest item is settled first."""
+"""Decoded pixels of one job in memory. Above this limit, a job waits for its oldest item."""
 
 CHECK_S = 0.5
-"""How often a job that waits for a batch asks whether it was cancelled."""
+"""A job that waits for a batch checks this often if it was cancelled."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class _Underway:
-    """An item whose pass is still to come, or that has failed before it."""
+    """An item that waits for its pass, or that failed before it."""
 
     item: InferItem
     image: Image
@@ -62,23 +62,26 @@ def run_infer_job(
     rank: Rank,
     checkpoint: Checkpoint = lambda: None,
 ) -> JobResult:
-    """Run every item of a job, all by one version of its model.
+    """Run every item of a job with the same version of its model.
 
     Args:
-        job: the model, its parameters, the images.
-        engine: the models, and what runs them.
-        blobs: where the images lie, and where the results go.
-        settings: limits.
-        rank: the job's place among others in a batch, the smallest first.
-        checkpoint: called between items, and while waiting; raises to end the job.
+        job: the model, its parameters and the images.
+        engine: the models, and the batcher that runs them.
+        blobs: the store of the images and of the results.
+        settings: the limits of images.
+        rank: the sort key of the job's items in the batcher, the smallest first.
+        checkpoint: called between items and while waiting. It raises to end the job.
+
+    Returns:
+        One result for each item, in order. Failed items of a job with several have an error.
 
     Raises:
         UnknownModelError: there is no such model or version.
-        ModelError: it cannot be loaded.
-        ParameterError: the model does not take a parameter, or not this value.
-        AgewellError: of a job of one item, the error of that item.
-        AllItemsFailedError: of a job of several items, every one failed.
-        CancelledError: the checkpoint says so.
+        ModelError: the model cannot be loaded.
+        ParameterError: the model does not have a parameter of this name, or not with this value.
+        AgewellError: the job has one item, and this is its error.
+        AllItemsFailedError: the job has several items, and all of them failed.
+        CancelledError: raised by the checkpoint.
         PassingError: the blob store does not answer.
     """
     with engine.registry.lease(job.model, job.version) as model, engine.batcher.working():
@@ -109,7 +112,7 @@ class _Run:
         model.check_parameters(self._parameters)
 
     def all(self, checkpoint: Checkpoint) -> JobResult:
-        """Every item: begun in order, and settled in order."""
+        """Run every item: start them in order, and wait for them in order."""
         underway: deque[_Underway] = deque()
         held_bytes = 0
         try:
@@ -118,16 +121,16 @@ class _Run:
                 underway.append(self._begin(item))
                 held_bytes += underway[-1].image.nbytes
                 while held_bytes > HELD_MAX_BYTES:
-                    held_bytes -= self._settle(underway.popleft(), checkpoint)
+                    held_bytes -= self._finish_item(underway.popleft(), checkpoint)
             while underway:
-                self._settle(underway.popleft(), checkpoint)
+                self._finish_item(underway.popleft(), checkpoint)
         finally:
             for each in underway:
                 each.future.cancel()
         return self._results.finish()
 
     def _begin(self, item: InferItem) -> _Underway:
-        """Decode and prepare an item, and hand it to the batcher."""
+        """Decode and prepare an item, and submit it to the batcher."""
         image: Image = np.empty((0, 0, 3), np.uint8)
         try:
             image = as_bgr(self._images.get(item.image), item.image.name)
@@ -139,13 +142,13 @@ class _Run:
             return _Underway(item, image, self._batcher.submit(request))
         except PassingError:
             raise
-        except Exception as error:  # noqa: BLE001  this item's end alone, told when it settles
+        except Exception as error:  # noqa: BLE001  only this item fails; _finish_item raises it again
             failed: Future[Outputs] = Future()
             failed.set_exception(error)
             return _Underway(item, image, failed)
 
-    def _settle(self, entry: _Underway, checkpoint: Checkpoint) -> int:
-        """Wait for an item's pass, and add its result; how many bytes it had held."""
+    def _finish_item(self, entry: _Underway, checkpoint: Checkpoint) -> int:
+        """Wait for an item's pass and add its result. Returns the bytes of its image."""
         name = entry.item.image.name
         try:
             output = self._await(entry.future, checkpoint)
@@ -196,7 +199,7 @@ class _Run:
 
 
 def _parameters(job: InferJob, images: Images) -> dict[str, Any]:
-    """What the job gives the model, by name; colours and photos as arrays."""
+    """Return the job's parameters for the model, by name. Palette and reference are arrays."""
     parameters: dict[str, Any] = dict(job.parameters)
     if job.palette:
         rgb = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in job.palette]
@@ -220,10 +223,10 @@ def _taps(job: InferJob, model: Model) -> tuple[str, ...]:
 def _check_finite(output: Mapping[str, npt.NDArray[Any]]) -> None:
     for name, array in output.items():
         if not name.startswith(TAP) and array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ValueError(f"its output {name} has values that are not finite")
+            raise ValueError(f"output {name} has values that are not finite")
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OutOfMemoryError):
-        return f"no memory for it, even alone: {error}"
+        return f"not enough memory, even for a batch of one: {error}"
     return f"{type(error).__name__}: {error}"

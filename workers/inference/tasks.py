@@ -28,7 +28,7 @@ _built: "list[Engine]" = []
 
 @operation(TaskName.INFER)
 def infer(task: Task, document: Any, following: Any = None) -> dict[str, Any]:
-    """Run a job of inference; `InferJob` in, `JobResult` out."""
+    """Run an inference job. The argument is an `InferJob`, the result a `JobResult`, as JSON."""
 
     def run(job: Job, checkpoint: Checkpoint) -> JobResult:
         from agewell.workers.inference.run import run_infer_job
@@ -42,7 +42,7 @@ def infer(task: Task, document: Any, following: Any = None) -> dict[str, Any]:
 
 
 def engine() -> "Engine":
-    """This process's engine; made by whoever asks first: torch takes seconds to import."""
+    """Return this process's engine. The first call builds it, which takes seconds."""
     with _building:
         if not _built:
             from agewell.workers.inference.engine import start_engine
@@ -55,12 +55,12 @@ def engine() -> "Engine":
 
 
 def engine_if_built() -> "Engine | None":
-    """This process's engine, None where no model was asked for yet."""
+    """Return this process's engine, or None if it is not built yet."""
     return _built[0] if _built else None
 
 
 def _rank(task: Task) -> Rank:
-    """A job's place in a batch: the same order as in its queue."""
+    """Return a job's sort key in the batcher: the same order as in its queue."""
     policy = AgingPolicy(context().settings.k_of(Queue.INFER.value))
     level = level_of((task.request.delivery_info or {}).get("priority"))
     at = enqueued_at(task.request) or 0.0

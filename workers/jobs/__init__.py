@@ -1,1 +1,1 @@
-"""A job on a worker: delivered, run item by item, tried again or given up."""
+"""One job on a worker: its delivery, its run item by item, its retries and its end."""

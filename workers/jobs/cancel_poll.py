@@ -1,4 +1,4 @@
-"""The checkpoint of a running job: it asks now and then whether the job shall end."""
+"""The checkpoint of a running job: it checks from time to time if the job was cancelled."""
 
 import time
 
@@ -6,10 +6,11 @@ from agewell.shared.errors import CancelledError
 from agewell.shared.queue.ledger import Ledger
 
 CANCEL_POLL_S = 0.5
+"""Seconds between two checks."""
 
 
 class CancelPoll:
-    """A checkpoint that asks the ledger, at most every so often, whether the job shall end."""
+    """A checkpoint that asks the ledger if the job was cancelled, at most twice a second."""
 
     def __init__(self, ledger: Ledger, job_id: str) -> None:
         self._ledger = ledger
@@ -17,7 +18,11 @@ class CancelPoll:
         self._next_at = time.monotonic() + CANCEL_POLL_S
 
     def __call__(self) -> None:
-        """Raise CancelledError if the job was cancelled."""
+        """Return at once, or ask the ledger if it is time.
+
+        Raises:
+            CancelledError: the job was cancelled.
+        """
         now = time.monotonic()
         if now < self._next_at:
             return

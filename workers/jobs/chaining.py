@@ -1,7 +1,8 @@
-"""The next step of a Celery chain: a job whose images are what the step before it made.
+"""The next step of a Celery chain: a job that gets its images from the step before it.
 
-Celery calls the next task with the result of the last as its first argument, and the callback of a
-chord with the results of all its parts. The job comes second; the images go where it names none.
+Celery calls the next task with the result of the last one as its first argument. It calls the
+callback of a chord with a list of results. The job is the second argument. Each image from the step
+before fills the first image field that the job's item leaves out.
 """
 
 from typing import Any, get_args
@@ -12,7 +13,7 @@ from agewell.shared.errors import BadJobError
 from agewell.shared.protocol.messages import ErrorInfo, ItemResult, Job, JobResult, parse_job
 
 Earlier = tuple[ErrorInfo | None, ...]
-"""For each item of the step before: the error that it ended with, None where it has an image."""
+"""For each item of the step before: its error, or None if it has an image."""
 
 
 def _item_class(job: type[BaseModel]) -> type[BaseModel]:
@@ -26,41 +27,43 @@ _FIELDS_OF_OP = {
     ]
     for job in get_args(get_args(Job)[0])
 }
-"""The images that an item of each operation needs."""
+"""The image fields that an item of each operation requires."""
 
 
-def follow(before: Any, document: Any) -> tuple[dict[str, Any], Earlier]:
+def next_job(before: Any, document: Any) -> tuple[dict[str, Any], Earlier]:
     """Make the document of the next job.
 
     Args:
-        before: a `JobResult` document, or a list of those.
-        document: the next job, less the images that come from before. Its `items` are one for all
-            of those, as many as they are, or left out.
+        before: a `JobResult` document, or a list of them.
+        document: the next job, without the images that come from the step before. Its `items` hold
+            one template for all images, or one for each item of the step before. It may be left
+            out.
 
     Returns:
-        The whole job, its items those that have an image; and the errors of the others.
+        The complete job, with one item per image, and the errors of the items that have no image.
 
     Raises:
-        BadJobError: one of the two is not that, or there is no room for the images.
+        BadJobError: an argument has the wrong type, the step before has made no image, or the items
+            of the job have no free field for the images.
     """
     items = _items_before(before)
     if not isinstance(document, dict):
-        raise BadJobError(f"the second argument is a job to go on with, found {document!r:.80}")
+        raise BadJobError(f"the second argument must be the next job, found {document!r:.80}")
     templates = _templates(document, len(items))
     if any(item.image is None and item.error is None for item in items):
-        raise BadJobError("the step before made no images: it classifies")
+        raise BadJobError("the step before made predictions and no images: it cannot be continued")
     filled = [
         _filled(str(document.get("op")), template, item)
         for template, item in zip(templates, items, strict=True)
         if item.image is not None
     ]
     if not filled:
-        raise BadJobError("the step before made no image to go on with")
+        raise BadJobError("every item of the step before failed, so there is no image to use")
     return document | {"items": filled}, tuple(item.error for item in items)
 
 
 def job_of(args: Any) -> tuple[Job | None, str]:
-    """The job in a task's arguments, and if there is none, why.
+    """Return the job in a task's arguments, or None and the reason if there is no job.
 
     The next step of a chain has the result of the step before as its first argument.
     """
@@ -69,14 +72,14 @@ def job_of(args: Any) -> tuple[Job | None, str]:
             case [document]:
                 return parse_job(document), ""
             case [before, document]:
-                return parse_job(follow(before, document)[0]), ""
+                return parse_job(next_job(before, document)[0]), ""
     except BadJobError as error:
         return None, str(error)
     return None, "the message has no job as its argument"
 
 
-def weave(result: JobResult, earlier: Earlier) -> JobResult:
-    """Put the errors of the step before into their places among a result's items."""
+def with_earlier_errors(result: JobResult, earlier: Earlier) -> JobResult:
+    """Insert the errors of the step before at their places among a result's items."""
     items = iter(result.items)
     woven = tuple(next(items) if error is None else ItemResult(error=error) for error in earlier)
     return result.model_copy(update={"items": woven})
@@ -88,7 +91,7 @@ def _items_before(before: Any) -> list[ItemResult]:
         results = [JobResult.model_validate(each) for each in documents]
     except ValidationError:
         raise BadJobError(
-            f"the first of two arguments is the result of the step before, found {before!r:.80}"
+            f"the first argument must be the result of the step before, found {before!r:.80}"
         ) from None
     return [item for result in results for item in result.items]
 
@@ -96,18 +99,23 @@ def _items_before(before: Any) -> list[ItemResult]:
 def _templates(document: dict[str, Any], count: int) -> list[dict[str, Any]]:
     found = document.get("items") or [{}]
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise BadJobError("items: a list of objects")
+        raise BadJobError(f"items: must be a list of objects, found {found!r:.80}")
     if len(found) == 1:
         return found * count
     if len(found) != count:
-        raise BadJobError(f"{len(found)} items to go on with {count} of the step before")
+        raise BadJobError(
+            f"the job has {len(found)} items and the step before made {count}: "
+            f"send one item for all, or {count}"
+        )
     return found
 
 
 def _filled(op: str, template: dict[str, Any], item: ItemResult) -> dict[str, Any]:
-    """An item with the image from before in the first field that the template leaves out."""
+    """Return an item with the image from before in the first field that the template leaves out."""
     image = item.image.model_dump(mode="json") if item.image is not None else None
     free = [field for field in _FIELDS_OF_OP.get(op, []) if field not in template]
     if op in _FIELDS_OF_OP and not free:
-        raise BadJobError(f"an item of {op} names every image; none is left for the step before")
+        raise BadJobError(
+            f"an item of {op} names every image: leave one out for the image of the step before"
+        )
     return {**template, free[0]: image} if free else template

@@ -1,12 +1,12 @@
-"""What becomes of a job's items: errors, predictions, and files, stored several at a time."""
+"""Collects the results of a job's items: errors, predictions, and files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agewell.shared.blobs.blobs import Blobs
 from agewell.shared.errors import AgewellError, AllItemsFailedError
+from agewell.shared.protocol.formats import FORMATS
 from agewell.shared.protocol.messages import (
-    MEDIA_TYPE_OF_FORMAT,
     ErrorInfo,
     InferJob,
     Item,
@@ -19,13 +19,14 @@ from agewell.shared.protocol.messages import (
 from agewell.shared.protocol.output_names import extra_name, output_name
 
 Info = dict[str, str | int | float | bool]
+"""Facts about one item, for its result."""
 Extra = tuple[str, MediaType, bytes]
-"""A further file of an item: its name's suffix, what it is, its bytes."""
+"""An additional file of an item: the suffix of its name, its media type, its bytes."""
 
 
 @dataclass(frozen=True)
 class _Pending:
-    """Bytes to be stored, and the item that they belong to."""
+    """Bytes that are not stored yet, and the item that they belong to."""
 
     index: int
     name: str
@@ -35,7 +36,7 @@ class _Pending:
 
 
 class Results:
-    """What becomes of a job's items; images are stored several at a time, in bounded memory."""
+    """The results of a job's items. Files are stored several at a time, in bounded memory."""
 
     _PENDING_MAX_BYTES = 4 * 2**20
 
@@ -48,17 +49,17 @@ class Results:
         self._pending_bytes = 0
 
     def add_image(self, item: Item, data: bytes, info: Info) -> None:
-        """Take the next item's encoded image."""
+        """Add the next item's encoded image."""
         self.add(item, ItemResult(info=info), data)
 
     def add(
         self, item: Item, result: ItemResult, image: bytes | None, extras: Sequence[Extra] = ()
     ) -> None:
-        """Take the next item's result, and the bytes of its image and of its further files."""
+        """Add the next item's result, with the bytes of its image and of its additional files."""
         index, name = len(self._items), _output_name(item, self._job)
         self._items.append(result)
         if image is not None:
-            image_type = MEDIA_TYPE_OF_FORMAT[self._job.output.format]
+            image_type = FORMATS[self._job.output.format].media_type
             self._keep(_Pending(index, name, image_type, image, is_extra=False))
         for suffix, kind, data in extras:
             self._keep(_Pending(index, extra_name(name, suffix), kind, data, is_extra=True))
@@ -70,12 +71,18 @@ class Results:
             self._store()
 
     def add_error(self, error: AgewellError) -> None:
-        """Take the next item's error."""
+        """Add the next item's error."""
         self._errors.append(error)
         self._items.append(ItemResult(error=ErrorInfo.of(error)))
 
     def finish(self) -> JobResult:
-        """The job's result; raises where no item has one."""
+        """Store the remaining files and return the job's result.
+
+        Raises:
+            AgewellError: the error of the item, if the job has only one and it failed.
+            AllItemsFailedError: every one of several items failed.
+            BlobStoreError: the files could not be stored.
+        """
         self._store()
         if len(self._errors) < len(self._items):
             return JobResult(op=self._job.op, items=tuple(self._items))

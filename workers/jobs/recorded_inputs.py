@@ -1,8 +1,8 @@
-"""The inputs of a job on its page: its first images and its parameters, packed for its record.
+"""The inputs that a job's page shows: its first images and its parameters, packed for its record.
 
-An ended job's record stays for hours, so it must be small. Redis stores a hash compactly if none of
-its values is longer than 64 bytes. The inputs of a job of one image fit into one such value: they
-are JSON, deflated with a dictionary of the text that every job has.
+The record of an ended job is kept for hours, so it must be small. Redis stores a hash compactly if
+none of its values is longer than 64 bytes. The inputs of a job of one image fit into one such
+value: they are JSON, deflated with a dictionary of text that most jobs contain.
 """
 
 import json
@@ -14,13 +14,13 @@ from typing import Any
 from agewell.shared.protocol.messages import Job
 
 KEPT_ITEMS = 8
-"""The first items are kept, in four kilobytes of JSON at the most, as long values are cut."""
+"""How many items are recorded. With long values cut, they take 4 kB of JSON at most."""
 
 VALUE_MAX_CHARS = 400
 UNPACKED_MAX_BYTES = 65536
 
 _WINDOW_BITS, _MEMORY_LEVEL = -12, 3
-"""Raw deflate with a window of 4 KiB: to set up a larger one takes five times as long."""
+"""Raw deflate with a window of 4 KiB. Setting up a larger window takes five times as long."""
 
 _COMMON = (
     b'{"foreground":{"uri":"store:","background":{"uri":"store:","alpha":0.5,"offset":[0,0]}}'
@@ -32,11 +32,12 @@ _COMMON = (
     b'{"image":{"uri":"store:","size_bytes":,"media_type":"image/jpeg","name":"IMG_'
     b'.jpg"}}],"given":{"output":{"format":"png"},"full_range":false}}'
 )
-"""Text that deflate refers back to, the most frequent last. Old records need it as it is."""
+"""The dictionary of deflate, most frequent text last. Do not change it: old records need it."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _RAW_HASH = re.compile(r"\xff(.{32})", re.DOTALL)
-"""A hash takes half of its digits' room. JSON in ASCII has no other byte like its mark."""
+"""A mark and 32 raw bytes, which take half the room of a hexadecimal hash. JSON in ASCII never
+contains the mark."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,20 @@ class Inputs:
 
 
 def inputs_of(job: Job) -> Inputs:
-    """A job's first images and its parameters.
+    """Return a job's first images and its parameters.
 
-    Of an image that came inside the message only its name is kept: its bytes are not in the store.
+    Only the name is kept of an image that was sent inside the message, because its bytes are not in
+    the blob store.
     """
     document = job.model_dump(mode="json", exclude_none=True)
     items = [_references(item) for item in document["items"][:KEPT_ITEMS]]
-    items[0] |= _references(document)  # a photo to take the colours of
-    return Inputs(items, _given(document))
+    items[0] |= _references(document)  # the reference photo whose colours are copied
+    return Inputs(items, _parameters(document))
 
 
 def pack(inputs: Inputs) -> bytes:
-    """Inputs as bytes: about 60 for one image, and 50 more for each further one."""
-    items = [{role: _brief(each) for role, each in item.items()} for item in inputs.items]
+    """Pack inputs into bytes: about 60 for one image, and 50 for each additional one."""
+    items = [{role: _without_hash(each) for role, each in item.items()} for item in inputs.items]
     text = json.dumps({"items": items, "given": inputs.given}, separators=(",", ":"))
     text = _HASH.sub(lambda found: "\xff" + bytes.fromhex(found[0]).decode("latin-1"), text)
     deflate = zlib.compressobj(
@@ -70,55 +72,55 @@ def pack(inputs: Inputs) -> bytes:
 
 
 def unpack(packed: bytes) -> Inputs:
-    """Read packed inputs; they are empty if they cannot be read."""
+    """Unpack inputs. They are empty if the bytes are damaged."""
     inflate = zlib.decompressobj(_WINDOW_BITS, _COMMON)
     try:
         text = inflate.decompress(packed, UNPACKED_MAX_BYTES).decode("latin-1")
         found = json.loads(_RAW_HASH.sub(lambda raw: raw[1].encode("latin-1").hex(), text))
-        items = [{role: _whole(each) for role, each in item.items()} for item in found["items"]]
+        items = [{role: _with_hash(each) for role, each in item.items()} for item in found["items"]]
         return Inputs(items, dict(found["given"]))
     except (zlib.error, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Inputs()
 
 
-def _brief(reference: dict[str, Any]) -> dict[str, Any]:
-    """A reference without its hash, if its address says that as well."""
+def _without_hash(reference: dict[str, Any]) -> dict[str, Any]:
+    """Return a reference without its hash, if its URI contains the hash."""
     digest = reference.get("sha256", "-")
     is_said = reference.get("uri", "").endswith(f":{digest}")
     return {name: value for name, value in reference.items() if name != "sha256" or not is_said}
 
 
-def _whole(reference: dict[str, Any]) -> dict[str, Any]:
+def _with_hash(reference: dict[str, Any]) -> dict[str, Any]:
     if "uri" not in reference or "sha256" in reference:
         return reference
     return reference | {"sha256": reference["uri"].partition(":")[2]}
 
 
 def _references(document: dict[str, Any]) -> dict[str, Any]:
-    return {name: _kept(value) for name, value in document.items() if _is_reference(value)}
+    return {name: _without_data(value) for name, value in document.items() if _is_reference(value)}
 
 
 def _is_reference(value: Any) -> bool:
     return isinstance(value, dict) and "uri" in value
 
 
-def _kept(reference: dict[str, Any]) -> dict[str, Any]:
+def _without_data(reference: dict[str, Any]) -> dict[str, Any]:
     if reference["uri"].startswith("data:"):
         return {"name": reference["name"]}
     return reference
 
 
-def _given(document: dict[str, Any]) -> dict[str, Any]:
-    """The parameters, those of a model's own among them; long values cut."""
+def _parameters(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters, including the model's own ones, with long values cut."""
     own = document.pop("parameters", {})
     values = {
         name: value
         for name, value in document.items()
         if name not in ("schema_version", "op", "items") and not _is_reference(value)
     }
-    return {name: _cut(value) for name, value in (own | values).items()}
+    return {name: _shortened(value) for name, value in (own | values).items()}
 
 
-def _cut(value: Any) -> Any:
+def _shortened(value: Any) -> Any:
     text = json.dumps(value)
     return value if len(text) <= VALUE_MAX_CHARS else text[: VALUE_MAX_CHARS - 3] + "..."

@@ -1,6 +1,6 @@
-"""A job's way through a worker: fetch, decode, run, encode, store; item by item.
+"""Runs a job item by item: fetch, decode, compute, encode, store.
 
-Each item settles on its own: one bad image never fails its neighbours.
+One bad image never fails the other items.
 """
 
 import logging
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 def limits_of(settings: Settings) -> Limits:
-    """What one image may measure."""
+    """Return the limits of one image."""
     return Limits(
         max_file_bytes=settings.max_file_bytes,
         max_pixels=settings.max_pixels,
@@ -52,7 +52,7 @@ def limits_of(settings: Settings) -> Limits:
 
 
 class Images:
-    """Decoded images of one job, by reference; the last few are kept for items that share them."""
+    """Decoded images of one job. The last few are cached for items that share them."""
 
     _KEPT = 2
 
@@ -62,7 +62,7 @@ class Images:
         self._recent: OrderedDict[str, Image] = OrderedDict()
 
     def get(self, ref: ImageRef) -> Image:
-        """Fetch and decode; the array is shared, so operations must not write into it."""
+        """Fetch and decode an image. The array is shared and read-only."""
         image = self._recent.pop(ref.sha256, None)
         if image is None:
             image = decode(self._blobs.get(ref), ref.name, self._limits)
@@ -80,15 +80,18 @@ def run_job(
 
     Args:
         job: the operation and its items.
-        blobs: where the images lie, and where the results go.
+        blobs: the store of the images and of the results.
         settings: limits and backends.
-        checkpoint: called between items, and between steps within a long one; raises to end the
+        checkpoint: called between items, and between the steps of a long one. It raises to end the
             job.
 
+    Returns:
+        One result for each item. A failed item has an error.
+
     Raises:
-        AgewellError: of a job of one item, the error of that item.
-        AllItemsFailedError: of a job of several items, every one failed.
-        CancelledError: the checkpoint says so.
+        AgewellError: the error of the item, if the job has only one and it failed.
+        AllItemsFailedError: every one of several items failed.
+        CancelledError: raised by the checkpoint.
         PassingError: the blob store does not answer.
     """
     images = Images(blobs, settings)
@@ -117,8 +120,8 @@ def _run_item(
         image, info = _compute(job, item, images, settings, checkpoint)
         return encode(image, job.output.format, job.output.quality, name), info
     except AgewellError as error:
-        raise _naming(error, item) from None
-    except Exception as error:  # what OpenCV or fpie raise, or no memory: this item's end alone
+        raise _with_file_name(error, item) from None
+    except Exception as error:  # OpenCV and fpie raise any class; only this item fails
         if memory.is_exhausted(error):
             raise memory.error_for(name, settings) from error
         log.exception("operation %s failed on %s", job.op, name)
@@ -128,7 +131,7 @@ def _run_item(
 def _compute(
     job: Job, item: Item, images: Images, settings: Settings, checkpoint: Checkpoint
 ) -> tuple[Image, Info]:
-    """Decode what an item refers to, and hand it to its operation."""
+    """Decode an item's images and run the operation on them."""
     match job, item:
         case HsvJob(), HsvItem():
             return hsv(images.get(item.image), full_range=job.full_range), {}
@@ -178,8 +181,8 @@ def _poisson_blend(
     }
 
 
-def _naming(error: AgewellError, item: Item) -> AgewellError:
-    """The error with the file's name in it, where the operation did not know that."""
+def _with_file_name(error: AgewellError, item: Item) -> AgewellError:
+    """Add the file's name to an error, if the operation did not know it."""
     match error, item:
         case ShapeError(), _:
             return ShapeError(f"{primary_image(item).name}: {error.reason}")

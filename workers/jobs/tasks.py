@@ -1,4 +1,4 @@
-"""The Celery tasks of the cv queue: what binds each operation to its name."""
+"""The Celery tasks of the cv queue, one for each operation."""
 
 from typing import Any
 
@@ -19,19 +19,19 @@ runtime.limit_memory(settings())
 
 @operation(TaskName.HSV)
 def hsv(task: Task, document: Any, following: Any = None) -> dict[str, Any]:
-    """Run a job of BGR to HSV; `HsvJob` in, `JobResult` out."""
+    """Run a job of BGR to HSV: an `HsvJob` document in, a `JobResult` out."""
     return deliver(task, "hsv", document, following, _run)
 
 
 @operation(TaskName.ALPHA_BLEND)
 def alpha_blend(task: Task, document: Any, following: Any = None) -> dict[str, Any]:
-    """Run a job of alpha blending; `AlphaBlendJob` in, `JobResult` out."""
+    """Run a job of alpha blending: an `AlphaBlendJob` document in, a `JobResult` out."""
     return deliver(task, "alpha_blend", document, following, _run)
 
 
 @operation(TaskName.POISSON_BLEND)
 def poisson_blend(task: Task, document: Any, following: Any = None) -> dict[str, Any]:
-    """Run a job of Poisson blending; `PoissonBlendJob` in, `JobResult` out."""
+    """Run a job of Poisson blending: a `PoissonBlendJob` document in, a `JobResult` out."""
     return deliver(task, "poisson_blend", document, following, _run)
 
 

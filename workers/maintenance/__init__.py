@@ -1,1 +1,1 @@
-"""The duties of upkeep: each is one task that beat sends, and does bounded work."""
+"""The duties of upkeep, one module each. Beat sends them as tasks, and each does bounded work."""

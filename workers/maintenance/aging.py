@@ -1,8 +1,8 @@
-"""The beat task: every second, waiting jobs are re-prioritised by w = e^(kt).
+"""The beat task: every second it re-prioritises waiting jobs by their weight w = e^(kt).
 
-The order is kept by virtual time, which is constant while a job waits, so dispatch is exact between
-ticks. A tick admits jobs that came by other ways, gives jobs whose places are stale new ones, and
-notes how many have climbed.
+The queues are ordered by virtual time, which is constant while a job waits, so the order is exact
+between ticks too. A tick admits jobs from plain Celery clients and jobs that have become due. It
+also re-scores jobs after a change of k, and records how many jobs have climbed.
 """
 
 import time
@@ -11,37 +11,39 @@ import redis
 
 from agewell.shared.metrics import Metric, tally
 from agewell.shared.queue.admit import admit_for
-from agewell.shared.queue.law import set_k
+from agewell.shared.queue.aging_k import set_k
 from agewell.shared.redis import keys
 from agewell.shared.redis.counters import add_counts
 from agewell.shared.redis.scripts import Script
 from agewell.shared.settings import Settings
 
 ADMIT_S = 0.05
-"""The longest that a tick admits jobs, in seconds."""
+"""How long a tick may admit jobs, in seconds."""
 
 RESCORE_S = 0.1
-"""The longest that a tick re-scores jobs of one queue: upkeep's other duties wait meanwhile."""
+"""How long a tick may re-score jobs of one queue, in seconds. Upkeep's other duties wait
+meanwhile."""
 
 JOBS_A_STEP = 25
-"""Jobs that one call re-scores: it takes well under a millisecond of Redis."""
+"""Jobs that one call re-scores. It takes well under a millisecond of Redis."""
 
 JOBS_A_SAMPLE = 16
-"""Jobs of each level whose given levels say how many of its latest have climbed to it."""
+"""Jobs sampled in each level, to estimate how many of those new in it since the last tick have
+climbed to it."""
 
 RATE_OVER_S = 60.0
-"""The rate of climbs is a mean that forgets exponentially, over so many seconds."""
+"""Time constant in seconds of the exponential moving average of climbs."""
 
 _RESCORE = Script("rescore")
 _NOTE_TICK = Script("note_tick")
 
 
 def reprioritise(client: redis.Redis, settings: Settings, now: float) -> None:
-    """One tick of the beat task.
+    """Run one tick of the beat task.
 
     Args:
         client: Redis.
-        settings: k of each queue, if no operator has set another.
+        settings: k of each queue, unless an operator has set another in Redis.
         now: Unix time in seconds, by Redis's clock.
     """
     aging_k = settings.k_by_queue()
@@ -57,7 +59,7 @@ def reprioritise(client: redis.Redis, settings: Settings, now: float) -> None:
 
 
 def rescore(client: redis.Redis, queue: str, k_per_s: float) -> bool:
-    """Give the next waiting jobs the places of the law in force; True if all have theirs."""
+    """Re-score the next waiting jobs of a queue by the k in force. True if none is left."""
     keys_of_step = [keys.order(queue), keys.aging(queue), keys.AGING_K]
     return bool(_RESCORE(client, keys_of_step, [queue, k_per_s, keys.RECORD_PREFIX, JOBS_A_STEP]))
 
@@ -65,7 +67,11 @@ def rescore(client: redis.Redis, queue: str, k_per_s: float) -> bool:
 def _rescore_for(
     seconds: float, client: redis.Redis, queue: str, k_per_s: float
 ) -> tuple[int, float]:
-    """Re-score for a while, at least in one call; how many it took, and seconds of the longest."""
+    """Re-score jobs for some seconds, at least one call.
+
+    Returns:
+        The number of calls, and the duration of the longest in seconds.
+    """
     started = before = time.perf_counter()
     calls, longest_s, is_done = 0, 0.0, False
     while not is_done and (calls == 0 or before < started + seconds):
@@ -78,15 +84,18 @@ def _rescore_for(
 def note_tick(
     client: redis.Redis, queue: str, k_per_s: float, now: float, calls: int, longest_s: float
 ) -> int:
-    """Keep what an operator, or an alert, sees of aging; how many jobs have climbed.
+    """Record the statistics of a tick, for operators and alerts.
 
     Args:
         client: Redis.
-        queue: whose tick.
-        k_per_s: k of the queue, if no other is in force.
+        queue: the queue.
+        k_per_s: k of the queue in 1/s, unless an operator has set another in Redis.
         now: Unix time in seconds, by Redis's clock.
-        calls: how many calls the tick took.
-        longest_s: seconds of the longest.
+        calls: number of re-scoring calls of the tick.
+        longest_s: duration of the longest call in seconds.
+
+    Returns:
+        The number of jobs that have climbed.
     """
     answer = _NOTE_TICK(
         client,

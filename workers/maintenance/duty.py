@@ -1,4 +1,4 @@
-"""A duty of upkeep: a task that beat sends, of which one run at a time is enough."""
+"""A duty of upkeep: a task that beat sends, and of which at most one run is active."""
 
 import logging
 import threading
@@ -16,10 +16,10 @@ Duty = Callable[[], None]
 
 
 def duty(name: Task) -> Callable[[Duty], Duty]:
-    """Make a function a task of upkeep: no result is kept, and none of it is listed in Flower.
+    """Make a function a task of upkeep. Its results are not stored, and Flower does not list it.
 
-    A duty that hangs, such as one whose blob store does not answer, holds one thread of the worker.
-    Its next runs return at once, so the other duties go on.
+    A duty that hangs, for example because the blob store does not answer, blocks one thread of the
+    worker. Its next runs return at once, so the other duties go on.
     """
     task = shared_task(name=name.value, ignore_result=True, send_events=False)
 
@@ -29,7 +29,7 @@ def duty(name: Task) -> Callable[[Duty], Duty]:
         @wraps(run)
         def run_alone() -> None:
             if not runs.acquire(blocking=False):
-                log.warning("%s: the run before has not ended yet", name.value)
+                log.warning("%s skipped: the previous run has not finished", name.value)
                 return
             try:
                 run()

@@ -1,4 +1,4 @@
-"""Waiting jobs whose deadlines have passed end as expired; ended jobs are forgotten in time."""
+"""Ends waiting jobs whose deadlines have passed, and forgets jobs whose records have expired."""
 
 import logging
 from time import monotonic
@@ -20,7 +20,7 @@ from agewell.shared.redis.connection import REDIS_ERRORS, is_full
 log = logging.getLogger(__name__)
 
 BUDGET_S = 0.8
-"""A tick stops after this time; the next one goes on."""
+"""A tick stops after this time, in seconds. The next tick continues."""
 
 
 def expire(
@@ -29,9 +29,9 @@ def expire(
     """End the waiting jobs whose deadlines have passed.
 
     Args:
-        backend: Celery's result backend: it also fails the chords that wait for such jobs.
+        backend: Celery's result backend. It also fails the chords that wait for such jobs.
         client: Redis.
-        lifetimes: how long their records and results are kept.
+        lifetimes: how long records and results of ended jobs are kept.
         now: Unix time in seconds, by Redis's clock.
         budget_s: how long this call may take, in seconds.
 
@@ -44,18 +44,21 @@ def expire(
         ends = [_end_part(backend, client, job_id, now) for job_id in part.counted_by_chords]
         expired += part.ended + ends.count(True)
         if part.listed == ends.count(None):
-            break  # none is left, or Redis has no room for what chords have to note
+            break  # none is left, or Redis is full and the chords cannot count their parts
     return expired
 
 
 def _end_part(backend: Any, client: redis.Redis, job_id: str, now: float) -> bool | None:
-    """End a waiting job that a chord may count: its deadline has passed, or it was purged.
+    """End a waiting job that belongs to a chord: its deadline has passed, or it was purged.
 
-    The chord counts it first. If upkeep is killed between the two, the next tick does both again,
-    and a chord counts each part once.
+    The chord counts it first. If upkeep is killed between the two steps, the next tick repeats
+    both, and a chord counts each part once.
 
     Returns:
-        None if it is still to be ended, as Redis is full.
+        True if it has ended, False if it no longer waits. None if Redis is full and it must be
+        ended
+        True if it has ended, False if it no longer waits. None if Redis is full and it must be
+        ended later.
     """
     fields = ("state", "started_at", "cancelled_at", "message")
     found = cast("list[bytes | None]", client.hmget(keys.job(job_id), fields))
@@ -75,7 +78,7 @@ def _end_part(backend: Any, client: redis.Redis, job_id: str, now: float) -> boo
         except REDIS_ERRORS:
             raise
         except Exception:
-            log.exception("job %s: its chord cannot be told that it has ended", job_id)
+            log.exception("job %s: its end could not be counted by its chord", job_id)
     how = State.EXPIRED if cancelled_at is None else State.CANCELLED
     end = End(job_id=job_id, state=how, error=str(error), only_from=State.WAITING)
     ended: bool = backend.ledger.end(end, document_of(job_id, error, now))
@@ -83,7 +86,7 @@ def _end_part(backend: Any, client: redis.Redis, job_id: str, now: float) -> boo
 
 
 def trim(ledger: Ledger, budget_s: float = BUDGET_S) -> None:
-    """Drop ended jobs whose records have expired from the lists of ended jobs."""
+    """Remove ended jobs whose records have expired from the lists of ended jobs."""
     stop_at = monotonic() + budget_s
     while ledger.trim() and monotonic() < stop_at:
         pass

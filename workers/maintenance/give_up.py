@@ -1,4 +1,4 @@
-"""Jobs and messages that agewell gives up on become dead letters."""
+"""Gives up jobs that take their workers down and messages that cannot be read: dead letters."""
 
 import json
 import logging
@@ -24,37 +24,40 @@ from agewell.shared.redis.connection import REDIS_ERRORS
 log = logging.getLogger(__name__)
 
 MESSAGES_A_TICK = 200
+"""A tick handles at most this many messages. The next tick continues."""
 TOO_LARGE = "too large"
+"""The reason for which the Lua scripts refuse a message that is too large."""
 
 
 def give_up_lost_jobs(app: Celery, client: redis.Redis, max_deliveries: int) -> int:
-    """Make dead letters of jobs that took their workers down too often; how many."""
+    """Make dead letters of jobs that took their workers down too often. Returns how many."""
     reason = f"its worker ended {max_deliveries} times while it ran"
     members = cast("set[bytes]", client.smembers(keys.GIVEN_UP))
     return sum(_give_up(app, client, member.decode(), reason) for member in members)
 
 
 def _give_up(app: Any, client: redis.Redis, job_id: str, reason: str) -> bool:
-    """End a job as dead, tell those who wait for it, and keep its letter.
+    """End a job as dead, run its errbacks, fail its chord, and keep its dead letter.
 
-    The record has the message until the letter has it: if upkeep is killed halfway, the next tick
-    goes on.
+    The record keeps the message until the dead letter has it. If upkeep is killed in between, the
+    next tick continues.
     """
     fields = ("state", "message", "level", "queue", "history")
     found = cast("list[bytes | None]", client.hmget(keys.job(job_id), fields))
     state, raw, level, queue, history = found
     error = DeadJobError(reason)
-    if raw is None or not _is_dead(app, client, job_id, state, error):
+    if raw is None or not _end_as_dead(app, client, job_id, state, error):
         client.srem(keys.GIVEN_UP, job_id)
         return False
     request, job = request_of(raw), signature_of(app, raw)
     if request is not None:
         try:
-            app.backend.tell_followers(request, states.FAILURE, error)
+            app.backend.notify_followers(request, states.FAILURE, error)
         except REDIS_ERRORS:
             raise
         except Exception:
-            log.exception("job %s: those who wait for it cannot be told that it is dead", job_id)
+            log.exception("job %s: its errbacks or its chord could not be called", job_id)
+    log.error("job %s given up: %s", job_id, reason)
     letters, queue_name = DeadLetters(client), (queue or b"").decode()
     if job is None:
         letters.keep_message(job_id, queue_name, raw, reason)
@@ -70,10 +73,10 @@ def _give_up(app: Any, client: redis.Redis, job_id: str, reason: str) -> bool:
     return True
 
 
-def _is_dead(
+def _end_as_dead(
     app: Any, client: redis.Redis, job_id: str, state: bytes | None, error: DeadJobError
 ) -> bool:
-    """End a running job as dead; True if it is dead now."""
+    """End a running job as dead. True if it is dead now."""
     if state == State.RUNNING.encode():
         end = End(
             job_id=job_id,
@@ -88,7 +91,7 @@ def _is_dead(
 
 
 def give_up_refused_messages(app: Celery, client: redis.Redis, max_bytes: int) -> int:
-    """Make dead letters of plain clients' messages that cannot be read; how many."""
+    """Make dead letters of messages from plain clients that cannot be read. Returns how many."""
     for count in range(MESSAGES_A_TICK):
         found = cast("list[bytes]", client.lrange(keys.REFUSED, -1, -1))
         if not found:
@@ -102,7 +105,13 @@ def _keep_refused(app: Any, client: redis.Redis, entry: bytes, max_bytes: int) -
     about, _, raw = entry.partition(b"\n")
     found = json.loads(about)
     queue, size = str(found["queue"]), int(found["size"])
-    log.error("refused, %s: %d bytes in %s: %s", found["reason"], size, queue, excerpt_of(raw))
+    log.error(
+        "message refused in queue %s, %s: %d bytes: %s",
+        queue,
+        found["reason"],
+        size,
+        excerpt_of(raw),
+    )
     named = named_in(found["head"], found["tail"]) if found["reason"] == TOO_LARGE else None
     letters = DeadLetters(client)
     if named is None or named[0]["task"] not in OP_OF_TASK:

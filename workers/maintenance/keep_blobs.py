@@ -1,8 +1,8 @@
-"""Blobs of jobs that wait for long are kept while the jobs wait.
+"""Extends the TTL of the blobs that waiting jobs need.
 
-A blob's time to live begins with its last use. A job that waits for longer than that has not used
-its blobs yet, so upkeep extends them. It goes through all waiting jobs four times in a time to
-live, a little at each tick.
+A blob expires some time after its last use. A job that waits longer than that has not used its
+blobs yet, so upkeep extends their TTL. It goes through all waiting jobs four times per TTL, some
+of them at each tick.
 """
 
 import base64
@@ -21,17 +21,17 @@ from agewell.shared.queue.record import State
 from agewell.shared.queue.unpack import unpack
 from agewell.shared.redis import keys
 from agewell.shared.settings import MAX_MESSAGE_BYTES
-from agewell.workers.maintenance.notes import note
+from agewell.workers.maintenance.progress import save_progress
 
 ROUNDS_A_TTL = 4
-"""Rounds begin this often in a time to live, and keep blobs of jobs older than one round."""
+"""Rounds per TTL. A round extends the blobs of jobs that have waited for longer than one round."""
 
 BUDGET_S = 0.1
-"""A tick stops after this time; the next one goes on. With a tick every ten seconds, upkeep spends
-a hundredth of a core."""
+"""A tick stops after this time, in seconds, and the next tick continues. With one tick every ten
+seconds, upkeep uses a hundredth of a core."""
 
 LATE_BUDGET_S = 1.0
-"""The same, once half of the time for a round has passed."""
+"""The budget in seconds if more than half the time for a round has passed."""
 
 JOBS_A_READ = 200
 BYTES_A_READ = 8 * 2**20
@@ -47,7 +47,7 @@ def keep_blobs_of_waiting_jobs(
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     budget_s: float | None = None,
 ) -> int:
-    """Restart the time to live of blobs whose jobs have waited for a quarter of it.
+    """Extend the TTL of blobs whose jobs have waited for a quarter of it.
 
     Args:
         client: the broker's Redis.
@@ -55,13 +55,13 @@ def keep_blobs_of_waiting_jobs(
         ttl_s: how long a blob is kept after its last use, in seconds.
         now: Unix time in seconds, by Redis's clock.
         max_message_bytes: larger messages are not read.
-        budget_s: how long this call may take, in seconds, if not as long as usual.
+        budget_s: how long this call may take, in seconds. None: `BUDGET_S` or `LATE_BUDGET_S`.
 
     Returns:
-        How many references it has kept.
+        How many references it has extended.
 
     Raises:
-        BlobStoreError: the store is away. The round begins again with the next call.
+        BlobStoreError: the store is unreachable. The next call begins the round again.
     """
     began, round_s = monotonic(), ttl_s / ROUNDS_A_TTL
     started_at, cursor = _round(client)
@@ -73,7 +73,7 @@ def keep_blobs_of_waiting_jobs(
         budget_s = BUDGET_S if now - started_at < round_s / 2 else LATE_BUDGET_S
     kept = 0
     if not client.zcount(keys.jobs(State.WAITING), "-inf", f"({now - round_s!r}"):
-        note(client, keys.BLOBS_KEPT, started_at=started_at, cursor="")
+        save_progress(client, keys.BLOBS_KEPT, started_at=started_at, cursor="")
         return 0
     while True:
         cursor, job_ids = _waiting_since_before(client, cursor, now - round_s)
@@ -81,32 +81,35 @@ def keep_blobs_of_waiting_jobs(
             kept += _keep(client, blobs, bodies)
         if cursor == 0 or monotonic() > began + budget_s:
             break
-    note(client, keys.BLOBS_KEPT, started_at=started_at, cursor=cursor or "")
+    save_progress(client, keys.BLOBS_KEPT, started_at=started_at, cursor=cursor or "")
     return kept
 
 
 def all_kept(client: redis.Redis, ttl_s: int, now: float) -> bool:
-    """True if a round is complete, and young enough that no blob of a waiting job has expired."""
+    """True if a round is complete and so recent that no blob of a waiting job can have expired."""
     started_at, cursor = _round(client)
     return cursor is None and now - started_at < 2 * ttl_s / ROUNDS_A_TTL
 
 
 def _round(client: redis.Redis) -> tuple[float, int | None]:
-    """When the last round began, and its cursor; None if it is complete, or none has begun."""
+    """Return when the last round began, and its cursor.
+
+    None if it is complete or none has begun.
+    """
     found: Any = client.hmget(keys.BLOBS_KEPT, "started_at", "cursor")
     started_at, cursor = found
     return float(started_at or 0), None if cursor is None else int(cursor)
 
 
 def _waiting_since_before(client: redis.Redis, cursor: int, before: float) -> tuple[int, list[str]]:
-    """The next cursor, and those of some waiting jobs that were enqueued before a time."""
+    """Return the next cursor and some jobs that have waited since before a time."""
     found: Any = client.zscan(keys.jobs(State.WAITING), cursor, count=JOBS_A_READ)
     next_cursor, jobs = found
     return next_cursor, [job_id.decode() for job_id, since in jobs if since < before]
 
 
 def _bodies(client: redis.Redis, job_ids: list[str], most_bytes: int) -> Iterator[list[str]]:
-    """The bodies of jobs' messages, some MiB at a time."""
+    """Yield the bodies of jobs' messages, some MiB at a time."""
     pipe = client.pipeline(transaction=False)
     for job_id in job_ids:
         pipe.hstrlen(keys.job(job_id), "message")
@@ -123,7 +126,7 @@ def _bodies(client: redis.Redis, job_ids: list[str], most_bytes: int) -> Iterato
 
 
 def _body(raw: bytes | None, most_bytes: int) -> str:
-    """The body of a message; empty if it cannot be read."""
+    """Return the body of a message, or an empty string if it cannot be read."""
     message = envelope.read(raw)
     if message is None:
         return ""

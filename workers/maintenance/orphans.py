@@ -1,11 +1,12 @@
-"""Orphans are open jobs that no worker would ever come to: somebody deleted a key of Redis.
+"""Repairs orphans: open jobs that no worker would ever take, because a key in Redis was deleted.
 
-The record of a job has its message. So a waiting job gets its place in the order again, and a
-worker's reservation is written again. A job ends as lost only if its message is gone, or if it runs
-and nobody has it.
+A job's record contains its message. So a waiting job can get its place in the order again, and a
+worker its reservation. A job ends as lost only if its message is gone, or if it is running and no
+worker has it.
 """
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic
@@ -22,49 +23,51 @@ from agewell.shared.redis import keys
 from agewell.shared.redis.counters import add_counts
 from agewell.shared.redis.scripts import Script
 from agewell.shared.settings import Settings
-from agewell.workers.maintenance.notes import note
+from agewell.workers.maintenance.progress import save_progress
+
+log = logging.getLogger(__name__)
 
 WALK_EVERY_S = 6 * 3600.0
-"""All waiting jobs are looked at this often, even if the counts agree. A worker that finds that a
-record is gone makes them disagree."""
+"""All waiting jobs are checked this often, in seconds, even if the counts agree. If a worker
+finds a record gone, the counts disagree."""
 
 BUDGET_S = 1.0
-"""A tick stops after this time; the next one goes on."""
+"""A tick stops after this time, in seconds. The next tick continues."""
 
 JOBS_A_CALL = 50
 
-_PUT_BACK = Script("put_back")
-_HOLD_AGAIN = Script("hold_again")
+_PUT_BACK = Script("restore_places")
+_HOLD_AGAIN = Script("restore_unacked")
 
 
 @dataclass(frozen=True)
 class Found:
-    """Findings of a look, in numbers of jobs."""
+    """How many jobs one search has repaired or ended."""
 
     put_back: int
-    """Have their places, or their reservations, again."""
+    """Jobs that got their places or reservations again."""
     lost: int
-    """Have ended as lost."""
+    """Jobs that ended as lost."""
 
 
 def find_orphans(
     app: Celery, client: redis.Redis, settings: Settings, now: float, budget_s: float = BUDGET_S
 ) -> Found:
-    """Look for orphans among the running jobs and, if it is time, the waiting ones.
+    """Find orphans among the running jobs and, if it is time, the waiting ones.
 
     Args:
         app: its result backend ends jobs.
         client: Redis.
-        settings: how the queues age, if no other k is in force.
+        settings: how the queues age, unless an operator has set another k in Redis.
         now: Unix time in seconds, by Redis's clock.
-        budget_s: how long the look at waiting jobs may take, in seconds.
+        budget_s: how long the search among waiting jobs may take, in seconds.
     """
     reserved = _reserved_jobs(client)
-    held, nobodys = _look_at_running(client)
-    lost = _lost_twice(client, nobodys - reserved)
+    held, unheld = _search_running(client)
+    lost = _missing_twice(client, unheld - reserved)
     ended = sum(_end_running(app, client, job_id) for job_id in lost)
-    put_back, without_message = _look_at_waiting(client, settings, now, budget_s)
-    # A message may have gone from a list to a worker since the first look.
+    put_back, without_message = _search_waiting(client, settings, now, budget_s)
+    # A worker may have taken a message from a list since the first search.
     gone = without_message - reserved
     lost = gone - _reserved_jobs(client) if gone else gone
     ended += sum(_end(app, job_id, "unstarted") for job_id in lost)
@@ -73,9 +76,9 @@ def find_orphans(
     return Found(put_back + held, ended)
 
 
-def _look_at_running(client: redis.Redis) -> tuple[int, set[str]]:
-    """How many reservations were written again, and the running jobs that no worker has."""
-    held, nobodys, cursor = 0, set(), b"0"
+def _search_running(client: redis.Redis) -> tuple[int, set[str]]:
+    """Restore reservations. Returns how many, and the running jobs that no worker has."""
+    held, unheld, cursor = 0, set(), b"0"
     while True:
         cursor, part, ids = _HOLD_AGAIN(
             client,
@@ -88,25 +91,25 @@ def _look_at_running(client: redis.Redis) -> tuple[int, set[str]]:
             [cursor, JOBS_A_CALL, keys.RECORD_PREFIX, keys.RESERVED_PREFIX],
         )
         held += part
-        nobodys |= {each.decode() for each in ids}
+        unheld |= {each.decode() for each in ids}
         if cursor == b"0":
-            return held, nobodys
+            return held, unheld
 
 
-def _lost_twice(client: redis.Redis, nobodys: set[str]) -> set[str]:
-    """Those of the running jobs that nobody had at the last look either."""
+def _missing_twice(client: redis.Redis, unheld: set[str]) -> set[str]:
+    """Return the running jobs that no worker had at the last search either."""
     raw = cast("bytes | None", client.hget(keys.ORPHANS, "suspects"))
-    lost = nobodys & set(json.loads(raw or b"[]"))
-    if nobodys or raw:
-        suspects = sorted(nobodys - lost)
-        note(client, keys.ORPHANS, suspects=json.dumps(suspects) if suspects else "")
+    lost = unheld & set(json.loads(raw or b"[]"))
+    if unheld or raw:
+        suspects = sorted(unheld - lost)
+        save_progress(client, keys.ORPHANS, suspects=json.dumps(suspects) if suspects else "")
     return lost
 
 
-def _look_at_waiting(
+def _search_waiting(
     client: redis.Redis, settings: Settings, now: float, budget_s: float
 ) -> tuple[int, set[str]]:
-    """How many jobs have their places again, and those without a message."""
+    """Restore places in the order. Returns how many, and the waiting jobs without a message."""
     stop_at = monotonic() + budget_s
     cursor = _next_cursor(client, now)
     if cursor is None:
@@ -131,24 +134,24 @@ def _look_at_waiting(
         lost |= {each.decode() for each in ids}
         if cursor == b"0" or monotonic() > stop_at:
             break
-    note(client, keys.ORPHANS, cursor="" if cursor == b"0" else cursor.decode())
+    save_progress(client, keys.ORPHANS, cursor="" if cursor == b"0" else cursor.decode())
     return put_back, lost
 
 
 def _next_cursor(client: redis.Redis, now: float) -> bytes | None:
-    """Where the look at waiting jobs goes on; None if none is due."""
+    """Return the cursor at which the search among waiting jobs continues. None: none is due."""
     found = cast("list[bytes | None]", client.hmget(keys.ORPHANS, "cursor", "walked_at"))
     cursor, walked_at = found
     if cursor is not None:
         return cursor
     if now - float(walked_at or 0) < WALK_EVERY_S and not _places_are_missing(client):
         return None
-    note(client, keys.ORPHANS, walked_at=now)
+    save_progress(client, keys.ORPHANS, walked_at=now)
     return b"0"
 
 
 def _places_are_missing(client: redis.Redis) -> bool:
-    """True if more jobs wait than have places, or are reserved to be turned away."""
+    """True if more jobs wait than have places in the order or are reserved to be turned away."""
     worker_ids = cast("set[bytes]", client.smembers(keys.WORKER_IDS))
     pipe = client.pipeline(transaction=False)
     pipe.zcard(keys.jobs(State.WAITING))
@@ -161,7 +164,7 @@ def _places_are_missing(client: redis.Redis) -> bool:
 
 
 def _reserved_jobs(client: redis.Redis) -> set[str]:
-    """The jobs that workers have reserved, those of an earlier version too."""
+    """Return the jobs that workers have reserved, including workers of an earlier version."""
     pipe = client.pipeline(transaction=False)
     for worker_id in cast("set[bytes]", client.smembers(keys.WORKER_IDS)):
         pipe.hvals(keys.reserved(worker_id.decode()))
@@ -182,5 +185,8 @@ def _end_running(app: Celery, client: redis.Redis, job_id: str) -> bool:
 
 
 def _end(app: Celery, job_id: str, only_from: State | Literal["unstarted"]) -> bool:
-    ended: bool = app.backend.end_open(job_id, LostJobError(), only_from)
+    error = LostJobError()
+    ended: bool = app.backend.end_open(job_id, error, only_from)
+    if ended:
+        log.error("job %s failed: %s", job_id, error)
     return ended

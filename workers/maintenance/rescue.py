@@ -1,6 +1,6 @@
-"""The jobs of dead workers return to their places in the order.
+"""Requeues the jobs of dead workers at their places in the order.
 
-Upkeep looks every second. A restarted worker does it at once for its own dead predecessor.
+Upkeep does it every second. A worker that restarts does it at once for its dead predecessor.
 """
 
 from collections.abc import Mapping
@@ -17,36 +17,36 @@ from agewell.workers.consuming.take import forget_idle
 from agewell.workers.consuming.unacked import give_back
 from agewell.workers.process.context import context
 from agewell.workers.process.heartbeat import DEAD_AFTER_S, Heartbeat
-from agewell.workers.process.identity import has_ended, precedes
+from agewell.workers.process.identity import is_predecessor, process_has_ended
 
 _FORGET_WORKER = Script("forget_worker")
 
 
 class RescuePredecessors(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Returns the jobs of this worker's dead predecessors when it starts."""
+    """Requeues the jobs of this worker's dead predecessors when it starts."""
 
     requires = (Heartbeat,)
 
     def start(self, consumer: Any) -> None:
-        """Return them; the connection to Redis stands by now."""
+        """Requeue them. The consumer is connected to Redis by now."""
         tools = context()
         worker_id = consumer.app.conf.agewell_worker_id
         rescue_predecessors(tools.client, worker_id, tools.settings, DEAD_AFTER_S)
 
 
 def install(app: Celery) -> None:
-    """Have the workers of an app rescue the jobs of their own dead predecessors."""
+    """Have the workers of an app requeue the jobs of their dead predecessors."""
     app.steps["consumer"].add(RescuePredecessors)
 
 
 def rescue_jobs(client: redis.Redis, settings: Settings) -> int:
-    """Return what dead workers had reserved; how many jobs."""
+    """Requeue the jobs that dead workers had reserved. Returns how many."""
     worker_ids = _worker_ids(client)
     beats = zip(worker_ids, _left_s(client, worker_ids), strict=True)
     silent = [each for each, left_s in beats if left_s == 0]
-    dead = [each for each in worker_ids if each in silent or has_ended(each)]
+    dead = [each for each in worker_ids if each in silent or process_has_ended(each)]
     returned = _return_jobs(client, dead, settings)
-    # One that has just ended stays: its last take may still be on its way, and reserve a job.
+    # Keep a worker whose process has just ended: its last take may still reserve a job.
     for worker_id in silent:
         _forget(client, worker_id)
     return returned
@@ -55,23 +55,23 @@ def rescue_jobs(client: redis.Redis, settings: Settings) -> int:
 def rescue_predecessors(
     client: redis.Redis, worker_id: str, settings: Settings, alive_s: float
 ) -> int:
-    """Return what dead workers had reserved whose place this one has taken.
+    """Requeue the jobs of dead workers that this worker replaces.
 
     Args:
         client: Redis.
-        worker_id: of this worker.
+        worker_id: id of this worker.
         settings: how the queues age, and how often a job may be lost.
-        alive_s: how long a heartbeat says that a worker lives.
+        alive_s: TTL of a heartbeat in seconds.
 
     Returns:
-        How many jobs.
+        How many jobs were requeued.
     """
     others = _worker_ids(client)
     beats = _left_s(client, others)
     dead = [
         each
         for each, left_s in zip(others, beats, strict=True)
-        if precedes(each, worker_id, alive_s - left_s)
+        if is_predecessor(each, worker_id, alive_s - left_s)
     ]
     returned = _return_jobs(client, dead, settings)
     for each in dead:
@@ -91,7 +91,7 @@ def _worker_ids(client: redis.Redis) -> list[str]:
 
 
 def _left_s(client: redis.Redis, worker_ids: list[str]) -> list[float]:
-    """For how long each worker's last heartbeat still says that it lives; 0 if it does not."""
+    """Return the seconds until each worker's heartbeat expires, or 0 if it has."""
     pipe = client.pipeline(transaction=False)
     for each in worker_ids:
         pipe.pttl(keys.worker_alive(each))
@@ -113,7 +113,7 @@ def _return_of(
 ) -> int:
     reserved = keys.reserved(worker_id)
     tags = cast("list[bytes]", client.hkeys(reserved))
-    # Messages of plain lists go to the head, so the one taken last goes first.
+    # Messages of plain lists return to the head, so the last one taken goes first.
     return sum(
         give_back(client, reserved, tag.decode(), aging_k, lost_max=lost_max)
         for tag in sorted(tags, reverse=True)

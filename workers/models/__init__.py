@@ -1,1 +1,1 @@
-"""Models: what they are, how they are loaded and switched, how jobs share their batches."""
+"""Models: their files, networks, loading, switching, export and training."""

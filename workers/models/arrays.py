@@ -1,4 +1,4 @@
-"""What crosses between a model and its network: arrays by name, and the words for them."""
+"""The arrays that a model and its network exchange, by name, and the errors of a pass."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -7,16 +7,16 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
-"""By name; float32 unless a network says otherwise."""
+"""Arrays by name, usually float32."""
 
 CHECK_FILE: Final = "check.npz"
 TAP: Final = "tap:"
-"""The prefix of a tapped intermediate among a pass's outputs."""
+"""The prefix of the names of tapped intermediates among a pass's outputs."""
 
 
 class OutOfMemoryError(Exception):
-    """The device has not enough memory for a batch; a smaller one may fit."""
+    """The device has not enough memory for a batch. A smaller batch may fit."""
 
 
 class DeviceLostError(Exception):
-    """The device has failed: whatever this process asks of it from now on fails as well."""
+    """The device has failed. Every later call of this process to it fails as well."""

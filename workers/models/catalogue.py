@@ -1,4 +1,4 @@
-"""What there is below the models' directory: name/version/model.yaml."""
+"""The versions on disk: NAME/VERSION/model.yaml below the models directory."""
 
 import re
 from dataclasses import dataclass
@@ -6,42 +6,39 @@ from functools import lru_cache
 from pathlib import Path
 
 from agewell.shared.errors import ModelError, UnknownModelError
-from agewell.workers.models.intact import fault_of
+from agewell.workers.models.file_faults import fault_of
 from agewell.workers.models.spec import FILE_NAME, NAME_PATTERN, ModelSpec, read_spec
 
 
 @dataclass(frozen=True)
 class Found:
-    """One version on disk; `spec` is None if its model.yaml is bad.
-
-    `problem` says why the version cannot be loaded, as far as that is seen without loading it.
-    """
+    """One version on disk."""
 
     name: str
     version: str
     directory: Path
-    spec: ModelSpec | None
-    problem: str = ""
+    spec: ModelSpec | None  # None if model.yaml is not valid
+    problem: str = ""  # why it cannot be loaded, if this is visible without loading it
 
 
 class Catalogue:
-    """The versions of a directory, read anew at each question: they come and go as files."""
+    """The versions in a directory. Every call looks at the files again, because they may change."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def versions(self) -> list[Found]:
-        """All of them, by name and version."""
+        """Return all versions, sorted by name and version. Version 10 comes after 9."""
         paths = [path for path in self.root.glob(f"*/*/{FILE_NAME}") if _named_well(path)]
         found = [_read(path.parent) for path in paths]
         return sorted(found, key=lambda each: (each.name, _natural(each.version)))
 
     def directory(self, name: str, version: str) -> Path:
-        """Where a version lies.
+        """Return the directory of a version.
 
         Raises:
-            UnknownModelError: there is none.
-            ModelError: there is its directory, without a model.yaml.
+            UnknownModelError: there is no such model or version.
+            ModelError: its directory has no model.yaml.
         """
         path = self.root / name / version
         if _is_name(name) and _is_name(version):
@@ -52,11 +49,11 @@ class Catalogue:
         raise UnknownModelError(f"{name}/{version}", self._known(name))
 
     def latest(self, name: str) -> str:
-        """The highest version of a name whose model.yaml is good: 10 is above 9.
+        """Return the highest version of a name with a valid model.yaml. 10 is above 9.
 
         Raises:
-            UnknownModelError: there is none of this name.
-            ModelError: there are some, all of them broken; the error is that of the highest.
+            UnknownModelError: there is no model of this name.
+            ModelError: every version has a broken model.yaml. The error is that of the highest.
         """
         found = [each for each in self.versions() if each.name == name]
         good = [each for each in found if each.spec is not None]
@@ -67,11 +64,11 @@ class Catalogue:
         raise UnknownModelError(name, self._known(name))
 
     def latest_of_torch(self, name: str) -> str:
-        """The highest version of a name that is a module of torch's, and so can be exported.
+        """Return the highest version of a name of kind `torch`, which can be exported.
 
         Raises:
             UnknownModelError: there is no model of this name.
-            ModelError: none of its versions is of torch's.
+            ModelError: none of its versions is of kind `torch`.
         """
         kinds = {
             each.version: each.spec.kind
@@ -85,7 +82,7 @@ class Catalogue:
         return found[-1]
 
     def _known(self, name: str) -> str:
-        """The versions of a name, or else the names."""
+        """Return the versions of a name as text. If there are none, return all names."""
         found = self.versions()
         versions = [_told(each) for each in found if each.name == name]
         return ", ".join(versions or sorted({each.name for each in found}))
@@ -96,12 +93,12 @@ def _told(found: Found) -> str:
 
 
 def _read(directory: Path) -> Found:
-    """Read a version's files, or recall them: they are asked for again and again."""
+    """Read a version's files, or use the cached result if no file has changed."""
     return _read_once(directory, tuple(map(_stamp, sorted(directory.iterdir()))))
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:
-    """A value that differs once a file has changed."""
+    """Return a value that differs if the file has changed."""
     try:
         stat = path.stat()
     except OSError:
@@ -128,6 +125,6 @@ def _named_well(path: Path) -> bool:
 
 
 def _natural(version: str) -> list[tuple[int, int, str]]:
-    """Numbers within a text compare as numbers."""
+    """Return a sort key that compares numbers within a text as numbers."""
     parts = re.findall(r"\d+|\D+", version)
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]

@@ -1,7 +1,7 @@
-"""The device that networks run on: the only module that names a stream, a pinned buffer, a dtype.
+"""The device that networks run on: transfers, streams, CUDA graphs and autocast.
 
-To import it imports torch. Nothing here talks to CUDA until `choose_device` is called, and that is
-in the process which holds the models, never in a parent of it.
+Importing this module imports torch. CUDA is not used before `choose_device` is called. Only the
+process that holds the models calls it, and never a parent of that process.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,24 +20,29 @@ _NO_MEMORY_ON_CPU = ("not enough memory", "can't allocate memory", "cannot alloc
 
 
 def choose_device() -> torch.device:
-    """The first GPU that this process may see (CUDA_VISIBLE_DEVICES), else the CPU."""
+    """Return the first GPU that this process may use (CUDA_VISIBLE_DEVICES), or the CPU."""
     return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
 
 
 def limit_threads(count: int) -> None:
-    """Bound the threads of one pass on the CPU; of the calling thread and those it starts."""
+    """Limit the threads of one pass on the CPU, for the calling thread and those it starts."""
     torch.set_num_threads(count)
 
 
 def autocast(device: torch.device, dtype: str) -> AbstractContextManager[Any]:
-    """Arithmetic in bfloat16 or float16 where that is safe; nothing for float32."""
+    """Use bfloat16 or float16 for operations that are safe in it. float32 changes nothing.
+
+    Args:
+        device: the device of the pass.
+        dtype: "float32", "bfloat16" or "float16".
+    """
     if dtype == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=getattr(torch, dtype))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device, or the machine, has no memory left for this."""
+    """Return True if an error means that the device or the machine has not enough memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()
@@ -45,30 +50,33 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether an error is of the device itself, such as a failed kernel.
+    """Return True if an error means that the device has failed, for example in a kernel.
 
-    CUDA answers all that the process asks afterwards with the same error.
+    CUDA then returns the same error for every later call of this process.
     """
     return isinstance(error, torch.AcceleratorError)
 
 
 def release_memory(device: torch.device) -> None:
-    """Give back what the allocators keep for later, after a model has gone or memory ran out."""
+    """Return cached memory of the allocators to the system.
+
+    It is called after a model was dropped, or if memory ran out.
+    """
     if device.type == "cuda":
         torch.cuda.empty_cache()
     malloc.trim()
 
 
 def describe(device: torch.device) -> str:
-    """`cpu`, or the GPU's name."""
+    """Return the name of a device: `cpu`, or the GPU's name."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 class Transfer:
-    """Arrays to a device and back.
+    """Copies arrays to a device and back.
 
-    To a GPU they go through pinned memory on a stream of their own, so that the copy runs beside
-    whatever the GPU is computing; on the CPU a tensor is a view of its array.
+    For a GPU it uses pinned memory and a separate stream, so that the copy runs while the GPU
+    computes. On the CPU a tensor is a view of its array.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -76,7 +84,7 @@ class Transfer:
         self._side = _new_stream(device) if device.type == "cuda" else None
 
     def upload(self, batch: Mapping[str, Array]) -> Tensors:
-        """The tensors of arrays, on the device; ready for the current stream."""
+        """Copy arrays to the device. The current stream can use the tensors at once."""
         if self._side is None:
             return {name: _view(array) for name, array in batch.items()}
         main = torch.cuda.current_stream(self.device)
@@ -87,12 +95,13 @@ class Transfer:
                 tensors[name] = pinned.to(self.device, non_blocking=True)
         main.wait_stream(self._side)
         for tensor in tensors.values():
-            # Its memory is the side stream's: not to be given away while the main one reads it.
+            # The memory belongs to the side stream. It must not be reused while the main stream
+            # reads it.
             tensor.record_stream(main)
         return tensors
 
     def download(self, tensors: Tensors) -> dict[str, Array]:
-        """The arrays of tensors; floating point ones as float32."""
+        """Copy tensors to arrays. Floating point values become float32."""
         return {
             name: (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
             for name, tensor in tensors.items()
@@ -100,20 +109,23 @@ class Transfer:
 
 
 def _view(array: Array) -> torch.Tensor:
-    """A tensor of an array's memory; a read-only or scattered one is copied first."""
+    """Return a tensor that shares an array's memory.
+
+    An array that is read-only or not contiguous is copied first.
+    """
     if not (array.flags.writeable and array.flags.c_contiguous):
         array = array.copy()
     return torch.from_numpy(array)
 
 
 class CudaGraphs:
-    """A pass recorded once for each set of input shapes, and replayed without Python's part.
+    """A pass that is recorded once for each set of input shapes, and then replayed without Python.
 
-    The recording's inputs and outputs are fixed memory: a batch is copied in, and its outputs are
-    copied out before the next replay.
+    The inputs and outputs of a recording have fixed memory. A batch is copied in, and its outputs
+    are copied out before the next replay.
     """
 
-    _WARMUP_PASSES = 3  # as PyTorch's own documentation of graphs asks for
+    _WARMUP_PASSES = 3  # as in PyTorch's documentation of CUDA graphs
 
     def __init__(self, run: Callable[[Tensors], Tensors], device: torch.device) -> None:
         self._run = run
@@ -121,7 +133,7 @@ class CudaGraphs:
         self._recorded: dict[Any, tuple[torch.cuda.CUDAGraph, Tensors, Tensors]] = {}
 
     def __call__(self, inputs: Tensors) -> Tensors:
-        """Replay, or record at first sight of these shapes."""
+        """Replay the pass for these shapes. The first call with new shapes records it."""
         key = tuple((name, tuple(t.shape), t.dtype) for name, t in sorted(inputs.items()))
         if key not in self._recorded:
             self._recorded[key] = self._record(inputs)

@@ -1,4 +1,4 @@
-"""From a version's directory to its model."""
+"""Make and load the model of a version's directory."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,16 +19,16 @@ _OF_TASK: dict[str, type[Model]] = {"classification": Classifier, "image": Pictu
 _PLAIN = {"onnx": None, "compile": False, "cuda_graphs": False, "dtype": "float32"}
 
 
-def open_model(directory: Path, *, plain: bool = False) -> Model:
-    """The model of a directory, not loaded yet.
+def make_model(directory: Path, *, plain: bool = False) -> Model:
+    """Make the model of a directory, without loading its weights.
 
     Args:
         directory: of one version.
-        plain: for looking inside: torch's module alone runs, as its code says, in float32. Without
-            it an ONNX graph beside may run in its place, or a compiled form, which call no hooks.
+        plain: run only the torch module, uncompiled and in float32. Use it to look inside a
+            network: ONNX graphs and compiled modules do not call hooks.
 
     Raises:
-        ModelError: model.yaml is not valid, or the class that it names is no Model.
+        ModelError: model.yaml is not valid, or its `model_class` is not a subclass of Model.
     """
     spec = read_spec(directory)
     if plain:
@@ -37,24 +37,25 @@ def open_model(directory: Path, *, plain: bool = False) -> Model:
         return _OF_TASK[spec.task](spec, directory)
     found = load_code(spec.model_class, spec, directory)
     if not (isinstance(found, type) and issubclass(found, Model)):
-        raise ModelError(spec.name, spec.version, f"{spec.model_class} is no subclass of Model")
+        reason = f"model_class: {spec.model_class} is not a subclass of Model"
+        raise ModelError(spec.name, spec.version, reason)
     return found(spec, directory)
 
 
-def ready_model(directory: Path, on: "torch.device", *, plain: bool = False) -> Model:
-    """The model of a directory, fit to serve: loaded, warmed up, verified.
+def load_model(directory: Path, on: "torch.device", *, plain: bool = False) -> Model:
+    """Make the model of a directory, load it, warm it up and verify it.
 
     Args:
         directory: of one version.
-        on: where it runs.
-        plain: torch's module alone, as of `open_model`.
+        on: the device that runs it.
+        plain: run only the torch module, see `make_model`.
 
     Raises:
-        ModelError: it is not valid, damaged, or not what it should be.
-        Exception: whatever its network raises when it runs for the first time.
+        ModelError: its files are not valid or damaged, or its outputs differ from `check.npz`.
+        Exception: any error that its network raises in the first pass.
     """
-    model = open_model(directory, plain=plain)
-    with malloc.large_blocks_apart():
+    model = make_model(directory, plain=plain)
+    with malloc.large_blocks_mapped():
         model.load(on)
     model.warmup()
     model.verify()

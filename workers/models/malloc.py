@@ -1,9 +1,10 @@
-"""The C heap of a process that loads and drops weights for weeks.
+"""Settings of the C library's malloc, for processes that load and unload models for weeks.
 
-glibc serves blocks of up to 32 MB from heaps that shrink at their end alone: weights of that size,
-dropped and loaded again among everything else, leave holes, and resident memory grows (measured: by
-4 MB a switch of a model of 20 MB). Blocks mapped each on its own go back when they are freed. But
-to map activations anew at each pass would cost a page fault for every 4 KB: so only while loading.
+glibc allocates blocks of up to 32 MB from heaps that shrink only at their end. Weights of that size
+leave holes when they are unloaded, and resident memory grows: we measured 4 MB for each switch of a
+model of 20 MB. Blocks that are mapped separately are returned to the system when they are freed.
+Mapping the activations of each pass would cost a page fault for every 4 KB, so blocks are mapped
+separately only while a model is loaded.
 """
 
 import ctypes
@@ -16,19 +17,19 @@ _TRIM_BEYOND = 64 * 2**20
 
 
 def trim() -> None:
-    """Give free memory back to the system, where the C library is one that can: glibc."""
+    """Return free memory to the system. It does nothing if the C library is not glibc."""
     _call("malloc_trim", 0)
 
 
 @contextmanager
-def large_blocks_apart() -> Iterator[None]:
-    """While this lasts, blocks above 1 MiB are mapped each on its own."""
+def large_blocks_mapped() -> Iterator[None]:
+    """Within this block, allocations above 1 MiB are mapped separately."""
     _call("mallopt", _M_MMAP_THRESHOLD, _SMALL)
     try:
         yield
     finally:
         _call("mallopt", _M_MMAP_THRESHOLD, _LARGE)
-        # Any mallopt ends glibc's own adjustment of this one, which would now be 128 KiB.
+        # Any call of mallopt stops glibc's adjustment of this value, which would now be 128 KiB.
         _call("mallopt", _M_TRIM_THRESHOLD, _TRIM_BEYOND)
 
 

@@ -1,11 +1,12 @@
-"""The model: one version of one, from its directory to its predictions.
+"""The model: one version, from its directory to its predictions.
 
-The worker calls, once: `load`, `warmup`. Then, for each image: `preprocess` in the job's own
-thread, `forward` for a whole batch in the device's one, `postprocess` in the job's own again.
-Arrays that cross these calls are numpy's; tensors stay within a `Network` (workers/models/kinds).
+A worker calls `load`, `warmup` and `verify` once. For each image it then calls `preprocess` in the
+job's thread, `forward` for a whole batch in the device's thread, and `postprocess` in the job's
+thread. These methods exchange numpy arrays. Tensors stay within a `Network`
+(workers/models/kinds).
 
-A model of one's own is a directory (`model.yaml` and weights), or a subclass of `Model` that
-`model_class` in its model.yaml names.
+To add a model, write a directory with `model.yaml` and weights. If that is not enough, write a
+subclass of `Model` and name it in model.yaml as `model_class`.
 """
 
 from abc import ABC, abstractmethod
@@ -27,27 +28,27 @@ if TYPE_CHECKING:
     from agewell.workers.models.kinds.network import Network
 
 Parameters = Mapping[str, Any]
-"""A job's own: what the caller gave by name (JSON values), and, where the caller gave them,
-`palette`: (N, 3) uint8 RGB; `reference`: (H, W, 3) uint8 BGR."""
+"""A job's parameters by name, as JSON values. Two of them are arrays: `palette`, (N, 3) uint8 RGB,
+and `reference`, (H, W, 3) uint8 BGR."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model makes of one image."""
+    """A model's result for one image."""
 
     image: Image | None = None
     """(H, W, 3) uint8 BGR, for a model that makes a picture."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    """JSON values; of a classification: {"classes": [{"label": text, "probability": 0..1}, ...]},
-    the likeliest first."""
+    """JSON values. A classification has {"classes": [{"label": text, "probability": 0..1}, ...]},
+    with the most probable class first."""
 
 
 class Model(ABC):
-    """One version of a model; a subclass says what goes in and what comes out."""
+    """One version of a model. A subclass defines its inputs and its predictions."""
 
     parameters: frozenset[str] = frozenset()
-    """The names of a job's parameters that it takes; any other is refused."""
+    """The names of the job parameters that this model has. Others are refused."""
 
     def __init__(self, spec: ModelSpec, directory: Path) -> None:
         self.spec = spec
@@ -58,36 +59,36 @@ class Model(ABC):
         """Read the weights and put the network on its device, ready for `forward`.
 
         Raises:
-            ModelError: files are missing or damaged, or are not what model.yaml says.
+            ModelError: files are missing or damaged, or do not match model.yaml.
         """
-        from agewell.workers.models.kinds import open_network
+        from agewell.workers.models.kinds import make_network
 
-        self._network = open_network(self.spec, self.directory)
+        self._network = make_network(self.spec, self.directory)
         self._network.load(device)
 
     def warmup(self) -> None:
-        """Run each batch size once: kernels are chosen and compiled, memory is reserved.
+        """Run each batch size once, so that kernels are compiled and memory is allocated.
 
         Raises:
-            ModelError: a pass fails, or gives values that are not finite.
+            ModelError: an output is not a batch of this size, or has values that are not finite.
         """
         item = self.example()
         for size in self.spec.warmup_sizes:
             outputs = self.forward({name: np.stack([array] * size) for name, array in item.items()})
             for name, array in outputs.items():
                 if array.shape[:1] != (size,):
-                    found = f"{name} is of shape {array.shape} for a batch of {size}"
-                    raise self._error(f"warming up: {found}")
+                    found = f"output {name} has shape {array.shape} for a batch of {size}"
+                    raise self._error(f"warm-up failed: {found}")
                 if not np.isfinite(array).all():
-                    found = f"{name} has values that are not finite"
-                    raise self._error(f"warming up: {found}")
+                    found = f"output {name} has values that are not finite"
+                    raise self._error(f"warm-up failed: {found}")
 
     def verify(self) -> None:
-        """Compare with `check.npz`, where the directory has one.
+        """Compare the outputs with `check.npz`, if the directory has this file.
 
-        It holds inputs as `in:NAME` and outputs as `out:NAME`, batch axis 0 on each. Whoever makes
-        a version, such as an export to another kind, keeps there what it must give; a version that
-        gives something else is refused.
+        The file holds inputs as `in:NAME` and the expected outputs as `out:NAME`, with batch axis 0
+        on each. Exports write it, and you can write it for your own versions. A version with other
+        outputs is refused.
 
         Raises:
             ModelError: an output differs by more than model.yaml's `check_max_abs`.
@@ -112,16 +113,16 @@ class Model(ABC):
                 raise self._error(f"{CHECK_FILE}: {reason}")
 
     def example(self) -> dict[str, Array]:
-        """One item to warm up with: what `preprocess` makes of a gray image."""
+        """Return one item for warming up: `preprocess` of a gray image."""
         side = self.spec.input.warmup_side
         height, width = self.spec.input.size or (side, side)
         return self.preprocess(np.full((height, width, 3), 128, np.uint8), {})
 
     def check_parameters(self, parameters: Parameters) -> None:
-        """See that a job's parameters are ones of this model's.
+        """Check a job's parameters. A subclass may extend this to check their values.
 
         Raises:
-            ParameterError: one is not.
+            ParameterError: this model does not have a parameter of that name.
         """
         for name in parameters:
             if name not in self.parameters:
@@ -130,15 +131,15 @@ class Model(ABC):
 
     @abstractmethod
     def preprocess(self, image: Image, parameters: Parameters) -> dict[str, Array]:
-        """Make the network's input of one image.
+        """Convert one image to the network's inputs.
 
         Args:
-            image: (H, W, 3) uint8 BGR; not to be written into.
-            parameters: the job's.
+            image: (H, W, 3) uint8 BGR. Do not write into it.
+            parameters: the job's parameters.
 
         Returns:
-            By the names of the network's inputs, one item each: no batch axis. Items whose shapes
-            and dtypes are equal share batches.
+            Arrays by the names of the network's inputs, without a batch axis. Items with equal
+            shapes and dtypes share batches.
 
         Raises:
             ParameterError: a parameter is outside its range.
@@ -148,34 +149,34 @@ class Model(ABC):
         """Run the network once.
 
         Args:
-            batch: as `preprocess` makes them, with a batch axis 0.
-            taps: names of `tap_points`.
+            batch: arrays as `preprocess` returns them, stacked along a batch axis 0.
+            taps: names of intermediates to return, from `tap_points`.
 
         Returns:
-            By the names of its outputs, float32, batch axis 0 on each; a tapped intermediate
-            under `TAP` and its name.
+            Arrays by the names of the outputs, float32, with batch axis 0. Tapped intermediates
+            are named `TAP` + name.
 
         Raises:
-            OutOfMemoryError: the device has not enough for a batch of this size.
+            OutOfMemoryError: the device has not enough memory for a batch of this size.
         """
         return self.network.forward(batch, taps)
 
     @abstractmethod
     def postprocess(self, output: Arrays, image: Image, parameters: Parameters) -> Prediction:
-        """Make a prediction of one item's output.
+        """Convert one item's outputs to a prediction.
 
         Args:
-            output: as `forward` returns them, without the batch axis; values are finite.
-            image: what `preprocess` was given.
-            parameters: likewise.
+            output: arrays as `forward` returns them, without the batch axis. Values are finite.
+            image: the image that was given to `preprocess`, (H, W, 3) uint8 BGR.
+            parameters: the job's parameters.
         """
 
     def size_bytes(self) -> int:
-        """Memory that the weights take."""
+        """Return the memory of the weights in bytes."""
         return self.network.size_bytes()
 
     def tap_points(self) -> list[str]:
-        """The intermediates that `forward` can return beside its outputs."""
+        """Return the names of the intermediates that `forward` can return in addition."""
         return self.network.tap_points()
 
     def _error(self, reason: str) -> ModelError:
@@ -183,7 +184,11 @@ class Model(ABC):
 
     @property
     def network(self) -> "Network":
-        """What `load` has loaded."""
+        """The loaded network.
+
+        Raises:
+            RuntimeError: `load` was not called.
+        """
         if self._network is None:
             raise RuntimeError(f"{self.spec.id} is not loaded")
         return self._network

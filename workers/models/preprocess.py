@@ -1,4 +1,4 @@
-"""From images to what networks commonly take, and back."""
+"""Convert images to the usual inputs of networks, by model.yaml's `input`."""
 
 from typing import cast
 
@@ -15,7 +15,7 @@ _CONVERSIONS = {"rgb": cv2.COLOR_BGR2RGB, "gray": cv2.COLOR_BGR2GRAY}
 
 
 def as_input(image: Image, spec: InputSpec) -> Float:
-    """An image as model.yaml's `input` describes it.
+    """Convert an image to a network's input as model.yaml's `input` describes it.
 
     Args:
         image: (H, W, 3) uint8 BGR.
@@ -34,7 +34,12 @@ def as_input(image: Image, spec: InputSpec) -> Float:
 
 
 def fit(image: Image, spec: InputSpec) -> Image:
-    """An image in the size that a network takes: its fixed one, or the nearest that it can."""
+    """Resize an image to a network's fixed size, or to the nearest size that it accepts.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        spec: the size, or the limits of the size.
+    """
     height, width = image.shape[:2]
     if spec.size is None:
         return resized(image, *fitting_size(height, width, spec))
@@ -44,7 +49,17 @@ def fit(image: Image, spec: InputSpec) -> Image:
 
 
 def fitting_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
-    """(height, width), each a multiple, scaled down where a side is above `max_side`."""
+    """Return the nearest accepted size for a picture, for networks without a fixed size.
+
+    Args:
+        height: px, of the picture.
+        width: px, of the picture.
+        spec: `max_side` and `multiple` are used.
+
+    Returns:
+        (height, width) in px, multiples of `multiple`. It is scaled down if a side is above
+        `max_side`.
+    """
     scale = min(1.0, spec.max_side / max(height, width))
     step = spec.multiple
     most = max(step, spec.max_side // step * step)
@@ -55,7 +70,7 @@ def fitting_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
 
 
 def resized(image: Image, height: int, width: int) -> Image:
-    """An image in another size: by areas where it shrinks, by interpolation where it grows."""
+    """Resize an image: by area averages if it becomes smaller, else by bilinear interpolation."""
     if image.shape[:2] == (height, width):
         return image
     shrinks = height * width < image.shape[0] * image.shape[1]
@@ -64,7 +79,7 @@ def resized(image: Image, height: int, width: int) -> Image:
 
 
 def _centre(image: Image, size: tuple[int, int]) -> Image:
-    """The largest centred part of an image that has the proportions of a size."""
+    """Cut out the largest centred part of an image with the proportions of a size."""
     height, width = image.shape[:2]
     scale = min(height / size[0], width / size[1])
     part_h, part_w = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

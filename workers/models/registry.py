@@ -1,8 +1,8 @@
-"""The models that this process holds: loaded, switched, and unloaded, while jobs use them.
+"""The registry of a process's models: load, switch and unload versions while jobs use them.
 
-A job leases a version for as long as it runs: what is switched or unloaded meanwhile ends with its
-last lease. A version serves only once it is loaded, warmed up and verified; one that fails in any
-of these is refused, and whatever was active goes on.
+A job leases a version while it runs. A version that is switched or unloaded in the meantime stays
+usable until its last lease ends. A version must be loaded, warmed up and verified before a job
+gets it. If one of these steps fails, the version is refused, and the active version stays.
 """
 
 import gc
@@ -12,43 +12,23 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from agewell.shared.errors import ModelError
 from agewell.workers.models.catalogue import Catalogue
-from agewell.workers.models.eviction import Held, Id, to_drop
+from agewell.workers.models.eviction import Held, Id, to_evict, to_trim
+from agewell.workers.models.load_failures import LoadFailures
 from agewell.workers.models.model import Model
 
 log = logging.getLogger(__name__)
 
 KEEP_LOADED_S = 10.0
-"""A version loaded by command stays so long, if need be beyond the budget, to be activated."""
-
-FORGET_FAILURE_S = 10.0
-"""A version that failed is not tried again for each waiting job."""
-
-
-@dataclass
-class _Failures:
-    """Versions that failed lately, and how."""
-
-    clock: Callable[[], float]
-    known: dict[Id, tuple[float, ModelError]] = field(default_factory=dict)
-
-    def reason(self, model_id: Id) -> str:
-        """Say why a version failed last; empty if it has not failed."""
-        error = self.known.get(model_id, (0.0, None))[1]
-        return error.reason if error is not None else ""
-
-    def raise_if_recent(self, model_id: Id) -> None:
-        failed_at, error = self.known.get(model_id, (float("-inf"), None))
-        if error is not None and self.clock() - failed_at < FORGET_FAILURE_S:
-            raise ModelError(error.model, error.version, error.reason)
+"""A version loaded by a command stays in memory this long, even over the budget, so that it can be
+activated."""
 
 
 class Registry:
-    """Models by name and version, within a budget of memory."""
+    """Models by name and version, within a memory budget."""
 
     def __init__(
         self,
@@ -59,14 +39,14 @@ class Registry:
         release: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Hold nothing yet.
+        """Make an empty registry.
 
         Args:
-            root: the models' directory.
-            load: makes of a version's directory a model that is fit to serve.
-            budget_bytes: what the weights in memory may take together.
-            release: called when some were dropped: returns memory to the system.
-            clock: seconds.
+            root: the models directory.
+            load: loads, warms up and verifies the model of a version's directory.
+            budget_bytes: limit of the memory of all weights.
+            release: called after models were unloaded, to return memory to the system.
+            clock: returns seconds.
         """
         self.catalogue = Catalogue(root)
         self._load = load
@@ -77,11 +57,11 @@ class Registry:
         self._loading: defaultdict[Id, threading.Lock] = defaultdict(threading.Lock)
         self._held: dict[Id, Held] = {}
         self._active: dict[str, str] = {}
-        self._failures = _Failures(clock)
+        self._failures = LoadFailures(clock)
 
     @contextmanager
     def lease(self, name: str, version: str | None = None) -> Iterator[Model]:
-        """Use a version, by default the active one; it is loaded first where it is not.
+        """Use a version within this block, by default the active one. It is loaded if needed.
 
         Raises:
             UnknownModelError: there is no such model or version.
@@ -89,24 +69,28 @@ class Registry:
         """
         held = self._lease_held(name, version)
         if held is None:
-            held = self._borrow((name, version or self.active(name)), again=False)
+            held = self._lease_for_job((name, version or self.active(name)))
         try:
             yield held.model
         finally:
             with self._lock:
                 held.leases -= 1
                 held.last_used = self._clock()
-            self._make_room(0, hurry=False)
+            self._trim_idle()
 
     def prefer(self, actives: Mapping[str, str]) -> None:
-        """Have versions serve from now on, each loaded when it is first used."""
+        """Activate versions without loading them. Each is loaded when it is first used.
+
+        Args:
+            actives: the version of each name.
+        """
         with self._lock:
             self._active.update(actives)
 
     def active(self, name: str) -> str:
-        """The version that jobs get which name none: the activated one, else the highest.
+        """Return the version for jobs that do not name one: the activated one, or the highest.
 
-        The highest is looked for once: a directory that comes later must be activated.
+        The highest version is determined once. If you add a higher one later, activate it.
 
         Raises:
             UnknownModelError: there is no model of this name.
@@ -120,35 +104,35 @@ class Registry:
         return chosen
 
     def load(self, name: str, version: str | None = None) -> str:
-        """Have a version in memory, warm; which one it is.
+        """Load a version, by default the active one, and return its name.
 
         Raises:
             UnknownModelError: there is no such model or version.
             ModelError: it cannot be loaded, or fails its warm-up or its verification.
         """
         version = version or self.active(name)
-        held = self._borrow((name, version), again=True)
+        held = self._lease_for_command((name, version))
         with self._lock:
             held.leases -= 1
             held.wanted_until = self._clock() + KEEP_LOADED_S
         return version
 
     def activate(self, name: str, version: str) -> None:
-        """Switch a name to a version, which is loaded first; jobs under way end on the old one.
+        """Load a version and make it the active one. Running jobs end on the old version.
 
         Raises:
             UnknownModelError: there is no such version.
-            ModelError: it is refused; the old one stays active.
+            ModelError: the version is refused. The old one stays active.
         """
-        held = self._borrow((name, version), again=True)
+        held = self._lease_for_command((name, version))
         with self._lock:
             self._active[name] = version
             held.leases -= 1
 
     def unload(self, name: str, version: str | None = None) -> list[str]:
-        """Drop versions from memory, by default all of a name; which were there.
+        """Unload versions, by default all of a name, and return those that were loaded.
 
-        A job that uses one goes on with it; a later job loads it again.
+        A running job can use its version to the end. A later job loads it again.
         """
         with self._lock:
             wanted = [each for each in self._held if each[0] == name and version in (None, each[1])]
@@ -158,30 +142,34 @@ class Registry:
         return [each[1] for each in wanted]
 
     def held(self) -> dict[Id, Held]:
-        """What is in memory now."""
+        """Return the models in memory."""
         with self._lock:
             return dict(self._held)
 
     def failure(self, name: str, version: str) -> str:
-        """Say why a version was refused when it was loaded last; empty if it was not."""
+        """Return why the last attempt to load a version failed, or "" if it did not."""
         return self._failures.reason((name, version))
 
     def actives(self) -> dict[str, str]:
-        """The names that were used or activated, each with its active version."""
+        """Return the active version of each name that was used or activated."""
         with self._lock:
             return dict(self._active)
 
-    def _borrow(self, model_id: Id, *, again: bool) -> Held:
-        """A lease on a version; `again`: try it even if it has just failed."""
-        with self._loading[model_id]:  # several jobs wait for one loading
+    def _lease_for_job(self, model_id: Id) -> Held:
+        """Lease a version, and load it if needed. If it failed recently, do not try again."""
+        with self._loading[model_id]:  # several jobs wait for the same load
             if held := self._lease_held(*model_id):
                 return held
-            if not again:
-                self._failures.raise_if_recent(model_id)
+            self._failures.raise_if_recent(model_id)
             return self._load_and_lease(model_id)
 
+    def _lease_for_command(self, model_id: Id) -> Held:
+        """Lease a version, and load it if needed, even if it has just failed."""
+        with self._loading[model_id]:
+            return self._lease_held(*model_id) or self._load_and_lease(model_id)
+
     def _lease_held(self, name: str, version: str | None) -> Held | None:
-        """A lease on a version in memory; by default on the one that is active at this instant."""
+        """Lease a version in memory, by default the active one. Returns None if it is not there."""
         with self._lock:
             held = self._held.get((name, version or self._active.get(name, "")))
             if held is not None:
@@ -191,7 +179,7 @@ class Registry:
 
     def _load_and_lease(self, model_id: Id) -> Held:
         directory = self.catalogue.directory(*model_id)
-        self._make_room(_size_on_disk(directory))
+        self._evict_to_fit(_size_on_disk(directory))
         try:
             model = self._load(directory)
             size_bytes = model.size_bytes()
@@ -200,30 +188,48 @@ class Registry:
                 raise ModelError(*model_id, reason)
         except Exception as error:
             refusal = _as_model_error(model_id, error)
-            self._failures.known[model_id] = (self._clock(), refusal)
+            self._failures.add(model_id, refusal)
             self._free()
             raise refusal from error
-        self._failures.known.pop(model_id, None)
+        self._failures.forget(model_id)
         held = Held(model, size_bytes, self._clock(), leases=1)
         with self._lock:
             self._held[model_id] = held
-        self._make_room(0)
+        self._evict_to_fit(0)
         return held
 
-    def _make_room(self, coming_bytes: int, *, hurry: bool = True) -> None:
+    def _evict_to_fit(self, coming_bytes: int) -> None:
+        """Unload versions until the budget has room for the loaded ones and a coming one."""
         with self._lock:
-            over = sum(each.size_bytes for each in self._held.values())
-            over += coming_bytes - self._budget_bytes
-            dropped = to_drop(self._held, self._active, over, None if hurry else self._clock())
-            for model_id in dropped:
-                del self._held[model_id]
+            over_bytes = self._over_budget_bytes() + coming_bytes
+            dropped = to_evict(self._held, self._active, over_bytes)
+            self._drop(dropped)
         if dropped:
-            names = ", ".join("/".join(each) for each in dropped)
-            log.info("unloaded to stay within the budget: %s", names)
             self._free()
 
+    def _trim_idle(self) -> None:
+        """Unload versions that are not needed, if the loaded ones are over the budget."""
+        with self._lock:
+            over_bytes = self._over_budget_bytes()
+            dropped = to_trim(self._held, self._active, over_bytes, self._clock())
+            self._drop(dropped)
+        if dropped:
+            self._free()
+
+    def _over_budget_bytes(self) -> int:
+        """Return the memory of all models above the budget. It is negative below the budget."""
+        return sum(each.size_bytes for each in self._held.values()) - self._budget_bytes
+
+    def _drop(self, model_ids: list[Id]) -> None:
+        """Forget models. The caller holds the lock."""
+        for model_id in model_ids:
+            del self._held[model_id]
+        if model_ids:
+            names = ", ".join("/".join(each) for each in model_ids)
+            log.info("unloaded to stay within the budget: %s", names)
+
     def _free(self) -> None:
-        gc.collect()  # modules are full of cycles
+        gc.collect()  # modules are full of reference cycles
         self._release()
 
 

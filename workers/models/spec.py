@@ -1,18 +1,27 @@
-"""`model.yaml`: what one version of a model is, and how it wants to be run."""
+"""The fields of `model.yaml`, which describes one version of a model and how to run it."""
 
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from agewell.shared.errors import ModelError
 from agewell.shared.text.problems import first_problem
+from agewell.workers.models.moved_code import refuse_moved
 
 FILE_NAME: Final = "model.yaml"
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 CODE_PATTERN: Final = r"^(\./[\w-]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):[A-Za-z_]\w*$"
-"""`package.module:name`, importable by the worker; or `./file.py:name`, beside model.yaml."""
+"""`package.module:name`, if the worker can import the module, or `./file.py:name`, if the file is
+next to model.yaml."""
 
 Kind = Literal["torch", "exported", "onnx", "huggingface"]
 Task = Literal["classification", "image"]
@@ -21,24 +30,41 @@ Code = Annotated[str, Field(pattern=CODE_PATTERN)]
 
 
 class _Document(BaseModel):
-    # "model_" is pydantic's own prefix; one of our fields begins with it.
+    # pydantic reserves the prefix "model_", and one of the fields begins with it.
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class InputSpec(_Document):
-    """How an image becomes a network's input."""
+    """`input` in model.yaml: how an image is converted to the network's input."""
 
-    height: PositiveInt | None = Field(default=None, description="px; unset: any")
-    width: PositiveInt | None = Field(default=None, description="px; unset: any")
-    fit: Literal["stretch", "crop"] = Field(
-        default="stretch", description="to a fixed size: by stretching, or by its centre"
+    height: PositiveInt | None = Field(
+        default=None, description="fixed height of the input in px; without it, any height"
     )
-    multiple: PositiveInt = Field(default=1, description="of any size: each side's divisor")
-    max_side: PositiveInt = Field(default=2048, description="of any size: the longest side, in px")
-    warmup_side: PositiveInt = Field(default=224, description="of any size: what to warm up with")
-    colours: Literal["rgb", "bgr", "gray"] = "rgb"
-    mean: tuple[float, ...] = Field(default=(0.0,), description="of values 0..1, by channel")
-    std: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0,), description="likewise")
+    width: PositiveInt | None = Field(
+        default=None, description="fixed width of the input in px; without it, any width"
+    )
+    fit: Literal["stretch", "crop"] = Field(
+        default="stretch",
+        description="how to reach a fixed size: stretch the image, or crop its centre first",
+    )
+    multiple: PositiveInt = Field(
+        default=1, description="without a fixed size: each side is a multiple of this, in px"
+    )
+    max_side: PositiveInt = Field(
+        default=2048, description="without a fixed size: the longest side in px"
+    )
+    warmup_side: PositiveInt = Field(
+        default=224, description="without a fixed size: side of the warm-up image in px"
+    )
+    colours: Literal["rgb", "bgr", "gray"] = Field(
+        default="rgb", description="the input's channels, in this order"
+    )
+    mean: tuple[float, ...] = Field(
+        default=(0.0,), description="subtracted from values 0..1: one, or one per channel"
+    )
+    std: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(1.0,), description="divides the values after that: one, or one per channel"
+    )
 
     @model_validator(mode="after")
     def _both_sides_or_none(self) -> Self:
@@ -52,66 +78,93 @@ class InputSpec(_Document):
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """(height, width) of a fixed size; None for any."""
+        """The fixed size, (height, width) in px, or None for any size."""
         if self.height is None or self.width is None:
             return None
         return self.height, self.width
 
 
 class ModelSpec(_Document):
-    """One version of a model, as its model.yaml has it."""
+    """One version of a model: the fields of its model.yaml."""
 
-    name: str = Field(pattern=NAME_PATTERN)
-    version: str = Field(pattern=NAME_PATTERN)
-    description: str = ""
-    task: Task = Field(description="what it makes of an image: probabilities, or a picture")
-    kind: Kind = Field(description="how its network is kept, and what runs it")
+    name: str = Field(
+        pattern=NAME_PATTERN, description="the model's name; default: that of the directory"
+    )
+    version: str = Field(
+        pattern=NAME_PATTERN, description="the version's name; default: that of the directory"
+    )
+    description: str = Field(default="", description="a line for `agewell models list`")
+    task: Task = Field(
+        description="classification returns labels with probabilities, image returns a picture"
+    )
+    kind: Kind = Field(description="how the network is stored, and which library runs it")
     weights: str | None = Field(
         default=None,
         pattern=r"^[^/\\]+$",
-        description="a file beside model.yaml: .safetensors, .pt2 or .onnx",
+        description="name of the weights' file: .safetensors, .pt2 or .onnx",
     )
     onnx: str | None = Field(
         default=None,
         pattern=r"^[^/\\]+\.onnx$",
-        description="of kind torch: the same network as a graph beside, for where it is faster",
+        description="kind torch: an ONNX file of the same network, used if it is faster",
     )
     sha256: str | None = Field(
-        default=None, pattern=r"^[0-9a-f]{64}$", description="of the weights; checked when loading"
+        default=None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="SHA-256 of the weights, checked when they are loaded",
     )
-    entry: Code | None = Field(default=None, description="of kind torch: a factory of the module")
+    entry: Code | None = Field(
+        default=None, description="kind torch: a function or class that makes the module"
+    )
     entry_options: dict[str, Any] = Field(
-        default_factory=dict, description="the factory's keywords"
+        default_factory=dict, description="keyword arguments for the entry"
     )
     model_class: Code | None = Field(
-        default=None, description="a subclass of Model; unset: the task's own"
+        default=None, description="a subclass of Model; default: that of the task"
     )
-    options: dict[str, Any] = Field(default_factory=dict, description="for such a subclass")
-    labels: tuple[str, ...] = ()
-    input: InputSpec = InputSpec()
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="values for the model_class, which may use them"
+    )
+    labels: tuple[str, ...] = Field(
+        default=(), description="task classification: the names of the classes, in order"
+    )
+    input: InputSpec = Field(
+        default=InputSpec(), description="how an image is converted to the network's input"
+    )
 
     max_batch_size: PositiveInt = Field(default=16, description="images in one forward pass")
     max_pixels: PositiveInt = Field(
-        default=2**23, description="of one forward pass, over all of its images; one always goes"
+        default=2**23,
+        description="pixels of all images in one pass; a single image may have more",
     )
     max_wait_ms: Annotated[float, Field(ge=0, le=10_000)] = Field(
-        default=5.0, description="that an image waits for others to share its pass"
+        default=5.0, description="how long an image waits for others to share its pass"
     )
     batch_buckets: tuple[PositiveInt, ...] | None = Field(
         default=None,
-        description="the only sizes that a batch may have: filled up to the next one; "
-        "unset: any, or powers of two where a size costs (compile, cuda_graphs)",
+        description="the only allowed batch sizes: batches are filled up to the next one; default: "
+        "any size, or powers of two with compile or cuda_graphs",
     )
 
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        default="float32", description="of the arithmetic, by autocast; input and output: float32"
+        default="float32",
+        description="type of the arithmetic, by autocast; inputs and outputs stay float32",
     )
     check_max_abs: Annotated[float, Field(ge=0)] = Field(
-        default=1e-3, description="by which an output may differ from check.npz"
+        default=1e-3, description="the largest allowed difference from check.npz"
     )
-    channels_last: bool = False
-    compile: bool = Field(default=False, description="torch.compile")
-    cuda_graphs: bool = Field(default=False, description="replay the pass; on CUDA alone")
+    channels_last: bool = Field(
+        default=False, description="use torch's channels-last memory order, for convolutions"
+    )
+    compile: bool = Field(default=False, description="compile the module by torch.compile")
+    cuda_graphs: bool = Field(
+        default=False, description="record each pass once and replay it; only on CUDA"
+    )
+
+    @field_validator("entry", "model_class")
+    @classmethod
+    def _not_moved(cls, entry: str | None) -> str | None:
+        return None if entry is None else refuse_moved(entry)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -128,12 +181,12 @@ class ModelSpec(_Document):
 
     @property
     def id(self) -> str:
-        """`name/version`."""
+        """The text `NAME/VERSION`."""
         return f"{self.name}/{self.version}"
 
     @property
     def buckets(self) -> tuple[int, ...]:
-        """The sizes that batches are filled up to, ascending; none: any size as it is."""
+        """The allowed batch sizes, ascending. () means that every size is allowed."""
         if self.batch_buckets is not None:
             return tuple(sorted(set(self.batch_buckets)))
         if not (self.compile or self.cuda_graphs):
@@ -143,19 +196,19 @@ class ModelSpec(_Document):
 
     @property
     def warmup_sizes(self) -> tuple[int, ...]:
-        """The batch sizes to run once before the version serves."""
+        """The batch sizes to run once before jobs use the version."""
         return self.buckets or tuple(sorted({1, self.max_batch_size}))
 
     def bucket(self, count: int) -> int:
-        """The size that a batch of so many images is filled up to."""
+        """Return the size to which a batch of `count` images is filled up."""
         return next((size for size in self.buckets if size >= count), count)
 
 
 def read_spec(directory: Path) -> ModelSpec:
-    """Read `model.yaml` of a version's directory, `.../name/version`.
+    """Read `model.yaml` of a version's directory, `.../NAME/VERSION`.
 
     Raises:
-        ModelError: it is missing, no YAML, not valid, or names another model than its directory.
+        ModelError: it is missing, not valid, or has another name or version than the directory.
     """
     name, version = directory.parent.name, directory.name
     path = directory / FILE_NAME
@@ -166,9 +219,9 @@ def read_spec(directory: Path) -> ModelSpec:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ModelError(name, version, f"{path}: {error}") from error
     if not isinstance(document, dict):
-        raise ModelError(name, version, f"{path}: no mapping of names to values")
+        raise ModelError(name, version, f"{path}: it must be a mapping of names to values")
     try:
-        # A YAML version of 1 or 1.0 is a number; the directory's name is what counts.
+        # YAML reads a version of 1 or 1.0 as a number.
         spec = ModelSpec.model_validate({"name": name, "version": version} | _texts(document))
     except ValidationError as error:
         raise ModelError(name, version, f"{path}: {first_problem(error).line()}") from None
@@ -180,7 +233,7 @@ def read_spec(directory: Path) -> ModelSpec:
 
 
 def _texts(document: dict[str, Any]) -> dict[str, Any]:
-    """The document, a version that YAML reads as a number made a text again."""
+    """Return the document with its version as text, if YAML has read it as a number."""
     version = document.get("version")
     if isinstance(version, int | float) and not isinstance(version, bool):
         return document | {"version": str(version)}

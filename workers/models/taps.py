@@ -1,4 +1,4 @@
-"""An intermediate of a network, as a file of numbers and as a picture over the image."""
+"""Taps: an intermediate of a network as a file of numbers, and as a heat map over the image."""
 
 import io
 from typing import Any, cast
@@ -12,11 +12,11 @@ from agewell.workers.models.arrays import Array
 
 Float = npt.NDArray[np.float32]
 
-_SHARE = 0.6  # of the heat map, over the image
+_SHARE = 0.6  # weight of the heat map; the rest is the image
 
 
 def as_npz(name: str, array: Array) -> bytes:
-    """The array under its tap's name, as `numpy.load` reads it."""
+    """Write an array as an .npz file under its tap's name. `numpy.load` reads it."""
     file = io.BytesIO()
     arrays: dict[str, Any] = {name: array}
     np.savez_compressed(file, **arrays)
@@ -24,17 +24,17 @@ def as_npz(name: str, array: Array) -> bytes:
 
 
 def heat_map(array: Array, image: Image) -> Image:
-    """How strong an intermediate is, place by place, over the image.
+    """Draw the magnitude of an intermediate as a heat map over the image.
 
     Args:
-        array: (C, h, w) or (h, w, C) channels of a map, whichever has rather the image's
-            proportions; (T, D) tokens, row by row of a map of these proportions, or of anything
-            else: then a row is a token; (D,) features.
+        array: (C, h, w) or (h, w, C), a map with channels. The order is chosen by the proportions
+            of the image. (T, D), tokens: they form a map if their number fits the proportions of
+            the image, else each token is a row. (D,), features.
         image: (H, W, 3) uint8 BGR.
 
     Returns:
-        (H, W, 3) uint8 BGR: the mean magnitude over the channels, dark where it is least; what is
-        not finite counts as 0.
+        (H, W, 3) uint8 BGR, the mean magnitude over the channels, dark for small values. Values
+        that are not finite count as 0.
     """
     strength = _map(np.abs(_finite(array)), *image.shape[:2])
     low, high = float(strength.min()), float(strength.max())
@@ -50,7 +50,7 @@ def _finite(array: Array) -> Float:
 
 
 def _map(magnitude: Float, height: int, width: int) -> Float:
-    """Two axes of any array."""
+    """Reduce an array of magnitudes to two axes, (rows, columns)."""
     if magnitude.ndim == 3 and _channels_are_last(magnitude.shape, height / width):
         return cast(Float, magnitude.mean(axis=2))
     if magnitude.ndim >= 3:
@@ -62,13 +62,13 @@ def _map(magnitude: Float, height: int, width: int) -> Float:
 
 
 def _channels_are_last(shape: tuple[int, ...], proportion: float) -> bool:
-    """Whether the first two axes have the image's proportions rather than the last two."""
+    """Return True if the first two axes fit the image's proportions better than the last two."""
     first, last = (abs(np.log(h / w / proportion)) for h, w in (shape[:2], shape[1:]))
     return bool(first < last)
 
 
 def _rows_of(tokens: int, proportion: float) -> int | None:
-    """How many rows of a map so many tokens make; None where no number fits its proportions."""
+    """Return the number of rows of a map of tokens, or None if none fits the proportions."""
     rows = round((tokens * proportion) ** 0.5)
     near = [n for n in range(max(1, rows - 1), rows + 2) if tokens % n == 0]
     best = min(near, key=lambda n: abs(n * n / tokens - proportion), default=None)

@@ -1,4 +1,7 @@
-"""Code that a model.yaml names: whoever may write to the models' directory may run code here."""
+"""Load the code that a model.yaml names.
+
+Anyone who can write to the models directory can run code in the workers.
+"""
 
 import hashlib
 import importlib
@@ -12,10 +15,15 @@ from agewell.workers.models.spec import ModelSpec
 
 
 def load_code(entry: str, spec: ModelSpec, directory: Path) -> Any:
-    """What an entry names: `package.module:name`, or `./file.py:name` beside model.yaml.
+    """Load the object that an entry names.
+
+    Args:
+        entry: `package.module:name`, or `./file.py:name` in the version's directory.
+        spec: of the version, for error messages.
+        directory: of the version.
 
     Raises:
-        ModelError: there is no such module, no such name, or importing it fails.
+        ModelError: the module or the name does not exist, or the import fails.
     """
     place, _, name = entry.partition(":")
     try:
@@ -31,14 +39,14 @@ def _import(place: str) -> Any:
 
 
 def _load_file(path: Path) -> Any:
-    """A module of its own for each file and each of its contents: versions do not share one."""
+    """Import a file as a separate module for each path and content: versions do not share one."""
     digest = hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:16]
     name = f"agewell_model_{digest}"
     if name in sys.modules:
         return sys.modules[name]
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
-        raise ImportError(f"{path} is no Python file")
+        raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module
     try:

@@ -1,1 +1,1 @@
-"""What watches: metrics, health checks, and Flower with agewell's pages."""
+"""Monitoring: metrics for Prometheus, health checks, and Flower with agewell's pages."""

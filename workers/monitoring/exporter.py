@@ -1,6 +1,6 @@
-"""Metrics for Prometheus, on a port of their own: `python -m agewell.workers.monitoring.exporter`.
+"""Metrics for Prometheus on their own port: `python -m agewell.workers.monitoring.exporter`.
 
-Everything is read from Redis when Prometheus asks; nothing is kept here. A page has no job ids.
+The exporter stores nothing and reads everything from Redis at each scrape. Metrics have no job ids.
 """
 
 import logging
@@ -29,43 +29,43 @@ from agewell.shared.redis import keys
 from agewell.shared.redis.clock import redis_now
 from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.settings import Settings
-from agewell.workers.process.context import context, leave, settings
+from agewell.workers.process.context import context, exit_with_error, settings
 
 log = logging.getLogger(__name__)
 
 
 class Collector:
-    """Reads everything when it is asked."""
+    """Reads all metrics from Redis at each scrape."""
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
         self._settings = settings
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: to be registered must ask Redis nothing."""
+        """Return nothing, so that registering the collector does not query Redis."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics; where Redis does not answer, only that it does not."""
+        """Yield all metrics, or only `agewell_up` 0 if Redis does not answer."""
         try:
             queues = queue_status(self._client, self._settings, redis_now(self._client))
             found = [
-                *self._counted(),
+                *self._worker_metrics(),
                 *self._queues(queues),
                 *self._aging(queues),
                 *self._models(),
-                *self._rare(),
+                *self._rare_events(),
                 *self._redis(),
             ]
         except REDIS_ERRORS as error:
             log.warning("Redis does not answer: %s", error)
             found = []
-        up = GaugeMetricFamily("agewell_up", "Whether Redis answers.")
+        up = GaugeMetricFamily("agewell_up", "1 if Redis answers, 0 if not.")
         up.add_metric((), 1 if found else 0)
         yield from (up, *found)
 
-    def _counted(self) -> Iterator[Metric]:
-        """What workers count."""
+    def _worker_metrics(self) -> Iterator[Metric]:
+        """Yield the counters and histograms of the workers."""
         raw = cast("dict[bytes, bytes]", self._client.hgetall(keys.METRICS))
         for metric, series in metrics.read(raw).items():
             family = metric.value
@@ -83,21 +83,21 @@ class Collector:
                 yield counter
 
     def _queues(self, queues: list[QueueStatus]) -> Iterator[Metric]:
-        """Waiting, scheduled and reserved jobs."""
+        """Yield waiting, scheduled and reserved jobs."""
         by_level = ("queue", "level")
-        waiting = GaugeMetricFamily("agewell_jobs_waiting", "Jobs that wait.", labels=by_level)
+        waiting = GaugeMetricFamily("agewell_jobs_waiting", "Waiting jobs.", labels=by_level)
         oldest = GaugeMetricFamily(
-            "agewell_oldest_wait_seconds", "How long the head has waited.", labels=by_level
+            "agewell_oldest_wait_seconds", "How long the first job has waited.", labels=by_level
         )
         weight = GaugeMetricFamily(
-            "agewell_head_log_weight", "The logarithm of the head's weight.", labels=by_level
+            "agewell_head_log_weight", "Logarithm of the first job's weight.", labels=by_level
         )
         reserved = GaugeMetricFamily(
             "agewell_jobs_reserved", "Jobs that workers have taken.", labels=("queue",)
         )
         scheduled = GaugeMetricFamily(
             "agewell_jobs_scheduled",
-            "Jobs that were sent for later, or are tried again later.",
+            "Jobs that are due later, including retries.",
             labels=("queue",),
         )
         for queue in queues:
@@ -106,17 +106,17 @@ class Collector:
             for level in queue.levels:
                 labels = (queue.queue, str(level.level))
                 waiting.add_metric(labels, level.waiting)
-                # Zero, not nothing, where no job waits: an alert must be able to end.
+                # Report zero if no job waits, so that an alert can end.
                 oldest.add_metric(labels, level.oldest_wait_s or 0.0)
                 if level.head_log_weight is not None:
                     weight.add_metric(labels, level.head_log_weight)
         return iter((waiting, oldest, weight, reserved, scheduled, self._paused()))
 
     def _paused(self) -> Metric:
-        """Workers that wait for their blob store."""
+        """Return how many workers are paused because their blob store is unreachable."""
         paused = GaugeMetricFamily(
             "agewell_workers_paused",
-            "Workers that take no jobs because their blob store is away.",
+            "Workers that take no jobs because their blob store is unreachable.",
             labels=("queue",),
         )
         runs = paused_workers(self._client)
@@ -126,16 +126,16 @@ class Collector:
         return paused
 
     def _aging(self, queues: list[QueueStatus]) -> Iterator[Metric]:
-        """What aging has done."""
+        """Yield k, the climbs and the last sweep of each queue."""
         labels = ("queue",)
         moved = CounterMetricFamily(
             "agewell_promotions_total", "Climbs of jobs from one level to another.", labels=labels
         )
         last = GaugeMetricFamily(
-            "agewell_last_sweep_timestamp_seconds", "When a sweep last ran.", labels=labels
+            "agewell_last_sweep_timestamp_seconds", "Time of the last sweep.", labels=labels
         )
         speed = GaugeMetricFamily(
-            "agewell_aging_k_per_second", "k of the weight e^(k t - level).", labels=labels
+            "agewell_aging_k_per_second", "k in the weight e^(k t - level).", labels=labels
         )
         for queue in (each for each in queues if each.queue in WORK_QUEUES):
             found = cast("dict[bytes, bytes]", self._client.hgetall(keys.aging(queue.queue)))
@@ -146,15 +146,15 @@ class Collector:
         return iter((moved, last, speed))
 
     def _models(self) -> Iterator[Metric]:
-        """Which versions of models jobs get that name none, and what workers hold of each."""
+        """Yield the active version of each model, and the memory that each version takes."""
         labels = ("model", "version")
         active = GaugeMetricFamily(
             "agewell_model_active",
-            "Workers that give it to jobs which name no version.",
+            "Workers on which the version is active, for jobs that do not pin one.",
             labels=labels,
         )
         held = GaugeMetricFamily(
-            "agewell_model_bytes", "Memory that it takes, on all workers.", labels=labels
+            "agewell_model_bytes", "Memory of the version on all workers.", labels=labels
         )
         workers = ModelControl(self._client).workers()
         versions = [each for worker in workers for each in worker.versions]
@@ -162,16 +162,18 @@ class Collector:
             mine = [each for each in versions if (each.name, each.version) == (name, version)]
             active.add_metric((name, version), sum(each.active for each in mine))
             held.add_metric((name, version), sum(each.size_bytes for each in mine if each.loaded))
-        alive = GaugeMetricFamily("agewell_infer_workers", "Infer workers that live.")
+        alive = GaugeMetricFamily("agewell_infer_workers", "Infer workers that are alive.")
         alive.add_metric((), len(workers))
         return iter((active, held, alive))
 
-    def _rare(self) -> Iterator[Metric]:
-        """What should not happen often."""
-        dead = GaugeMetricFamily("agewell_dead_letters", "Jobs and messages that were given up.")
+    def _rare_events(self) -> Iterator[Metric]:
+        """Yield dead letters and rare events, such as lost jobs and damaged records."""
+        dead = GaugeMetricFamily(
+            "agewell_dead_letters", "Dead letters: jobs and messages that were given up."
+        )
         dead.add_metric((), DeadLetters(self._client).count())
         events = CounterMetricFamily(
-            "agewell_rare_events_total", "What should be rare, by what it is.", labels=("what",)
+            "agewell_rare_events_total", "Events that should be rare, by kind.", labels=("what",)
         )
         found = cast("dict[bytes, bytes]", self._client.hgetall(keys.COUNTS))
         for what, times in sorted(found.items()):
@@ -180,22 +182,24 @@ class Collector:
         return iter((dead, events))
 
     def _redis(self) -> Iterator[Metric]:
-        """How full Redis is."""
+        """Yield the memory that Redis uses, and its limit."""
         found = cast("dict[str, int]", self._client.info("memory"))
         used = GaugeMetricFamily("agewell_redis_used_bytes", "Memory that Redis uses.")
         used.add_metric((), found["used_memory"])
-        most = GaugeMetricFamily("agewell_redis_max_bytes", "Its limit; 0: none.")
+        most = GaugeMetricFamily(
+            "agewell_redis_max_bytes", "Memory limit of Redis, 0 if it has none."
+        )
         most.add_metric((), found["maxmemory"])
         return iter((used, most))
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve metrics until SIGTERM or SIGINT."""
     try:
         found = settings()
         collector = Collector(context().client, found)
     except AgewellError as error:
-        leave(error)
+        exit_with_error(error)
     logging.basicConfig(level=found.log_level)
     registry = CollectorRegistry()
     registry.register(collector)

@@ -1,7 +1,8 @@
 """Health check of a container: `python -m agewell.workers.monitoring.health cv`.
 
-Not whether a process exists, but whether it does its work: a worker's main loop has beaten, beat's
-tasks have run, Flower answers. Imports no operation and no model: it runs every few seconds.
+It checks that a process does its work, not only that it exists. A worker is healthy if its main
+loop beats, beat if its tasks run, Flower and the exporter if they answer. It runs every few
+seconds, so it imports no operation and no model.
 """
 
 import socket
@@ -24,19 +25,23 @@ from agewell.shared.settings import Settings
 from agewell.workers.process.context import settings
 
 SWEPT_WITHIN_S = 15.0
+"""Beat is unhealthy if no sweep ran for this many seconds."""
 
 
 def worker_beats(client: redis.Redis, queue: Queue) -> str | None:
-    """Why this host's worker of a queue is not healthy; None if it is."""
+    """Return why this host's worker of a queue is unhealthy, or None if it is healthy."""
     name = f"{queue.value}@{socket.gethostname()}:"
     members = cast("set[bytes]", client.smembers(keys.WORKER_IDS))
     runs = [run.decode() for run in members if run.decode().startswith(name)]
     alive = client.mget([keys.worker_alive(run) for run in runs]) if runs else []
-    return None if any(alive) else f"no heartbeat of {name[:-1]}"
+    return None if any(alive) else f"no heartbeat from {name[:-1]}"
 
 
 def sweeps_run(client: redis.Redis, settings: Settings) -> str | None:
-    """Why beat is not healthy: it is known by its deeds."""
+    """Return why beat is unhealthy, or None.
+
+    Beat is healthy if the tasks that it sends have run.
+    """
     found = queue_status(client, settings, redis_now(client))
     ages = [each.last_sweep_s_ago for each in found if each.queue in WORK_QUEUES]
     late_s = max(SWEPT_WITHIN_S, 5 * settings.aging_interval_s)
@@ -45,7 +50,7 @@ def sweeps_run(client: redis.Redis, settings: Settings) -> str | None:
 
 
 def flower_answers(settings: Settings) -> str | None:
-    """Why Flower is not healthy."""
+    """Return why Flower is unhealthy, or None if it is healthy."""
     prefix = settings.flower_url_prefix.strip("/")
     path = f"/{prefix}/healthcheck" if prefix else "/healthcheck"
     try:
@@ -58,7 +63,7 @@ def flower_answers(settings: Settings) -> str | None:
 
 
 def metrics_answer(settings: Settings) -> str | None:
-    """Why the exporter is not healthy: it answers, and says that Redis does."""
+    """Return why the exporter is unhealthy, or None if it answers and reaches Redis."""
     url = f"http://127.0.0.1:{settings.metrics_port}/metrics"
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
@@ -69,7 +74,11 @@ def metrics_answer(settings: Settings) -> str | None:
 
 
 def main(part: str) -> int:
-    """Check one part: cv, infer, upkeep, beat, flower or metrics."""
+    """Check one part and return the exit status: 0 if it is healthy.
+
+    Args:
+        part: cv, infer, upkeep, beat, flower or metrics.
+    """
     found = settings()
     client = connect(found)
     checks: dict[str, Callable[[], str | None]] = {

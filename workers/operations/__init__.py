@@ -1,1 +1,1 @@
-"""The image operations: pure functions of arrays, which know neither Celery nor Redis."""
+"""The image operations: pure functions of arrays. Nothing here knows Celery or Redis."""

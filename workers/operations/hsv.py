@@ -1,4 +1,4 @@
-"""BGR to HSV."""
+"""Convert BGR to HSV."""
 
 from typing import cast
 
@@ -11,19 +11,19 @@ def hsv(image: Image, *, full_range: bool = False) -> Image:
     """Convert an image to hue, saturation and value.
 
     Args:
-        image: uint8, (H, W, 3) BGR, (H, W, 4) BGR with alpha, or (H, W) gray, which is taken
-            as B = G = R: hue and saturation are 0 then.
-        full_range: give the hue as 0..255 for 0..360 degrees; else as 0..179, in steps of two
-            degrees, as OpenCV's users expect it.
+        image: uint8, (H, W, 3) BGR, (H, W, 4) BGR with alpha, or (H, W) gray, which is read as
+            B = G = R: its hue and saturation are 0.
+        full_range: return the hue as 0..255 for 0..360 degrees. The default is 0..179, in steps
+            of two degrees, as usual in OpenCV.
 
     Returns:
-        uint8, (H, W, 3) hue, saturation, value, the latter two 0..255; (H, W, 4) with the
-        image's alpha as it was.
+        (H, W, 3) uint8: hue, saturation and value. Saturation and value are 0..255. An image with
+        alpha becomes (H, W, 4), with its alpha unchanged.
 
     Raises:
-        UnsupportedPixelsError: no such image.
+        UnsupportedPixelsError: the array is not such an image.
 
-    Source: Smith, "Color gamut transform pairs", SIGGRAPH 1978; rounding is OpenCV's own, of
+    Source: Smith, "Color gamut transform pairs", SIGGRAPH 1978. Rounding is that of OpenCV's
     COLOR_BGR2HSV and COLOR_BGR2HSV_FULL.
     """
     colours, alpha = split_alpha(image, "image")

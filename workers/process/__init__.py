@@ -1,1 +1,1 @@
-"""A worker process: its settings and tools, its identity and heartbeat, its limits."""
+"""A worker process: its settings and connections, its identity and heartbeat, its limits."""

@@ -1,6 +1,6 @@
-"""What a worker process holds: its settings, its blob store, its ledger. Built once, on first use.
+"""The settings, Redis client, blob store and ledger of this process.
 
-Built lazily because a connection must never be carried from a parent process into its children.
+They are created on first use, because a child process must never inherit an open connection.
 """
 
 import sys
@@ -22,7 +22,7 @@ _STATUSES = {SettingsError: 2, BrokerUnreachableError: 3}
 
 @dataclass(frozen=True)
 class Context:
-    """One process's tools."""
+    """The tools of one process."""
 
     settings: Settings
     client: redis.Redis
@@ -32,22 +32,25 @@ class Context:
 
 @cache
 def settings() -> Settings:
-    """The settings of this process, read once. Bad ones end it with one line on stderr."""
+    """Return the settings of this process, read once.
+
+    Bad settings end it with one line on stderr.
+    """
     try:
         return locate(Settings.load())
     except AgewellError as error:
-        leave(error)
+        exit_with_error(error)
 
 
-def leave(error: AgewellError) -> NoReturn:
-    """End the process with one line on stderr, and the exit status that `agewell` has for it."""
+def exit_with_error(error: AgewellError) -> NoReturn:
+    """End the process with one line on stderr and the exit status of this kind of error."""
     sys.stderr.write(f"error: {error}\n")
     sys.exit(next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), 1))
 
 
 @cache
 def context() -> Context:
-    """The tools of this process."""
+    """Return the tools of this process."""
     client = connect(settings())
     return Context(
         settings=settings(),

@@ -1,16 +1,16 @@
-"""A worker's heartbeat: a key that exists as long as its main loop beats.
+"""A worker's heartbeat: a key in Redis that expires if the worker's main loop stops beating.
 
-Each lifetime of a worker has an id and reserves jobs in a hash of its own. If its key is gone, or
-upkeep sees that its process is, the worker is dead, and its jobs return to their queues
+Each start of a worker has its own id, and its own hash of reserved jobs. If the key is gone, or
+upkeep sees that the process is gone, the worker is dead, and its jobs are requeued
 (`agewell.workers.maintenance.rescue`).
 
-How long that takes: on one machine upkeep sees the process end, within a second. From another
-machine or container it cannot: then the key outlives the worker by `DEAD_AFTER_S`.
+Upkeep on the same machine sees within a second that a process has ended. Upkeep on another machine
+or in another container cannot see it, so it waits until the key expires after `DEAD_AFTER_S`.
 
-A worker that is alive but slow has eight beats to show it. A library that holds Python's
-interpreter while it loads keeps a main loop from beating for a second or two; a machine with ten
-times as many busy threads as cores serves each of them within a second. A worker that is taken for
-dead by mistake loses nothing: its jobs run a second time, and end once.
+A worker that is alive but slow has eight seconds until its key expires. A library that holds
+Python's interpreter while it loads keeps a main loop from beating for a second or two. A machine
+with ten times as many busy threads as cores serves each of them within a second. A worker that is
+taken for dead by mistake loses nothing: its jobs run a second time, and end once.
 """
 
 from collections.abc import Iterable
@@ -31,11 +31,12 @@ _BEAT = Script("beat")
 
 HEARTBEAT_S = 1.0
 DEAD_AFTER_S = 8
-"""Eight heartbeats: a worker that swaps or waits for a slow Redis is not taken for dead."""
+"""TTL of the heartbeat key, eight heartbeats. A worker that swaps or waits for a slow Redis
+survives."""
 
 
 class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Keeps the worker's key alive, from its main loop: a hung loop is a dead worker."""
+    """Refreshes the worker's key from its main loop, so a worker whose loop hangs is dead."""
 
     requires = (Tasks,)
 
@@ -44,7 +45,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         self._timer_entry: Any = None
 
     def start(self, consumer: Any) -> None:
-        """Beat now, before the first job is taken, and every so often from then on."""
+        """Beat now, before the first job is taken, and then once per `HEARTBEAT_S`."""
         worker_id = consumer.app.conf.agewell_worker_id
         client = context().client
         load_all(client)
@@ -63,10 +64,10 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             consumer.task_consumer.channel.qos.acknowledge_ended()
 
     def stop(self, consumer: Any) -> None:
-        """End this lifetime: what the worker still holds is returned like a dead worker's.
+        """End this id of the worker: upkeep requeues the jobs that it still holds.
 
-        The worker stops, and has given its jobs back itself; or it has lost its connection, and can
-        acknowledge nothing that it took over it.
+        Either the worker stops and has requeued its jobs itself, or it has lost its connection and
+        can no longer acknowledge the jobs that it took over it.
         """
         if self._timer_entry is not None:
             self._timer_entry.cancel()
@@ -74,13 +75,13 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 def install(app: Celery) -> None:
-    """Have the workers of an app reserve under an id of their own, and beat."""
+    """Give each worker of an app its own id, under which it reserves jobs, and a heartbeat."""
     app.steps["consumer"].add(Heartbeat)
     signals.celeryd_init.connect(_name_this_worker, weak=False)
 
 
 def _name_this_worker(sender: str, conf: Any, **_: Any) -> None:
-    """Before the worker connects: a restarted worker must not pass for the one that died."""
+    """Give the worker a new id before it connects, so that it is not mistaken for the dead one."""
     worker_id = name_worker(sender)
     conf.agewell_worker_id = worker_id
     options = {"unacked_key": keys.reserved(worker_id)}
@@ -88,7 +89,7 @@ def _name_this_worker(sender: str, conf: Any, **_: Any) -> None:
 
 
 def beat(client: redis.Redis, worker_id: str, queues: Iterable[str], now: float) -> None:
-    """Say that a worker lives, and wake an idle one if jobs wait that nobody was told of."""
+    """Refresh a worker's heartbeat, and wake an idle worker if jobs wait that woke nobody."""
     _BEAT(
         client,
         [

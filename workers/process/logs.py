@@ -1,4 +1,4 @@
-"""Log records without control characters: ids, names and errors in them come from anybody."""
+"""Removes control characters from log records: ids, names and errors in them come from anybody."""
 
 import logging
 
@@ -6,15 +6,15 @@ from agewell.shared.text.printable import printable
 
 
 class SafeRecord(logging.LogRecord):
-    """A record whose text does nothing to a terminal, and cannot pass for a record of its own."""
+    """A log record whose text cannot control a terminal or imitate another record."""
 
     def getMessage(self) -> str:  # noqa: N802  logging's own name
-        """The text, its line breaks kept, each further line indented."""
+        """Return the text. Line breaks are kept, and each further line is indented."""
         return _safe(super().getMessage())
 
     @property
     def exc_text(self) -> str | None:
-        """The traceback that belongs to the record, as a formatter wrote it."""
+        """Return the record's traceback, as a formatter wrote it."""
         return self._exc_text
 
     @exc_text.setter
@@ -23,7 +23,7 @@ class SafeRecord(logging.LogRecord):
 
 
 def install() -> None:
-    """Make every log record of this process a safe one."""
+    """Make every log record of this process a `SafeRecord`."""
     logging.setLogRecordFactory(SafeRecord)
 
 

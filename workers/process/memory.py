@@ -1,8 +1,8 @@
-"""The memory that one process may take, and how to tell that it was not enough.
+"""Limits the memory of a process, and detects that the limit was too low for a job.
 
-Two limits of the kernel (setrlimit(2)). RLIMIT_DATA counts what a process can write to, which is
-what decoders and operations allocate. RLIMIT_AS counts every mapping, also libraries and the
-address space that C's allocator reserves for each thread, so it is higher: a backstop.
+It sets two limits of the kernel (setrlimit(2)). RLIMIT_DATA counts writable memory, which decoders
+and operations allocate. RLIMIT_AS counts every mapping, including libraries and the address space
+that malloc reserves for each thread, so it is higher and only a second line of defence.
 """
 
 import contextlib
@@ -15,11 +15,12 @@ from agewell.shared.errors import JobMemoryError
 from agewell.shared.settings import Settings
 
 JOB_BYTES_A_PIXEL = 24
-"""An alpha blend of three images takes 15 (measured); its result as PNG, of noise, 4 twice."""
+"""An alpha blend of three images takes 15 bytes per pixel (measured). Its result as a noisy PNG
+takes 4 bytes twice."""
 
 THUMBNAIL_BYTES_A_PIXEL = 16
 BLEND_BYTES_A_PIXEL = 300
-"""Poisson blending takes 260 for each pixel of the box around its mask (measured, numba)."""
+"""Poisson blending takes 260 bytes for each pixel of the box around its mask (measured, numba)."""
 
 COPIES_OF_A_FILE = 3
 THREAD_BYTES = 64 * 2**20
@@ -27,18 +28,21 @@ LIBRARY_BYTES = 512 * 2**20
 """OpenCV and numba take 200 MB before the first pixel."""
 
 MAPPED_LATER_BYTES = 2**30
-"""Libraries that are loaded with the first job that needs them, such as LLVM."""
+"""Room for libraries that the first job to need them loads, such as LLVM."""
 
 ARENA_BYTES = 64 * 2**20
 ARENAS_A_CORE = 8
-"""Address space that glibc's malloc reserves for threads, at most, on 64 bits: mallopt(3)."""
+"""glibc's malloc reserves at most this many arenas per core, on 64 bits: mallopt(3)."""
 
 STS_NO_MEM = -4
 """OpenCV's `cv::Error::StsNoMem`."""
 
 
 def limit_this_process(limit_bytes: int) -> None:
-    """Let this process, and what it starts, allocate no more than so many bytes; 0: no limit."""
+    """Limit the memory that this process and its children may allocate, in bytes.
+
+    0 sets no limit.
+    """
     if not limit_bytes:
         return
     _lower(resource.RLIMIT_DATA, limit_bytes)
@@ -47,7 +51,7 @@ def limit_this_process(limit_bytes: int) -> None:
 
 
 def job_limit(settings: Settings) -> int:
-    """Bytes that one process of a cv worker may allocate; 0: no limit."""
+    """Return how many bytes one process of a cv worker may allocate. 0 means no limit."""
     if settings.job_memory_bytes is not None:
         return settings.job_memory_bytes
     blend = BLEND_BYTES_A_PIXEL * settings.poisson_max_pixels
@@ -56,7 +60,7 @@ def job_limit(settings: Settings) -> int:
 
 
 def thumbnail_limit(settings: Settings) -> int:
-    """Bytes that the process that makes thumbnails may allocate."""
+    """Return how many bytes the process that makes thumbnails may allocate."""
     return _image_bytes(settings, THUMBNAIL_BYTES_A_PIXEL) + LIBRARY_BYTES
 
 
@@ -70,7 +74,10 @@ def is_exhausted(error: BaseException) -> bool:
 
 
 def lacks(size_bytes: int) -> bool:
-    """True if so much cannot be allocated. OpenCV's decoders call that a damaged file."""
+    """True if this many bytes cannot be allocated.
+
+    OpenCV's decoders report that as a damaged file.
+    """
     try:
         bytearray(size_bytes)
     except MemoryError:
@@ -79,12 +86,12 @@ def lacks(size_bytes: int) -> bool:
 
 
 def error_for(name: str, settings: Settings) -> JobMemoryError:
-    """Error of an item that lacked memory."""
+    """Return the error for an item that needed too much memory."""
     return JobMemoryError(name, job_limit(settings))
 
 
 def _lower(which: int, limit_bytes: int) -> None:
-    # Not every system knows every limit, and an administrator may have set lower ones.
+    # Not every system has both limits, and an administrator may have set a lower one.
     with contextlib.suppress(ValueError, OSError):
         hard = resource.getrlimit(which)[1]
         if hard != resource.RLIM_INFINITY:
@@ -93,7 +100,7 @@ def _lower(which: int, limit_bytes: int) -> None:
 
 
 def _mapped_bytes() -> int:
-    """Mapped memory of this process in bytes; 0 if the system does not say."""
+    """Return the mapped memory of this process in bytes, or 0 if the system does not tell."""
     try:
         found = re.search(r"VmSize:\s+(\d+) kB", Path("/proc/self/status").read_text())
     except OSError:

@@ -1,4 +1,4 @@
-"""A pause of this worker: it takes no jobs while its blob store is away."""
+"""A pause of this worker: it takes no jobs while its blob store is unreachable."""
 
 import threading
 
@@ -7,23 +7,27 @@ from agewell.workers.process.context import context
 
 
 class Pause:
-    """Says whether this process takes jobs; any thread may pause it."""
+    """The pause of one process. Any thread may begin it."""
 
     def __init__(self) -> None:
         self.reason = ""
+        """The error that began the pause. Empty if the worker is not paused."""
         self.is_confirmed = False
-        """True if the store itself was seen to fail, and not one job's bytes alone."""
+        """True if a check of the store failed too, and not only one job's access to it."""
         self._probe: threading.Thread | None = None
         self._is_back = False
 
     def begin(self, reason: str) -> None:
-        """Take no jobs from now on, and ask the store at once."""
+        """Take no more jobs, and check the store at once."""
         if not self.reason:
             self.reason, self.is_confirmed, self._is_back = reason, False, False
             self._start_probe()
 
-    def look(self) -> bool:
-        """Find out whether the store is back; asks it again if not."""
+    def end_if_store_answers(self) -> bool:
+        """End the pause if the store has answered, and return True.
+
+        Otherwise check the store again.
+        """
         if self._is_back:
             self.reason = ""
             return True
@@ -31,7 +35,7 @@ class Pause:
         return False
 
     def _start_probe(self) -> None:
-        # In a thread: a store that is away may not answer for minutes.
+        # In a thread, because a check of an unreachable store can take minutes.
         if self._probe is None or not self._probe.is_alive():
             self._probe = threading.Thread(target=self._ask, daemon=True)
             self._probe.start()
@@ -46,4 +50,4 @@ class Pause:
 
 
 pause = Pause()
-"""This process's."""
+"""The pause of this process."""

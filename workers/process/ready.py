@@ -1,4 +1,4 @@
-"""Telling whoever started this process that it is ready: systemd's sd_notify(3) protocol."""
+"""Tells the program that started this process that it is ready: systemd's sd_notify(3) protocol."""
 
 import os
 import socket
@@ -8,7 +8,7 @@ from celery import signals
 
 
 def notify_ready(**_: Any) -> None:
-    """Send READY=1 to the datagram socket that NOTIFY_SOCKET names, if it names one."""
+    """Send READY=1 to the datagram socket in NOTIFY_SOCKET, if that is set."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
@@ -18,6 +18,6 @@ def notify_ready(**_: Any) -> None:
 
 
 def announce() -> None:
-    """Have a Celery worker or beat say that it is ready."""
+    """Have a Celery worker or beat report that it is ready."""
     signals.worker_ready.connect(notify_ready)
     signals.beat_init.connect(notify_ready)

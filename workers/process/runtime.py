@@ -1,7 +1,7 @@
-"""What must be set in a worker's process before any image library is imported.
+"""Sets up a worker process before it imports any image library.
 
-OpenCV, OpenMP, numba and torch each start a pool with a thread a core. With a job a core beside
-that they would fight for the cores, so each job gets its share: concurrency x threads <= cores.
+OpenCV, OpenMP, numba and torch each start a pool with one thread per core. Several jobs at once
+would then compete for the cores, so each job gets its share: concurrency x threads <= cores.
 """
 
 import gc
@@ -20,11 +20,12 @@ _THREAD_COUNTS = (
     "NUMBA_NUM_THREADS",
 )
 _HEADROOM = 2
-"""OpenCV's caps are a second line of defence: ours, read from the header, must speak first."""
+"""OpenCV's own limits are higher by this factor, so that ours, read from the header, apply
+first."""
 
 
 def prepare(settings: Settings) -> None:
-    """Set thread counts and OpenCV's own limits for this process and those it starts."""
+    """Set thread counts and OpenCV's limits in the environment of this process and its children."""
     for name in _THREAD_COUNTS:
         os.environ[name] = str(settings.threads_per_job)
     os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(settings.max_pixels * _HEADROOM)
@@ -34,14 +35,14 @@ def prepare(settings: Settings) -> None:
 
 
 def limit_threads(settings: Settings) -> None:
-    """Bound OpenCV's pool, which reads no variable; imports cv2, so `prepare` comes first."""
+    """Limit OpenCV's thread pool. It imports cv2, so call `prepare` first."""
     import cv2
 
     cv2.setNumThreads(settings.threads_per_job)
 
 
 def limit_memory(settings: Settings) -> None:
-    """Limit each process of a prefork pool when it starts; not the worker, which runs no job."""
+    """Limit the memory of each pool process when it starts. The worker itself runs no job."""
 
     def limit(**_: Any) -> None:
         limit_this_process(job_limit(settings))
@@ -50,20 +51,22 @@ def limit_memory(settings: Settings) -> None:
 
 
 def collect_garbage_in_time() -> None:
-    """Have this process, once it has imported all it needs, collect garbage as a small one would.
+    """Have this process collect garbage as often as a small one, once it has imported everything.
 
-    Called where tasks are defined: a pool's process imports that, and not its parent's app.
+    Call it in modules that define tasks: pool processes import these, and the parent's app does
+    not.
     """
     signals.worker_process_init.connect(_freeze, weak=False)
     signals.worker_ready.connect(_freeze, weak=False)
 
 
 def _freeze(**_: Any) -> None:
-    """Leave what has been imported out of garbage collections.
+    """Exclude everything imported so far from garbage collections.
 
-    A full one is due when a quarter as much again has survived. With all those modules in the count
-    the tracebacks of failed jobs, which are cycles, pile up to a hundred megabytes first.
+    Python starts a full collection when the number of surviving objects has grown by a quarter. If
+    the imported modules counted, the tracebacks of failed jobs, which are reference cycles, would
+    grow to a hundred megabytes first.
     """
     gc.collect()
     gc.freeze()
-    gc.collect()  # which counts what has survived, and that is nothing now
+    gc.collect()  # resets the count of survivors, which is nearly zero now

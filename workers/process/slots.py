@@ -1,7 +1,7 @@
-"""A worker's slots, one a job that may run: none is lost to a message that cannot be started.
+"""Keeps a worker's slots free: a message that cannot be started does not occupy one for good.
 
-Celery takes a slot first and hands the message to the pool then. Where that fails, for what the
-message says, it keeps the slot, and counts the message as held: a few of those stop a worker.
+Celery takes a slot first and then hands the message to the pool. If the message makes that fail,
+Celery keeps the slot and counts the message as held. A few such messages stop a worker.
 """
 
 import logging
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class Slots(bootsteps.Step):  # type: ignore[misc]
-    """Has the worker give back the slot of a message that it refuses."""
+    """Gives back the slot of a message that cannot be started, and refuses the message."""
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
@@ -24,7 +24,7 @@ class Slots(bootsteps.Step):  # type: ignore[misc]
             try:
                 start(request)
             except Exception:
-                log.exception("refused, cannot be started: %.200r", request)
+                log.exception("job refused, it cannot be started: %.200r", request)
                 worker_state.task_ready(request)
                 request.message.reject()
                 if getattr(worker, "_quick_release", None):
@@ -34,5 +34,5 @@ class Slots(bootsteps.Step):  # type: ignore[misc]
 
 
 def install(app: Celery) -> None:
-    """Guard the slots of an app's workers."""
+    """Free the slots of messages that the workers of an app cannot start."""
     app.steps["worker"].add(Slots)

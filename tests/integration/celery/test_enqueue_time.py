@@ -7,7 +7,6 @@ import pytest
 from celery import Celery, chain
 from celery.contrib.testing.worker import start_worker
 
-from agewell.shared.celery import enqueue_time
 from agewell.shared.celery.app import broker_url
 from agewell.shared.protocol.envelope import ENQUEUED_AT as HEADER
 from agewell.shared.redis.clock import RedisClock, redis_now
@@ -36,7 +35,7 @@ def test_a_message_carries_the_time_of_redis(app, client):
 
 def test_a_sender_whose_clock_is_wrong_stamps_by_redis_all_the_same(app, client, monkeypatch):
     wrong = time.time
-    monkeypatch.setattr(enqueue_time.time, "time", lambda: wrong() - 86_400)
+    monkeypatch.setattr(time, "time", lambda: wrong() - 86_400)
     before = redis_now(client)
     app.send_task("cv.hsv", priority=5)
     after = redis_now(client)
@@ -50,7 +49,7 @@ def test_a_senders_clock_that_is_set_between_two_messages_does_not_matter(
 ):
     clock, right = RedisClock(), time.time
     clock.now(client)
-    monkeypatch.setattr(enqueue_time.time, "time", lambda: right() + jump_s)
+    monkeypatch.setattr(time, "time", lambda: right() + jump_s)
     assert abs(clock.now(client) - redis_now(client)) < 0.1
 
 

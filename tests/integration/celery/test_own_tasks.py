@@ -13,7 +13,7 @@ from agewell.shared.celery.app import broker_url
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
 from agewell.shared.redis.clock import redis_now
-from agewell.workers.maintenance import inlets
+from agewell.workers.maintenance import admission
 from agewell.workers.process import heartbeat
 from tests.support.consuming import RUN, scheduled_ids
 from tests.support.messages import good_job
@@ -57,9 +57,9 @@ def app(app, client):
 @pytest.fixture
 def working(app, tools, monkeypatch):
     """Starts a worker of the queue cv, in this process."""
-    for module in (heartbeat, inlets):
+    for module in (heartbeat, admission):
         monkeypatch.setattr(module, "context", lambda: tools)
-    app.steps["consumer"].update({heartbeat.Heartbeat, inlets.InletWatch})
+    app.steps["consumer"].update({heartbeat.Heartbeat, admission.AdmissionTimer})
     app.conf.agewell_worker_id = RUN
 
     def start(pool="solo"):

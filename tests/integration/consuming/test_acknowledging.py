@@ -8,13 +8,15 @@ from contextlib import suppress
 
 import kombu
 import pytest
+from prometheus_client import CollectorRegistry
 
 from agewell.shared.metrics import Metric, counter
 from agewell.shared.queue.ledger import End
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
-from agewell.workers.consuming.ends import unwritten
+from agewell.workers.consuming.pending_ends import pending_ends
 from agewell.workers.maintenance.rescue import rescue_jobs
+from agewell.workers.monitoring.exporter import Collector
 from tests.support.consuming import (
     RUN,
     consuming,
@@ -29,7 +31,7 @@ from tests.support.consuming import (
 @pytest.fixture
 def app(settings, client):
     yield worker_app(settings)
-    unwritten.clear()
+    pending_ends.clear()
 
 
 def commands_of(client):
@@ -59,7 +61,9 @@ def finish(app, message):
     """As a worker whose pool process has done a job."""
     document = app.backend.result_of(message.headers["id"], {"items": []}, "SUCCESS")
     end = End(message.headers["id"], State.DONE, op="hsv", items=1)
-    unwritten[end.job_id] = app.backend.ledger.told(end, document, [("WAIT|hsv|5|sum", 7)])
+    pending_ends[end.job_id] = app.backend.ledger.end_arguments(
+        end, document, [("WAIT|hsv|5|sum", 7)]
+    )
     message.ack()
 
 
@@ -77,7 +81,7 @@ def test_take_ends_the_job_before(app, client):
     assert app.AsyncResult(sent[0]).get(timeout=5) == {"items": []}
     assert int(client.hget(keys.METRICS, "WAIT|hsv|5|sum")) == 19 * 7
     assert int(client.hget(keys.METRICS, counter(Metric.ENDED, "done"))) == 19
-    assert unwritten == {}
+    assert pending_ends == {}
 
 
 def test_job_that_ends_while_the_worker_is_idle_ends_at_once(app, client):
@@ -137,6 +141,17 @@ def test_damaged_records_hold_up_no_other_job(app, client):
     assert ids(got) == [sent[0], sent[3]]
     # The first cannot be ended nor let go of, the others cannot be taken.
     assert client.hget(keys.COUNTS, "damaged_records") == b"4"
+
+
+def test_damaged_record_is_counted_for_prometheus(app, client, settings):
+    sent = send(app, 2)
+    client.set(keys.job(sent[0]), "not a record")
+    with consuming(app) as (got, connection):
+        look(connection, until=lambda: got)
+    assert ids(got) == sent[1:]
+    registry = CollectorRegistry()
+    registry.register(Collector(client, settings))
+    assert registry.get_sample_value("agewell_rare_events_total", {"what": "damaged_records"}) == 1
 
 
 def test_job_that_has_ended_meanwhile_does_not_end_twice(app, client):

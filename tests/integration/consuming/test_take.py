@@ -11,7 +11,7 @@ from agewell.shared.queue.status import queue_status
 from agewell.shared.redis import keys
 from agewell.shared.redis.clock import redis_now
 from agewell.shared.settings import MAX_MESSAGE_BYTES
-from agewell.workers.consuming.take import TAKE, asking, prepare_take
+from agewell.workers.consuming.take import TAKE, prepare_take, take_arguments
 from tests.support.consuming import RUN, consuming, ids, look, send, worker_app
 from tests.support.ordering import START, Scripts
 
@@ -58,7 +58,7 @@ def test_worker_of_several_queues_takes_the_first_due_job(client):
     prepared = prepare_take(ks, "", keys.reserved(RUN), MAX_MESSAGE_BYTES, ks)
     taken = []
     for number in range(len(sent)):
-        command = prepared.command(*asking(f"tag-{number}", START + 50))
+        command = prepared.command(*take_arguments(f"tag-{number}", START + 50))
         taken.append(TAKE.run(client, command)[4].decode())
     assert taken == ["e", "f", "d", "a", "c", "b", "g"]
 

@@ -11,9 +11,9 @@ from agewell.shared.queue.ledger import Ledger, Lifetimes
 from agewell.shared.queue.paused_workers import paused_workers, say_paused, say_resumed
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
-from agewell.workers.jobs import delivery
-from agewell.workers.jobs import store_away as pause_module
+from agewell.workers.jobs import dead_letter, delivery, retries, store_outage
 from agewell.workers.monitoring.exporter import Collector
+from agewell.workers.process import pause as pause_of_process
 from agewell.workers.process.context import Context
 from agewell.workers.process.pause import Pause
 from tests.support.consuming import consuming, ids, look, message_of, send, worker_app
@@ -30,8 +30,8 @@ def tools(settings, client, tmp_path, monkeypatch):
     chosen = settings.model_copy(update={"blob_url": url})
     made = Context(chosen, client, Blobs(chosen, client), Ledger(client, Lifetimes(1000, 1000)))
     made.blobs.check()
-    monkeypatch.setattr(delivery, "context", lambda: made)
-    monkeypatch.setattr(pause_module, "context", lambda: made)
+    for module in (delivery, retries, dead_letter, store_outage, pause_of_process):
+        monkeypatch.setattr(module, "context", lambda: made)
     return made
 
 
@@ -89,7 +89,7 @@ def test_full_store_counts_no_retry_although_it_has_room_for_a_little(app, tools
 @pytest.fixture
 def pause(monkeypatch):
     made = Pause()
-    monkeypatch.setattr(pause_module, "pause", made)
+    monkeypatch.setattr(store_outage, "pause", made)
     monkeypatch.setattr("agewell.workers.consuming.unacked.pause", made)
     return made
 
@@ -104,16 +104,16 @@ def test_paused_worker_takes_no_job_until_the_store_is_back(
         sent = send(app, 3)
         look(connection, timeout_s=0.5)
         assert got == []
-        assert not pause.look()
+        assert not pause.end_if_store_answers()
         unmounted()
-        until(pause.look, 10, lambda: pause.reason)
+        until(pause.end_if_store_answers, 10, lambda: pause.reason)
         look(connection, until=lambda: got)
         assert ids(got) == sent[:1]
 
 
 def test_pause_for_one_jobs_bytes_alone_is_over_at_once_and_not_spoken_of(tools, pause):
     pause.begin("one file")
-    until(pause.look, 10, lambda: pause.reason)
+    until(pause.end_if_store_answers, 10, lambda: pause.reason)
     assert not pause.is_confirmed
 
 

@@ -8,7 +8,7 @@ import pytest
 from agewell.shared.protocol.aging import AgingPolicy
 from agewell.shared.protocol.levels import LEVELS
 from agewell.shared.protocol.tasks import Queue
-from agewell.shared.queue.law import law_of, return_to_settings, set_k
+from agewell.shared.queue.aging_k import read_aging, return_to_settings, set_k
 from agewell.shared.queue.status import queue_status
 from agewell.shared.redis import keys
 from agewell.workers.maintenance import aging
@@ -130,7 +130,7 @@ def test_clock_that_went_back_does_no_harm(client, settings, scripts):
 def test_each_queue_ages_by_its_own_k(client, settings):
     settings = settings.model_copy(update={"aging_k_by_queue": {"infer": 0.1}})
     reprioritise(client, settings, START)
-    assert {queue: law_of(client, settings, queue).k_per_s for queue in ("cv", "infer")} == {
+    assert {queue: read_aging(client, settings, queue).k_per_s for queue in ("cv", "infer")} == {
         "cv": 0.05,
         "infer": 0.1,
     }
@@ -154,11 +154,11 @@ def test_k_of_an_operator_stays_until_it_is_reset(client, settings):
     reprioritise(client, settings, START)
     set_k(client, QUEUE, 0.5, START + 1, by_operator=True)
     reprioritise(client, settings, START + 2)
-    law = law_of(client, settings, QUEUE)
+    law = read_aging(client, settings, QUEUE)
     assert (law.k_per_s, law.set_by_operator, law.since) == (0.5, True, START + 1)
     return_to_settings(client, QUEUE)
     reprioritise(client, settings, START + 3)
-    law = law_of(client, settings, QUEUE)
+    law = read_aging(client, settings, QUEUE)
     assert (law.k_per_s, law.set_by_operator, law.since) == (K, False, START + 3)
 
 
@@ -166,7 +166,7 @@ def test_k_that_is_no_other_changes_nothing(client, settings):
     reprioritise(client, settings, START)
     for second in range(1, 4):
         reprioritise(client, settings, START + second)
-    assert law_of(client, settings, QUEUE).since == START
+    assert read_aging(client, settings, QUEUE).since == START
 
 
 def test_tick_admits_plain_messages_and_due_jobs(client, settings, scripts):
@@ -201,7 +201,7 @@ def test_change_of_k_is_done_in_steps_while_jobs_come_and_go(client, scripts):
             str(number), since[str(number)][1], START, K, enqueued_at=since[str(number)][0]
         )
         if steps == 10:
-            law = law_of(client, None, QUEUE)
+            law = read_aging(client, None, QUEUE)
             assert 0 < law.rescored < law.waiting
     assert steps > 20
     for job_id in taken:
@@ -229,9 +229,9 @@ def test_tick_ends_in_time_though_much_is_left(client, settings, scripts, monkey
     for number in range(1000):
         scripts.publish(str(number), 5, START, K, enqueued_at=START)
     reprioritise(client, settings, START)
-    assert 0 < law_of(client, settings, QUEUE).rescored < 1000
+    assert 0 < read_aging(client, settings, QUEUE).rescored < 1000
     ticks = 1
-    while law_of(client, settings, QUEUE).rescored is not None:
+    while read_aging(client, settings, QUEUE).rescored is not None:
         reprioritise(client, settings, START + ticks)
         ticks += 1
     assert ticks > 5
@@ -247,6 +247,6 @@ def test_tick_runs_on_a_full_redis(client, settings, scripts):
         note_tick(client, QUEUE, K, START + 7, 1, 0.001)
     finally:
         client.config_set("maxmemory", 0)
-    assert law_of(client, settings, QUEUE).last_tick_at == START + 7
+    assert read_aging(client, settings, QUEUE).last_tick_at == START + 7
     [(_, place)] = client.zrange(keys.order(QUEUE), 0, -1, withscores=True)
     assert place == START - 145

@@ -16,7 +16,7 @@ from agewell.workers.maintenance.rescue import rescue_jobs, rescue_predecessors
 from agewell.workers.process import identity
 from agewell.workers.process.heartbeat import DEAD_AFTER_S
 from agewell.workers.process.heartbeat import beat as beat_for
-from agewell.workers.process.identity import has_ended, name_worker
+from agewell.workers.process.identity import name_worker, process_has_ended
 from tests.support.consuming import RUN, consuming, look, send, waiting_ids, worker_app
 from tests.support.taking import order_of, take
 
@@ -183,7 +183,7 @@ def test_a_worker_whose_process_has_ended_is_dead_though_it_has_just_beaten(
     ids=["this one", "of pid 1", "of another machine", "of an unknown one", "of old", "nobody's"],
 )
 def test_a_process_that_lives_or_cannot_be_seen_has_not_ended(worker_id):
-    assert not has_ended(worker_id)
+    assert not process_has_ended(worker_id)
 
 
 def succeed(client, settings, name="cv@here"):

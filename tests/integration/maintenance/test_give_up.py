@@ -124,7 +124,7 @@ def test_a_chord_waits_for_its_dead_part(app, client, tools, take_down):
     assert waiting_ids(client) == []
 
 
-@pytest.mark.parametrize("step", ["tell_followers", "keep_job"])
+@pytest.mark.parametrize("step", ["notify_followers", "keep_job"])
 def test_a_job_is_given_up_even_if_upkeep_is_killed_halfway(
     app, client, tools, take_down, monkeypatch, step
 ):
@@ -136,7 +136,7 @@ def test_a_job_is_given_up_even_if_upkeep_is_killed_halfway(
 
     last = chain(hsv(app, good_job()), hsv(app, {"op": "hsv"}))()
     take_down()
-    owner = type(app.backend) if step == "tell_followers" else DeadLetters
+    owner = type(app.backend) if step == "notify_followers" else DeadLetters
     with monkeypatch.context() as patched:
         patched.setattr(owner, step, die)
         with pytest.raises(Killed):

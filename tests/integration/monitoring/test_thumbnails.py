@@ -167,7 +167,7 @@ def test_the_first_thumbnails_are_made_although_they_are_asked_for_at_once(
 
     def ask(number):
         try:
-            with urllib.request.urlopen(f"{url}/job/job/in/{number}", timeout=60) as answer:
+            with urllib.request.urlopen(f"{url}/job/job/{number}/image", timeout=60) as answer:
                 statuses[number] = answer.status
         except urllib.error.HTTPError as error:
             statuses[number] = error.code

@@ -10,7 +10,7 @@ from agewell.shared.queue.admit import BYTES_A_CALL, JOBS_A_CALL, admit
 from agewell.shared.redis import keys
 from agewell.shared.redis.clock import redis_now
 from agewell.shared.settings import MAX_MESSAGE_BYTES
-from agewell.workers.maintenance import inlets
+from agewell.workers.maintenance import admission
 from tests.support.ordering import START, Scripts
 
 K = {"cv": 0.05, "infer": 0.05}
@@ -27,8 +27,8 @@ def flooded(client):
 
 @pytest.fixture
 def watch(client, settings, monkeypatch):
-    monkeypatch.setattr(inlets, "context", lambda: SimpleNamespace(settings=settings))
-    return inlets.InletWatch(SimpleNamespace())
+    monkeypatch.setattr(admission, "context", lambda: SimpleNamespace(settings=settings))
+    return admission.AdmissionTimer(SimpleNamespace())
 
 
 def test_one_call_admits_a_bounded_number(client, flooded):
@@ -113,5 +113,5 @@ def test_redis_that_takes_no_writes_is_left_alone_for_a_while(client, watch, cap
             watch._look(client)
     finally:
         client.execute_command("REPLICAOF", "NO", "ONE")
-    [record] = [each for each in caplog.records if each.name == inlets.__name__]
+    [record] = [each for each in caplog.records if each.name == admission.__name__]
     assert "Redis says" in record.getMessage()

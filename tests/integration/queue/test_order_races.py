@@ -8,7 +8,7 @@ import time
 import redis
 
 from agewell.shared.protocol.levels import LEVELS
-from agewell.shared.queue.law import set_k
+from agewell.shared.queue.aging_k import set_k
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
 from agewell.workers.maintenance.aging import reprioritise

@@ -11,7 +11,7 @@ import redis
 
 from agewell.producer.async_client import AsyncClient
 from agewell.producer.client import Client
-from agewell.producer.receiving import forgotten, listen
+from agewell.producer.receiving import listen, lost_jobs
 from agewell.producer.session import make_session
 from agewell.producer.up.embedded_redis import embedded_redis
 from agewell.shared.protocol.messages import HsvItem, HsvJob, ImageRef
@@ -38,7 +38,7 @@ JOB = HsvJob(
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
     """Look twice within a second."""
-    monkeypatch.setattr(forgotten, "LOOK_TWICE_AFTER_S", 0.8)
+    monkeypatch.setattr(lost_jobs, "LOOK_TWICE_AFTER_S", 0.8)
     monkeypatch.setattr(listen, "LOOK_EVERY_S", 0.5)
 
 

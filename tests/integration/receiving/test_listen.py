@@ -110,6 +110,24 @@ def test_two_may_wait_for_the_same_job(settings: Settings, client: redis.Redis):
     run(test)
 
 
+def test_wait_given_up_before_its_subscription_leaves_none(settings: Settings, client: redis.Redis):
+    async def test() -> None:
+        async with opened(settings) as agewell:
+            others = [asyncio.create_task(agewell.wait("first"))]
+            for _ in range(2):
+                await asyncio.sleep(0)  # until its connection is being opened
+            with pytest.raises(TimeoutError):
+                await agewell.wait("given-up", timeout_s=0)
+            others.append(asyncio.create_task(agewell.wait("last")))
+            await until(lambda: all_heard(client, ["first", "last"]))
+            assert not all_heard(client, ["given-up"])
+            for each in ("first", "last"):
+                store(settings, each)
+            await asyncio.gather(*others)
+
+    run(test)
+
+
 def test_who_gives_up_is_forgotten(settings: Settings, client: redis.Redis):
     async def test() -> None:
         async with opened(settings) as agewell:

@@ -54,7 +54,7 @@ def fill(client: redis.Redis, keys: int = KEYS) -> None:
 @pytest.fixture
 def slow_config(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "_CONFIG", f"{embedded._CONFIG}key-load-delay {DELAY_US}\n")
-    monkeypatch.setattr(loading_module, "TELL_EVERY_S", 0.1)
+    monkeypatch.setattr(loading_module, "REPORT_EVERY_S", 0.1)
 
 
 def hurry(client: redis.Redis) -> None:

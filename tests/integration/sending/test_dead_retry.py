@@ -16,7 +16,7 @@ from agewell.shared.queue.ledger import Lifetimes
 from agewell.shared.queue.letter import Letter
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
-from agewell.workers.consuming.unacked import refuse
+from agewell.workers.consuming.refusal import refuse
 from agewell.workers.maintenance.give_up import give_up_lost_jobs
 from tests.support.consuming import message_of, scheduled_ids, waiting_ids
 from tests.support.delivering import AWAY, deliver, hsv, lose_worker, make_due, taken
@@ -354,7 +354,7 @@ def test_a_job_whose_message_was_not_kept_is_shown_and_not_sent_again(client, ag
     assert "200,000,000 bytes" in shown
     done = agewell("retry", "large")
     assert done.exit_code == 1
-    assert "its message was too large to be kept" in " ".join(done.output.split())
+    assert "its message was too large to keep" in " ".join(done.output.split())
     assert letters.count() == 1
 
 
@@ -365,5 +365,5 @@ def test_an_operation_that_this_version_does_not_have_stays_and_hinders_no_other
     [left] = DeadLetters(client).latest()
     done = agewell("retry", left.letter_id)
     assert done.exit_code == 1
-    assert "this version of agewell has no cv.of_tomorrow" in " ".join(done.output.split())
+    assert "this version of agewell has no task cv.of_tomorrow" in " ".join(done.output.split())
     assert DeadLetters(client).count() == 1

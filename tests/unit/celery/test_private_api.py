@@ -16,7 +16,7 @@ from agewell.shared.celery import enqueue_time, private_api, result_backend, tra
 from agewell.shared.celery.private_api import PRODUCER, TESTED, WORKER, Hooks, check_hooks
 from agewell.shared.errors import IncompatibleError
 from agewell.workers.consuming import channel, pool_writes, unacked
-from agewell.workers.jobs import store_away, time_limit
+from agewell.workers.jobs import store_outage, time_limit
 from tests.support.paths import ROOT
 from tests.support.stack import COMMAND
 
@@ -30,7 +30,7 @@ OURS = [
     channel.Channel,
     unacked.QoS,
     time_limit.LimitedRequest,
-    store_away.PausingRequest,
+    store_outage.PausingRequest,
     pool_writes.PromptPool,
 ]
 NOBODYS = {"__init__", "__module__", "__doc__", "__dict__", "__weakref__", "__firstlineno__"}
@@ -48,7 +48,7 @@ RENAMES = {
 
 def overridden(cls):
     """Names that a class of ours defines although a class of somebody else's has them."""
-    ours = [each for each in cls.__mro__ if each.__module__.startswith(("shared", "workers"))]
+    ours = [each for each in cls.__mro__ if each.__module__.startswith("agewell.")]
     theirs = [each for each in cls.__mro__ if each not in ours and each is not object]
     names = {name for each in ours for name in vars(each)} - NOBODYS
     return {name for name in names if any(name in vars(each) for each in theirs)}
@@ -129,14 +129,14 @@ def test_no_worker_starts_if_a_hook_was_renamed(tmp_path, name):
     )
     assert done.returncode != 0
     owner = RENAMES[name].rpartition(":")[2]
-    assert f"has no {owner}.{name}, which agewell builds on" in done.stdout + done.stderr
+    assert f"has no {owner}.{name}, which agewell needs" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", ["_put", "_store_result", "_create_task_sender"])
 def test_no_command_starts_if_a_hook_was_renamed(tmp_path, name):
     done = run_renamed(tmp_path, name, str(COMMAND), "queues")
     assert done.returncode == 1
-    assert f".{name}, which agewell builds on" in " ".join(done.stderr.split())
+    assert f".{name}, which agewell needs" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 
@@ -144,5 +144,5 @@ def test_no_command_starts_if_a_hook_was_renamed(tmp_path, name):
 def test_agewell_up_refuses_to_start_programs_that_would_end_at_once(tmp_path, name):
     done = run_renamed(tmp_path, name, str(COMMAND), "up")
     assert done.returncode == 1
-    assert f".{name}, which agewell builds on" in " ".join(done.stderr.split())
+    assert f".{name}, which agewell needs" in " ".join(done.stderr.split())
     assert private_api.TESTED["kombu"] in " ".join(done.stderr.split())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agewell.workers.inference.batching.bisect import run_pass, settle
+from agewell.workers.inference.batching.bisect import run_bisecting, run_pass
 from agewell.workers.inference.batching.queue import Request
 from agewell.workers.models.arrays import DeviceLostError, OutOfMemoryError
 
@@ -35,7 +35,7 @@ def test_bisection_isolates_exactly_the_poisoned_items(count, poisoned):
         return [{"y": np.array(n)} for n in numbers]
 
     requests = items(count)
-    settle(requests, run)
+    run_bisecting(requests, run)
     for number, request in enumerate(requests):
         if number in poisoned:
             assert str(request.future.exception()) == f"[{number}]"
@@ -54,7 +54,7 @@ def test_lost_device_blames_no_item_and_ends_the_bisection():
 
     requests = items(8)
     with pytest.raises(DeviceLostError):
-        settle(requests, run)
+        run_bisecting(requests, run)
     assert passes == [8]
     assert not any(each.future.done() for each in requests)
 
@@ -70,7 +70,7 @@ def test_a_batch_without_memory_is_halved_and_only_a_single_item_fails(count, fi
         return [{} for _ in part]
 
     requests = items(count)
-    settle(requests, run)
+    run_bisecting(requests, run)
     if fits == 0:
         assert {outcome(each) for each in requests} == {OutOfMemoryError}
     else:
@@ -81,11 +81,11 @@ def test_a_batch_without_memory_is_halved_and_only_a_single_item_fails(count, fi
 def test_a_cancelled_item_is_left_out():
     requests = items(3)
     requests[1].future.cancel()
-    settle(requests, lambda part: [{} for _ in part])
+    run_bisecting(requests, lambda part: [{} for _ in part])
     assert [each.future.cancelled() for each in requests] == [False, True, False]
     settled = items(1)
     settled[0].future.cancel()
-    settle(settled, lambda part: pytest.fail("nothing is left to run"))
+    run_bisecting(settled, lambda part: pytest.fail("nothing is left to run"))
 
 
 def model(forward, bucket=lambda count: count):

@@ -4,7 +4,7 @@ import pytest
 
 from agewell.shared.errors import BadJobError
 from agewell.shared.protocol.messages import ErrorInfo, ItemResult, JobResult, parse_job
-from agewell.workers.jobs.chaining import follow, weave
+from agewell.workers.jobs.chaining import next_job, with_earlier_errors
 
 
 def reference(name: str) -> dict[str, object]:
@@ -32,7 +32,7 @@ def names(document: dict, field: str) -> list[str]:
 
 
 def test_a_job_without_items_goes_on_with_every_image():
-    document, earlier = follow(result("a", "b"), {"op": "hsv", "full_range": True})
+    document, earlier = next_job(result("a", "b"), {"op": "hsv", "full_range": True})
     assert names(document, "image") == ["a", "b"]
     assert document["full_range"] is True
     assert earlier == (None, None)
@@ -43,7 +43,7 @@ def test_a_job_without_items_goes_on_with_every_image():
 )
 def test_images_fill_the_field_that_the_item_leaves_open(given: str, filled: str):
     template = {"op": "alpha_blend", "alpha": 0.5, "items": [{given: reference("mine")}]}
-    document, _ = follow(result("a", "b"), template)
+    document, _ = next_job(result("a", "b"), template)
     assert names(document, filled) == ["a", "b"]
     assert names(document, given) == ["mine", "mine"]
 
@@ -55,13 +55,13 @@ def test_as_many_items_go_one_with_each_image():
             {"mask": reference(f"mask {n}"), "destination": reference(f"to {n}")} for n in (1, 2)
         ],
     }
-    document, _ = follow(result("a", "b"), template)
+    document, _ = next_job(result("a", "b"), template)
     assert names(document, "source") == ["a", "b"]
     assert names(document, "mask") == ["mask 1", "mask 2"]
 
 
 def test_a_chord_gives_the_images_of_all_its_parts_in_order():
-    document, _ = follow([result("a"), result("b", "c")], {"op": "hsv"})
+    document, _ = next_job([result("a"), result("b", "c")], {"op": "hsv"})
     assert names(document, "image") == ["a", "b", "c"]
 
 
@@ -71,28 +71,28 @@ def test_an_item_that_failed_keeps_its_error_and_its_place():
         "alpha": 1.0,
         "items": [{"background": reference(f"under {n}")} for n in range(3)],
     }
-    document, earlier = follow(result("a", None, "c"), template)
+    document, earlier = next_job(result("a", None, "c"), template)
     assert names(document, "background") == ["under 0", "under 2"]
     error = ErrorInfo(code="UndecodableError", message="bad")
     assert earlier == (None, error, None)
     first, last = ItemResult(info={"n": 1}), ItemResult(info={"n": 3})
-    woven = weave(JobResult(op="alpha_blend", items=(first, last)), earlier)
+    woven = with_earlier_errors(JobResult(op="alpha_blend", items=(first, last)), earlier)
     assert woven.items == (first, ItemResult(error=error), last)
 
 
 BAD = {
     "no_result": ({"op": "hsv"}, {"op": "hsv"}, "result of the step before"),
     "a_number": (1, {"op": "hsv"}, "result of the step before"),
-    "no_job": (result("a"), "hsv", "a job to go on with"),
+    "no_job": (result("a"), "hsv", "must be the next job"),
     "items_no_list": (result("a"), {"op": "hsv", "items": {"a": 1}}, "a list of objects"),
     "items_no_objects": (result("a"), {"op": "hsv", "items": [1]}, "a list of objects"),
     "other_number": (result("a", "b", "c"), {"op": "hsv", "items": [{}, {}]}, "2 items .* 3"),
-    "no_image": (result(None), {"op": "hsv"}, "made no image"),
-    "no_room": (result("a"), {"op": "hsv", "items": [{"image": reference("b")}]}, "none is left"),
+    "no_image": (result(None), {"op": "hsv"}, "there is no image to use"),
+    "no_room": (result("a"), {"op": "hsv", "items": [{"image": reference("b")}]}, "leave one out"),
 }
 
 
 @pytest.mark.parametrize(("before", "document", "words"), BAD.values(), ids=BAD)
 def test_step_that_cannot_follow_is_refused_in_words(before: object, document: object, words: str):
     with pytest.raises(BadJobError, match=words):
-        follow(before, document)
+        next_job(before, document)

@@ -22,7 +22,7 @@ time_limit.HUNG_AFTER_S = 0.5
 conf = SimpleNamespace(task_time_limit={limit}, agewell_drain_s=1.0)
 timer = SimpleNamespace(call_repeatedly=lambda *_: None)
 consumer = SimpleNamespace(app=SimpleNamespace(conf=conf), timer=timer, pool=None)
-watch = time_limit.Watch(consumer)
+watch = time_limit.TimeLimitWatch(consumer)
 assert watch.include_if(consumer)
 watch.start(consumer)
 {then}
@@ -58,7 +58,9 @@ def test_a_worker_with_a_thread_that_hangs_ends_although_redis_cannot_be_told(mo
     monkeypatch.setattr(os, "kill", lambda *args: killed.append(args))
     monkeypatch.setattr(os, "_exit", lambda status: None)
     conf = SimpleNamespace(task_time_limit=1.0, agewell_drain_s=0.0)
-    watch = time_limit.Watch(SimpleNamespace(app=SimpleNamespace(conf=conf), timer=None, pool=None))
+    watch = time_limit.TimeLimitWatch(
+        SimpleNamespace(app=SimpleNamespace(conf=conf), timer=None, pool=None)
+    )
     hangs = type("Hangs", (), {"time_start": time.time() - 100})()
     hangs.on_timeout = unreachable
     worker_state.active_requests.add(hangs)

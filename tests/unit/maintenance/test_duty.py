@@ -34,7 +34,7 @@ def test_a_duty_that_hangs_holds_up_no_other(caplog):
     assert began.wait(30)
     run()
     assert len(runs) == 1
-    assert "the run before has not ended yet" in caplog.text
+    assert "the previous run has not finished" in caplog.text
     go_on.set()
     thread.join()
     run()

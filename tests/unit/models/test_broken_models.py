@@ -26,7 +26,7 @@ def _truncated(directory: Path) -> None:
 
 BREAK = {
     "no yaml at all": (_yaml("\t:"), "model.yaml"),
-    "a list": (_yaml("- 1\n"), "no mapping"),
+    "a list": (_yaml("- 1\n"), "must be a mapping"),
     "an unknown field": (_yaml(GOOD + "colour: red\n"), "colour: is not a known name"),
     "an unknown task": (_yaml(GOOD.replace("image", "dance")), "task: must be"),
     "a pickle": (_yaml(GOOD.replace("w.safetensors", "w.pt")), "never a pickle"),
@@ -76,9 +76,9 @@ def test_a_command_that_names_a_broken_version_says_why(version: Path, spoil, wh
     spoil(version)
 
     def load(directory: Path):
-        from agewell.workers.models.load import ready_model
+        from agewell.workers.models.load import load_model
 
-        return ready_model(directory, torch.device("cpu"))
+        return load_model(directory, torch.device("cpu"))
 
     registry = Registry(version.parents[1], load, 2**30)
     with pytest.raises(ModelError) as caught:

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from agewell.workers.models.library.colorizer import palette as palettes
 from agewell.workers.models.library.colorizer.model import ColorModel
 from agewell.workers.models.library.colorizer.network import Colorizer
-from agewell.workers.models.load import ready_model
+from agewell.workers.models.load import load_model
 from agewell.workers.models.taps import heat_map
 from agewell.workers.models.training import release
 
@@ -24,7 +24,7 @@ def model(tmp_path_factory) -> ColorModel:
     torch.manual_seed(1)
     save_file(Colorizer().state_dict(), directory / release.WEIGHTS)
     release.write_spec(directory, release.colorizer(["#c08040", "#4060a0"]))
-    loaded = ready_model(directory, CPU)
+    loaded = load_model(directory, CPU)
     assert isinstance(loaded, ColorModel)
     return loaded
 

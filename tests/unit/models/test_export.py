@@ -18,7 +18,7 @@ from agewell.workers.models.export import __main__ as command
 from agewell.workers.models.export import graph, parity, version
 from agewell.workers.models.library.colorizer.network import _BALANCE_STEPS, Colorizer
 from agewell.workers.models.library.digits.network import DigitsCnn
-from agewell.workers.models.load import ready_model
+from agewell.workers.models.load import load_model
 from agewell.workers.models.spec import read_spec
 from agewell.workers.models.training import release
 
@@ -104,7 +104,7 @@ def test_the_exported_version_serves_and_colours_alike(models):
     photo = cv2.resize(np.random.default_rng(3).integers(0, 256, (5, 7, 3), np.uint8), (330, 210))
     pictures = []
     for number in ("1", "1-onnx"):
-        model = ready_model(models / "colorizer" / number, CPU)
+        model = load_model(models / "colorizer" / number, CPU)
         item = model.preprocess(photo, {})
         output = model.forward({name: array[None] for name, array in item.items()})
         one = {name: array[0] for name, array in output.items()}
@@ -122,12 +122,12 @@ def test_a_version_that_gives_other_numbers_is_refused(models, tmp_path):
     weights.raw_data = changed.tobytes()
     onnx.save(whole, copy / version.GRAPH)
     with pytest.raises(ModelError, match="SHA-256"):
-        ready_model(copy, CPU)
+        load_model(copy, CPU)
     text = (copy / "model.yaml").read_text()
     digest = read_spec(copy).sha256
     (copy / "model.yaml").write_text(text.replace(f"sha256: {digest}\n", ""))
     with pytest.raises(ModelError, match=r"check\.npz: .* differs by"):
-        ready_model(copy, CPU)
+        load_model(copy, CPU)
 
 
 def test_an_export_that_disagrees_is_not_made(models, monkeypatch, capsys):
@@ -163,7 +163,7 @@ def test_eight_bit_weights_make_it_smaller_and_keep_it_close(models, tmp_path, s
 def test_a_version_with_eight_bit_weights_passes_its_check_and_serves(tmp_path):
     original(tmp_path, "digits", weighty(DigitsCnn()), release.digits())
     assert command.main(["digits", "--models", str(tmp_path), "--int8", "--threads", "1"]) == 0
-    served = [ready_model(tmp_path / "digits" / version, CPU) for version in ("1", "1-int8")]
+    served = [load_model(tmp_path / "digits" / version, CPU) for version in ("1", "1-int8")]
     image = np.random.default_rng(6).random((4, 1, 8, 8), np.float32)
     expected, found = (model.forward({"image": image})["output"] for model in served)
     assert 0 < np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
@@ -176,7 +176,7 @@ def test_beside_its_weights_the_faster_one_serves_and_taps_still_work(models, tm
     assert command.main(given) == 0
     spec = read_spec(directory)
     assert (spec.kind, spec.onnx) == ("torch", version.GRAPH)
-    model = ready_model(directory, CPU)
+    model = load_model(directory, CPU)
     image = np.random.default_rng(5).random((3, 1, 8, 8), np.float32)
     plain, tapped = model.forward({"image": image}), model.forward({"image": image}, ["conv_1"])
     assert np.abs(plain["output"] - tapped["output"]).max() < 1e-4
@@ -196,6 +196,6 @@ def test_onnxruntime_reports_to_nobody(tmp_path):
 
 def test_existing_file_is_not_overwritten(models, capsys):
     assert command.main(["colorizer", "--models", str(models), "--version", "1"]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert command.main(["nosuch", "--models", str(models)]) == 2
     assert "nosuch" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from transformers import AutoModelForImageClassification
 
 from agewell.shared.errors import ModelError, ParameterError
 from agewell.workers.models.arrays import TAP, DeviceLostError
-from agewell.workers.models.load import ready_model
+from agewell.workers.models.load import load_model
 from tests.support.model_files import (
     SIDE,
     exported_program,
@@ -39,19 +39,19 @@ def predict(model, image, parameters=None):
 
 
 def test_a_torch_module_beside_its_model_yaml_runs(tmp_path):
-    model = ready_model(marking(tmp_path, "mark", "1", mark=77), CPU)
+    model = load_model(marking(tmp_path, "mark", "1", mark=77), CPU)
     made = predict(model, gray(5, side=20)).image
     assert made.shape == (20, 20, 3)
     assert np.unique(made).tolist() == [77]
 
 
 def test_two_versions_with_files_of_one_name_share_no_code(tmp_path):
-    first = ready_model(marking(tmp_path, "mark", "1", mark=1), CPU)
+    first = load_model(marking(tmp_path, "mark", "1", mark=1), CPU)
     second = marking(tmp_path, "mark", "2", mark=2)
     (second / "model.py").write_text(
         "import torch\ndef make(mark):\n    return torch.nn.Identity()\n"
     )
-    assert predict(ready_model(second, CPU), gray(9)).image[0, 0, 0] == 9
+    assert predict(load_model(second, CPU), gray(9)).image[0, 0, 0] == 9
     assert predict(first, gray(9)).image[0, 0, 0] == 1
 
 
@@ -67,29 +67,29 @@ def test_weights_come_from_safetensors_and_are_checked_by_their_hash(tmp_path):
         weights="w.safetensors",
     )
     with pytest.raises(ModelError, match=r"no file .*w\.safetensors"):
-        ready_model(directory, CPU)
+        load_model(directory, CPU)
     # Swaps red and blue, and halves green.
     weight = torch.zeros(3, 3, 1, 1)
     weight[0, 2], weight[1, 1], weight[2, 0] = 1, 0.5, 1
     safetensors.torch.save_file({"weight": weight}, directory / "w.safetensors")
     image = np.array([[[10, 20, 30]] * SIDE] * SIDE, np.uint8)
-    assert predict(ready_model(directory, CPU), image).image[0, 0].tolist() == [30, 10, 10]
+    assert predict(load_model(directory, CPU), image).image[0, 0].tolist() == [30, 10, 10]
 
     yaml = directory / "model.yaml"
     yaml.write_text(yaml.read_text() + f"sha256: {'f' * 64}\n")
     with pytest.raises(ModelError, match=r"SHA-256 of w\.safetensors"):
-        ready_model(directory, CPU)
+        load_model(directory, CPU)
     (directory / "w.safetensors").write_bytes(pickle.dumps({"weight": 1}))
     yaml.write_text(yaml.read_text().replace(f"sha256: {'f' * 64}\n", ""))
     with pytest.raises(ModelError, match=r"w\.safetensors: "):
-        ready_model(directory, CPU)
+        load_model(directory, CPU)
     safetensors.torch.save_file({"other": weight}, directory / "w.safetensors")
     with pytest.raises(ModelError, match="Missing key"):
-        ready_model(directory, CPU)
+        load_model(directory, CPU)
 
 
 def test_an_onnx_graph_classifies(tmp_path):
-    model = ready_model(onnx_classifier(tmp_path), CPU)
+    model = load_model(onnx_classifier(tmp_path), CPU)
     bright, dark = predict(model, gray(204)), predict(model, gray(51))
     # Logits are 8 (mean - 0.5) and its negative; the mean of 204 is 0.8.
     probability = 1 / (1 + np.exp(-2 * 8 * 0.3))
@@ -103,11 +103,11 @@ def test_a_damaged_onnx_file_is_refused(tmp_path):
     directory = onnx_classifier(tmp_path)
     (directory / "light.onnx").write_bytes(b"no graph")
     with pytest.raises(ModelError, match=r"model light/1: light\.onnx"):
-        ready_model(directory, CPU)
+        load_model(directory, CPU)
 
 
 def test_an_exported_program_runs_at_any_batch_size(tmp_path):
-    model = ready_model(exported_program(tmp_path), CPU)
+    model = load_model(exported_program(tmp_path), CPU)
     assert predict(model, gray(60)).image[0, 0].tolist() == [120, 120, 120]
     batch = np.random.default_rng(1).random((5, 3, SIDE, SIDE), np.float32)
     assert np.array_equal(next(iter(model.forward({"image": batch}).values())), 2 * batch)
@@ -140,12 +140,12 @@ def test_an_archive_with_a_pickle_or_code_in_it_is_refused_and_never_run(tmp_pat
         for name, data in parts.items():
             archive.writestr(name, data)
     with pytest.raises(ModelError, match=reason):
-        ready_model(directory, CPU)
+        load_model(directory, CPU)
 
 
 def test_a_hugging_face_directory_classifies_as_transformers_itself_does(tmp_path):
     directory = hugging_face(tmp_path)
-    model = ready_model(directory, CPU)
+    model = load_model(directory, CPU)
     image = np.random.default_rng(2).integers(0, 256, (32, 32, 3), np.uint8)
     found = predict(model, image).values["classes"]
     reference = AutoModelForImageClassification.from_pretrained(directory)
@@ -163,11 +163,11 @@ def test_a_hugging_face_directory_of_pickles_is_refused(tmp_path):
     (directory / "model.safetensors").unlink()
     torch.save(state, directory / "pytorch_model.bin")
     with pytest.raises(ModelError, match=r"model resnet/1: OSError"):
-        ready_model(directory, CPU)
+        load_model(directory, CPU)
 
 
 def test_a_tap_returns_the_intermediate_that_its_name_says(tmp_path):
-    model = ready_model(
+    model = load_model(
         marking(tmp_path, "mark", "1", mark=3, entry_options={"mark": 3, "width": 6}), CPU
     )
     assert model.tap_points() == ["first"]
@@ -179,7 +179,7 @@ def test_a_tap_returns_the_intermediate_that_its_name_says(tmp_path):
 
 
 def test_an_error_of_the_device_is_told_from_one_of_an_item(tmp_path):
-    model = ready_model(marking(tmp_path, "mark", "1", mark=3), CPU)
+    model = load_model(marking(tmp_path, "mark", "1", mark=3), CPU)
 
     def fail(module, inputs):
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
@@ -202,7 +202,7 @@ COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason=missing("g++")
     ],
 )
 def test_the_ways_to_be_faster_change_no_picture(tmp_path, options):
-    model = ready_model(marking(tmp_path, "mark", "1", mark=100, **options), CPU)
+    model = load_model(marking(tmp_path, "mark", "1", mark=100, **options), CPU)
     assert abs(int(predict(model, gray(5)).image[0, 0, 0]) - 100) <= 1
 
 
@@ -217,22 +217,22 @@ def test_a_version_whose_warm_up_gives_no_numbers_is_refused(tmp_path):
         "    return Nan()\n"
     )
     with pytest.raises(ModelError, match="not finite"):
-        ready_model(directory, CPU)
+        load_model(directory, CPU)
 
 
 def test_version_that_fails_its_check_is_refused(tmp_path):
     directory = exported_program(tmp_path)
     given = np.random.default_rng(4).random((3, 3, SIDE, SIDE), np.float32)
     np.savez(directory / "check.npz", **{"in:image": given, "out:output": 2 * given})
-    ready_model(directory, CPU)
+    load_model(directory, CPU)
     np.savez(directory / "check.npz", **{"in:image": given, "out:output": 2 * given + 0.01})
     with pytest.raises(ModelError, match=r"out:output differs by 0\.01"):
-        ready_model(directory, CPU)
+        load_model(directory, CPU)
 
 
 @pytest.mark.parametrize("parameters", [{"top": 0}, {"top": "many"}, {"palette": []}])
 def test_a_parameter_that_the_model_does_not_take_is_refused(tmp_path, parameters):
-    model = ready_model(onnx_classifier(tmp_path), CPU)
+    model = load_model(onnx_classifier(tmp_path), CPU)
     with pytest.raises(ParameterError):
         model.check_parameters(parameters)
 
@@ -240,4 +240,4 @@ def test_a_parameter_that_the_model_does_not_take_is_refused(tmp_path, parameter
 @pytest.mark.parametrize("entry", ["nosuchmodule:make", "./model.py:nosuch", "json:loads"])
 def test_an_entry_that_makes_no_module_is_refused(tmp_path, entry):
     with pytest.raises(ModelError, match="model mark/1"):
-        ready_model(marking(tmp_path, "mark", "1", mark=3, entry=entry), CPU)
+        load_model(marking(tmp_path, "mark", "1", mark=3, entry=entry), CPU)

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from agewell.shared.errors import ModelError, UnknownModelError
-from agewell.workers.models.registry import FORGET_FAILURE_S, Registry
+from agewell.workers.models.load_failures import FORGET_FAILURE_S
+from agewell.workers.models.registry import Registry
 from tests.support.model_files import version_directory
 
 PATIENCE_S = 60.0

@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from agewell.workers.models.load import ready_model
+from agewell.workers.models.load import load_model
 
 MODEL_YAML = """
 task: classification
@@ -31,7 +31,7 @@ def saved(tmp_path):
 
 def test_it_classifies_as_transformers_does(saved):
     directory, net = saved
-    model = ready_model(directory, torch.device("cpu"))
+    model = load_model(directory, torch.device("cpu"))
     image = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
     item = model.preprocess(image, {})
     output = model.forward({name: array[None] for name, array in item.items()})

@@ -11,7 +11,7 @@ from agewell.shared.settings import Settings
 from agewell.workers.models.library.colorizer import measure
 from agewell.workers.models.library.colorizer import palette as palettes
 from agewell.workers.models.library.colorizer.model import recolour
-from agewell.workers.models.load import ready_model
+from agewell.workers.models.load import load_model
 from agewell.workers.models.model import Model
 from agewell.workers.models.training import card
 from tests.support.paths import ROOT
@@ -29,7 +29,7 @@ def predict(model: Model, image: np.ndarray, parameters: dict):
 
 @pytest.mark.parametrize("directory", SHIPPED, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_each_is_fit_to_serve_and_has_a_card(directory):
-    model = ready_model(directory, torch.device("cpu"))
+    model = load_model(directory, torch.device("cpu"))
     assert model.spec.id == f"{directory.parent.name}/{directory.name}"
     assert (directory / "README.md").read_text().startswith(f"# {model.spec.id}\n")
 
@@ -42,7 +42,7 @@ def test_shipped_models_are_small_and_the_default():
 
 
 def test_the_example_digits_are_read():
-    model = ready_model(MODELS / "digits" / "1", torch.device("cpu"))
+    model = load_model(MODELS / "digits" / "1", torch.device("cpu"))
     for digit in range(10):
         image = cv2.imread(str(ROOT / "examples" / "digits" / f"{digit}.png"))
         classes = predict(model, image, {}).values["classes"]
@@ -52,7 +52,7 @@ def test_the_example_digits_are_read():
 def test_of_the_digits_kept_for_testing_as_many_are_read_as_the_card_says():
     from agewell.workers.models.library.digits.training import Digits
 
-    model = ready_model(MODELS / "digits" / "1", torch.device("cpu"))
+    model = load_model(MODELS / "digits" / "1", torch.device("cpu"))
     digits = Digits.load()
     logits = model.forward({"image": digits.test_images})["output"]
     right = float((logits.argmax(axis=1) == digits.test_labels).mean())
@@ -77,7 +77,7 @@ def test_the_card_and_the_docs_have_the_measured_figures(figures):
 def test_unseen_photo_gains_most_of_the_cards_figure(figures):
     """One of the twelve comes with the examples: the hardest of them, and a JPEG here."""
     photo = cv2.imread(str(ROOT / "examples" / "images" / "kodim23-macaws.jpg"))
-    model = ready_model(MODELS / "colorizer" / "1", torch.device("cpu"))
+    model = load_model(MODELS / "colorizer" / "1", torch.device("cpu"))
     made = predict(model, photo, {"reference": photo}).image
     own, found = (cv2.cvtColor(each, cv2.COLOR_BGR2LAB)[..., 1:] for each in (photo, made))
     gray = np.full_like(own, 128)
@@ -87,7 +87,7 @@ def test_unseen_photo_gains_most_of_the_cards_figure(figures):
 
 def test_a_photo_of_its_training_is_coloured_better_than_by_the_closed_formula():
     photo = cv2.imread(str(ROOT / "examples" / "images" / "tj-holowaychuk.jpg"))
-    model = ready_model(MODELS / "colorizer" / "1", torch.device("cpu"))
+    model = load_model(MODELS / "colorizer" / "1", torch.device("cpu"))
     made = predict(model, photo, {"reference": photo}).image
     lab = palettes.to_lab(photo)
     simple = recolour(photo, measure.closed_formula(lab[..., 0], palettes.extract(lab)))

@@ -4,7 +4,9 @@ import pytest
 import yaml
 
 from agewell.shared.errors import ModelError
+from agewell.workers.models import moved_code
 from agewell.workers.models.spec import ModelSpec, read_spec
+from agewell.workers.models.user_code import load_code
 
 GOOD = {"task": "classification", "kind": "onnx", "weights": "model.onnx"}
 
@@ -45,6 +47,44 @@ def test_a_bad_value_is_refused_by_name(tmp_path, change, reason):
     with pytest.raises(ModelError, match="model cats/1") as caught:
         read_spec(written(tmp_path, GOOD | change))
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "old", "new"),
+    [
+        (
+            "entry",
+            "workers.models.nets.colorizer:Colorizer",
+            "agewell.workers.models.library.colorizer.network:Colorizer",
+        ),
+        (
+            "model_class",
+            "workers.models.colorizer:ColorModel",
+            "agewell.workers.models.library.colorizer.model:ColorModel",
+        ),
+        (
+            "entry",
+            "workers.models.nets.digits_cnn:DigitsCnn",
+            "agewell.workers.models.library.digits.network:DigitsCnn",
+        ),
+        ("entry", "workers.models.nets.mine:Mine", "agewell.workers.models.library"),
+    ],
+)
+def test_code_named_by_its_place_in_an_earlier_version_is_refused_with_the_new_one(
+    tmp_path, field, old, new
+):
+    document = GOOD | {"kind": "torch", "weights": None, "entry": "./model.py:make"}
+    with pytest.raises(ModelError) as caught:
+        read_spec(written(tmp_path, document | {field: old}))
+    assert f"model.yaml: {field}: " in str(caught.value)
+    assert new in str(caught.value)
+    assert f"found '{old}'" in str(caught.value)
+
+
+def test_every_new_place_of_moved_code_can_be_imported(tmp_path):
+    spec = read_spec(written(tmp_path, GOOD))
+    for place in moved_code._MOVED.values():
+        assert isinstance(load_code(place, spec, tmp_path), type)
 
 
 @pytest.mark.parametrize("text", ["", "[1, 2]", "kind: [", "\x00"])

@@ -120,7 +120,7 @@ def test_job_without_enough_memory_fails_and_its_process_goes_on(files, fields, 
     assert outcomes[0] == outcomes[-1] == "ok"
     assert outcomes[1].startswith("JobMemoryError: ")
     for text in outcomes:
-        assert text == "ok" or "not enough memory: a worker process may take 1 bytes" in text, text
+        assert text == "ok" or "not enough memory: a worker process may use 1 bytes" in text, text
 
 
 def test_error_names_the_limit_and_the_remedy():

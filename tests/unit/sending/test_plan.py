@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agewell.producer.receiving.result_names import UniqueNames, own_results
 from agewell.producer.sending.files import LocalFile
 from agewell.producer.sending.listing import expand
-from agewell.producer.sending.plan import Plan, check
+from agewell.producer.sending.plan import Plan, check_plan
 from agewell.shared.errors import ParameterError
 from agewell.shared.protocol.output_names import extra_name, fit, output_name
 
@@ -85,18 +85,18 @@ def test_short_names_stay_as_they_are():
 
 def test_existing_results_are_refused_by_name(tmp_path):
     plan = plan_of("a.jpg", "b.jpg", "c.jpg", out=tmp_path)
-    assert check(plan, overwrite=False) == 3
+    assert check_plan(plan, overwrite=False) == 3
     (tmp_path / "b.hsv.png").touch()
     (tmp_path / "c.hsv.png").symlink_to("nowhere")
     with pytest.raises(ParameterError, match=r"b\.hsv\.png and 1 more exist already"):
-        check(plan, overwrite=False)
-    assert check(plan, overwrite=True) == 3
+        check_plan(plan, overwrite=False)
+    assert check_plan(plan, overwrite=True) == 3
 
 
 def test_broken_link_is_not_skipped_as_a_result(tmp_path):
     (tmp_path / "a.hsv.png").symlink_to("nowhere")
     with pytest.raises(ParameterError) as caught:
-        check(plan_of("a.jpg", out=tmp_path, skip_existing=True), overwrite=False)
+        check_plan(plan_of("a.jpg", out=tmp_path, skip_existing=True), overwrite=False)
     assert "a.hsv.png exists already; allowed: regular files" in str(caught.value)
 
 

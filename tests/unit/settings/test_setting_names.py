@@ -84,7 +84,7 @@ def test_variables_of_the_compose_file_are_settings(monkeypatch):
         ("3", "must be an object"),
         ('{"infer": -1}', "infer: must be at least 0"),
         ('{"infer": "fast"}', "infer: must be a number"),
-        ('{"inferr": 1}', "'inferr' is no queue whose jobs age: cv, infer"),
+        ('{"inferr": 1}', "'inferr' is not one of the queues with aging: cv, infer"),
     ],
 )
 def test_a_bad_setting_in_json_is_named(monkeypatch, value, reason):
@@ -103,7 +103,7 @@ def test_a_bad_setting_in_json_is_named(monkeypatch, value, reason):
         (
             "AGEWELL_MODELS_DIR",
             "~nobody-of-this-name/models",
-            "must be a path; there is no home directory for its ~ "
+            "must be a full path: the home directory for its ~ is unknown "
             "(found '~nobody-of-this-name/models')",
         ),
         ("AGEWELL_SENTINEL_MASTER", "", "must have a length of at least 1 (found '')"),
@@ -181,7 +181,7 @@ def test_user_without_a_home_is_told_the_setting():
         timeout=60,
         check=False,
     )
-    assert "AGEWELL_STATE_DIR: must be set: this user has no home directory" in done.stderr
+    assert "AGEWELL_STATE_DIR: must be set, because this user has no home directory" in done.stderr
 
 
 def test_a_secret_that_is_no_regular_file_is_refused_without_a_wait(tmp_path):

@@ -213,7 +213,7 @@ def test_foreign_result_is_reported_as_foreign():
     outcome = read_outcome(backend, "a", json.dumps(meta))
     assert outcome is not None
     [error] = outcome.errors
-    assert error.message == "not a result of ours: items: must be a list, found 3"
+    assert error.message == "not a result of agewell: items: must be a list, found 3"
 
 
 def test_errors_of_items_that_are_none_of_ours_are_kept_as_such():
@@ -227,7 +227,7 @@ def test_errors_of_items_that_are_none_of_ours_are_kept_as_such():
     outcome = read_outcome(backend, "a", json.dumps(meta))
     assert outcome is not None
     assert [each.message for each in outcome.errors] == [
-        "not an error of ours: code: is missing",
+        "not an error of agewell: code: is missing",
         "y",
     ]
 

@@ -58,9 +58,13 @@ def test_output_has_no_control_characters(capsys):
     table = Table("heading")
     table.add_row(EVIL)
     terminal.out.print(table)
-    terminal.line(EVIL)
+    terminal.print_line(EVIL)
     terminal.out.print_json('{"name": "\\u009b\\u202e"}')
-    for say in (terminal.note, terminal.error, lambda text: terminal.status(text, text)):
+    for say in (
+        terminal.print_note,
+        terminal.print_error,
+        lambda text: terminal.print_status(text, text),
+    ):
         say(EVIL)
     result = ItemResult(
         prediction={"classes": [{"label": EVIL, "probability": 0.5}]},
@@ -74,5 +78,5 @@ def test_output_has_no_control_characters(capsys):
 
 
 def test_a_long_error_is_one_line_in_a_pipe(capsys):
-    terminal.error("deep/" * 300 + "x.png: not a regular file")
+    terminal.print_error("deep/" * 300 + "x.png: not a regular file")
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -1,1 +1,1 @@
-"""BMP: the header, and the pixels."""
+"""The BMP format: header, run lengths and pixels."""

@@ -1,7 +1,7 @@
-"""BMP: the header, and where its pixels and colours are.
+"""The BMP header, and the layout of the pixels and the palette.
 
 Every version of the header is read: OS/2 1 (12 bytes) and 2 (16 and 64), Windows 3 (40), its
-extensions by masks (52, 56), 4 (108) and 5 (124). Two things differ from what many readers do:
+extensions by masks (52, 56), 4 (108) and 5 (124). Two things differ from many other readers:
 the fourth byte of a 32-bit pixel is alpha only if the header has a mask for it, and a mask of
 any width is scaled to 0..255, so that white stays white.
 
@@ -32,7 +32,7 @@ _REFUSED_IN_OS2 = {BIT_FIELDS: "Huffman 1D", 4: "RLE24"}
 _SAVE_AGAIN = "save it as BMP without compression, or as PNG"
 
 Masks = tuple[int, int, int, int]
-"""Red, green, blue and alpha; a mask of 0 has no bits, and alpha 0 is an opaque picture."""
+"""The bit masks of red, green, blue and alpha. An alpha mask of 0 means an opaque picture."""
 
 MASKS_555: Masks = (0x7C00, 0x3E0, 0x1F, 0)
 MASKS_888: Masks = (0xFF0000, 0xFF00, 0xFF, 0)
@@ -41,28 +41,28 @@ MASKS_8888: Masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a BMP holds its pixels."""
+    """The layout of the pixels in a BMP file."""
 
-    width: int
-    height: int
-    from_the_top: bool
-    bits: int
+    width: int  # px
+    height: int  # px
+    from_the_top: bool  # the first row of the file is the top row of the picture
+    bits: int  # of a pixel
     compression: int
     pixels_at: int  # byte of the file
-    palette_at: int
+    palette_at: int  # byte of the file
     colours: int  # of the palette
     colour_bytes: int  # of one colour: BGR, or BGR and one byte unused
-    masks: Masks  # of 16 and 32 bits
+    masks: Masks  # for pixels of 16 and 32 bits
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of a row that is not compressed; each begins at a multiple of four."""
+        """Bytes of an uncompressed row, padded to a multiple of four."""
         return (self.width * self.bits + 31) // 32 * 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Fields:
-    """The fields of the header that are used, in whichever version it is."""
+    """The fields of the header that are used, for every version of it."""
 
     size: int
     width: int
@@ -73,10 +73,10 @@ class _Fields:
 
 
 def read_header(data: bytes) -> Header:
-    """The header of a BMP file.
+    """Read the header of a BMP file.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: the header is damaged.
         struct.error: the file ends within its header.
     """
     fields = _fields(data)
@@ -85,7 +85,7 @@ def read_header(data: bytes) -> Header:
 
 
 def read_layout(data: bytes) -> Layout:
-    """How a file whose header is not refused holds its pixels.
+    """Read the layout of a file whose header has no refusal.
 
     Raises:
         ValueError: the header contradicts itself, or the pixels are truncated.
@@ -116,7 +116,7 @@ def _fields(data: bytes) -> _Fields:
     (size,) = struct.unpack_from("<I", data, _FILE_HEADER_BYTES)
     if size not in _HEADER_SIZES:
         known = ", ".join(map(str, sorted(_HEADER_SIZES)))
-        raise ValueError(f"damaged: a BMP header of {size} bytes; known are {known}")
+        raise ValueError(f"damaged: a BMP header of {size} bytes; known sizes are {known}")
     if size == _CORE:
         width, height, _planes, bits = struct.unpack_from("<HHHH", data, 18)
         return _Fields(size, width, height, bits)
@@ -124,12 +124,12 @@ def _fields(data: bytes) -> _Fields:
     if size == _SHORT:
         return _Fields(size, width, height, bits)
     compression, _size, _across, _down, used = struct.unpack_from("<IIiiI", data, 30)
-    struct.unpack_from(f"{size}x", data, _FILE_HEADER_BYTES)  # the rest of the header is there
+    struct.unpack_from(f"{size}x", data, _FILE_HEADER_BYTES)  # raises if the header is cut off
     return _Fields(size, width, height, bits, compression, used)
 
 
 def _refusal(fields: _Fields) -> str | None:
-    """Why such pixels are not taken; None if they are."""
+    """Return the reason to refuse these pixels, or None."""
     os2 = _REFUSED_IN_OS2.get(fields.compression) if fields.size == _OS2 else None
     if name := os2 or _REFUSED.get(fields.compression):
         return f"a BMP that holds {name}; {_SAVE_AGAIN}"
@@ -144,10 +144,10 @@ def _refusal(fields: _Fields) -> str | None:
 
 
 def _masks(data: bytes, fields: _Fields) -> tuple[Masks, int]:
-    """The masks, and how many bytes they take between the header and the palette."""
+    """Return the masks, and the bytes that they take between the header and the palette."""
     if fields.compression not in (BIT_FIELDS, ALPHA_BIT_FIELDS):
         return MASKS_555 if fields.bits == 16 else MASKS_888, 0
-    # Since the header of 52 bytes they are a part of it, behind the fields of the first 40.
+    # Headers of 52 bytes and more contain the masks, after the first 40 bytes.
     red, green, blue = struct.unpack_from("<III", data, _FILE_HEADER_BYTES + _V3)
     has_alpha = fields.size >= 56 or fields.compression == ALPHA_BIT_FIELDS
     (alpha,) = struct.unpack_from("<I", data, _FILE_HEADER_BYTES + 52) if has_alpha else (0,)
@@ -156,7 +156,7 @@ def _masks(data: bytes, fields: _Fields) -> tuple[Masks, int]:
 
 
 def _masks_refusal(data: bytes, fields: _Fields) -> str | None:
-    """Why pixels of such masks are not taken; None if they are."""
+    """Return the reason to refuse pixels with these masks, or None."""
     if fields.compression not in (BIT_FIELDS, ALPHA_BIT_FIELDS):
         return None
     masks, _ = _masks(data, fields)
@@ -171,7 +171,10 @@ def _masks_refusal(data: bytes, fields: _Fields) -> str | None:
 
 
 def _pixels_at(data: bytes, fields: _Fields, palette_at: int, colour_bytes: int) -> int:
-    """Where the pixels begin: behind the palette if the file says nowhere, or where that begins."""
+    """Return the position of the first pixel byte.
+
+    If the file gives 0, or the position of the palette, the pixels begin after the palette.
+    """
     (pixels_at,) = struct.unpack_from("<I", data, 10)
     if pixels_at == 0 or (pixels_at == palette_at and fields.bits <= 8):
         return palette_at + _colours_wanted(fields) * colour_bytes
@@ -181,14 +184,14 @@ def _pixels_at(data: bytes, fields: _Fields, palette_at: int, colour_bytes: int)
 
 
 def _colours_wanted(fields: _Fields) -> int:
-    """Colours of the palette, as the header says."""
+    """Return the number of colours in the palette, as the header says."""
     if fields.bits > 8:
         return fields.colours_used
     return fields.colours_used or 1 << fields.bits
 
 
 def _colours(fields: _Fields, space: int, colour_bytes: int) -> int:
-    """Colours of the palette that a pixel may name, and that there is room for.
+    """Return the number of palette colours that a pixel can name and that the file has space for.
 
     Raises:
         ValueError: there is no palette, or its colours seem to have another size.
@@ -204,7 +207,10 @@ def _colours(fields: _Fields, space: int, colour_bytes: int) -> int:
 
 
 def _check_length(data: bytes, layout: Layout) -> None:
-    """Find a truncation; compressed pixels show it when they are decoded."""
+    """Raise ValueError if uncompressed pixels are truncated.
+
+    Truncated run lengths are detected when they are decoded.
+    """
     here = max(0, len(data) - layout.pixels_at)
     if layout.compression in (RLE8, RLE4):
         expected = 1
@@ -212,4 +218,4 @@ def _check_length(data: bytes, layout: Layout) -> None:
         last_row = (layout.width * layout.bits + 7) // 8  # its padding may be missing
         expected = layout.row_bytes * (layout.height - 1) + last_row
     if here < expected:
-        raise ValueError(f"truncated: {here:,} bytes of pixels, of at least {expected:,}")
+        raise ValueError(f"truncated: {here:,} bytes of pixels, expected {expected:,} or more")

@@ -1,7 +1,7 @@
-"""The pixels of a BMP, decoded here: OpenCV reads several kinds wrongly.
+"""Decode the pixels of a BMP, because OpenCV reads several kinds of BMP wrongly.
 
-It loses the colours of OS/2 files, ignores bit fields, takes an unused byte for alpha, and
-shifts 5 bits to 8, which makes white gray.
+OpenCV loses the colours of OS/2 files, ignores bit fields, takes an unused byte for alpha, and
+shifts 5 bits to 8, which turns white into gray.
 """
 
 from typing import cast
@@ -16,7 +16,7 @@ Image = npt.NDArray[np.uint8]
 
 
 def decode(data: bytes) -> Image:
-    """The pixels of a BMP whose header is not refused.
+    """Decode the pixels of a BMP whose header has no refusal.
 
     Returns:
         (H, W) if every colour of the palette is gray, (H, W, 4) BGR and alpha if there is a
@@ -38,7 +38,7 @@ def decode(data: bytes) -> Image:
 
 
 def _bytes_of(data: bytes, layout: Layout) -> Image:
-    """(H, bytes of a row), the padding of the last row filled up."""
+    """Return the rows as (H, bytes of a row). Missing padding of the last row is filled in."""
     wanted = layout.row_bytes * layout.height
     found = np.frombuffer(
         data, np.uint8, min(wanted, len(data) - layout.pixels_at), layout.pixels_at
@@ -49,7 +49,7 @@ def _bytes_of(data: bytes, layout: Layout) -> Image:
 
 
 def _indices(data: bytes, layout: Layout) -> Image:
-    """(H, W) numbers of colours."""
+    """Return the palette index of each pixel, (H, W)."""
     if layout.compression != header.NONE:
         packed = memoryview(data)[layout.pixels_at :]
         return rle.unpack(packed, layout.width, layout.height, layout.bits)
@@ -62,7 +62,7 @@ def _indices(data: bytes, layout: Layout) -> Image:
 
 
 def _palette(data: bytes, layout: Layout) -> Image:
-    """(colours, 3) BGR."""
+    """Return the palette, (colours, 3) BGR."""
     count = layout.colours * layout.colour_bytes
     found = np.frombuffer(data, np.uint8, count, layout.palette_at)
     return found.reshape(layout.colours, layout.colour_bytes)[:, :3]
@@ -72,14 +72,14 @@ def _coloured(indices: Image, palette: Image) -> Image:
     highest = int(indices.max())
     if highest >= len(palette):
         raise ValueError(
-            f"damaged: a pixel has colour {highest} of a palette of {len(palette)} colours"
+            f"damaged: a pixel has colour {highest}, but the palette has {len(palette)} colours"
         )
     gray = (palette == palette[:, :1]).all()
     return palette[:, 0][indices] if gray else palette[indices]
 
 
 def _masked(data: bytes, layout: Layout) -> Image:
-    """(H, W, 3) BGR or (H, W, 4) BGR and alpha."""
+    """Return pixels that have bit masks: (H, W, 3) BGR or (H, W, 4) BGR and alpha."""
     packed = _bytes_of(data, layout)[:, : layout.width * layout.bits // 8]
     pixels = np.ascontiguousarray(packed).view(f"<u{layout.bits // 8}")
     red, green, blue, alpha = layout.masks
@@ -91,7 +91,7 @@ def _masked(data: bytes, layout: Layout) -> Image:
 
 
 def _scaled(pixels: npt.NDArray[np.unsignedinteger], mask: int) -> Image:
-    """The bits of a mask, scaled from 0..2^n - 1 to 0..255 and rounded."""
+    """Extract the n bits of a mask and scale them from 0..2^n - 1 to 0..255, rounded."""
     if mask == 0:
         return np.zeros(pixels.shape, np.uint8)
     lowest_bit = mask & -mask

@@ -1,6 +1,6 @@
-"""Run-length encoded rows of a BMP: RLE8 and RLE4.
+"""Unpack the run-length encoded rows of a BMP: RLE8 and RLE4.
 
-Pixels that the file skips have the palette's first colour, as in Pillow and ImageMagick.
+Pixels that the file skips get the palette's first colour, as in Pillow and ImageMagick.
 
 Source: Microsoft, "Bitmap compression".
 """
@@ -16,16 +16,20 @@ _NIBBLES = [bytes([byte >> 4, byte & 15]) for byte in range(256)]
 
 
 def unpack(packed: memoryview, width: int, height: int, bits: int) -> npt.NDArray[np.uint8]:
-    """The (H, W) numbers of colours, in the order of the file's rows.
+    """Unpack run lengths into palette indices.
 
     Args:
-        packed: from the first byte of the pixels on.
+        packed: the file from the first byte of the pixels on.
         width: px, of the picture.
         height: px, of the picture.
-        bits: 8 or 4.
+        bits: of a pixel: 8 or 4.
+
+    Returns:
+        (H, W) uint8, in the order of the file's rows.
 
     Raises:
-        ValueError: the pixels end early, leave the picture, or have too many runs.
+        ValueError: the pixels end early, a run or jump leaves the picture, or there are too many
+            runs.
     """
     rows = _Rows(width, height)
     _follow(bytes(packed), rows, _expand_4 if bits == 4 else _expand_8, bits)
@@ -33,7 +37,7 @@ def unpack(packed: memoryview, width: int, height: int, bits: int) -> npt.NDArra
 
 
 class _Rows:
-    """The picture, and the place of the next pixel."""
+    """The picture so far, and the position of the next pixel."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
@@ -61,7 +65,7 @@ class _Rows:
 
 
 def _follow(packed: bytes, rows: _Rows, expand: Callable[[bytes], bytes], bits: int) -> None:
-    """Write every run, up to the end mark or, if it is missing, to the last pixel."""
+    """Write every run up to the end mark. A missing end mark is accepted after the last pixel."""
     at = 0
     for _ in range(_MOST_STEPS):
         if at + 2 > len(packed):

@@ -1,1 +1,1 @@
-"""JPEG: the header, and the pixels."""
+"""The JPEG format: header and pixels."""

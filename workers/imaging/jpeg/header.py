@@ -1,4 +1,4 @@
-"""JPEG: its header, and the bytes that its pixels need.
+"""The JPEG format: reading the header, and removing the metadata.
 
 Source: ITU-T T.81, annex B.
 """
@@ -12,20 +12,21 @@ from agewell.workers.imaging.image_header import MOST_PARTS, SAVE_8_BITS, Header
 from agewell.workers.imaging.orientation import EXIF_PREFIX, XMP_IN_JPEG, find_orientation
 
 MOST_SCANS = 100
-"""libjpeg walks the whole picture once a scan, however few bytes the scan has. Encoders write
-10 scans, or 30 at the most; libjpeg-turbo's own tools suggest limits between 100 and 500."""
+"""The most scans of one file. libjpeg processes the whole picture for each scan, even for a scan
+of a few bytes. Encoders write 10 to 30 scans. libjpeg-turbo's tools suggest limits of 100 to 500.
+"""
 
 MOST_SCANNED_PIXELS = 1_000_000_000
-"""Scans times pixels. The largest picture, 50 megapixels, may have 20 scans."""
+"""The largest product of scans and pixels: 20 scans of the largest picture, 50 megapixels."""
 
 _MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
-"""A marker that begins a segment, or ends the picture; 0x01 and 0xD0 to 0xD8 do neither."""
+"""A marker that begins a segment or ends the picture: any but 0x01 and 0xD0 to 0xD8."""
 
 _APP0, _APP1, _APP14, _COMMENT = 0xE0, 0xE1, 0xEE, 0xFE
 _END, _SCAN = 0xD9, 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 METADATA = frozenset(range(_APP0, 0xF0)) | {_COMMENT}
-_COLOUR_MODEL = {_APP0: b"JFIF\0", _APP14: b"Adobe"}  # metadata that decides on the colours
+_COLOUR_MODEL = {_APP0: b"JFIF\0", _APP14: b"Adobe"}  # metadata that decoders need for the colours
 _PROCESSES = {
     0xC3: "lossless JPEG", 0xC5: "hierarchical JPEG", 0xC6: "hierarchical JPEG",
     0xC7: "hierarchical JPEG", 0xCB: "lossless JPEG", 0xCD: "hierarchical JPEG",
@@ -34,7 +35,7 @@ _PROCESSES = {
 
 
 class Segment(NamedTuple):
-    """A marker and the places of its content."""
+    """A marker and the position of its content."""
 
     marker: int
     begin: int  # of the marker
@@ -43,10 +44,10 @@ class Segment(NamedTuple):
 
 
 def read_header(data: bytes) -> Header:
-    """The header of a JPEG file.
+    """Read the header of a JPEG file.
 
     Raises:
-        ValueError: it has no picture, or ends before its end mark.
+        ValueError: the file has no picture, is damaged, or ends before its end mark.
         struct.error: the file ends within its header.
     """
     segments = list(read_segments(data))
@@ -59,15 +60,15 @@ def read_header(data: bytes) -> Header:
     bits, height, width, channels = struct.unpack_from(">BHHB", data, frames[0].start)
     if height == 0:
         raise ValueError(
-            f"its header says {width} x 0 px: the height is given behind the pixels (DNL), "
-            "which is not taken; save it again as JPEG"
+            f"its header says {width} x 0 px: the height is given after the pixels (DNL), "
+            "which is not supported; save it again as JPEG"
         )
     refusal = _refusal(frames[0].marker, bits, channels) or _scans_refusal(scans, width * height)
     return Header("jpeg", width, height, 1, _orientation(data, segments), refusal)
 
 
 def pixels_only(data: bytes) -> bytes:
-    """The same picture without its metadata, and without what follows its end mark."""
+    """Return the file without its metadata and without bytes after its end mark."""
     segments = list(read_segments(data))
     following = [each.begin for each in segments[1:]] + [len(data)]
     kept = [
@@ -84,7 +85,12 @@ def _decides_on_colours(data: bytes, segment: Segment) -> bool:
 
 
 def read_segments(data: bytes) -> Iterator[Segment]:
-    """Every segment up to the end mark, which is the last."""
+    """Yield every segment. The end mark is the last one.
+
+    Raises:
+        ValueError: there is no end mark, or there are too many segments.
+        struct.error: the file ends within a segment's length.
+    """
     position = 2
     for _ in range(MOST_PARTS):
         found = _MARKER.search(data, position)
@@ -118,7 +124,7 @@ def _refusal(process: int, bits: int, channels: int) -> str | None:
 
 
 def _scans_refusal(scans: int, pixels: int) -> str | None:
-    """Why so many scans are not taken."""
+    """Return the reason to refuse this number of scans, or None."""
     most = min(MOST_SCANS, MOST_SCANNED_PIXELS // max(1, pixels))
     if scans <= most:
         return None

@@ -1,7 +1,7 @@
-"""The pixels of a JPEG, decoded by libjpeg-turbo with its warnings heard.
+"""Decode the pixels of a JPEG by libjpeg-turbo, with warnings of damage as errors.
 
-libjpeg fills with gray what a file lacks and only warns of it. OpenCV and Pillow drop the
-warnings. simplejpeg can make the first warning an error.
+libjpeg fills missing parts of a picture with gray and only prints a warning. OpenCV and Pillow
+drop the warnings. simplejpeg raises the first warning as an error.
 """
 
 import re
@@ -12,19 +12,19 @@ import numpy.typing as npt
 import simplejpeg
 
 _DAMAGE = re.compile("premature end|bad Huffman code|bad arithmetic code|instead of RST", re.I)
-"""Warnings after which pixels are wrong. Others are of parts that are ignored, such as bytes
-between two segments, which many cameras write."""
+"""Warnings that mean wrong pixels. Other warnings are about parts that are ignored, such as the
+bytes between two segments that many cameras write."""
 
 
 def decode(data: bytes) -> npt.NDArray[np.uint8] | None:
-    """The pixels of a JPEG whose header is not refused.
+    """Decode the pixels of a JPEG whose header has no refusal.
 
     Args:
         data: the file without its metadata.
 
     Returns:
-        (H, W) gray or (H, W, 3) BGR, as stored; None if there is a warning, but of no damage,
-        or the file is of a kind that this decoder does not know.
+        (H, W) gray or (H, W, 3) BGR, uint8, as stored. None if the decoder warns of something
+        other than damage, or does not know this kind of JPEG: use another decoder then.
 
     Raises:
         ValueError: the pixels are truncated or damaged.

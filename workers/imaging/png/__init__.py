@@ -1,1 +1,1 @@
-"""PNG: the header, and the pixels."""
+"""The PNG format: header, text chunks and compressed pixels."""

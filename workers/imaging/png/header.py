@@ -1,4 +1,4 @@
-"""PNG: its header, and the chunks that its pixels need.
+"""The PNG format: reading the header, and keeping only the chunks that the pixels need.
 
 Source: W3C, "Portable Network Graphics, third edition".
 """
@@ -38,7 +38,7 @@ class _Size(NamedTuple):
 
     @property
     def packed_bytes(self) -> int:
-        """Bytes of the rows of pixels, as they are before compression."""
+        """Bytes of all rows of pixels before compression."""
         passes = _PASSES if self.interlaced else ((0, 0, 1, 1),)
         return sum(self._pass_bytes(*each) for each in passes)
 
@@ -50,10 +50,10 @@ class _Size(NamedTuple):
 
 
 def read_header(data: bytes) -> Header:
-    """The header of a PNG file.
+    """Read the header of a PNG file.
 
     Raises:
-        ValueError: it is damaged, or ends before its end mark.
+        ValueError: the file is damaged, or ends before its end mark.
         struct.error: the file ends within its header.
     """
     size = _size(data)
@@ -64,7 +64,7 @@ def read_header(data: bytes) -> Header:
         if kind == b"acTL":
             (frames,) = struct.unpack_from(">I", data, start)
         elif kind == b"fdAT":
-            frames = max(frames, 2)  # beside the one in IDAT
+            frames = max(frames, 2)  # in addition to the one in IDAT
         elif kind == b"eXIf":
             exif.append(data[start:end])
         elif kind in _TEXTS:
@@ -78,10 +78,10 @@ def read_header(data: bytes) -> Header:
 
 
 def pixels_only(data: bytes) -> bytearray:
-    """The same picture without its metadata, its pixels unpacked.
+    """Return the file without its metadata, and with its pixels unpacked.
 
     Raises:
-        ValueError: the pixels do not unpack, or to another size than the header says.
+        ValueError: the pixels are damaged, or their size is not that of the header.
     """
     chunks = [each for each in _chunks(data) if each[0] in _PIXELS]
     size = _size(data)
@@ -94,7 +94,7 @@ def pixels_only(data: bytes) -> bytearray:
 
 
 def _colours(chunks: list[_Chunk], colour_type: int) -> list[_Chunk]:
-    """The header, the palette and the transparent colours, in the order that libpng needs.
+    """Return the chunks of header, palette and transparent colours in the order of libpng.
 
     Raises:
         ValueError: there are two of a kind, or libpng would ignore the transparent colours.
@@ -112,7 +112,7 @@ def _colours(chunks: list[_Chunk], colour_type: int) -> list[_Chunk]:
 
 
 def _checked_parts(data: bytes, chunks: list[_Chunk]) -> Iterator[memoryview]:
-    """The contents of the IDAT chunks."""
+    """Yield the contents of the IDAT chunks, and check their checksums."""
     whole = memoryview(data)
     for kind, start, end in chunks:
         if kind == b"IDAT":
@@ -141,7 +141,10 @@ def _size(data: bytes) -> _Size:
 
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:
-    """Type, start and end of the content of each chunk, up to the end mark, which is the last."""
+    """Yield the type of each chunk, and the start and end of its content.
+
+    The end mark is the last one.
+    """
     position = 8
     for _ in range(MOST_PARTS):
         if position + 12 > len(data):

@@ -1,8 +1,8 @@
-"""The compressed pixels of a PNG, unpacked here and measured before a decoder gets them.
+"""Unpack and measure the pixels of a PNG before a decoder gets them.
 
-libpng unpacks a stream to its end, also behind the last row: a file of 64 MiB may take it
-minutes. So the decoder gets exactly the bytes of the rows, in a stream that is not compressed.
-Both steps together take no longer than libpng alone, as ISA-L unpacks faster than zlib.
+libpng unpacks a stream to its end, even after the last row. This can take minutes for a file of
+64 MiB. So the decoder gets exactly the bytes of the rows, in a stream that is not compressed.
+Both steps together take no longer than libpng alone, because ISA-L unpacks faster than zlib.
 
 Sources: RFC 1950 and 1951; W3C, "Portable Network Graphics, third edition", section 10.
 """
@@ -13,10 +13,10 @@ from typing import Any
 
 from isal import isal_zlib
 
-_INPUT_BYTES = 2**16  # given to the decompressor at a time; it copies the part that it leaves
-_LONGEST_BLOCK = 2**16 - 1  # of bytes that are not compressed
+_INPUT_BYTES = 2**16  # given to the decompressor at a time: it copies the part it does not use
+_LONGEST_BLOCK = 2**16 - 1  # bytes of one block that is not compressed
 _SPARE_BYTES = 2**16  # some encoders pack a few bytes too many, which decoders ignore
-_LAST_BLOCK = b"\1\0\0\xff\xff"  # of no bytes
+_LAST_BLOCK = b"\1\0\0\xff\xff"  # an empty block
 
 
 def append_idat(image: bytearray, parts: Iterable[memoryview], size_bytes: int) -> None:
@@ -24,8 +24,8 @@ def append_idat(image: bytearray, parts: Iterable[memoryview], size_bytes: int) 
 
     Args:
         image: the file so far.
-        parts: the contents of the file's IDAT chunks.
-        size_bytes: of the rows, as the header says.
+        parts: the contents of the original IDAT chunks.
+        size_bytes: the size of all rows, as the header says.
 
     Raises:
         ValueError: the stream is damaged, or unpacks to fewer or to far more bytes.
@@ -51,7 +51,7 @@ def append_idat(image: bytearray, parts: Iterable[memoryview], size_bytes: int) 
 
 
 def _unpacked(parts: Iterable[memoryview]) -> Iterator[bytes]:
-    """The bytes of a stream, at most _LONGEST_BLOCK at a time."""
+    """Yield the bytes of a stream, at most _LONGEST_BLOCK at a time."""
     stream = isal_zlib.decompressobj()
     try:
         for part in parts:
@@ -64,7 +64,7 @@ def _unpacked(parts: Iterable[memoryview]) -> Iterator[bytes]:
 
 
 def _blocks(stream: Any, packed: memoryview) -> Iterator[bytes]:
-    """All that a piece of the stream unpacks to."""
+    """Yield the bytes that one piece of the stream unpacks to."""
     rest: bytes | memoryview = packed
     full = True  # a full block may leave more in the decompressor, all input taken
     while (rest or full) and not stream.eof:

@@ -1,9 +1,10 @@
-"""The EXIF blocks and XMP packets in a PNG's text chunks.
+"""Find EXIF blocks and XMP packets in the text chunks of a PNG.
 
 XMP has a chunk with a fixed keyword. ImageMagick and ExifTool wrote EXIF as hexadecimal text
 before PNG had a chunk for it, under the keyword "Raw profile type".
 
-A text is unpacked up to a bound, and one of each keyword is: a kilobyte may unpack to a megabyte.
+Only the first text of each keyword is unpacked, and only up to a limit, because a kilobyte can
+unpack to a megabyte.
 """
 
 import binascii
@@ -23,7 +24,7 @@ _RAW_PROFILE = re.compile(rb"\n[^\n]*\n\s*(\d+)\n([0-9A-Fa-f\s]*)")  # name, len
 
 
 class Text(NamedTuple):
-    """A text chunk: tEXt, zTXt or iTXt, and where its content is."""
+    """A text chunk (tEXt, zTXt or iTXt) and the position of its content in the file."""
 
     kind: bytes
     data: bytes
@@ -32,12 +33,12 @@ class Text(NamedTuple):
 
     @property
     def keyword(self) -> bytes:
-        """The name of the text."""
+        """The chunk's keyword: the name of the text."""
         head = self.data[self.start : min(self.end, self.start + _LONGEST_KEYWORD + 1)]
         return head.partition(b"\0")[0]
 
     def content(self) -> bytes:
-        """The text, unpacked, at most its first _MOST_TEXT_BYTES; empty if it is damaged."""
+        """Return the text, unpacked and cut to _MOST_TEXT_BYTES, or b"" if it is damaged."""
         rest = self.data[self.start + len(self.keyword) + 1 : self.end]
         if self.kind == b"tEXt":
             return rest[:_MOST_TEXT_BYTES]
@@ -50,26 +51,26 @@ class Text(NamedTuple):
 
 
 def exif_in(texts: Sequence[Text]) -> Iterator[bytes]:
-    """The EXIF blocks in a PNG's texts."""
+    """Yield the EXIF blocks in a PNG's texts."""
     profiles = (_raw_profile(text.content()) for text in _first_of(texts, _RAW_EXIF))
     return (each for each in profiles if not each.startswith(XMP_IN_JPEG))
 
 
 def xmp_in(texts: Sequence[Text]) -> Iterator[bytes]:
-    """The XMP packets in a PNG's texts."""
+    """Yield the XMP packets in a PNG's texts."""
     yield from (text.content() for text in _first_of(texts, [_XMP]))
     profiles = (_raw_profile(text.content()) for text in _first_of(texts, _RAW_XMP))
     yield from (each for each in profiles if not each.startswith(EXIF_PREFIX))
 
 
 def _first_of(texts: Sequence[Text], keywords: Iterable[bytes]) -> Iterator[Text]:
-    """The first text of each keyword."""
+    """Yield the first text of each keyword."""
     for keyword in keywords:
         yield from [text for text in texts if text.keyword == keyword][:1]
 
 
 def _raw_profile(text: bytes) -> bytes:
-    """The bytes of a profile in hexadecimal; empty if it is damaged."""
+    """Return the bytes of a profile written in hexadecimal, or b"" if it is damaged."""
     found = _RAW_PROFILE.match(text)
     if found is None:
         return b""

@@ -1,1 +1,1 @@
-"""TIFF: the header, and the pixels."""
+"""The TIFF format: tags, layouts, compressions and pixels."""

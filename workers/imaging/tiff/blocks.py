@@ -1,4 +1,4 @@
-"""Strips and tiles of a TIFF page: their places in the file.
+"""The strips and tiles of a TIFF page, and their positions in the file.
 
 Sources: TIFF 6.0, sections 3 and 15.
 """
@@ -10,20 +10,20 @@ from agewell.workers.imaging.tiff.layout import NONE, PICTURES, Layout
 from agewell.workers.imaging.tiff.tags import Directory
 
 _STRIP_TAGS, _TILE_TAGS = (273, 279), (324, 325)  # offsets, sizes
-_MOST_BLOCKS = 65_536  # a row each of 4 samples of the tallest picture
-_MOST_PICTURES = 16_384  # blocks that are JPEG or WebP files, which take longer
+_MOST_BLOCKS = 65_536  # enough for the tallest picture in strips of one row and one of 4 samples
+_MOST_PICTURES = 16_384  # for blocks that are JPEG or WebP files, which take longer
 
-_USUAL_PIXELS = 4096 * 4096  # of a tile, however small the picture
+_USUAL_PIXELS = 4096 * 4096  # a tile of this size is accepted for a picture of any size
 
 
 class Block(NamedTuple):
     """One strip or tile."""
 
     name: str  # for errors
-    plane: int  # the sample it holds, if each sample has blocks of its own
+    plane: int  # the sample that it holds, if each sample has separate blocks
     left: int  # px
     top: int  # px
-    rows: int  # px that it must hold: a last strip may have fewer than the others
+    rows: int  # rows that it must hold: the last strip may have fewer than the others
     data: bytes
 
 
@@ -35,11 +35,11 @@ class _Place(NamedTuple):
 
 
 def blocks(data: bytes, page: Directory, layout: Layout) -> Iterator[Block]:
-    """The blocks of a page, in the order of its tags.
+    """Yield the blocks of a page, in the order of its tags.
 
     Raises:
-        ValueError: a block is missing or outside of the file.
-        NotImplementedError: they are too many.
+        ValueError: a block is missing, or is not within the file, or its size is damaged.
+        NotImplementedError: there are too many blocks.
     """
     _check_sizes(layout)
     places = list(_places(layout))
@@ -56,15 +56,15 @@ def blocks(data: bytes, page: Directory, layout: Layout) -> Iterator[Block]:
         name = f"{kind} {number} of {len(places)}"
         if offset == 0 or size == 0:
             raise ValueError(f"truncated or damaged: {name} is missing")
-        if layout.compression == NONE:  # some writers give nonsense there
+        if layout.compression == NONE:  # some programs write a wrong size here
             size = min(size, layout.row_bytes * place.rows)
         if offset + size > len(data):
-            raise ValueError(f"truncated or damaged: {name} ends behind the end of the file")
+            raise ValueError(f"truncated or damaged: {name} ends beyond the end of the file")
         yield Block(name, *place, data[offset : offset + size])
 
 
 def _check_sizes(layout: Layout) -> None:
-    """Refuse sizes that cost far more than the picture, whose size is within the limits."""
+    """Refuse blocks that need far more memory than the picture itself."""
     width, height = layout.block_width, layout.block_height
     if width < 1 or height < 1:
         raise ValueError(f"damaged: strips or tiles of {width} x {height} px")
@@ -80,7 +80,7 @@ def _check_sizes(layout: Layout) -> None:
 
 
 def _places(layout: Layout) -> Iterator[_Place]:
-    """The place of each block in the picture."""
+    """Yield the place of each block in the picture."""
     for plane in range(layout.samples if layout.separate else 1):
         for top in range(0, layout.height, layout.block_height):
             left_over = layout.height - top

@@ -1,4 +1,4 @@
-"""Strips and tiles of a TIFF page that are JPEG or WebP files.
+"""Decode the strips and tiles of a TIFF page that are JPEG or WebP files.
 
 Sources: TIFF Technical Note 2, 1995 (JPEG); ITU-T T.81, annex B; libtiff's tif_webp.c.
 """
@@ -22,20 +22,20 @@ _START, _SCAN = b"\xff\xd8", b"\xff\xda"
 
 
 def jpeg_samples(data: bytes, tables: bytes, layout: Layout, rows: int) -> Samples:
-    """The samples of a block that is a JPEG file.
+    """Decode a block that is a JPEG file.
 
     Args:
         data: the block's bytes.
-        tables: the tables that all blocks of the page share; a JPEG file without a picture.
+        tables: the tables that all blocks of the page share: a JPEG file without a picture.
         layout: the layout of its page.
-        rows: the rows it must hold.
+        rows: the number of rows that it must hold.
 
     Returns:
-        (rows, block width, samples of a block) uint8; YCbCr as RGB.
+        (rows, block width, samples of a block) uint8. YCbCr is converted to RGB.
 
     Raises:
-        ValueError: it is cut, damaged or of another size.
-        NotImplementedError: it is of a kind that is not read; the text names the kind.
+        ValueError: the block is cut off, damaged or of another size.
+        NotImplementedError: this kind of JPEG is not supported. The message names the kind.
     """
     whole = _whole_jpeg(data, tables, layout.photometric == layouts.YCBCR)
     if whole.count(_SCAN) * layout.width * layout.height > jpeg.MOST_SCANNED_PIXELS:
@@ -49,14 +49,14 @@ def jpeg_samples(data: bytes, tables: bytes, layout: Layout, rows: int) -> Sampl
 
 
 def webp_samples(data: bytes, layout: Layout, rows: int) -> Samples:
-    """The samples of a block that is a WebP file; as ``jpeg_samples``."""
+    """Decode a block that is a WebP file. Returns and raises the same as ``jpeg_samples``."""
     if not data.startswith(b"RIFF"):
         raise ValueError("it does not begin as a WebP")
     _check(webp.read_header(data), layout, rows)
     samples = _samples(_by_opencv(webp.pixels_only(data)), rows)
     if samples.shape[2] > layout.samples:
         raise ValueError("it has an alpha channel, which the page does not have")
-    if samples.shape[2] < layout.samples:  # WebP keeps no alpha that is full everywhere
+    if samples.shape[2] < layout.samples:  # WebP does not store an alpha that is 255 everywhere
         return np.dstack([samples, np.full(samples.shape[:2], 255, np.uint8)])
     return samples
 
@@ -69,26 +69,26 @@ def _by_opencv(data: bytes) -> Samples:
 
 
 def _samples(image: Samples, rows: int) -> Samples:
-    """(rows, W, 1), (rows, W, 3) RGB or (rows, W, 4) RGBA of gray, BGR or BGRA."""
+    """Convert gray, BGR or BGRA to (rows, W, 1), (rows, W, 3) RGB or (rows, W, 4) RGBA."""
     image = image.reshape(*image.shape[:2], -1)
     order = [0] if image.shape[2] == 1 else [2, 1, 0, 3][: image.shape[2]]
     return image[:rows, :, order]
 
 
 def _check(header: Header, layout: Layout, rows: int) -> None:
-    """Refuse a picture that is not the block's, before it is decoded."""
+    """Refuse a picture that does not fit the block, before it is decoded."""
     if header.refusal:
         raise NotImplementedError(header.refusal)
     fits = header.width == layout.block_width and rows <= header.height <= layout.block_height
     if header.frames > 1 or not fits:
         found = f"{header.width} x {header.height} px"
-        raise ValueError(f"its picture is of {found}, not {layout.block_width} x {rows} px")
+        raise ValueError(f"its picture is {found}, not {layout.block_width} x {rows} px")
 
 
 def _whole_jpeg(data: bytes, tables: bytes, is_ycc: bool) -> bytes:
-    """A JPEG with the page's tables, and with a mark that says if its colours are YCbCr or RGB.
+    """Return a JPEG with the page's tables and a mark that says YCbCr or RGB.
 
-    Its own marks are left out: in a TIFF, the page's tags say what the colours are.
+    The block's own marks are removed: in a TIFF, the page's tags decide on the colours.
     """
     if not data.startswith(_START):
         raise ValueError("it does not begin as a JPEG")
@@ -99,7 +99,7 @@ def _whole_jpeg(data: bytes, tables: bytes, is_ycc: bool) -> bytes:
 
 
 def _parts(data: bytes) -> list[tuple[int, bytes]]:
-    """Marker and bytes of each segment, with the pixels that follow it."""
+    """Return the marker and the bytes of each segment, with the pixels that follow it."""
     segments = list(jpeg.read_segments(data))
     ends = [each.begin for each in segments[1:]] + [len(data)]
     return [(each.marker, data[each.begin : end]) for each, end in zip(segments, ends, strict=True)]

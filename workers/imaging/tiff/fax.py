@@ -1,14 +1,14 @@
-"""Fax compression of pictures in black and white: CCITT 1-D, Group 3 and Group 4.
+"""Decode the fax compression of black and white pictures: CCITT 1-D, Group 3 and Group 4.
 
-The decoders of libtiff and imagecodecs go on after an error: they fill the rest of a row, or of
+The decoders of libtiff and imagecodecs continue after an error: they fill the rest of a row, or of
 the picture, with white. This one accepts only complete rows of valid code words.
 
-Numba compiles it at the first call, which takes seconds: a fax picture has up to one code word a
-pixel, and Python alone needs a minute for 50 million of them. Import this module only if there is
-such a picture.
+A fax picture has up to one code word per pixel, and Python alone needs a minute for 50 million of
+them. So Numba compiles the decoder at the first call, which takes seconds. Import this module only
+if there is such a picture.
 
-A row is kept as its changes: the columns at which the colour changes, from white at the left. The
-even ones change to black.
+A row is stored as its changes: the columns at which the colour changes, starting with white at the
+left. Changes with an even index turn to black.
 
 Sources: ITU-T T.4 (2003), section 4; ITU-T T.6 (1988), section 2; TIFF 6.0, sections 10 and 11.
 """
@@ -30,8 +30,11 @@ from agewell.workers.imaging.tiff.fax_codes import (
 )
 
 RLE, GROUP_3, GROUP_3_2D, GROUP_4 = 0, 1, 2, 3
-"""Schemes: runs; runs with end-of-line codes; the same with some rows as differences to the row
-above; all rows as differences."""
+"""The four schemes.
+
+RLE: rows of runs. GROUP_3: rows of runs, with end-of-line codes. GROUP_3_2D: the same, with some
+rows as differences to the row above. GROUP_4: all rows as differences.
+"""
 
 _ENDS_EARLY, _BAD_CODE, _WRONG_LENGTH, _NO_END_OF_LINE, _UNCOMPRESSED = -1, -2, -3, -4, -5
 _PROBLEMS = {
@@ -41,8 +44,8 @@ _PROBLEMS = {
     _NO_END_OF_LINE: "damaged: row {} has no end-of-line code before it",
     _UNCOMPRESSED: "row {} uses the uncompressed mode of fax codes, which is not read",
 }
-_PADDING = 8  # bytes of zeros behind the data: the decoder looks a few bits ahead
-_EOL_ZEROS = 11  # an end-of-line code is at least as many zeros and a one
+_PADDING = 8  # bytes of zeros after the data, because the decoder looks a few bits ahead
+_EOL_ZEROS = 11  # an end-of-line code is this many zeros or more, and a one
 _LENGTH = (1 << LENGTH_BITS) - 1
 
 _Bits = npt.NDArray[np.uint8]
@@ -57,10 +60,10 @@ def decode(data: bytes, width: int, rows: int, scheme: int, row_alignment: int) 
         width: pixels of a row.
         rows: the number of rows.
         scheme: RLE, GROUP_3, GROUP_3_2D or GROUP_4.
-        row_alignment: rows begin at a multiple of this many bits; used by RLE only.
+        row_alignment: rows begin at a multiple of this number of bits. Only RLE uses it.
 
     Returns:
-        (rows, width) uint8; 1 is what the codes call black.
+        (rows, width) uint8; 1 is black and 0 is white.
 
     Raises:
         ValueError: the data ends early, a code word is invalid, or a row is too long.
@@ -85,7 +88,7 @@ def _decode(
     modes: _Numbers,
     picture: _Bits,
 ) -> Any:
-    """Fill the picture; a problem, or 0, and the row that has it."""
+    """Fill the picture. Returns a problem and its row, or 0 and the number of rows."""
     rows, width = picture.shape
     above, changes = np.full(width + 4, width), np.full(width + 4, width)
     position = 0
@@ -108,7 +111,10 @@ def _decode(
 
 @njit(nogil=True, boundscheck=True)
 def _row_start(data: _Bits, end: int, position: int, scheme: int, row_alignment: int) -> Any:
-    """Position of a row's first code word, or a problem; and if the row is coded by difference."""
+    """Find the first code word of a row.
+
+    Returns its position, or a problem, and if the row is coded as differences.
+    """
     if scheme == RLE:
         return (position + row_alignment - 1) // row_alignment * row_alignment, False
     if scheme == GROUP_4:
@@ -131,7 +137,10 @@ def _row_start(data: _Bits, end: int, position: int, scheme: int, row_alignment:
 def _runs(
     data: _Bits, end: int, position: int, width: int, runs: _Numbers, changes: _Numbers
 ) -> Any:
-    """Read a row of runs: the number of changes, or a problem; and the position behind the row."""
+    """Read a row of runs.
+
+    Returns the number of changes, or a problem, and the position after the row.
+    """
     column = colour = count = 0
     while column < width:
         run, position = _run(data, end, position, runs[colour])
@@ -156,9 +165,10 @@ def _differences(
     above: _Numbers,
     changes: _Numbers,
 ) -> Any:
-    """Read a row of differences: the number of changes, or a problem; and the position behind it.
+    """Read a row of differences to the row above.
 
-    a0, b1 and b2 are T.6's names: the last change of this row, and the next two of the row above.
+    Returns the number of changes, or a problem, and the position after the row. a0, b1 and b2 are
+    names of T.6: the last change of this row, and the next two changes of the row above.
     """
     a0, count, b = -1, 0, 0
     while a0 < width:
@@ -189,7 +199,7 @@ def _differences(
 
 @njit(nogil=True, boundscheck=True)
 def _b1(above: _Numbers, b: int, a0: int, width: int, colour: int) -> int:
-    """The first change of the row above right of a0 that ends the colour of a0."""
+    """Find b1: the first change in the row above, right of a0, that ends the colour of a0."""
     while b > 0 and above[b - 1] > a0:
         b -= 1
     while above[b] <= a0 and above[b] < width:
@@ -199,7 +209,10 @@ def _b1(above: _Numbers, b: int, a0: int, width: int, colour: int) -> int:
 
 @njit(nogil=True, boundscheck=True)
 def _run(data: _Bits, end: int, position: int, table: _Numbers) -> Any:
-    """Read a run of one or more code words: its length, or a problem; and the position behind."""
+    """Read a run of one or more code words.
+
+    Returns its length, or a problem, and the position after it.
+    """
     length = 0
     while True:
         entry = table[_next(data, position, RUN_BITS)]
@@ -213,13 +226,16 @@ def _run(data: _Bits, end: int, position: int, table: _Numbers) -> Any:
 
 @njit(nogil=True, boundscheck=True)
 def _problem(end: int, position: int, bits: int) -> int:
-    """Of a code word that is not in its table, or ends behind the data."""
+    """Return the problem of a code word that is not in its table or ends after the data."""
     return _ENDS_EARLY if position + bits > end else _BAD_CODE
 
 
 @njit(nogil=True, boundscheck=True)
 def _add(changes: _Numbers, count: int, column: int) -> int:
-    """Add a change; one at the same column as the last takes it back. The new number of changes."""
+    """Add a change and return the new number of changes.
+
+    A change at the same column as the last one cancels it.
+    """
     if count > 0 and changes[count - 1] == column:
         return count - 1
     changes[count] = column
@@ -228,7 +244,7 @@ def _add(changes: _Numbers, count: int, column: int) -> int:
 
 @njit(nogil=True, boundscheck=True)
 def _next(data: _Bits, position: int, count: int) -> int:
-    """The next bits as a number."""
+    """Return the next bits as a number."""
     at, number = position >> 3, 0
     for byte in data[at : at + 4]:
         number = number << 8 | byte

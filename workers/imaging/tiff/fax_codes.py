@@ -1,4 +1,4 @@
-"""Code words of fax pictures, as tables that a decoder looks the next bits up in.
+"""The code words of fax pictures, as lookup tables by the next bits of the data.
 
 Sources: ITU-T T.4 (2003), tables 2 and 3; ITU-T T.6 (1988), table 1.
 """
@@ -8,9 +8,9 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-RUN_BITS = 13  # of the longest code word of a run
-MODE_BITS = 10  # of the longest code word of a mode
-LENGTH_BITS = 4  # of a table's entry: the low bits hold the length of the code word, 0 for none
+RUN_BITS = 13  # length of the longest code word of a run
+MODE_BITS = 10  # length of the longest code word of a mode
+LENGTH_BITS = 4  # the low bits of a table's entry hold the length of the code word, 0 for none
 
 PASS, HORIZONTAL, UNCOMPRESSED = (
     7,
@@ -55,7 +55,10 @@ _RUNS = [*range(64), *range(64, 2_561, 64)]
 
 
 def _table(codes: Iterable[str], values: Iterable[int], bits: int) -> npt.NDArray[np.int32]:
-    """For each number of this many bits: value and length of the code word it begins with."""
+    """Build a table of all numbers with some bits.
+
+    Each entry has the value and the length of the code word that the number begins with.
+    """
     table = np.zeros(1 << bits, np.int32)
     for code, value in zip(codes, values, strict=True):
         rest = bits - len(code)
@@ -68,4 +71,4 @@ MODES = _table(_MODES.split(), range(10), MODE_BITS)
 RUNS = np.stack(
     [_table((colour + _MAKE_UP).split(), _RUNS, RUN_BITS) for colour in (_WHITE, _BLACK)]
 )
-"""Two tables: white, black."""
+"""Two tables of runs: the first for white, the second for black."""

@@ -1,4 +1,4 @@
-"""How a TIFF page keeps its pixels, as its tags say, and which layouts are taken.
+"""The layout of a TIFF page's pixels, from its tags, and the reasons to refuse one.
 
 Each layout is either decoded exactly or refused by name. Tags that contradict each other, and tags
 that programs read differently, are refused too.
@@ -16,7 +16,7 @@ NONE, RLE, GROUP_3, GROUP_4, LZW, JPEG, PACKBITS, RLE_WORDS = 1, 2, 3, 4, 5, 7, 
 DEFLATE, OLD_DEFLATE, LZMA, ZSTD, WEBP = 8, 32946, 34925, 50000, 50001
 FAX = {RLE, RLE_WORDS, GROUP_3, GROUP_4}
 PICTURES = {JPEG, WEBP}  # each block is a picture file
-_PREDICTED = {LZW, DEFLATE, OLD_DEFLATE, LZMA, ZSTD}  # every program applies a predictor here
+_PREDICTED = {LZW, DEFLATE, OLD_DEFLATE, LZMA, ZSTD}  # every program applies predictors to these
 _TAKEN_COMPRESSIONS = {NONE, PACKBITS, *_PREDICTED, *FAX, *PICTURES}
 _COMPRESSIONS = {
     6: "old-style JPEG", 9: "JBIG", 10: "JBIG", 99: "lossless JPEG", 32766: "NeXT",
@@ -39,14 +39,14 @@ _COLOURS_NOT_TAKEN = {
 _NUMBERS = {2: "signed integer", 3: "floating-point", 5: "complex", 6: "complex"}
 _PREMULTIPLIED, _STRAIGHT = 1, 2  # meanings of an extra sample
 _SUB_PAGES = 330
-_MOST_SAMPLES = 16  # whose tags are read; pictures that are taken have four samples at most
+_MOST_SAMPLES = 16  # tags of more samples are not read; supported pictures have at most four
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The tags that say how the pixels of a page are written.
+    """The tags that describe the layout of a page's pixels.
 
-    A block is a strip or a tile. All are of one size, but the last strip may have fewer rows.
+    A block is a strip or a tile. All have one size, but the last strip may have fewer rows.
     """
 
     width: int  # px
@@ -54,25 +54,25 @@ class Layout:
     bits: tuple[int, ...]  # of each sample
     numbers: tuple[int, ...]  # the number format of each sample; 1: unsigned, 4: undefined
     samples: int  # of a pixel
-    extra: tuple[int, ...]  # meanings of the samples behind the colours; 0: unspecified
+    extra: tuple[int, ...]  # meanings of the samples after the colours; 0: unspecified
     photometric: int | None
     compression: int
     predictor: int
     bit_order: int  # 2: the lowest bit of a byte comes first
-    planes: int  # 2: each sample has blocks of its own
+    planes: int  # 2: each sample has separate blocks
     tiled: bool
     block_width: int  # px
-    block_height: int  # px; of a strip, not more than the picture's height
+    block_height: int  # px; the height of a strip is at most that of the picture
     fax_options: int
 
     @property
     def colours(self) -> int:
-        """The number of samples that are colours; the next one, if any, is a straight alpha."""
+        """The number of colour samples of a pixel. A sample after them is a straight alpha."""
         return _COLOURS[self.photometric or 0][1]
 
     @property
     def separate(self) -> bool:
-        """Each sample has blocks of its own."""
+        """True if each sample has separate blocks."""
         return self.planes == 2 and self.samples > 1
 
     @property
@@ -82,15 +82,15 @@ class Layout:
 
     @property
     def row_bytes(self) -> int:
-        """The unpacked bytes of a row of a block."""
+        """The size of one row of a block in bytes, unpacked."""
         return -(-self.block_width * self.block_samples * self.bits[0] // 8)
 
 
 def read_header(data: bytes) -> Header:
-    """The header of a TIFF file.
+    """Read the header of a TIFF file.
 
     Raises:
-        ValueError: it is damaged, or the file ends within it.
+        ValueError: the header is damaged, or the file ends within it.
     """
     page, frames = read_first_page(data)
     layout = read_layout(page)
@@ -99,10 +99,10 @@ def read_header(data: bytes) -> Header:
 
 
 def read_layout(page: Directory) -> Layout:
-    """Read the tags of a page.
+    """Read the layout of a page from its tags.
 
     Raises:
-        ValueError: a tag has no value that it can have, or a size is missing.
+        ValueError: a tag has an impossible value, or the width or height is missing.
     """
     width, height = _one(page, 256, 0), _one(page, 257, 0)
     if not page.entries.keys() >= {256, 257}:
@@ -132,7 +132,7 @@ def read_layout(page: Directory) -> Layout:
 
 
 def _refusal(page: Directory, frames: int, layout: Layout) -> str | None:
-    """The reason not to take the pixels; None if they are taken."""
+    """Return the reason to refuse the pixels, or None."""
     if page.is_reduced and (frames > 1 or _SUB_PAGES in page.entries):
         return "its first page is a smaller copy of another one; save that one alone"
     return (
@@ -145,7 +145,7 @@ def _refusal(page: Directory, frames: int, layout: Layout) -> str | None:
 
 
 def _one(page: Directory, tag: int, default: int) -> int:
-    """The value of a tag that has one."""
+    """Return the value of a tag that has exactly one."""
     if tag not in page.entries:
         return default
     values = page.integers(tag, 2)
@@ -155,7 +155,7 @@ def _one(page: Directory, tag: int, default: int) -> int:
 
 
 def _for_each_sample(page: Directory, tag: int, samples: int, default: int) -> tuple[int, ...]:
-    """The values of a tag that has one for each sample, or one for all."""
+    """Return the values of a tag that has one value for each sample, or one for all."""
     values = page.integers(tag, min(samples, _MOST_SAMPLES)) or (default,)
     if tag in page.entries and len(values) not in (1, min(samples, _MOST_SAMPLES)):
         raise ValueError(f"damaged: TIFF tag {tag} has {len(values)} values for {samples} samples")
@@ -208,7 +208,7 @@ def _writing_refusal(layout: Layout) -> str | None:
 
 def _predictor_refusal(layout: Layout) -> str | None:
     if layout.predictor == 1 or layout.compression in {*FAX, *PICTURES}:
-        return None  # fax and picture files have no predictor, whatever the tag says
+        return None  # the tag is ignored: fax and picture files have no predictor
     if layout.predictor != 2 or layout.bits[0] != 8:
         return f"predictor {layout.predictor} with {layout.bits[0]}-bit channels; save it without"
     if layout.compression not in _PREDICTED:
@@ -217,7 +217,7 @@ def _predictor_refusal(layout: Layout) -> str | None:
 
 
 def _pairing_refusal(layout: Layout) -> str | None:
-    """The reason not to take this compression with these colours."""
+    """Return the reason to refuse this compression with these colours, or None."""
     if layout.photometric == YCBCR and (layout.compression != JPEG or layout.separate):
         return "YCbCr that is not JPEG-compressed; save it as RGB"
     if layout.compression in FAX and (layout.bits[0], layout.samples) != (1, 1):

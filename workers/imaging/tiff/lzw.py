@@ -1,7 +1,7 @@
-"""LZW and PackBits as TIFF has them, read without a step beyond the data or the room.
+"""Unpack TIFF's LZW and PackBits without reading or writing outside the buffers.
 
-Numba compiles them at the first call, with its check of every index. The decoder of LZW in
-imagecodecs reads and writes outside of its buffers if the data is damaged, and crashes.
+Numba compiles the functions at the first call and checks every index. The LZW decoder of
+imagecodecs reads and writes outside its buffers if the data is damaged, and crashes.
 
 Source: TIFF 6.0, sections 9 and 13.
 """
@@ -20,7 +20,7 @@ _Bytes = npt.NDArray[np.uint8]
 
 
 def lzw(data: bytes, most: int) -> bytes:
-    """Unpack LZW up to its end code, the end of the data, or a number of bytes.
+    """Unpack LZW up to its end code, the end of the data, or `most` bytes.
 
     Raises:
         ValueError: a code is not in the table.
@@ -29,7 +29,7 @@ def lzw(data: bytes, most: int) -> bytes:
 
 
 def packbits(data: bytes, most: int) -> bytes:
-    """Unpack PackBits up to the end of the data, or a number of bytes.
+    """Unpack PackBits up to the end of the data, or `most` bytes.
 
     Raises:
         ValueError: the data ends within a run.
@@ -47,9 +47,9 @@ def _made(unpack: Callable[[_Bytes, _Bytes], int], data: bytes, most: int, probl
 
 @njit(nogil=True, boundscheck=True)
 def _lzw(data: _Bytes, room: _Bytes) -> int:
-    """Fill the room; the number of bytes, or ``_INVALID``.
+    """Fill the room and return the number of bytes, or ``_INVALID``.
 
-    Each code stands for bytes that were made before: the last string and the byte behind it.
+    Each code stands for earlier output: the string of the code before, and one byte more.
     """
     starts, lengths = np.zeros(_MOST_CODES, np.int64), np.zeros(_MOST_CODES, np.int64)
     codes, bits, made, last, last_length = _FIRST, _LEAST_BITS, 0, 0, 0
@@ -89,12 +89,12 @@ def _lzw(data: _Bytes, room: _Bytes) -> int:
 
 @njit(nogil=True, boundscheck=True)
 def _packbits(data: _Bytes, room: _Bytes) -> int:
-    """Fill the room; the number of bytes, or ``_INVALID``."""
+    """Fill the room and return the number of bytes, or ``_INVALID``."""
     position = made = 0
     while position < len(data) and made < len(room):
         control = data[position]
         position += 1
-        if control == 128:  # stands for nothing
+        if control == 128:  # no operation
             continue
         length = control + 1 if control < 128 else 257 - control
         used = length if control < 128 else 1

@@ -1,7 +1,7 @@
-"""The picture of a TIFF file.
+"""Decode the picture of a TIFF file.
 
-OpenCV's own reader is not used: it scrambles tiles that are turned, loses palettes of 1 and 2 bits,
-and shows black pixels in place of a damaged strip.
+OpenCV's TIFF reader is not used: it scrambles tiles that are turned, loses palettes of 1 and 2
+bits, and returns black pixels for a damaged strip.
 """
 
 import struct
@@ -21,7 +21,7 @@ _JPEG_TABLES, _COLOUR_MAP = 347, 320
 
 
 def decode(data: bytes) -> Samples:
-    """Decode the first page of a TIFF file whose header has been probed, as it is stored.
+    """Decode the first page of a TIFF file, as stored: the orientation is not applied.
 
     Args:
         data: the whole file; its header has no refusal and is within the limits.
@@ -30,8 +30,8 @@ def decode(data: bytes) -> Samples:
         (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha; uint8.
 
     Raises:
-        ValueError: a strip or tile is missing, cut or damaged.
-        NotImplementedError: it is of a kind that is not read; the text names the kind.
+        ValueError: a strip or tile is missing, cut off or damaged.
+        NotImplementedError: this kind of TIFF is not supported. The message names the kind.
     """
     page = read_first_page(data).directory
     layout = read_layout(page)
@@ -60,7 +60,7 @@ def _block_samples(block: Block, layout: Layout, tables: bytes) -> Samples:
 
 
 def _image(samples: Samples, page: Directory, layout: Layout) -> Samples:
-    """Samples as an image: palette looked up, gray, RGB and alpha spread over 0 to 255."""
+    """Convert samples to an image: look up the palette, and scale the others to 0..255."""
     bits = layout.bits[0]
     if layout.photometric == layouts.PALETTE:
         colours = _palette(page, bits)[samples[..., 0]]
@@ -78,15 +78,15 @@ def _image(samples: Samples, page: Directory, layout: Layout) -> Samples:
 
 
 def _spread(samples: Samples, bits: int) -> Samples:
-    """Samples of fewer bits, spread over 0 to 255 without rounding: 255 divides evenly."""
+    """Scale samples of 1, 2 or 4 bits to 0..255 without rounding: 255 divides evenly."""
     return samples if bits == 8 else samples * np.uint8(255 // ((1 << bits) - 1))
 
 
 def _palette(page: Directory, bits: int) -> Samples:
-    """(2^bits, 3) BGR.
+    """Return the palette, (2^bits, 3) uint8 BGR.
 
-    Colours have 16 bits. If none is above 255, a writer put 8-bit colours there by mistake, and
-    they are taken as such, as libtiff does.
+    The colours have 16 bits. If none is above 255, a program has written 8-bit colours by mistake,
+    and they are read as such, as in libtiff.
     """
     size = 1 << bits
     values = page.array(_COLOUR_MAP, 3 * size)

@@ -1,7 +1,7 @@
-"""The samples of a TIFF page's strip or tile, unpacked.
+"""Unpack the samples of a TIFF page's strip or tile.
 
-A block unpacks to exactly its share of the pixels. Less means that it is cut or damaged, and is an
-error, never black pixels. No unpacker makes more than the share.
+A block must unpack to exactly its share of the pixels. A block that gives less is cut off or
+damaged, and raises an error instead of black pixels. No unpacker makes more than that share.
 
 Sources: TIFF 6.0, sections 9 to 14; TIFF Technical Note 2 (JPEG).
 """
@@ -26,12 +26,12 @@ Samples = npt.NDArray[np.uint8]
 
 _LZMA_MEMORY_BYTES = 128 * 2**20  # xz's strongest preset needs 65 MiB
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-_SPARE_BYTES = 16  # that a compressor may write behind the last row
+_SPARE_BYTES = 16  # a compressor may write this many bytes after the last row
 _TWO_DIMENSIONAL = 1  # the lowest bit of the options of Group 3
 
 
 class _Unpacker(Protocol):
-    """The decompressors of zlib, lzma and zstd."""
+    """The common interface of the decompressors of zlib, lzma and zstd."""
 
     @property
     def eof(self) -> bool: ...
@@ -40,19 +40,19 @@ class _Unpacker(Protocol):
 
 
 def unpack(data: bytes, layout: Layout, rows: int) -> Samples:
-    """The samples of a block whose compression is not that of a picture file.
+    """Unpack a block that is not a JPEG or WebP file.
 
     Args:
         data: the block's bytes.
         layout: the layout of its page.
-        rows: the rows it must hold.
+        rows: the number of rows that it must hold.
 
     Returns:
         (rows, block width, samples of a block) uint8, as stored: 0 to 2^bits - 1.
 
     Raises:
-        ValueError: it is cut or damaged.
-        NotImplementedError: it is of a kind that is not read; the text names the kind.
+        ValueError: the block is cut off or damaged.
+        NotImplementedError: its compression is not supported. The message names it.
     """
     if layout.bit_order == 2:
         data = data.translate(_REVERSED)
@@ -71,7 +71,7 @@ def unpack(data: bytes, layout: Layout, rows: int) -> Samples:
 
 
 def _fax(data: bytes, layout: Layout, rows: int) -> Samples:
-    # Imported here: it compiles for seconds, and few pictures are faxes.
+    # Imported here, because it compiles for seconds and few pictures are faxes.
     from agewell.workers.imaging.tiff import fax
 
     two_dimensional = layout.fax_options & _TWO_DIMENSIONAL
@@ -84,9 +84,10 @@ def _fax(data: bytes, layout: Layout, rows: int) -> Samples:
 
 
 def _bytes(data: bytes, layout: Layout, needed: int) -> bytes:
-    """The unpacked bytes of a block; some writers fill the last strip up to the size of the others.
+    """Unpack the bytes of a block.
 
-    LZW has no checksum, but most damage changes the number of bytes.
+    Some programs fill the last strip up to the size of the others, so that size is accepted as
+    well. LZW has no checksum, but most damage changes the number of bytes.
     """
     whole = layout.row_bytes * layout.block_height
     unpacked = _unpacked(data, layout, whole + _SPARE_BYTES)
@@ -97,7 +98,7 @@ def _bytes(data: bytes, layout: Layout, needed: int) -> bytes:
 
 
 def _unpacked(data: bytes, layout: Layout, most: int) -> bytes:
-    """Unpack a block, up to a bound."""
+    """Unpack a block up to `most` bytes."""
     if layout.compression == layouts.LZMA:
         return _stream(_lzma(), data, most)
     if layout.compression == layouts.ZSTD:
@@ -114,7 +115,7 @@ def _unpacked(data: bytes, layout: Layout, most: int) -> bytes:
 
 
 def _stream(unpacker: _Unpacker, data: bytes, most: int) -> bytes:
-    """Unpack a stream that ends with a checksum."""
+    """Unpack a stream that ends with a checksum, up to `most` bytes."""
     try:
         unpacked = unpacker.decompress(data, most)
     except (zlib.error, lzma.LZMAError, zstd.ZstdError) as error:
@@ -129,7 +130,7 @@ def _lzma() -> lzma.LZMADecompressor:
 
 
 def _values(packed: Samples, bits: int) -> Samples:
-    """Rows of bytes as rows of samples, the highest bits first."""
+    """Split rows of bytes into rows of samples, the highest bits first."""
     if bits == 8:
         return packed
     if bits == 1:

@@ -1,8 +1,8 @@
 """TIFF directories: the tags of a TIFF file, and the orientation in any file's EXIF block.
 
 An EXIF block is a small TIFF, so one reader serves both. It reads a directory's integer tags,
-counts the pages, and never touches a pixel. Every offset and count comes from a stranger: each is
-checked against the file before it is followed, and every loop is bounded.
+counts the pages, and never reads a pixel. Offsets and counts are not trusted: each is checked
+against the size of the file before it is followed, and every loop has a limit.
 
 Sources: Adobe, "TIFF Revision 6.0", 1992, sections 2 and 8; Aware Systems, "BigTIFF File Format
 Proposal"; the orientation's values as in Exif 3.0, 4.6.5.1.6.
@@ -16,18 +16,18 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-MAGICS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")  # the last two: BigTIFF
+from agewell.shared.protocol.formats import FORMATS
 
 _SUBFILE_TYPE, _ORIENTATION = 254, 274
 _INTEGERS = {
     1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q",
     6: "B", 8: "H", 9: "I", 17: "Q",  # signed: read as unsigned, negative numbers become too large
 }  # fmt: skip
-"""The types of whole numbers, and the letter that struct has for each."""
+"""The types of whole numbers, and the format letter of struct for each."""
 
 _BYTES = (1, 7)  # types: bytes, undefined
-_MOST_PAGES = 10_000  # counting stops there: a hostile chain must not hold the worker
-_MOST_ENTRIES = 65_535  # of one directory: what classic TIFF can hold
+_MOST_PAGES = 10_000  # counting stops here, so that a hostile file cannot block the worker
+_MOST_ENTRIES = 65_535  # of one directory: the limit of classic TIFF
 _TAGS_OF_PIXELS = {
     254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 292, 317, 320, 322, 323, 324,
     325, 338, 339, 347,
@@ -52,7 +52,7 @@ class Page(NamedTuple):
 
 
 class _Variant(NamedTuple):
-    """The sizes that differ between classic TIFF and BigTIFF, as struct writes them."""
+    """The sizes that differ between classic TIFF and BigTIFF, as format letters of struct."""
 
     offset: str
     entries: str  # the type of the number of entries
@@ -79,7 +79,7 @@ class Directory:
         """Read the directory at an offset, by default the first.
 
         Raises:
-            ValueError: no TIFF, the file ends within the directory, or a tag is there twice.
+            ValueError: the data is not TIFF, ends within the directory, or has a tag twice.
         """
         order, variant = _order(data), _variant(data)
         start = _first_directory(data) if at is None else at
@@ -93,7 +93,7 @@ class Directory:
         return cls(data, order, entries, following)
 
     def integers(self, tag: int, most: int) -> tuple[int, ...]:
-        """A tag's first values; empty if it is missing or holds no whole numbers."""
+        """Return up to `most` values of a tag, or () if it is missing or has no whole numbers."""
         entry = self.entries.get(tag)
         if entry is None or entry.kind not in _INTEGERS:
             return ()
@@ -101,11 +101,17 @@ class Directory:
         return _unpack(self.data, pattern, entry.position)
 
     def integer(self, tag: int, default: int) -> int:
-        """A tag's first value."""
+        """Return a tag's first value, or `default` if it is missing or is no whole number."""
         return next(iter(self.integers(tag, 1)), default)
 
     def array(self, tag: int, most: int) -> npt.NDArray[np.uint64]:
-        """The values of a tag that has many; empty as for ``integers``."""
+        """Return up to `most` values of a tag as an array, (n,) uint64.
+
+        It is empty if the tag is missing or has no whole numbers.
+
+        Raises:
+            ValueError: the file ends within the values.
+        """
         entry = self.entries.get(tag)
         if entry is None or entry.kind not in _INTEGERS:
             return np.empty(0, np.uint64)
@@ -115,7 +121,11 @@ class Directory:
         return np.frombuffer(self.data, dtype, count, entry.position).astype(np.uint64)
 
     def content(self, tag: int) -> bytes:
-        """The bytes of a tag that holds bytes; none if it is missing."""
+        """Return the bytes of a tag, or b"" if it is missing or has no bytes.
+
+        Raises:
+            ValueError: the file ends within the bytes.
+        """
         entry = self.entries.get(tag)
         if entry is None or entry.kind not in _BYTES:
             return b""
@@ -124,34 +134,34 @@ class Directory:
 
     @property
     def orientation(self) -> int | None:
-        """The orientation, 1..8; None if the tag is missing or gives something else.
+        """The orientation, 1..8, or None if the tag is missing or has another value.
 
-        Any type of whole number will do, and the first of several counts, as in Pillow.
+        Any type of whole number is accepted, and the first of several values counts, as in Pillow.
         """
         value = self.integer(_ORIENTATION, 0)
         return value if 1 <= value <= 8 else None
 
     @property
     def is_reduced(self) -> bool:
-        """The page says that it is a smaller copy of another one."""
+        """True if the page says that it is a smaller copy of another one."""
         return bool(self.integer(_SUBFILE_TYPE, 0) & _REDUCED_RESOLUTION)
 
 
 def read_first_page(data: bytes) -> Page:
-    """The first page of a TIFF file. Smaller copies of it do not count as pages.
+    """Read the first page of a TIFF file and count the pages, without smaller copies of it.
 
     Raises:
-        ValueError: the file ends within a directory, or the directories run in a circle.
+        ValueError: the file ends within a directory, or the directories form a circle.
     """
     directory = Directory.read(data)
     return Page(directory, 1 + _pages_from(data, directory.following))
 
 
 def exif_orientation(block: bytes) -> int | None:
-    """The orientation, 1..8, in an EXIF block; None if it gives none or is damaged before it.
+    """Return the orientation in an EXIF block, 1..8, or None.
 
-    A damaged EXIF block is no reason to refuse a sound picture. Damage behind the orientation
-    does not matter: viewers use what they have read by then.
+    A damaged EXIF block is no reason to refuse an intact picture. Damage after the orientation
+    is ignored, as image viewers do.
     """
     try:
         for tag, entry in _entries(block, _first_directory(block)):
@@ -163,9 +173,9 @@ def exif_orientation(block: bytes) -> int | None:
 
 
 def _order(data: bytes) -> str:
-    """The byte order as struct writes it."""
-    if data[:4] not in MAGICS:
-        raise ValueError("neither byte order of TIFF")
+    """Return the byte order as struct writes it."""
+    if data[:4] not in FORMATS["tiff"].magics:
+        raise ValueError("damaged: it does not begin with a byte order of TIFF")
     return "<" if data[:1] == b"I" else ">"
 
 
@@ -174,7 +184,7 @@ def _variant(data: bytes) -> _Variant:
 
 
 def _first_directory(data: bytes) -> int:
-    """The offset of the first directory."""
+    """Return the offset of the first directory."""
     order, variant = _order(data), _variant(data)
     if variant is _BIG and _unpack(data, order + "HH", 4) != (8, 0):
         raise ValueError("damaged: a BigTIFF whose offsets are not of 8 bytes")
@@ -183,7 +193,7 @@ def _first_directory(data: bytes) -> int:
 
 
 def _entries(data: bytes, start: int) -> Iterator[tuple[int, Record]]:
-    """Number and entry of each tag of a directory."""
+    """Yield the number and the entry of each tag of a directory."""
     order, variant = _order(data), _variant(data)
     end = _end_of_entries(data, order, variant, start)
     first = start + struct.calcsize(variant.entries)
@@ -199,7 +209,7 @@ def _end_of_entries(data: bytes, order: str, variant: _Variant, start: int) -> i
 
 
 def _entry(data: bytes, order: str, variant: _Variant, at: int) -> tuple[int, Record]:
-    """A tag's number and entry. Values that fit into the entry's last field are kept there."""
+    """Read the number and the entry of a tag. Short values are stored in the entry itself."""
     tag, kind, count = _unpack(data, f"{order}HH{variant.offset}", at)
     room = struct.calcsize(variant.offset)
     position = at + 4 + room
@@ -210,13 +220,13 @@ def _entry(data: bytes, order: str, variant: _Variant, at: int) -> tuple[int, Re
 
 
 def _pages_from(data: bytes, following: int) -> int:
-    """The number of pages that follow, counted up to a bound; smaller copies are left out."""
+    """Count the pages that follow, up to a limit. Smaller copies are not counted."""
     order, variant = _order(data), _variant(data)
     seen: set[int] = set()
     pages = 0
     while following and len(seen) < _MOST_PAGES:
         if following in seen:
-            raise ValueError("damaged: the TIFF directories run in a circle")
+            raise ValueError("damaged: the TIFF directories form a circle")
         seen.add(following)
         pages += not _begins_reduced(data, order, variant, following)
         end = _end_of_entries(data, order, variant, following)
@@ -225,7 +235,7 @@ def _pages_from(data: bytes, following: int) -> int:
 
 
 def _begins_reduced(data: bytes, order: str, variant: _Variant, start: int) -> bool:
-    """The directory's first entry, of the lowest tag, says that the page is a smaller copy."""
+    """Return True if the directory's first tag says that the page is a smaller copy."""
     position = start + struct.calcsize(variant.entries)
     tag, entry = _entry(data, order, variant, position)
     first = Directory(data, order, {tag: entry}, 0)

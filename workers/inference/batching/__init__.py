@@ -1,1 +1,1 @@
-"""Batches: which items share a forward pass, and which of them made one fail."""
+"""Batching: which items share a forward pass, and which item made a pass fail."""

@@ -1,4 +1,4 @@
-"""The batcher: items of many jobs in, one forward thread, each item's own result out."""
+"""The batcher: it collects items of many jobs and runs them in batches on one thread."""
 
 import threading
 import time
@@ -9,17 +9,23 @@ from typing import Any, Self
 
 import numpy.typing as npt
 
-from agewell.workers.inference.batching.bisect import run_pass, settle
+from agewell.workers.inference.batching.bisect import run_bisecting, run_pass
 from agewell.workers.inference.batching.queue import BatchLimits, BatchQueue, Request
 
 MAX_QUEUED_BYTES = 256 * 2**20
 
 
 class Batcher:
-    """Collects items, and runs them in batches on a thread of its own.
+    """Collects items of many jobs, and runs them in batches on its own thread.
 
-    A job says by `working` that it may still add items. While every such job waits for a result,
-    no company can come, so that nothing waits for any.
+    A job calls `working` while it may still add items, and `waiting` while it waits for a result.
+    If every job waits, no more items can come, so the next batch runs at once.
+
+    Args:
+        run: runs one batch and returns the outputs of each item.
+        clock: returns seconds.
+        max_queued_bytes: `submit` blocks if the arrays of the waiting items exceed this.
+        prepare: called once on the new thread, before the first batch.
     """
 
     def __init__(
@@ -42,12 +48,12 @@ class Batcher:
         self._thread = threading.Thread(target=self._serve, name="forward", daemon=True)
 
     def start(self) -> Self:
-        """Begin to serve."""
+        """Start the thread."""
         self._thread.start()
         return self
 
     def close(self) -> None:
-        """Run what waits, then end; an item that comes later is refused."""
+        """Run the waiting items, then stop the thread. Later items are refused."""
         with self._lock:
             self._closed = True
             self._due.notify_all()
@@ -56,7 +62,7 @@ class Batcher:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """While this lasts, the calling thread may add items."""
+        """Within this block, the calling thread may add items."""
         self._change_working(+1)
         try:
             yield
@@ -65,7 +71,7 @@ class Batcher:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Within `working`: while this lasts, the thread waits for a result and adds nothing."""
+        """Within this block, which is inside `working`, the thread waits and adds no items."""
         self._change_working(-1)
         try:
             yield
@@ -73,7 +79,10 @@ class Batcher:
             self._change_working(+1)
 
     def submit(self, request: Request) -> "Future[dict[str, npt.NDArray[Any]]]":
-        """Add an item, within `working`; waits while the queue is full.
+        """Add an item. It must be called within `working`, and blocks while the queue is full.
+
+        Returns:
+            A future of the item's outputs by name, without the batch axis.
 
         Raises:
             RuntimeError: the batcher is closed.
@@ -101,11 +110,11 @@ class Batcher:
     def _serve(self) -> None:
         self._prepare()
         while batch := self._next():
-            settle(batch, self._run)
-            del batch  # its arrays need not live until the next one comes
+            run_bisecting(batch, self._run)
+            del batch  # frees its arrays before the next batch comes
 
     def _next(self) -> list[Request]:
-        """Wait until a batch is due; none when the batcher is closed and empty."""
+        """Wait until a batch is due. Returns [] if the batcher is closed and empty."""
         with self._lock:
             while True:
                 all_here = self._closed or self._working == 0

@@ -1,7 +1,8 @@
-"""A pass over a batch, and what becomes of each of its items when it fails.
+"""Run a pass over a batch, and find the failing items by bisection.
 
-A batch that raises is cut into halves, each tried again, until what fails is a single item: that
-one fails, all others have their results. One for which there is no memory is halved likewise.
+If a batch raises, it is cut into halves and each is tried again, until a single item fails. That
+item gets the error, and all others get their results. The same happens if there is not enough
+memory for a batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,15 +18,16 @@ from agewell.workers.models.arrays import DeviceLostError
 Outputs = list[dict[str, npt.NDArray[Any]]]
 
 
-def settle(requests: Sequence[Request], run: Callable[[Sequence[Request]], Outputs]) -> None:
-    """Settle each item's future, by as few passes as the failing items allow.
+def run_bisecting(requests: Sequence[Request], run: Callable[[Sequence[Request]], Outputs]) -> None:
+    """Set each item's future to its outputs or its error.
 
     Args:
-        requests: the batch; those cancelled in the meantime are left out.
-        run: one pass over a part of the batch; a result for each item, or an exception for all.
+        requests: the batch. Items that were cancelled in the meantime are left out.
+        run: runs one pass over a part of the batch. It returns the outputs of each item, or raises
+            for all of them.
 
     Raises:
-        DeviceLostError: no further pass can be tried; items are left unsettled.
+        DeviceLostError: the device has failed. The remaining futures stay unset.
     """
     parts = [[each for each in requests if each.future.set_running_or_notify_cancel()]]
     while parts:
@@ -36,7 +38,7 @@ def settle(requests: Sequence[Request], run: Callable[[Sequence[Request]], Outpu
             outputs = run(part)
         except DeviceLostError:
             raise
-        except Exception as error:  # noqa: BLE001  whatever a network raises is its item's error
+        except Exception as error:  # noqa: BLE001  a network may raise anything
             if len(part) == 1:
                 part[0].future.set_exception(error)
             else:
@@ -48,13 +50,18 @@ def settle(requests: Sequence[Request], run: Callable[[Sequence[Request]], Outpu
 
 
 def run_pass(part: Sequence[Request]) -> Outputs:
-    """One forward pass over items of one key, filled up to a size that the model takes.
+    """Run one forward pass over items of one key.
+
+    The batch is filled up with copies of the last item to a size that the model allows.
+
+    Returns:
+        The outputs of each item by name, without the batch axis.
 
     Raises:
-        ValueError: the network's outputs are not one for each item.
-        OutOfMemoryError: no memory for a batch of this size.
-        DeviceLostError: no pass will ever run here again.
-        Exception: whatever the network raises.
+        ValueError: the network does not return one output for each item.
+        OutOfMemoryError: the device has not enough memory for a batch of this size.
+        DeviceLostError: the device has failed, and every later pass will fail as well.
+        Exception: any other error that the network raises.
     """
     model, count = part[0].model, len(part)
     size = model.spec.bucket(count)
@@ -67,5 +74,5 @@ def run_pass(part: Sequence[Request]) -> Outputs:
         outputs = model.forward(batch, part[0].taps)
     for name, found in outputs.items():
         if found.shape[:1] != (size,):
-            raise ValueError(f"{name} is of shape {found.shape} for a batch of {size}")
+            raise ValueError(f"output {name} has shape {found.shape} for a batch of {size}")
     return [{name: found[index] for name, found in outputs.items()} for index in range(count)]

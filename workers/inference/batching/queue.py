@@ -1,9 +1,9 @@
-"""What waits for a forward pass, and what shares the next one: pure, the time is an argument.
+"""The queue of items that wait for a forward pass. It has no clock: the time is an argument.
 
 Items of one key can share a pass: the same version of a model, the same shapes and dtypes. A group
-is due when it is full, when its oldest item has waited for `max_wait_s`, or when nobody is left who
-could still add to it. Of the groups that are due, the one with the most urgent item goes; of a
-group, its most urgent items.
+is due when it is full, when its oldest item has waited for `max_wait_s`, or when no job can still
+add to it. Of the due groups, the one with the most urgent item is taken first. Of that group, the
+most urgent items are taken.
 """
 
 from bisect import insort
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Rank = tuple[float, float]
-"""What the order goes by, the smallest first: (level, time) or (virtual time, 0)."""
+"""The sort key of an item, the smallest first: (level, time) or (virtual time, 0)."""
 
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """How large a pass may be, and how long an item waits for company."""
+    """The limits of one pass, and how long an item waits for others to share it."""
 
-    max_size: int
-    max_pixels: int
+    max_size: int  # items
+    max_pixels: int  # of all items together; a single item may have more
     max_wait_s: float
 
 
 @dataclass(eq=False)
 class Request:
-    """One item's place in the queue; its future settles once, whatever becomes of its batch."""
+    """One item in the queue. Its future gets a result or an error exactly once."""
 
     model: "Model"
-    arrays: Arrays
+    arrays: Arrays  # by name, without a batch axis
     pixels: int
     rank: Rank
     taps: tuple[str, ...] = ()
@@ -45,13 +45,13 @@ class Request:
 
     @property
     def key(self) -> Hashable:
-        """What the items of one pass have in common."""
+        """The key of items that can share a pass: model, shapes, dtypes and taps."""
         shapes = tuple((name, a.shape, a.dtype.str) for name, a in sorted(self.arrays.items()))
         return (id(self.model), shapes, self.taps)
 
     @property
     def size_bytes(self) -> int:
-        """Memory that the item's arrays take."""
+        """Memory of the item's arrays, in bytes."""
         return sum(np.asarray(array).nbytes for array in self.arrays.values())
 
 
@@ -78,7 +78,7 @@ class _Group:
         return min(each.arrived_at for each in self.items) + self.limits.max_wait_s
 
     def pop(self) -> list[Request]:
-        """The items of the next pass: as many as its limits let in, and at least one."""
+        """Take the items of the next pass: as many as the limits allow, and at least one."""
         count = pixels = 0
         for each in self.items[: self.limits.max_size]:
             pixels += each.request.pixels
@@ -90,7 +90,7 @@ class _Group:
 
 
 class BatchQueue:
-    """Items by key, bounded in bytes."""
+    """Waiting items by key, with a limit in bytes."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -102,11 +102,17 @@ class BatchQueue:
         return sum(len(group.items) for group in self._groups.values())
 
     def has_room(self, request: Request) -> bool:
-        """Whether an item may be added; one larger than the whole bound may, when it is alone."""
+        """Return True if an item may be added. An empty queue takes an item of any size."""
         return not self._groups or self._size_bytes + request.size_bytes <= self._max_bytes
 
     def add(self, request: Request, limits: BatchLimits, now: float) -> bool:
-        """Add an item; whether that changes when the next pass is due."""
+        """Add an item. Returns True if this changes when the next pass is due.
+
+        Args:
+            request: the item.
+            limits: of the item's group, used if the group is new.
+            now: seconds.
+        """
         was_empty = not self._groups
         group = self._groups.setdefault(request.key, _Group(limits))
         self._added += 1
@@ -115,11 +121,11 @@ class BatchQueue:
         return was_empty or len(group.items) == 1 or group.full()
 
     def take(self, now: float, *, all_here: bool) -> list[Request]:
-        """The items of the next pass; none where no group is due.
+        """Take the items of the next pass. Returns [] if no group is due.
 
         Args:
-            now: seconds, of the clock that `add` was given.
-            all_here: nobody is left who could add an item, so that waiting gains nothing.
+            now: seconds, of the same clock as in `add`.
+            all_here: no job can add an item, so every group is due.
         """
         due = [
             (group.items[0], key)
@@ -137,5 +143,5 @@ class BatchQueue:
         return taken
 
     def next_due_at(self) -> float | None:
-        """When the next group will have waited long enough; None where nothing waits."""
+        """Return the time at which the next group is due, or None if the queue is empty."""
         return min((group.due_at() for group in self._groups.values()), default=None)

@@ -1,1 +1,1 @@
-"""From a torch model to an ONNX version of it, compared with the original before it may serve."""
+"""Export: write a torch model as an ONNX version, and compare it with the original."""

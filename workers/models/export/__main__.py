@@ -1,4 +1,4 @@
-"""`python -m agewell.workers.models.export`: what `agewell models export` starts."""
+"""The program that `agewell models export` starts."""
 
 import argparse
 import dataclasses
@@ -16,7 +16,11 @@ from agewell.workers.models.library.colorizer.crops import read_photos
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Export, print how the two compare; 1 where they disagree, 2 where there is no such model."""
+    """Export a version, and print how it compares with the original.
+
+    Returns:
+        0 if the two agree, 1 if they disagree, 2 if the options or the model are not valid.
+    """
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     try:
@@ -25,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         named = options.export_as or f"{version}-{'int8' if options.int8 else 'onnx'}"
         target = source if options.beside else options.models / options.name / named
         if target.exists() and not options.beside:
-            raise ValueError(f"{target} is there already; name another with --as")
+            raise ValueError(f"{target} exists already; choose another version with --as")
         photos = tuple(read_photos(options.images)) if options.images else ()
         made = export(source, target, int8=options.int8, photos=photos)
     except (AgewellError, ValueError) as error:
@@ -38,19 +42,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="agewell models export")
-    parser.add_argument("name")
-    parser.add_argument("--models", type=Path, required=True, help="the models' directory")
-    parser.add_argument("--version", help="of the original; unset: the highest that is of torch's")
-    parser.add_argument("--to", choices=["onnx"], default="onnx")
-    parser.add_argument("--int8", action="store_true", help="8-bit weights in linear layers")
-    parser.add_argument("--as", dest="export_as", help="the new version; unset: VERSION-onnx")
+    parser = argparse.ArgumentParser(
+        prog="agewell models export",
+        description="Export a model of kind torch to ONNX, and compare the two.",
+    )
+    parser.add_argument("name", help="the model to export")
+    parser.add_argument("--models", type=Path, required=True, help="the models directory")
     parser.add_argument(
-        "--beside", action="store_true", help="put it beside the original's weights"
+        "--version", help="the version to export; default: the highest of kind torch"
+    )
+    parser.add_argument("--to", choices=["onnx"], default="onnx", help="the format to write")
+    parser.add_argument("--int8", action="store_true", help="use 8-bit weights in linear layers")
+    parser.add_argument(
+        "--as",
+        dest="export_as",
+        help="name of the new version; default: VERSION-onnx, or VERSION-int8 with --int8",
+    )
+    parser.add_argument(
+        "--beside",
+        action="store_true",
+        help="add the graph to the original version; workers use the faster one",
     )
     parser.add_argument("--images", type=Path, help="a directory of photos to compare on as well")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="number of torch's threads"
+    )
+    parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""torch -> ONNX: a graph whose batch, picture size and context length stay open."""
+"""Write a torch module as an ONNX graph with open batch size, picture size and context length."""
 
 import contextlib
 import io
@@ -18,10 +18,10 @@ from agewell.workers.models.kinds import tensors
 from agewell.workers.models.spec import InputSpec
 
 OPSET = 23
-"""The first with Attention as one operator, which scaled_dot_product_attention becomes."""
+"""The first opset with an Attention operator, to which scaled_dot_product_attention is exported."""
 _PICTURE_DIMS, _TOKENS_DIMS = 3, 2
 _QUANTIZED = ["MatMul", "Gemm"]
-"""Linear layers. Not Conv: onnxruntime's integer convolution is slower than its float one."""
+"""Linear layers only. onnxruntime's integer convolution is slower than its float one."""
 
 Shapes = dict[str, dict[int, Any]]
 
@@ -32,10 +32,13 @@ def export(module: torch.nn.Module, item: Arrays, spec: InputSpec, path: Path) -
     Args:
         module: in evaluation mode, on the CPU.
         item: one item of its input, by name, without a batch axis.
-        spec: says whether the size of a picture is open.
+        spec: tells if the size of a picture is open.
         path: of the .onnx file.
+
+    Raises:
+        RuntimeError: torch cannot export the module.
     """
-    # Two items alike: torch.export takes a size of 1 for one that never varies.
+    # Two equal items: torch.export assumes that a size of 1 never varies.
     batch = {name: torch.from_numpy(np.stack([each, each])) for name, each in item.items()}
     with torch.inference_mode():
         outputs = list(tensors.call(module, batch))
@@ -58,10 +61,10 @@ def export(module: torch.nn.Module, item: Arrays, spec: InputSpec, path: Path) -
 
 
 def open_axes(item: Arrays, spec: InputSpec) -> Shapes:
-    """The axes of a batch that may have any length.
+    """Return the axes of a batch that may have any length.
 
-    The batch; height and width of a picture (C, H, W), in the multiples that model.yaml names,
-    unless its size is fixed; the number of tokens of a context (N, D).
+    These are the batch axis, the height and width of a picture (C, H, W) in multiples of
+    model.yaml's `multiple` unless the size is fixed, and the number of tokens of a context (N, D).
     """
     size = torch.export.Dim
     batch = size("batch", min=1)
@@ -79,14 +82,14 @@ def open_axes(item: Arrays, spec: InputSpec) -> Shapes:
 
 
 def quantize(path: Path, out: Path) -> None:
-    """Write a graph again with the weights of its linear layers as 8-bit integers.
+    """Write a copy of a graph with the weights of its linear layers as 8-bit integers.
 
-    Their inputs are scaled as they come (dynamic quantization): no photos to calibrate on.
+    This is dynamic quantization: inputs are scaled at run time, so no calibration is needed.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model = onnx.load(path)
-    # The quantizer turns weights round and keeps their names, not the shapes that stand here.
+    # The quantizer transposes weights and keeps their names, so the shapes stored here are wrong.
     del model.graph.value_info[:]
     with _quiet():
         quantize_dynamic(
@@ -99,13 +102,13 @@ def quantize(path: Path, out: Path) -> None:
 
 
 def operators(path: Path) -> Mapping[str, int]:
-    """How many nodes of each operator a graph has."""
+    """Count the nodes of each operator in a graph."""
     return Counter(node.op_type for node in onnx.load(path).graph.node)
 
 
 @contextlib.contextmanager
 def _quiet() -> Any:
-    """Without the exporters' progress and their warnings about themselves."""
+    """Suppress the exporters' progress output and internal warnings."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)

@@ -1,4 +1,4 @@
-"""Whether an exported network gives what the original gives, and which of them is faster."""
+"""Compare an exported network with its original: outputs and speed."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,14 +13,14 @@ from agewell.workers.models.model import Model
 from agewell.workers.models.spec import InputSpec
 
 MAX_ABS = 1e-4
-"""In float32, between two outputs."""
+"""The largest allowed difference between two outputs in float32."""
 MAX_LEVELS = 1
-"""Of 255, between two pictures."""
+"""The largest allowed difference between two pictures, of 255 gray levels."""
 INT8_SHARE = 0.1
-"""Of the largest output: what 8-bit weights may change."""
+"""The largest allowed difference with 8-bit weights, as a share of the largest output."""
 BATCHES = (1, 2, 8)
 _SIDES = ((96, 128), (160, 96), (192, 192))
-"""Of pictures whose size is open: height and width, in pixels."""
+"""Sizes to compare if the picture's size is open: height and width, px."""
 _TOKENS = (8, 3, 1)
 _PASSES = 5
 _TOKENS_DIMS = 2
@@ -28,43 +28,46 @@ _TOKENS_DIMS = 2
 
 @dataclass(frozen=True)
 class Case:
-    """Both networks on one batch."""
+    """The comparison of both networks on one batch."""
 
-    batch: int
-    height: int
-    width: int
-    real: bool
-    max_abs: float
-    largest: float  # absolute output of the original
-    max_levels: int | None  # between final pictures; None: the model makes none
+    batch: int  # images
+    height: int  # px
+    width: int  # px
+    real: bool  # a photo; otherwise noise
+    max_abs: float  # the largest difference between the outputs
+    largest: float  # the largest absolute output of the original
+    max_levels: int | None  # the largest difference of pictures; None if the model makes none
 
     def allowed(self, int8: bool) -> float:
-        """The bound on max_abs."""
+        """Return the largest allowed `max_abs`."""
         return INT8_SHARE * self.largest if int8 else MAX_ABS
 
     def holds(self, int8: bool) -> bool:
-        """Whether the two agree."""
+        """Return True if the two networks agree."""
         levels_hold = int8 or self.max_levels is None or self.max_levels <= MAX_LEVELS
         return self.max_abs <= self.allowed(int8) and levels_hold
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Milliseconds of one pass."""
+    """The time of one pass of each network."""
 
-    batch: int
+    batch: int  # images
     torch_ms: float
     onnx_ms: float
 
 
 def compare(model: Model, original: Network, other: Network, photos: Sequence[Image]) -> list[Case]:
-    """Run both on noise, and on photos where there are any: several batches, sizes and contexts.
+    """Run both on noise of several batch sizes, picture sizes and contexts, and on photos.
 
     Args:
-        model: whose preprocessing and postprocessing they share.
+        model: its preprocessing and postprocessing are used for both.
         original: the network that `other` was exported from.
-        other: what to judge.
-        photos: (H, W, 3) uint8 BGR.
+        other: the exported network.
+        photos: (H, W, 3) uint8 BGR, may be empty.
+
+    Raises:
+        ValueError: the two have different outputs, or outputs of different shapes.
     """
     cases = []
     rng = np.random.default_rng(0)
@@ -104,7 +107,7 @@ def _case(
 
 
 def stacked(model: Model, images: Sequence[Image], tokens: int) -> dict[str, Array]:
-    """A batch of images as the model prepares them, its contexts of so many tokens."""
+    """Prepare images and stack them to a batch. Contexts are cut or repeated to `tokens` tokens."""
     items = [model.preprocess(image, {}) for image in images]
     return {
         name: np.stack([_with_tokens(item[name], tokens) for item in items]) for name in items[0]
@@ -118,12 +121,12 @@ def _with_tokens(array: Array, tokens: int) -> Array:
 
 
 def _pairs(expected: Arrays, found: Arrays) -> Iterator[tuple[Array, Array]]:
-    """The outputs of both, in order: an exported graph may name them otherwise."""
+    """Pair the outputs of both in order, because an exported graph may name them differently."""
     if len(expected) != len(found):
-        raise ValueError(f"{len(found)} outputs, the original has {len(expected)}")
+        raise ValueError(f"the graph has {len(found)} outputs, the original {len(expected)}")
     for a, b in zip(expected.values(), found.values(), strict=True):
         if a.shape != b.shape:
-            raise ValueError(f"an output is of shape {b.shape}, the original's of {a.shape}")
+            raise ValueError(f"an output has shape {b.shape}, the original's has {a.shape}")
         yield a.astype(np.float64), b.astype(np.float64)
 
 
@@ -138,7 +141,7 @@ def _levels(model: Model, image: Image, expected: Arrays, found: Arrays, index: 
 
 
 def speeds(model: Model, original: Network, other: Network) -> list[Speed]:
-    """Time both on what the model is warmed up with, turn by turn; the fastest pass of each."""
+    """Time both in turns on the model's warm-up input. Returns the fastest pass of each."""
     found = []
     item = model.example()
     for count in (1, 8):

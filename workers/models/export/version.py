@@ -1,4 +1,4 @@
-"""An exported version: its directory is made whole, compared, and only then put in its place."""
+"""Export a version: make its directory, compare it with the original, and move it into place."""
 
 import hashlib
 import tempfile
@@ -17,7 +17,7 @@ from agewell.workers.models.export import graph, parity
 from agewell.workers.models.export.parity import Case, Speed
 from agewell.workers.models.kinds.onnx_graph import OnnxGraph
 from agewell.workers.models.kinds.torch_module import TorchModule
-from agewell.workers.models.load import open_model
+from agewell.workers.models.load import make_model
 from agewell.workers.models.model import Model
 from agewell.workers.models.spec import FILE_NAME, ModelSpec
 
@@ -27,9 +27,9 @@ _CHECK_SIDE = 64
 
 @dataclass(frozen=True)
 class Export:
-    """What was made, and how it compares."""
+    """The result of an export."""
 
-    directory: Path
+    directory: Path  # of the new version
     int8: bool
     cases: list[Case]
     speeds: list[Speed]
@@ -38,27 +38,27 @@ class Export:
 
     @property
     def failed(self) -> list[Case]:
-        """The cases in which the two networks disagree."""
+        """The cases in which the two networks disagree. The export is refused if there are any."""
         return [case for case in self.cases if not case.holds(self.int8)]
 
 
 def export(
     source: Path, target: Path, *, int8: bool = False, photos: tuple[Image, ...] = ()
 ) -> Export:
-    """Make a version of kind `onnx` of a version of torch's.
+    """Export a version of kind `torch` to a version of kind `onnx`.
 
     Args:
-        source: the directory of the original, `.../name/version`.
-        target: of the new one, likewise; not there yet, or the original's own: then the graph is
-            put beside the weights, and a worker takes whichever is faster where it runs.
-        int8: with 8-bit weights in linear layers.
-        photos: (H, W, 3) uint8 BGR, to compare on beside noise.
+        source: the directory of the original, `.../NAME/VERSION`.
+        target: the directory of the new version, which must not exist. If it is the original's
+            directory, the graph is added to it, and each worker uses the faster of the two.
+        int8: use 8-bit weights in linear layers.
+        photos: (H, W, 3) uint8 BGR, to compare on in addition to noise.
 
     Returns:
-        How the two compare. Where they disagree (`failed`), target is not made or changed.
+        The comparison. If the two disagree (`failed`), target is neither made nor changed.
 
     Raises:
-        ModelError: the original cannot be loaded, or is not of torch's.
+        ModelError: the original cannot be loaded, or is not of kind `torch`.
     """
     model, original = _open(source)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def export(
 
 
 def _open(source: Path) -> tuple[Model, TorchModule]:
-    model = open_model(source, plain=True)
+    model = make_model(source, plain=True)
     if model.spec.kind == "onnx":
         raise ModelError(model.spec.name, model.spec.version, "is an ONNX graph already")
     model.load(torch.device("cpu"))
@@ -108,7 +108,7 @@ def _write_graph(model: Model, original: TorchModule, path: Path, int8: bool) ->
 
 
 def _write_check(model: Model, original: TorchModule, path: Path) -> None:
-    """Keep two inputs, and what the original gives: a worker compares before the version serves."""
+    """Store two inputs and the original's outputs. Workers compare with them after loading."""
     rng = np.random.default_rng(1)
     height, width = model.spec.input.size or (_CHECK_SIDE, 2 * _CHECK_SIDE)
     images = [rng.integers(0, 256, (height, width, 3), np.uint8) for _ in range(2)]
@@ -120,7 +120,7 @@ def _write_check(model: Model, original: TorchModule, path: Path) -> None:
 
 
 def _write_spec(source: Path, made: Path, target: Path, allowed: float) -> None:
-    """The original's model.yaml, of another kind; or, in the original's place, with the graph."""
+    """Write model.yaml: a copy of the original's, changed to kind `onnx` or with `onnx` added."""
     document: dict[str, Any] = yaml.safe_load((source / FILE_NAME).read_text())
     document["check_max_abs"] = float(f"{allowed:.3g}")
     if target.resolve() == source.resolve():

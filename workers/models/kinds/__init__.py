@@ -1,4 +1,4 @@
-"""The kinds of network: how one is kept on disk, and what runs it."""
+"""The kinds of network: one module for each way to store a network and to run it."""
 
 from pathlib import Path
 
@@ -6,16 +6,21 @@ from agewell.workers.models.kinds.network import Network
 from agewell.workers.models.spec import ModelSpec
 
 
-def open_network(spec: ModelSpec, directory: Path) -> Network:
-    """The network of a version's directory, not loaded yet.
+def make_network(spec: ModelSpec, directory: Path) -> Network:
+    """Return the network of a version's directory, not loaded yet.
 
-    Each kind's libraries are imported with it alone: they are large, and may not be installed.
+    The libraries of a kind are imported only if it is used: they are large, and may not be
+    installed.
+
+    Args:
+        spec: the version's model.yaml.
+        directory: of the version.
     """
     match spec.kind:
         case "torch" if spec.onnx is not None:
-            from agewell.workers.models.kinds.faster import Faster
+            from agewell.workers.models.kinds.torch_or_onnx import TorchOrOnnx
 
-            return Faster(spec, directory)
+            return TorchOrOnnx(spec, directory)
         case "torch":
             from agewell.workers.models.kinds.torch_module import TorchModule
 

@@ -1,4 +1,4 @@
-"""Kind `exported`: a program that `torch.export.save` wrote."""
+"""Kind `exported`: a program written by `torch.export.save`."""
 
 import io
 import json
@@ -10,38 +10,42 @@ import torch
 from agewell.workers.models.kinds.torch_module import TorchModule
 
 _CODE = ("data/aotinductor/", "data/constants/custom_obj", "data/constants/opaque_obj")
-"""Parts of an archive that hold machine code, or objects as pickles."""
+"""Parts of an archive that contain machine code or pickled objects."""
 
 
 class ExportedProgram(TorchModule):
-    """A graph with its weights, as a .pt2 archive; no code of the model's is needed."""
+    """A graph with its weights, as a .pt2 archive. The model's Python code is not needed."""
 
     def make_module(self) -> torch.nn.Module:
-        """The archive's module, on the CPU."""
+        """Load the archive's module, on the CPU.
+
+        Raises:
+            ModelError: the archive is missing or damaged, or contains code or pickles.
+        """
         path = self.checked_weights()
         data = path.read_bytes()
         try:
             _refuse_code(data)
             program = torch.export.load(io.BytesIO(data))
-        except Exception as error:  # torch's own, zipfile's, KeyError: a damaged archive has many
+        except Exception as error:  # a damaged archive raises errors of torch, zipfile, KeyError
             raise self.error(f"{path.name}: {type(error).__name__}: {error}") from error
         return _Evaluated(program.module())
 
 
 def _refuse_code(data: bytes) -> None:
-    """See that an archive holds tensors and a graph alone.
+    """Check that an archive contains only tensors and a graph.
 
-    `torch.export.load` unpickles what it finds, without restriction where the safe way fails. So
-    what the safe way does not take is refused here, before torch sees it.
+    If safe unpickling fails, `torch.export.load` unpickles without restrictions. So archives that
+    need this are refused here, before torch reads them.
 
     Raises:
-        ValueError: the archive holds code or pickled objects, or is of torch's older format.
+        ValueError: the archive contains code or pickled objects, or has torch's older format.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        # Every name begins with the archive's own, `archive/`.
+        # Every name begins with the name of the archive: `archive/`.
         parts = {name.partition("/")[2]: name for name in archive.namelist()}
         if "archive_format" not in parts:
-            raise ValueError("of torch's older format; save it again with torch.export.save")
+            raise ValueError("it has torch's older format; save it again with torch.export.save")
         for part, name in parts.items():
             if part.startswith(_CODE):
                 raise ValueError(f"it holds {part}: code, or an object as a pickle")
@@ -58,7 +62,7 @@ def _refuse_pickled(config: dict[str, Any], part: str) -> None:
 
 
 class _Evaluated(torch.nn.Module):
-    """An exported graph: it was exported in evaluation mode, and has no `eval` of its own."""
+    """An exported graph. It was exported in evaluation mode and has no `eval` method."""
 
     def __init__(self, graph: torch.nn.Module) -> None:
         super().__init__()

@@ -1,6 +1,5 @@
-"""What every kind of network can do."""
+"""The interface of every kind of network."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,16 +7,15 @@ from typing import TYPE_CHECKING
 
 from agewell.shared.errors import ModelError
 from agewell.workers.models.arrays import Array, Arrays
+from agewell.workers.models.file_faults import hash_fault
 from agewell.workers.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     import torch
 
-_CHUNK_BYTES = 2**20
-
 
 class Network(ABC):
-    """Weights on a device, and the pass through them."""
+    """Weights on a device, and the forward pass through them."""
 
     def __init__(self, spec: ModelSpec, directory: Path) -> None:
         self.spec = spec
@@ -25,56 +23,46 @@ class Network(ABC):
 
     @abstractmethod
     def load(self, device: "torch.device") -> None:
-        """Read the weights.
+        """Read the weights and put them on the device.
 
         Raises:
-            ModelError: they are missing or damaged, or do not fit the network.
+            ModelError: the weights are missing or damaged, or do not fit the network.
         """
 
     @abstractmethod
     def forward(self, batch: Arrays, taps: Sequence[str] = ()) -> dict[str, Array]:
-        """Run a batch; arguments, outputs and errors as of `Model.forward`."""
+        """Run a batch. Arguments, outputs and errors are those of `Model.forward`."""
 
     def tap_points(self) -> list[str]:
-        """The intermediates that can be tapped: none, unless a kind can."""
+        """Return the names of the intermediates that can be tapped. The default is none."""
         return []
 
     def labels(self) -> Sequence[str]:
-        """Names of its classes, where the weights come with some."""
+        """Return the names of the classes, if they are stored with the weights."""
         return ()
 
     def size_bytes(self) -> int:
-        """Memory that the weights take: as much as their file, unless a kind knows better."""
+        """Return the memory of the weights in bytes. The default is the size of their file."""
         path = self.weights_path()
         return path.stat().st_size if path else 0
 
     def weights_path(self) -> Path | None:
-        """The weights' file, its hash checked by `checked_weights`."""
+        """Return the path of the weights, not checked, or None if model.yaml names none."""
         return None if self.spec.weights is None else self.directory / self.spec.weights
 
     def checked_weights(self) -> Path:
-        """The weights' file, seen to be there, and to be the one that model.yaml means.
+        """Return the path of the weights after checking that they exist and their SHA-256.
 
         Raises:
-            ModelError: it is not.
+            ModelError: the file is missing, or its SHA-256 is not that of model.yaml.
         """
         path = self.weights_path()
         if path is None or not path.is_file():
             raise self.error(f"no file {path}")
-        if self.spec.sha256 is not None:
-            found = _sha256(path)
-            if found != self.spec.sha256:
-                raise self.error(f"the SHA-256 of {path.name} is {found}, not as in model.yaml")
+        if self.spec.sha256 is not None and (fault := hash_fault(path, self.spec.sha256)):
+            raise self.error(fault)
         return path
 
     def error(self, reason: str) -> ModelError:
-        """An error that names the model."""
+        """Make an error that names the model."""
         return ModelError(self.spec.name, self.spec.version, reason)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

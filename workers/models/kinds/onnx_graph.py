@@ -1,11 +1,11 @@
-"""Kind `onnx`: a graph that onnxruntime runs."""
+"""Kind `onnx`: a graph run by onnxruntime."""
 
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-# Its builds for Linux report to their maker how they are used, and leave a file in the temporary
-# directory, unless told not to before the import.
+# onnxruntime's Linux builds send telemetry and leave a file in the temporary directory. This must
+# be switched off before the import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
@@ -19,31 +19,38 @@ if TYPE_CHECKING:
 
 _NO_MEMORY = ("failed to allocate memory", "bad_alloc", "out of memory")
 _DEVICE_LOST = "cuda failure"
-"""What onnxruntime says of whatever CUDA refuses, but for memory."""
+"""Part of onnxruntime's message for every error of CUDA except for a lack of memory."""
 
 
 class OnnxGraph(Network):
-    """A session on the GPU where onnxruntime has a build for it, else on the CPU."""
+    """A session of onnxruntime, on the GPU if its build supports one, or on the CPU."""
 
     _session: Any
 
     def load(self, on: "torch.device") -> None:
-        """Open the session."""
+        """Open the session.
+
+        Raises:
+            ModelError: the file is missing or damaged, or onnxruntime cannot run it.
+        """
         path = self.checked_weights()
         options = ort.SessionOptions()
-        options.log_severity_level = 3  # errors alone: they come as exceptions as well
+        options.log_severity_level = 3  # only errors, which are raised as well
         options.intra_op_num_threads = usable_cores()
-        # Threads that spin between passes would take the cores from those that decode.
+        # Threads that spin between passes would take the cores from threads that decode.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = ort.InferenceSession(path, options, providers=_providers(on))
-        except Exception as error:  # onnxruntime's own classes are a dozen, without a common base
+        except Exception as error:  # onnxruntime has a dozen classes without a common base
             raise self.error(f"{path.name}: {error}") from error
         self._inputs = {each.name: each.type for each in self._session.get_inputs()}
         self._outputs = [each.name for each in self._session.get_outputs()]
 
     def forward(self, batch: Arrays, taps: Sequence[str] = ()) -> dict[str, Array]:
-        """Run a batch; one input goes in whatever the graph calls it, several by their names."""
+        """Run a batch. Arguments, outputs and errors are those of `Model.forward`.
+
+        Several inputs are matched by name. A single input may have any name.
+        """
         if taps:
             raise ValueError("an ONNX graph has no tap points")
         given = dict(batch)

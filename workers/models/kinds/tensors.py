@@ -1,4 +1,4 @@
-"""What a network of torch returns, by name."""
+"""Call a torch module, and name the tensors that it returns."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,14 +7,21 @@ import torch
 
 
 def call(module: Any, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Call a module: one input as its first argument, several by their names."""
+    """Call a module with one input as its first argument, or with several by their names."""
     if len(inputs) == 1:
         return named(module(next(iter(inputs.values()))))
     return named(module(**inputs))
 
 
 def named(found: Any) -> dict[str, torch.Tensor]:
-    """The tensors of what a module returned: `output`, or `output0`, ..., or its own names."""
+    """Return the tensors of a module's result by name.
+
+    A tensor is named `output`, a list or tuple `output0`, `output1` and so on. A mapping keeps its
+    names.
+
+    Raises:
+        TypeError: the result is none of these.
+    """
     if isinstance(found, torch.Tensor):
         return {"output": found}
     if isinstance(found, Mapping):  # transformers' outputs are mappings as well

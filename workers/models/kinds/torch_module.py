@@ -1,4 +1,4 @@
-"""Kind `torch`: a module that a factory makes, and its weights as safetensors."""
+"""Kind `torch`: a module made by a factory function, with its weights as safetensors."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,17 +19,21 @@ Pass = Callable[[device.Tensors], device.Tensors]
 
 
 class TorchModule(Network):
-    """An `nn.Module`, with torch's ways to be faster as model.yaml asks for them."""
+    """An `nn.Module`. model.yaml may ask to compile it, for channels-last or CUDA graphs."""
 
     _module: torch.nn.Module
     _run: Pass
     _transfer: device.Transfer
 
     def load(self, on: torch.device) -> None:
-        """Make the module, load its weights, put it on the device."""
+        """Make the module, load its weights, and move it to the device.
+
+        Raises:
+            ModelError: the code or the weights are missing or do not fit each other.
+        """
         module = self.make_module().eval().requires_grad_(False)
         if self.spec.channels_last:
-            # torch's types know only the overload without memory_format.
+            # torch's type stubs have no overload with memory_format.
             module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._module = module.to(on)
         self._transfer = device.Transfer(on)
@@ -40,18 +44,22 @@ class TorchModule(Network):
 
     @property
     def module(self) -> torch.nn.Module:
-        """The module that `load` has made: for hooks, and for looking at its parts."""
+        """The loaded module, for hooks and for looking at its parts."""
         return self._module
 
     def make_module(self) -> torch.nn.Module:
-        """The module with its weights, on the CPU."""
+        """Make the module and load its weights, on the CPU.
+
+        Raises:
+            ModelError: the factory fails or does not return a module, or the weights do not fit.
+        """
         entry = self.spec.entry
         if entry is None:
-            raise self.error("no entry: package.module:factory")
+            raise self.error("model.yaml has no entry: package.module:factory")
         factory = load_code(entry, self.spec, self.directory)
         try:
             module = factory(**self.spec.entry_options)
-        except Exception as error:  # whatever the operator's code raises
+        except Exception as error:  # the model's code may raise anything
             raise self.error(f"{entry}: {type(error).__name__}: {error}") from error
         if not isinstance(module, torch.nn.Module):
             raise self.error(f"{entry} returned {type(module).__name__}, not a torch.nn.Module")
@@ -68,7 +76,13 @@ class TorchModule(Network):
             raise self.error(f"{path.name}: {error}") from error
 
     def forward(self, batch: Arrays, taps: Sequence[str] = ()) -> dict[str, Array]:
-        """Run a batch; a tapped pass runs the plain module, uncompiled."""
+        """Run a batch. Arguments, outputs and errors are those of `Model.forward`.
+
+        A pass with taps runs the module uncompiled and without CUDA graphs.
+
+        Raises:
+            DeviceLostError: the device has failed.
+        """
         try:
             with torch.inference_mode(), device.autocast(self._transfer.device, self.spec.dtype):
                 inputs = self._transfer.upload(batch)
@@ -90,18 +104,21 @@ class TorchModule(Network):
         return outputs | {TAP + name: tensor for name, tensor in seen.items()}
 
     def tap_points(self) -> list[str]:
-        """Every submodule, by its dotted name."""
+        """Return the dotted names of all submodules."""
         return [name for name, _ in self._module.named_modules() if name]
 
     def size_bytes(self) -> int:
-        """Parameters and buffers."""
+        """Return the size of all parameters and buffers in bytes."""
         held = [*self._module.parameters(), *self._module.buffers()]
         return sum(tensor.numel() * tensor.element_size() for tensor in held)
 
 
 @contextmanager
 def _hooked(module: torch.nn.Module, taps: Sequence[str]) -> Iterator[device.Tensors]:
-    """Keep what the named submodules return while this context lasts; of several, the first."""
+    """Collect the results of the named submodules within this block.
+
+    If a submodule returns several tensors, only the first one is kept.
+    """
     seen: device.Tensors = {}
 
     def keep(name: str, *called: Any) -> None:

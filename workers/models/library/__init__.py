@@ -1,1 +1,1 @@
-"""Networks as plain torch modules: they know neither files nor queues nor images."""
+"""Networks that come with agewell, each with its model class and its training."""

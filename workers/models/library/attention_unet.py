@@ -1,12 +1,13 @@
-"""AttentionUNet: a U-Net of attention levels whose pixels look at each other and at a context.
+"""AttentionUNet: a U-Net in which pixels attend to each other and to the tokens of a context.
 
     x (B, C_in, H, W) -> stem, H/4 x W/4 -> down.0 -> down.1 -> down.2 -> bottom
                                                |         |         |        |
                          out, H x W  <----- up.0 <--- up.1 <--- up.2 <------'
 
-Every level has two MLP layers with a self-attention and a cross-attention layer between them; each
-`down` halves the sides below it, each `up` concatenates what the `down` beside it saw. Between
-layers the maps are (B, H, W, C), so that linear layers and norms work on the last axis.
+Every level has two MLP layers with a self-attention and a cross-attention layer between them. Each
+`down` halves the sides of the maps below it. Each `up` concatenates the output of the `down` at the
+same level. Maps are (B, H, W, C) between layers, so that linear layers and norms work on the last
+axis.
 
 Sources: Ronneberger et al., "U-Net", MICCAI 2015; Vaswani et al., "Attention is all you need",
 NeurIPS 2017; Liu et al., "A ConvNet for the 2020s", CVPR 2022 (the MLP's depthwise convolution);
@@ -29,22 +30,22 @@ class AttentionUNetConfig:
 
     in_channels: int = 1
     out_channels: int = 2
-    context_dim: int = 32  # D, of the context's tokens
+    context_dim: int = 32  # D, channels of a context token
     widths: tuple[int, int, int] = (32, 64, 96)  # channels of each level, finest first
-    bottom_width: int = 96
+    bottom_width: int = 96  # channels of the lowest level
     head_dim: int = 32  # channels of one attention head; divides every width
-    pools: tuple[int, int, int] = (4, 2, 1)  # self-attention looks at means over pool x pool
-    mlp_ratio: int = 2  # hidden over outer channels of an MLP
-    patch: int = 4  # pixels a side that the finest level sees as one
+    pools: tuple[int, int, int] = (4, 2, 1)  # self-attention attends to means of pool x pool pixels
+    mlp_ratio: int = 2  # hidden channels of an MLP divided by its outer channels
+    patch: int = 4  # side in pixels of a patch, which is one pixel of the finest level
 
     @property
     def multiple(self) -> int:
-        """Height and width of the input are multiples of this."""
+        """Height and width of the input must be multiples of this number of pixels."""
         return int(self.patch * 2 ** len(self.widths))
 
 
 class Mlp(nn.Module):
-    """x + MLP(x), where the MLP first mixes each channel with its 3 x 3 neighbours."""
+    """x + MLP(x). The MLP first mixes each channel with its 3 x 3 neighbours."""
 
     def __init__(self, width: int, ratio: int) -> None:
         super().__init__()
@@ -54,7 +55,7 @@ class Mlp(nn.Module):
         self.project = nn.Linear(ratio * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, C) -> the same."""
+        """Apply the layer: (B, H, W, C) -> (B, H, W, C)."""
         y = self.neighbours(x.permute(BHWC_TO_BCHW)).permute(BCHW_TO_BHWC)  # (B, H, W, C)
         y = functional.gelu(self.expand(self.norm(y)))  # (B, H, W, ratio * C)
         mixed: Tensor = self.project(y)  # (B, H, W, C)
@@ -62,10 +63,10 @@ class Mlp(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """x + attention of every pixel of a map to the whole of it.
+    """x + attention of every pixel of a map to the whole map.
 
-    With a pool of p it looks at the means of p x p pixels: as much less work on the finest maps,
-    where nearly all of it would be.
+    With a pool of p, pixels attend to means of p x p pixels. This is p^2 times less work, and the
+    finest maps would need most of the work.
     """
 
     def __init__(self, width: int, head_dim: int, pool: int = 1) -> None:
@@ -77,7 +78,7 @@ class SelfAttention(nn.Module):
         self.project = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, C) -> the same."""
+        """Apply the layer: (B, H, W, C) -> (B, H, W, C)."""
         y = self.norm(x)  # (B, H, W, C)
         q = self.q(y).flatten(1, 2)  # (B, HW, C)
         if self.pool > 1:
@@ -91,8 +92,8 @@ class SelfAttention(nn.Module):
 class CrossAttention(nn.Module):
     """x + attention of every pixel of a map to the tokens of a context.
 
-    A learned token stands beside the context's: the softmax is never over nothing, and a pixel may
-    look at none of them.
+    A learned token is added to the context, so that the softmax is never empty, and a pixel can
+    ignore the context.
     """
 
     def __init__(self, width: int, context_dim: int, head_dim: int) -> None:
@@ -105,7 +106,7 @@ class CrossAttention(nn.Module):
         self.project = nn.Linear(width, width)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """(B, H, W, C) and (B, N, D), N may be 0 -> (B, H, W, C)."""
+        """Apply the layer: (B, H, W, C) and context (B, N, D) -> (B, H, W, C). N may be 0."""
         q = self.q(self.norm(x)).flatten(1, 2)  # (B, HW, C)
         nothing = self.nothing.to(context.dtype).expand(context.shape[0], -1, -1)  # (B, 1, D)
         k, v = self.kv(torch.cat([nothing, context], dim=1)).chunk(2, dim=-1)  # (B, 1 + N, C)
@@ -115,7 +116,7 @@ class CrossAttention(nn.Module):
 
 
 class Level(nn.Module):
-    """What happens at one resolution: an MLP, both attentions, an MLP."""
+    """The layers at one resolution: an MLP, self-attention, cross-attention, an MLP."""
 
     def __init__(self, width: int, pool: int, config: AttentionUNetConfig) -> None:
         super().__init__()
@@ -125,20 +126,20 @@ class Level(nn.Module):
         self.mlp_2 = Mlp(width, config.mlp_ratio)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """(B, H, W, C) and (B, N, D) -> (B, H, W, C)."""
+        """Apply the layers: (B, H, W, C) and context (B, N, D) -> (B, H, W, C)."""
         x = self.self_attention(self.mlp_1(x))
         return self.mlp_2(self.cross_attention(x, context))  # type: ignore[no-any-return]
 
 
 class AttentionUNet(nn.Module):
-    """See the module's docstring."""
+    """The network described at the top of this file."""
 
     def __init__(self, config: AttentionUNetConfig) -> None:
         super().__init__()
         self.config = config
         patch, widths = config.patch, config.widths
         below = (*widths[1:], config.bottom_width)
-        # Windows twice the patch: neighbours overlap, so that no edge falls between two of them.
+        # Windows of twice the patch overlap, so that no edge lies between two of them.
         self.stem = nn.Conv2d(config.in_channels, widths[0], 2 * patch, patch, patch // 2)
         self.context_norm = nn.LayerNorm(config.context_dim)
         sizes = list(zip(widths, config.pools, strict=True))
@@ -160,11 +161,11 @@ class AttentionUNet(nn.Module):
         """Run the network.
 
         Args:
-            x: (B, C_in, H, W); H and W multiples of `config.multiple`.
-            context: (B, N, D): N tokens to look at; N may be 0.
+            x: (B, C_in, H, W); H and W are multiples of `config.multiple`.
+            context: (B, N, D), the tokens to attend to. N may be 0.
 
         Returns:
-            (B, C_out, H, W): made at H/4 x W/4, and from there bilinear.
+            (B, C_out, H, W), computed at H/4 x W/4 and enlarged by bilinear interpolation.
         """
         context = self.context_norm(context)  # (B, N, D)
         x = self.stem(x).permute(BCHW_TO_BHWC)  # (B, H/4, W/4, C)
@@ -187,12 +188,14 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
 
     Args:
         q: (B, M, C).
-        k: (B, N, C); N at least 1.
+        k: (B, N, C); N is at least 1.
         v: (B, N, C).
-        heads: how many heads share the C channels.
+        heads: number of heads that share the C channels.
 
     Returns:
         (B, M, C).
+
+    Source: Vaswani et al., "Attention is all you need", NeurIPS 2017, equation 1.
     """
     batch, width = q.shape[0], q.shape[-1] // heads
     q, k, v = (t.reshape(batch, -1, heads, width).transpose(1, 2) for t in (q, k, v))

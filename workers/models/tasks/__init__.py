@@ -1,1 +1,1 @@
-"""Kinds of models by what they are for: classification, image to image."""
+"""The tasks of models: one `Model` subclass for each `task` of model.yaml."""

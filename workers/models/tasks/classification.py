@@ -1,4 +1,4 @@
-"""Models whose task is `classification`: an image in, the likeliest labels out."""
+"""Task `classification`: the most probable labels of an image."""
 
 import numpy as np
 
@@ -12,24 +12,28 @@ TOP = 5
 
 
 class Classifier(Model):
-    """Softmax over the network's first output, (N, classes) logits."""
+    """Softmax over the network's first output: (N, classes) logits."""
 
     parameters = frozenset({"top"})
 
     def check_parameters(self, parameters: Parameters) -> None:
-        """`top` is how many labels to return."""
+        """Check `top`, the number of labels to return.
+
+        Raises:
+            ParameterError: it is not a whole number of 1 to 1000, or another name is given.
+        """
         super().check_parameters(parameters)
         top = parameters.get("top", TOP)
         if not isinstance(top, int) or isinstance(top, bool) or not 1 <= top <= 1000:
             raise ParameterError("top", repr(top), "1 to 1000, a whole number")
 
     def preprocess(self, image: Image, parameters: Parameters) -> dict[str, Array]:
-        """`image`: (C, H, W) float32, normalised as model.yaml says."""
+        """Return `image`: (C, H, W) float32, normalised by model.yaml's `input`."""
         del parameters
         return {"image": as_input(image, self.spec.input)}
 
     def postprocess(self, output: Arrays, image: Image, parameters: Parameters) -> Prediction:
-        """The `top` likeliest labels, 5 unless asked otherwise; a class without one: its number."""
+        """Return the `top` most probable labels, by default 5. Unnamed classes have numbers."""
         del image
         logits = next(iter(output.values())).astype(np.float64).ravel()
         weights = np.exp(logits - logits.max())

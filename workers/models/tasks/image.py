@@ -1,4 +1,4 @@
-"""Models whose task is `image`: a picture in, a picture of the same size out."""
+"""Task `image`: a picture of the same size as the input."""
 
 from typing import cast
 
@@ -12,15 +12,15 @@ from agewell.workers.models.preprocess import as_input, resized
 
 
 class PictureModel(Model):
-    """The network's first output is a picture, (N, C, h, w) of values 0 to 1, C as its input's."""
+    """The network's first output is the picture: (N, C, h, w), 0..1, in the input's channels."""
 
     def preprocess(self, image: Image, parameters: Parameters) -> dict[str, Array]:
-        """`image`: (C, H, W) float32, normalised as model.yaml says."""
+        """Return `image`: (C, H, W) float32, normalised by model.yaml's `input`."""
         del parameters
         return {"image": as_input(image, self.spec.input)}
 
     def postprocess(self, output: Arrays, image: Image, parameters: Parameters) -> Prediction:
-        """The picture in the size of the original."""
+        """Return the picture, resized to the original: (H, W, 3) uint8 BGR."""
         del parameters
         planes = next(iter(output.values()))
         picture = np.rint(np.clip(planes, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)

@@ -1,1 +1,1 @@
-"""Training, run as a command: `python -m agewell.workers.models.training --help`."""
+"""The training command, `python -m agewell.workers.models.training`, and the files it writes."""

@@ -1,4 +1,4 @@
-"""`python -m agewell.workers.models.training NAME`, which `agewell models train` starts."""
+"""Train one of the models that come with agewell."""
 
 import argparse
 import json
@@ -11,7 +11,11 @@ import torch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train as the options say; 2 where they, or the photos, are no good."""
+    """Train a model.
+
+    Returns:
+        0 if it is trained, 2 if the options or the photos are not valid, 130 on Ctrl-C.
+    """
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
@@ -29,19 +33,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="agewell models train", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    colorizer = commands.add_parser("colorizer", help="on a directory of photographs")
-    colorizer.add_argument("--images", type=Path, required=True, help="photographs to learn from")
-    colorizer.add_argument("--held-out", type=Path, help="photographs to measure on")
-    colorizer.add_argument("--steps", type=int, default=4_500)
+    colorizer = commands.add_parser(
+        "colorizer", help="train the colorizer on a directory of photographs"
+    )
+    colorizer.add_argument(
+        "--images", type=Path, required=True, help="directory of photographs to train on"
+    )
+    colorizer.add_argument(
+        "--held-out", type=Path, help="directory of other photographs to measure on"
+    )
+    colorizer.add_argument("--steps", type=int, default=4_500, help="steps of training")
     colorizer.add_argument("--every", type=int, default=500, help="steps between two checkpoints")
-    colorizer.add_argument("--seed", type=int, default=0)
+    colorizer.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     colorizer.set_defaults(train=_colorizer)
-    digits = commands.add_parser("digits", help="on the digits that come with scikit-learn")
-    digits.add_argument("--epochs", type=int, default=40)
+    digits = commands.add_parser(
+        "digits", help="train the digits' network on the digits that come with scikit-learn"
+    )
+    digits.add_argument("--epochs", type=int, default=40, help="passes over the digits")
     digits.set_defaults(train=_digits)
     for command in (colorizer, digits):
-        command.add_argument("--out", type=Path, required=True, help="the version's directory")
-        command.add_argument("--threads", type=int, default=torch.get_num_threads())
+        command.add_argument("--out", type=Path, required=True, help="directory of the new version")
+        command.add_argument(
+            "--threads",
+            type=int,
+            default=torch.get_num_threads(),
+            help="number of torch's threads",
+        )
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The card of a trained colorizer: on what, for how long, how good."""
+"""The model card of a trained colorizer: its data, its training and its measurements."""
 
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,23 @@ _ROWS = {
 
 
 def write(directory: Path, figures: dict[str, Any]) -> None:
-    """Write README.md beside the weights, from what `Training.finish` found."""
+    """Write README.md next to the weights.
+
+    Args:
+        directory: of the version, `.../NAME/VERSION`.
+        figures: as `Training.finish` returns them.
+    """
     version = f"{directory.resolve().parent.name}/{directory.resolve().name}"
     text = f"""# {version}
 
-Colours photos: takes their luminance and a palette, gives the colours.
+Colours photos from their luminance and a palette.
 
 | | |
 | --- | --- |
 | network | `workers/models/library/colorizer/network.py`, {figures["weights"]:,} weights |
-| trained on | {figures["photos"]} photographs: crops, redyed, joined, re-exposed |
-| for how long | {figures["steps"]:,} steps of 8 views, {figures["minutes"]:.0f} minutes |
-| measured on | {figures["held_out_photos"]} other photographs, each with the 8 colours of its own |
+| trained on | crops of {figures["photos"]} photographs, with random changes of colour |
+| for how long | {figures["steps"]:,} steps of 8 crops, {figures["minutes"]:.0f} minutes |
+| measured on | {figures["held_out_photos"]} other photographs, each with its own 8 colours |
 
 {table(figures)}
 
@@ -38,7 +43,7 @@ colourfulness is Hasler and Süsstrunk's (0 gray, 15 slightly, 45 quite, 80 high
 
 
 def table(figures: dict[str, Any]) -> str:
-    """The measured figures, lowest PSNR first, as Markdown."""
+    """Format the measured figures as a Markdown table, with the lowest PSNR first."""
     rows = sorted(figures["held_out"].items(), key=lambda row: row[1]["psnr_ab"])
     lines = ["| colours | PSNR over ab, dB | colourfulness |", "| --- | --- | --- |"]
     lines += [

@@ -1,4 +1,4 @@
-"""Pictures of trainings; needs matplotlib (the extra `plots`)."""
+"""Plots of trainings. They need matplotlib, which is in the extra `plots`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,13 @@ _COLUMNS = 12
 
 
 def loss(losses: Sequence[float], measured: Sequence[tuple[int, float]], path: Path) -> None:
-    """The loss of each step, its running mean, and PSNR on held-out photos where measured."""
+    """Plot the loss of each step, its running mean, and the PSNR on held-out photos.
+
+    Args:
+        losses: the loss of each step.
+        measured: (step, dB), may be empty.
+        path: of the PNG.
+    """
     figure, axis = plt.subplots(figsize=(7, 3.6), layout="constrained")
     steps = np.arange(1, len(losses) + 1)
     axis.plot(steps, losses, color="#c8d4e0", linewidth=0.5)
@@ -38,12 +44,12 @@ def predictions(
     probabilities: npt.NDArray[np.float32],
     path: Path,
 ) -> None:
-    """The digits that were hardest, then some others, with what they were taken for.
+    """Plot the hardest test digits and the first ones, each with its predicted digit.
 
     Args:
         images: (N, 1, 8, 8) in [0, 1].
-        labels: (N,), the right digits.
-        probabilities: (N, 10).
+        labels: (N,), the correct digits.
+        probabilities: (N, 10) in [0, 1].
         path: of the PNG.
     """
     right = probabilities[np.arange(len(labels)), labels]

@@ -1,4 +1,4 @@
-"""From a training to a version that a worker can load: model.yaml, and a check of its weights."""
+"""Write the model.yaml of a trained version, so that workers can load it."""
 
 import hashlib
 from pathlib import Path
@@ -12,8 +12,13 @@ WEIGHTS = "weights.safetensors"
 
 
 def write_spec(directory: Path, document: dict[str, Any]) -> None:
-    """Write model.yaml for weights that lie in the directory `.../name/version`."""
-    (directory / WEIGHTS).chmod(0o644)  # safetensors writes for its own user alone
+    """Write model.yaml for weights in the directory `.../NAME/VERSION`, with their SHA-256.
+
+    Args:
+        directory: of the version; it has weights.safetensors.
+        document: the other fields of model.yaml.
+    """
+    (directory / WEIGHTS).chmod(0o644)  # safetensors makes files that only their owner can read
     digest = hashlib.sha256((directory / WEIGHTS).read_bytes()).hexdigest()
     whole = {
         "name": directory.resolve().parent.name,
@@ -27,7 +32,11 @@ def write_spec(directory: Path, document: dict[str, Any]) -> None:
 
 
 def colorizer(palette: list[str]) -> dict[str, Any]:
-    """What model.yaml says of a colorizer whose jobs, unless they name one, get that palette."""
+    """Return the fields of a colorizer's model.yaml.
+
+    Args:
+        palette: the default palette of jobs, as "#rrggbb".
+    """
     return {
         "description": "Colours photos: luminance and a palette in, colours out",
         "task": "image",
@@ -41,7 +50,7 @@ def colorizer(palette: list[str]) -> dict[str, Any]:
 
 
 def digits() -> dict[str, Any]:
-    """What model.yaml says of the digits' network."""
+    """Return the fields of model.yaml for the digits' network."""
     return {
         "description": "Handwritten digits, light on dark",
         "task": "classification",

@@ -1,4 +1,4 @@
-"""The state of a training: weights, their running mean, the optimizer; a file, never a pickle."""
+"""The state of a training, saved as safetensors: weights, their running mean, the optimizer."""
 
 import json
 from dataclasses import dataclass, field
@@ -12,19 +12,19 @@ from torch import Tensor, nn
 
 @dataclass
 class TrainingState:
-    """What a training changes."""
+    """The state of a training, which every step changes."""
 
     net: nn.Module
     optimizer: torch.optim.AdamW
-    mean: dict[str, Tensor]  # the running mean of the weights, which is what is shipped
+    mean: dict[str, Tensor]  # the running mean of the weights, which workers use
     step: int = 0
-    losses: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)  # one for each step
     measured: list[tuple[int, float]] = field(default_factory=list)  # (step, dB)
     seconds: float = 0.0
 
     @classmethod
     def start(cls, net: nn.Module, learning_rate: float) -> "TrainingState":
-        """Begin with a network's weights as they are."""
+        """Start a training with a network's current weights."""
         optimizer = torch.optim.AdamW(
             net.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=5e-2
         )
@@ -32,14 +32,18 @@ class TrainingState:
         return cls(net, optimizer, mean)
 
     def average(self, decay: float) -> None:
-        """Move the running mean towards the weights, faster in the first steps."""
+        """Move the running mean towards the weights, faster in the first steps.
+
+        Args:
+            decay: 0..1, the share of the mean that stays in a step.
+        """
         rate = 1 - min(decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for name, value in self.net.state_dict().items():
                 self.mean[name].lerp_(value, rate)
 
     def save(self, path: Path) -> None:
-        """Write it whole or not at all."""
+        """Save the state to a file. A failure leaves the previous file unchanged."""
         tensors = {f"net.{name}": value for name, value in self.net.state_dict().items()}
         tensors |= {f"mean.{name}": value for name, value in self.mean.items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
@@ -59,7 +63,7 @@ class TrainingState:
         half.replace(path)
 
     def load(self, path: Path) -> None:
-        """Go on from a file that `save` wrote, of the same network."""
+        """Load the state from a file written by `save` for a network of the same sizes."""
         with safe_open(path, framework="pt") as file:
             record = json.loads(file.metadata()["record"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

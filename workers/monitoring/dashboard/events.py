@@ -1,4 +1,4 @@
-"""What Flower is told of tasks, made fit to be shown: no image bytes, whoever sent the job."""
+"""Flower's record of task events, with the bytes of inline images removed."""
 
 import logging
 import re
@@ -13,24 +13,25 @@ from agewell.shared.text.printable import printable
 log = logging.getLogger(__name__)
 
 _INLINE = re.compile(r"(data:[\w.+/-]{1,80};base64,)[A-Za-z0-9+/=]{16,}")
-"""An inline image in a repr of a job's document, cut off or whole."""
+"""An inline image in the repr of a job's document, complete or cut off."""
 
 
 def without_bytes(text: str) -> str:
-    """A text with the base64 of its data: URIs left out."""
+    """Remove the base64 text of data: URIs from a text."""
     return _INLINE.sub(r"\1...", text)
 
 
 class ReadableEvents(Events):  # type: ignore[misc]
-    """Flower's record of events, without image bytes in it.
+    """Flower's record of events, without image bytes.
 
-    A client may describe the arguments as it likes: by all of them, too.
+    A client chooses the description of the arguments that an event carries. It may hold all their
+    bytes.
     """
 
     def on_event(self, event: dict[str, Any]) -> None:
-        """Take an event from Celery; whatever else was published, no page could show."""
+        """Record an event of Celery's. Ignore everything else, because no page could show it."""
         if not is_event(event):
-            log.warning("ignored, no event of Celery's: %s", printable(repr(event))[:200])
+            log.warning("event ignored, it is not from Celery: %s", printable(repr(event))[:200])
             return
         for field in ("args", "kwargs", "result"):
             if isinstance(text := event.get(field), str):
@@ -39,7 +40,7 @@ class ReadableEvents(Events):  # type: ignore[misc]
 
 
 def is_event(event: Any) -> bool:
-    """True if this has the fields of one of Celery's events, each of the right type."""
+    """True if this has the fields of a Celery event, with the right types."""
     if not isinstance(event, dict):
         return False
     needed = [event.get(name) for name in ("type", "hostname")]
@@ -61,7 +62,7 @@ _NUMBERS = (
 
 
 def make_events(app: Celery, options: Any, io_loop: Any) -> ReadableEvents:
-    """Flower's events, as Flower makes them."""
+    """Make Flower's record of events, as Flower does."""
     return ReadableEvents(
         app,
         db=options.db,

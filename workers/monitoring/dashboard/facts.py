@@ -1,4 +1,4 @@
-"""The rows of a job's page that are text: its record, and the parameters it was given."""
+"""The text rows of a job's page: its record, and its parameters."""
 
 import re
 import time
@@ -15,7 +15,7 @@ _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 @dataclass(frozen=True)
 class Fact:
-    """One row: a label, a text, and the colours that the text names."""
+    """One row: a label, a text, and the colours that are named in the text."""
 
     label: str
     text: str
@@ -23,12 +23,12 @@ class Fact:
 
 
 def facts_of(record: Record, now: float, model: str, given: dict[str, Any]) -> list[Fact]:
-    """A job's record.
+    """Return the rows of a job's record.
 
     Args:
         record: the record.
         now: Unix time in seconds, by Redis's clock.
-        model: the model that ran, and its version; empty if none has.
+        model: the model that ran and its version. Empty if none has run.
         given: the job's parameters.
     """
     failed = f", {record.items_failed} failed" if record.items_failed else ""
@@ -50,28 +50,31 @@ def facts_of(record: Record, now: float, model: str, given: dict[str, Any]) -> l
         ("Ran", "-" if is_waiting else _seconds(record.started_at, record.ended_at or now)),
         ("Worker", _worker(record)),
     ]
-    facts += [("Lost with its worker", each) for each in record.history]
+    facts += [("Lost delivery", each) for each in record.history]
     facts.append(("Error", record.error))
     return [Fact(label, text) for label, text in facts if text]
 
 
 def shown_state(record: Record, now: float) -> str:
-    """A job's state as its page has it: scheduled jobs are told from waiting ones."""
+    """Return the state that a job's page shows: the record's state, or "scheduled"."""
     return "scheduled" if record.is_scheduled(now) else record.state.value
 
 
 def given_facts(given: dict[str, Any]) -> list[Fact]:
-    """A job's parameters; the model has a place of its own."""
+    """Return the rows of a job's parameters, without the model, which has its own row."""
     shown = {name: value for name, value in given.items() if name not in ("model", "version")}
-    return [_given(name, value) for name, value in shown.items() if value not in ([], {}, "")]
+    return [_parameter(name, value) for name, value in shown.items() if value not in ([], {}, "")]
 
 
 def record_of_letter(letter: Letter) -> Record:
-    """A record of a dead letter that has none: a message that is no job, or one long given up."""
+    """Make a record for a dead letter that has none.
+
+    Its message was not a job, or its record has expired.
+    """
     return Record(
         job_id=letter.letter_id,
         state=State.DEAD,
-        op=OP_OF_TASK.get(letter.task or "", "no job of ours"),
+        op=OP_OF_TASK.get(letter.task or "", "unknown task"),
         level=letter.level,
         ended_at=letter.at,
         error=letter.reason,
@@ -86,7 +89,7 @@ def _model(given: dict[str, Any]) -> str:
     return f"{given['model']}, {f'version {version}' if version else 'the active version'}"
 
 
-def _given(name: str, value: Any) -> Fact:
+def _parameter(name: str, value: Any) -> Fact:
     label = name.replace("_", " ").capitalize()
     if isinstance(value, dict):  # the output's format, and its quality
         return Fact(label, ", ".join(str(each) for each in value.values()))

@@ -1,6 +1,6 @@
-"""Who may see anything at all: one check in front of every address, of Flower's and of ours.
+"""Access control: one check in front of every address, of Flower's pages and of ours.
 
-Flower's own login leaves its /metrics and its static files open.
+Flower's own login does not protect its /metrics and its static files.
 """
 
 import base64
@@ -12,27 +12,30 @@ from tornado.web import RequestHandler
 
 from agewell.shared.setting_types import is_loopback
 
-OPEN = "/healthcheck"
-"""Says OK and no more, to whoever asks."""
+OPEN_PATH = "/healthcheck"
+"""The only address without a check. It answers OK."""
 
 
 class Gate:
-    """Admits requests with the login; without one, those that came by a loopback name."""
+    """Admits requests that have the login.
+
+    If no login is set, admits requests to a loopback name.
+    """
 
     def __init__(self, login: str | None) -> None:
         self._login = None if login is None else login.encode()
 
     def refusal(self, request: HTTPServerRequest) -> int | None:
-        """The status to refuse a request with; None where it may pass."""
+        """Return the HTTP status to refuse a request with, or None if it may pass."""
         if self._login is None:
-            # A page elsewhere may let its own name point at 127.0.0.1 and then read what we show.
+            # Another site may point its own name at 127.0.0.1 to read these pages (DNS rebinding).
             return None if is_loopback(split_host_and_port(request.host)[0]) else 403
         given = _credentials(request.headers.get("Authorization", ""))
         return None if hmac.compare_digest(given, self._login) else 401
 
 
 def _credentials(header: str) -> bytes:
-    """`user:password` of an Authorization header (RFC 7617); empty where there is none."""
+    """Return `user:password` from an Authorization header (RFC 7617), empty if there is none."""
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return b""
@@ -43,17 +46,17 @@ def _credentials(header: str) -> bytes:
 
 
 class Refused(RequestHandler):
-    """Answers what may not pass, whatever it asked for."""
+    """Answers a request that may not pass, at any address."""
 
     def initialize(self, status: int) -> None:
-        """Keep the status to answer with."""
+        """Keep the status of the answer."""
         self._status = status
 
     def check_xsrf_cookie(self) -> None:
-        """Nothing happens here that a page elsewhere could want."""
+        """Skip the check: this handler changes nothing."""
 
     def prepare(self) -> None:
-        """Answer, before any method of the handler runs."""
+        """Answer before any method of the handler runs."""
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
         self.set_status(self._status)
@@ -62,5 +65,6 @@ class Refused(RequestHandler):
             self.finish("A user name and a password are needed.\n")
         else:
             self.finish(
-                "Without AGEWELL_FLOWER_PASSWORD only this machine's own names are answered to.\n"
+                "Open this page as http://localhost or http://127.0.0.1, "
+                "or set AGEWELL_FLOWER_PASSWORD to open it by another name.\n"
             )

@@ -1,4 +1,4 @@
-"""The last minutes of the queues, sampled here so that every visitor sees them at once."""
+"""The queue lengths of the last minutes, sampled here so that every visitor sees them at once."""
 
 import logging
 import threading
@@ -18,21 +18,21 @@ from agewell.shared.settings import Settings
 
 SAMPLE_EVERY_S = 2.0
 SAMPLES = 300
-"""Ten minutes; a sample is thirty numbers."""
+"""Ten minutes of samples. A sample is thirty numbers."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """How many jobs waited at a time, by queue: one number a level, the most urgent first."""
+    """Numbers of waiting jobs at one time, by queue: one per level, the most urgent first."""
 
     at: float
     waiting: dict[str, list[int]]
 
 
 class History:
-    """Looks at the queues every so often, and keeps what it saw."""
+    """Samples the queues periodically and keeps the last samples."""
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
@@ -46,7 +46,7 @@ class History:
         self._away = False
 
     def sample(self) -> None:
-        """Look once; a Redis that is away is said once, and is asked again the next time."""
+        """Take one sample. If Redis is down, this is logged once, and the next call tries again."""
         try:
             now = self._clock.now(self._client)
             latest = queue_status(self._client, self._settings, now)
@@ -54,7 +54,7 @@ class History:
             dead = DeadLetters(self._client).count()
         except REDIS_ERRORS as error:
             if not self._away:
-                log.warning("the queues cannot be read: %s", error)
+                log.warning("could not read the queues from Redis: %s", error)
             self._away = True
             return
         active = {
@@ -68,7 +68,11 @@ class History:
             self._samples.append(Sample(now, waiting))
 
     def document(self, after: float) -> dict[str, Any]:
-        """What the page shows: the latest look, and the samples later than a time."""
+        """Return the latest state of the queues, and the samples after a time, for the page.
+
+        Args:
+            after: Unix time in seconds.
+        """
         with self._lock:
             models, dead = self._models, self._dead
             samples = [each for each in self._samples if each.at > after]

@@ -1,9 +1,9 @@
-"""Content of a job's page: its record, its images before and after, a model's predictions."""
+"""The content of a job's page: its record, its images before and after, a model's predictions."""
 
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -16,6 +16,7 @@ from agewell.shared.protocol.messages import ImageRef, ItemResult, JobResult
 from agewell.shared.queue.dead_letters import DeadLetters
 from agewell.shared.queue.letter import Letter
 from agewell.shared.queue.record import Record, State, record_of
+from agewell.shared.queue.request import request_of
 from agewell.shared.redis import keys
 from agewell.shared.redis.clock import redis_now
 from agewell.workers.jobs.chaining import job_of
@@ -27,18 +28,19 @@ from agewell.workers.monitoring.dashboard.facts import (
     record_of_letter,
     shown_state,
 )
-from agewell.workers.monitoring.dashboard.message import job_in
-from agewell.workers.monitoring.dashboard.prediction import Said, is_picture, said_of
+from agewell.workers.monitoring.dashboard.item_text import ItemText, is_picture, item_text
 from agewell.workers.process.context import Context
 
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
-"""Errors of reading a result that somebody else wrote: anybody may write to the same Redis."""
+"""Errors of reading a result in an unknown format. Any program may write to the same Redis."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One image: where it lies. Or, if there is nothing to show, why."""
+    """One image of an item, or the reason why it cannot be shown."""
 
+    field: str
+    """Its place in the item: a role of the operation such as `mask`, or `result`."""
     caption: str
     ref: ImageRef | None
     missing: str = ""
@@ -46,14 +48,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Row:
-    """One item: its pictures by their places in the job's two lists, and what was said of it."""
+    """One item of a job, as the job's page shows it."""
 
-    inputs: list[int]
-    outputs: list[int]
-    said: Said
+    inputs: list[Picture]
+    outputs: list[Picture]
+    text: ItemText
 
 
-@dataclass
+@dataclass(frozen=True)
 class Job:
     """One job, as its page shows it."""
 
@@ -62,48 +64,47 @@ class Job:
     ended: bool
     facts: list[Fact]
     given: list[Fact]
-    hint: str = ""
-    """Advice for the job's user."""
-    inputs: list[Picture] = field(default_factory=list)
-    outputs: list[Picture] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
+    hint: str
+    """Advice for the job's user. Empty if there is none."""
+    rows: list[Row]
+
+    def image(self, item: int, field: str) -> ImageRef | None:
+        """Return the image in a field of an item, or None if there is none to show."""
+        for row in self.rows[item : item + 1]:
+            for picture in (*row.inputs, *row.outputs):
+                if picture.field == field:
+                    return picture.ref
+        return None
 
 
 def find_job(context: Context, app: Celery, job_id: str) -> Job | None:
-    """Read all that is known of a job; None for an unknown one."""
+    """Read everything about a job from Redis. Returns None for an unknown id."""
     pipe = context.client.pipeline(transaction=False)
     pipe.hgetall(keys.job(job_id))
     pipe.get(keys.result(job_id))
     raw, meta = pipe.execute()
     now = redis_now(context.client)
-    record, inputs = (
-        record_of(job_id, [raw.get(each.encode()) for each in Record.FIELDS], now),
-        None,
-    )
-    if record is not None and b"message" in raw and not record.state.ended:
-        record, inputs = _of_message(record, raw[b"message"])
-    if record is None or record.state is State.DEAD:
-        record, inputs = _of_letter(DeadLetters(context.client).get(job_id), record)
+    record, inputs = _record_and_inputs(context, job_id, raw, now)
     if record is None:
         return None
-    inputs = inputs or _noted(raw)
-    results = _results(app, meta)
-    model = next((said.model for said in map(said_of, results) if said.model), "")
-    job = Job(
+    rows = [
+        Row(list(_inputs(item)), list(_outputs(result)), item_text(result))
+        for item, result in _paired(inputs.items, _results(app, meta))
+    ]
+    model = next((row.text.model for row in rows if row.text.model), "")
+    return Job(
         job_id=job_id,
         state=shown_state(record, now),
         ended=record.state.ended,
         facts=facts_of(record, now, model, inputs.given),
         given=given_facts(inputs.given),
         hint=_hint(record),
+        rows=rows,
     )
-    for item, result in zip_longest(inputs.items, results):
-        job.rows.append(_add_row(job, item or {}, result or ItemResult()))
-    return job
 
 
 def find_state(context: Context, job_id: str) -> dict[str, Any]:
-    """The state of a job with a record, as its page asks for it while the job is open."""
+    """Return the state of a job, for which its page polls while the job is open."""
     record = context.ledger.get(job_id)
     if record is None:
         return {"state": "unknown"}
@@ -112,7 +113,7 @@ def find_state(context: Context, job_id: str) -> dict[str, Any]:
 
 
 def celery_state(context: Context, job_id: str) -> str:
-    """The state of a task that is no job of ours but has a result in the same Redis; else empty."""
+    """Return the state of another program's Celery task in the same Redis, or an empty text."""
     try:
         meta = context.client.get(keys.result(job_id))
         return str(json.loads(meta)["status"]) if isinstance(meta, bytes) else ""
@@ -120,22 +121,36 @@ def celery_state(context: Context, job_id: str) -> str:
         return ""
 
 
-def _noted(raw: dict[bytes, bytes]) -> Inputs:
-    """Inputs in the record of an ended job, which has them in pieces."""
+def _record_and_inputs(
+    context: Context, job_id: str, raw: dict[bytes, bytes], now: float
+) -> tuple[Record | None, Inputs]:
+    """Return a job's record, or one made from its dead letter, and the inputs of the job."""
+    record = record_of(job_id, [raw.get(each.encode()) for each in Record.FIELDS], now)
+    inputs = None
+    if record is not None and b"message" in raw and not record.state.ended:
+        record, inputs = _of_message(record, raw[b"message"])
+    if record is None or record.state is State.DEAD:
+        record, inputs = _of_letter(DeadLetters(context.client).get(job_id), record)
+    return record, inputs or _recorded_inputs(raw)
+
+
+def _recorded_inputs(raw: dict[bytes, bytes]) -> Inputs:
+    """Return the inputs from the record of an ended job, which stores them in pieces."""
     numbers = itertools.takewhile(raw.__contains__, (b"inputs%d" % n for n in itertools.count(1)))
     return unpack(b"".join(raw[each] for each in numbers))
 
 
 def _of_message(record: Record, message: bytes) -> tuple[Record, Inputs | None]:
-    """Read the message of an open job. A plain Celery program's does not count its items."""
-    job, problem = job_in(message)
+    """Read the message of an open job. Jobs of plain Celery programs get their item count here."""
+    request = request_of(message)
+    job, problem = (None, "its message cannot be read") if request is None else job_of(request.args)
     if job is None:
         return replace(record, error=record.error or problem), None
     return replace(record, items=record.items or len(job.items)), inputs_of(job)
 
 
 def _of_letter(letter: Letter | None, record: Record | None) -> tuple[Record | None, Inputs | None]:
-    """Read a dead letter. A message that is no job has no record, and other records may expire."""
+    """Read a dead letter. Its record may have expired, and a message that is no job has none."""
     if letter is None:
         return record, None
     job, _ = job_of(letter.args)
@@ -143,7 +158,7 @@ def _of_letter(letter: Letter | None, record: Record | None) -> tuple[Record | N
 
 
 def _results(app: Celery, meta: bytes | None) -> list[ItemResult]:
-    """Results of the items; empty if there is no result yet, or it is none of ours."""
+    """Return the results of the items. Empty if there is none yet, or it is not agewell's."""
     try:
         found = app.backend.decode_result(meta) if meta else {}
         if found.get("status") == SUCCESS:
@@ -157,25 +172,21 @@ def _results(app: Celery, meta: bytes | None) -> list[ItemResult]:
 
 
 def _hint(record: Record) -> str:
-    """Advice for a job's user."""
+    """Return advice for the user of a dead job."""
     if record.state is not State.DEAD:
         return ""
     return (
-        f"Given up, and kept: `agewell dead show {record.job_id}` shows its message, "
-        "`agewell dead retry` sends it again, `agewell dead drop` forgets it."
+        f"agewell gave this job up. `agewell dead show {record.job_id}` shows its message, "
+        "`agewell dead retry` sends it again, `agewell dead drop` deletes it."
     )
 
 
-def _add_row(job: Job, item: dict[str, Any], result: ItemResult) -> Row:
-    inputs, outputs = list(_inputs(item)), list(_outputs(result))
-    row = Row(
-        inputs=list(range(len(job.inputs), len(job.inputs) + len(inputs))),
-        outputs=list(range(len(job.outputs), len(job.outputs) + len(outputs))),
-        said=said_of(result),
-    )
-    job.inputs += inputs
-    job.outputs += outputs
-    return row
+def _paired(
+    items: list[dict[str, Any]], results: list[ItemResult]
+) -> Iterator[tuple[dict[str, Any], ItemResult]]:
+    """Pair items with results. A job may have more of one: only the first items are recorded."""
+    for item, result in zip_longest(items, results):
+        yield item or {}, result or ItemResult()
 
 
 def _inputs(item: dict[str, Any]) -> Iterator[Picture]:
@@ -184,12 +195,14 @@ def _inputs(item: dict[str, Any]) -> Iterator[Picture]:
             ref = ImageRef.model_validate(document)
         except ValidationError:
             name = document.get("name", "") if isinstance(document, dict) else ""
-            yield Picture(f"{role}: {name}", None, "came inside the message, and is not kept")
+            yield Picture(role, f"{role}: {name}", None, "sent inside the message, so not stored")
         else:
-            yield Picture(f"{role}: {ref.name}", ref)
+            yield Picture(role, f"{role}: {ref.name}", ref)
 
 
 def _outputs(result: ItemResult) -> Iterator[Picture]:
-    for ref in (result.image, *(result.extras or ())):
-        if ref is not None and is_picture(ref):
-            yield Picture(ref.name, ref)
+    if result.image is not None and is_picture(result.image):
+        yield Picture("result", result.image.name, result.image)
+    extras = [ref for ref in result.extras or () if is_picture(ref)]
+    for number, ref in enumerate(extras, 1):
+        yield Picture(f"extra_{number}", ref.name, ref)

@@ -1,4 +1,4 @@
-"""Flower's page layout, with our tab and our link in it, and our templates beside Flower's."""
+"""Flower's page layout with our tab and our link added, and our templates beside Flower's."""
 
 from pathlib import Path
 
@@ -21,17 +21,17 @@ _ADDED = {
     "navbar.html": ('</ul>\n\n      <ul class="app-nav app-nav-secondary', _TAB),
     "task.html": ("{% if not read_only %}", _LINK),
 }
-"""By template of Flower's: what to put, and in front of what."""
+"""By name of a template of Flower's: the place, and the HTML that is inserted before it."""
 
 
 class Layout(Loader):
-    """Loads our templates, and Flower's with what is added to them."""
+    """Loads our templates, and Flower's templates with our additions."""
 
     def __init__(self) -> None:
         super().__init__(str(FLOWERS))
 
     def resolve_path(self, name: str, parent_path: str | None = None) -> str:
-        """Every template lies at the root of one of the two folders."""
+        """Return the name itself, because all templates lie at the root of the two folders."""
         del parent_path
         return name
 
@@ -41,6 +41,9 @@ class Layout(Loader):
         if name in _ADDED:
             place, added = _ADDED[name]
             if place not in text:
-                raise LookupError(f"Flower's {name} has changed: {place!r} is not in it")
+                raise LookupError(
+                    f"Flower's template {name} has changed and does not contain {place!r}: "
+                    "install the version of Flower that agewell pins"
+                )
             text = text.replace(place, added + place, 1)
         return Template(text, name=name, loader=self)

@@ -1,4 +1,4 @@
-"""How many jobs wait, in the form in which Flower asks a broker."""
+"""Queue lengths, in the format in which Flower asks a broker for them."""
 
 import asyncio
 from collections.abc import Iterable
@@ -11,14 +11,17 @@ from agewell.workers.process.context import Context
 
 
 class Lengths:
-    """Queue lengths over our own connection: whatever its URL, and with what workers hold."""
+    """Queue lengths read over agewell's own connection, including jobs that are reserved."""
 
     def __init__(self, context: Context, *, by_level: bool) -> None:
         self._context = context
         self._by_level = by_level
 
     async def queues(self, names: Iterable[str]) -> list[dict[str, Any]]:
-        """For each queue of these names what waits in all; then, if asked to, on each level."""
+        """Return one row for each of these queues.
+
+        If `by_level` is set, each queue's row is followed by one for each level that has jobs.
+        """
         found = await asyncio.get_running_loop().run_in_executor(None, self._read)
         wanted = set(names)
         return [row for each in found if each.queue in wanted for row in self._rows(each)]

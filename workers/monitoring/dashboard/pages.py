@@ -1,4 +1,4 @@
-"""The pages that agewell adds to Flower: the queues, a job with its images, the broker's queues."""
+"""The pages that agewell adds to Flower: the queues, a job with its images, and queue lengths."""
 
 import asyncio
 from pathlib import Path
@@ -21,7 +21,7 @@ from agewell.workers.process.context import context
 
 STATIC = Path(__file__).parent / "static"
 JOB_ID = r"([^/]{1,1000})"
-"""Celery takes any text for a task's id; a slash comes as %2F."""
+"""Celery accepts any text as a task's id. A slash arrives as %2F."""
 
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -32,27 +32,36 @@ _IMAGE_POLICY = "default-src 'none'; sandbox"
 
 
 class Page(BaseHandler):  # type: ignore[misc]
-    """A page of ours: it loads nothing but what is served here."""
+    """A page of agewell. It loads only files from this server."""
 
     def set_default_headers(self) -> None:
-        """Say what a browser may do with what we send."""
+        """Set the headers that restrict the browser."""
         super().set_default_headers()
         self.set_header("Content-Security-Policy", _PAGE_POLICY)
         self.set_header("Referrer-Policy", "same-origin")
         self.set_header("Cache-Control", "no-store")
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Say what went wrong on a page like the others."""
+        """Show an error on a page like the others."""
         error = kwargs.get("exc_info", (None, None))[1]
         reason = error.get_message() if isinstance(error, HTTPError) else ""
         self.render("failed.html", status=status_code, reason=reason)
 
     def job_url(self, job_id: str) -> str:
-        """The address of a job's page; tornado's own would leave the slashes of an id in it."""
+        """Return the address of a job's page.
+
+        Unlike tornado's `reverse_url`, it quotes slashes in the id.
+        """
         return str(self.reverse_url("job", "-")).removesuffix("-") + quote(job_id, safe="")
 
     def render_unknown(self, job_id: str, celery: str = "", *, seen: bool = False) -> None:
-        """Say that there is no such job, with what may be the reason."""
+        """Show that there is no such job, with possible reasons.
+
+        Args:
+            job_id: the id.
+            celery: the state of a Celery task with this id, empty if it has no result.
+            seen: True if Flower has seen a task with this id.
+        """
         done_s, other_s = context().settings.lifetimes_s
         self.set_status(404)
         self.render(
@@ -65,7 +74,11 @@ class Page(BaseHandler):  # type: ignore[misc]
         )
 
     async def in_thread(self, function: Any, *args: Any) -> Any:
-        """Call what waits for Redis, or for a processor, without holding up other pages."""
+        """Call a blocking function in a thread, so that other pages are not delayed.
+
+        Raises:
+            HTTPError: 503 if Redis does not answer.
+        """
         try:
             return await asyncio.get_running_loop().run_in_executor(None, function, *args)
         except REDIS_ERRORS as error:
@@ -73,31 +86,31 @@ class Page(BaseHandler):  # type: ignore[misc]
 
 
 class QueuesPage(Page):
-    """What waits: drawn in the browser from `QueuesData`."""
+    """The waiting jobs of each queue, drawn in the browser from `QueuesData`."""
 
     def get(self) -> None:
-        """The page."""
+        """Send the page."""
         self.render("queues.html")
 
 
 class QueuesData(Page):
-    """What `QueuesPage` draws."""
+    """The numbers that `QueuesPage` draws."""
 
     def get(self) -> None:
-        """The latest look at the queues, and those before it since `?after`."""
+        """Send the latest state of the queues, and the samples since `?after`."""
         history: History = self.application.history
         try:
             after = float(self.get_argument("after", "0"))
         except ValueError:
-            raise HTTPError(400, "after is a Unix time in seconds") from None
+            raise HTTPError(400, "?after must be a Unix time in seconds") from None
         self.write(history.document(after))
 
 
 class JobLookup(Page):
-    """Where the search field of the queues' page leads."""
+    """The target of the search field on the queues' page."""
 
     def get(self) -> None:
-        """Go to the job of `?id`."""
+        """Redirect to the page of the job with the id in `?id`."""
         self.redirect(self.job_url(self.get_argument("id", "").strip()[:100] or "-"))
 
 
@@ -105,7 +118,10 @@ class JobPage(Page):
     """One job, with its images."""
 
     async def get(self, job_id: str) -> None:
-        """The page; it looks again for as long as the job is open."""
+        """Send the page.
+
+        With `?data`, send only the state: the page polls it while the job is open.
+        """
         if self.get_argument("data", None) is not None:
             found: dict[str, Any] = await self.in_thread(find_state, context(), job_id)
             self.set_status(200 if "ended" in found else 404)
@@ -118,32 +134,32 @@ class JobPage(Page):
             await self._say_unknown(job_id)
 
     async def _say_unknown(self, job_id: str) -> None:
-        """The page of an id that is no job's, with what may be the reason."""
+        """Show that an id is not a job's, with possible reasons."""
         celery = await self.in_thread(celery_state, context(), job_id)
         self.render_unknown(job_id, celery, seen=job_id in self.application.events.state.tasks)
 
 
 class NoJobPage(Page):
-    """Addresses below the jobs' that are none."""
+    """Unknown addresses below `/job`."""
 
     def get(self, rest: str) -> None:
-        """The page of an unknown id."""
+        """Show that there is no such job."""
         self.render_unknown(rest)
 
 
 class Thumbnail(Page):
-    """One image of a job, made small on request."""
+    """A thumbnail of one image of a job, made on request."""
 
     def set_default_headers(self) -> None:
-        """An image is never anything else, whatever its bytes may say."""
+        """Make the browser treat the answer as an image, even if its bytes look like a page."""
         super().set_default_headers()
         self.set_header("Content-Security-Policy", _IMAGE_POLICY)
 
-    async def get(self, job_id: str, side: str, number: str) -> None:
-        """A WebP of our own making; the bytes that were sent never leave here."""
+    async def get(self, job_id: str, item: str, field: str) -> None:
+        """Send a WebP that was made here. The bytes that a client sent never leave the server."""
         job: Job | None = await self.in_thread(find_job, context(), self.capp, job_id)
-        pictures = [] if job is None else job.inputs if side == "in" else job.outputs
-        if int(number) >= len(pictures) or (ref := pictures[int(number)].ref) is None:
+        ref = None if job is None else job.image(int(item), field)
+        if ref is None:
             raise HTTPError(404, "No such image")
         try:
             data = await self.application.thumbnails.make(ref)
@@ -157,18 +173,18 @@ class Thumbnail(Page):
 
 
 class Broker(BrokerView):  # type: ignore[misc]
-    """Flower's Broker tab, with a line for each level in which jobs wait."""
+    """Flower's Broker tab, with one line for each level that has waiting jobs."""
 
     def get_broker(self) -> Lengths:
-        """What the tab asks for the queues' lengths."""
+        """Return the source of the queue lengths."""
         return Lengths(context(), by_level=True)
 
 
 class QueueLengths(GetQueueLengths):  # type: ignore[misc]
-    """Flower's API of the queues' lengths, asked of our own connection."""
+    """Flower's API for queue lengths, read over agewell's own connection."""
 
     def get_broker(self) -> Lengths:
-        """What the API asks for the queues' lengths."""
+        """Return the source of the queue lengths."""
         return Lengths(context(), by_level=False)
 
 
@@ -178,7 +194,7 @@ HANDLERS = [
     URLSpec(r"/aging/static/(.*)", StaticFileHandler, {"path": STATIC}, name="our-static"),
     URLSpec(r"/job", JobLookup, name="job-lookup"),
     URLSpec(rf"/job/{JOB_ID}", JobPage, name="job"),
-    URLSpec(rf"/job/{JOB_ID}/(in|out)/(\d{{1,3}})", Thumbnail, name="thumbnail"),
+    URLSpec(rf"/job/{JOB_ID}/(\d{{1,3}})/(\w{{1,100}})", Thumbnail, name="thumbnail"),
     URLSpec(r"/job/(.*)", NoJobPage),
     URLSpec(r"/broker", Broker, name="broker"),
     URLSpec(r"/api/queues/length", QueueLengths),

@@ -1,4 +1,4 @@
-"""Flower's application, started by settings of ours, with pages of ours in it."""
+"""Flower's application with agewell's settings and pages."""
 
 import logging
 import signal
@@ -17,24 +17,25 @@ from agewell.shared.celery.app import make_app
 from agewell.shared.errors import AgewellError
 from agewell.shared.settings import Settings
 from agewell.workers.monitoring.dashboard.events import make_events
-from agewell.workers.monitoring.dashboard.gate import OPEN, Gate, Refused
+from agewell.workers.monitoring.dashboard.gate import OPEN_PATH, Gate, Refused
 from agewell.workers.monitoring.dashboard.history import SAMPLE_EVERY_S, History
 from agewell.workers.monitoring.dashboard.layout import Layout
 from agewell.workers.monitoring.dashboard.pages import HANDLERS
 from agewell.workers.monitoring.dashboard.thumbnails import Thumbnails
 from agewell.workers.process import logs, runtime
-from agewell.workers.process.context import context, leave, settings
+from agewell.workers.process.context import context, exit_with_error, settings
 
 MAX_TASKS = 10_000
-"""Tasks that Flower remembers; to write them all down holds it up for a fraction of a second."""
+"""How many tasks Flower remembers. Writing them to disk blocks it for a fraction of a second."""
 
 SAVE_EVERY_MS = 60_000
+"""Milliseconds between two saves of the tasks to disk."""
 
 log = logging.getLogger(__name__)
 
 
 class Dashboard(Flower):  # type: ignore[misc]
-    """Flower behind our gate, with our pages."""
+    """Flower with access control and agewell's pages."""
 
     def __init__(self, app: Celery, settings: Settings) -> None:
         self.agewell = settings
@@ -42,7 +43,7 @@ class Dashboard(Flower):  # type: ignore[misc]
         self.history = History(context().client, settings)
         self._gate = Gate(settings.flower_login())
         prefix = settings.flower_url_prefix.strip("/")
-        self._open = f"/{prefix}{OPEN}" if prefix else OPEN
+        self._open = f"/{prefix}{OPEN_PATH}" if prefix else OPEN_PATH
         loop = IOLoop.current()
         super().__init__(
             options=options,
@@ -53,22 +54,22 @@ class Dashboard(Flower):  # type: ignore[misc]
             **_flower_settings(prefix),
         )
         ours = [rewrite_handler(each, prefix) for each in HANDLERS] if prefix else HANDLERS
-        self.add_handlers(r".*", ours)  # in front of Flower's own
+        self.add_handlers(r".*", ours)  # these take precedence over Flower's own
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        """What answers a request; whoever may not pass is told so, whatever the address."""
+        """Return the handler of a request, or the refusal if it may not pass."""
         status = None if request.path == self._open else self._gate.refusal(request)
         if status is not None:
             return self.get_handler_delegate(request, Refused, {"status": status})
         return super().find_handler(request, **kwargs)
 
     async def sample(self) -> None:
-        """Look at the queues, in a thread: a slow Redis holds no page up."""
+        """Sample the queues in a thread, so that a slow Redis delays no page."""
         await self.io_loop.run_in_executor(None, self.history.sample)
 
 
 def _flower_settings(prefix: str) -> dict[str, Any]:
-    """Flower's settings of tornado, as its own command makes them."""
+    """Return Flower's settings for tornado, as its own command makes them."""
     moved = ("login_url", "static_url_prefix") if prefix else ()
     return {
         **flower_settings,
@@ -95,12 +96,12 @@ def _set_options(settings: Settings) -> None:
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve the dashboard until SIGTERM or SIGINT."""
     try:
         found = settings()
         _set_options(found)
     except AgewellError as error:
-        leave(error)
+        exit_with_error(error)
     logs.install()
     logging.basicConfig(
         level=found.log_level, format="[%(asctime)s: %(levelname)s/%(name)s] %(message)s"

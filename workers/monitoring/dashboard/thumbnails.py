@@ -1,8 +1,8 @@
-"""Small pictures of a job's images, made on request in a process beside Flower's.
+"""Thumbnails of a job's images, made on request in a separate process.
 
-A decoder may take much memory, and long, for what somebody has sent: there it has a limit of both,
-and Flower goes on. That process alone imports OpenCV, once and in one thread: two threads that
-import it at the same time break each other's import.
+A decoder may need much time and memory for an image that somebody has sent. The separate process
+has limits for both, so Flower is not affected. Only that process imports OpenCV, in one thread,
+because two threads that import it at the same time break each other's import.
 """
 
 import asyncio
@@ -18,12 +18,13 @@ from agewell.shared.settings import Settings
 from agewell.workers.process.memory import limit_this_process, thumbnail_limit
 
 LONGEST_SIDE = 320  # px
+"""Pixels of the longer side."""
 MEDIA_TYPE = "image/webp"
 TIME_S = 20.0
-"""One that takes longer is not made; an image of 50 megapixels takes two seconds."""
+"""Time limit of one thumbnail in seconds. An image of 50 megapixels takes two seconds."""
 
 RENEWED_AFTER = 500
-"""The process is replaced after so many thumbnails, so that its memory stays level."""
+"""The process is replaced after this many thumbnails, so that its memory does not grow."""
 
 
 class Thumbnails:
@@ -37,43 +38,44 @@ class Thumbnails:
         return ProcessPool(
             max_workers=1,
             max_tasks=RENEWED_AFTER,
-            initializer=_begin,
+            initializer=_limit_process,
             initargs=(self._limit_bytes,),
             context=multiprocessing.get_context("spawn"),
         )
 
     async def make(self, ref: ImageRef) -> bytes:
-        """A WebP of an image, at most LONGEST_SIDE px a side; alpha is kept.
+        """Return an image as WebP, at most LONGEST_SIDE pixels per side. Alpha is kept.
 
         Raises:
             BlobMissingError: its bytes have expired.
-            BlobDamagedError: they are others than the reference says.
-            BadImageError: they are no image within the limits.
-            ThumbnailError: it takes too long or too much memory, or takes its process down.
-            BlobStoreError: the store does not give them.
+            BlobDamagedError: its bytes do not match the reference.
+            BadImageError: its bytes are not an image within the limits.
+            ThumbnailError: it takes too much time or memory, or crashes the process.
+            BlobStoreError: the store does not answer.
             BrokerUnreachableError: Redis does not answer.
         """
         pool = self._pool
         try:
-            return await _made(pool, ref)
-        except RuntimeError:  # its idle process was killed, for want of memory perhaps
+            return await _make_in_pool(pool, ref)
+        except RuntimeError:  # the idle process was killed, perhaps because memory ran out
             if self._pool is pool:
                 self._pool = self._start()
         try:
-            return await _made(self._pool, ref)
+            return await _make_in_pool(self._pool, ref)
         except RuntimeError as error:
             raise ThumbnailError(ref.name, str(error)) from None
 
     def stop(self) -> None:
-        """End the process."""
+        """Stop the process."""
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
 
-async def _made(pool: ProcessPool, ref: ImageRef) -> bytes:
-    """Have a pool make one.
+async def _make_in_pool(pool: ProcessPool, ref: ImageRef) -> bytes:
+    """Make one thumbnail in a pool.
 
     Raises:
+        ThumbnailError: it takes too long, or crashes the process.
         RuntimeError: the pool is broken.
     """
     try:
@@ -84,10 +86,10 @@ async def _made(pool: ProcessPool, ref: ImageRef) -> bytes:
         raise ThumbnailError(ref.name, f"its process ended: {error}") from None
 
 
-def _begin(limit_bytes: int) -> None:
+def _limit_process(limit_bytes: int) -> None:
     """Limit the process before it imports OpenCV."""
     limit_this_process(limit_bytes)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is Flower's, which ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C, Flower stops this process
 
 
 def _thumbnail(ref: ImageRef) -> bytes:
@@ -110,5 +112,5 @@ def _thumbnail(ref: ImageRef) -> bytes:
         return encode(image, "webp", 85, ref.name)
     except Exception as error:
         if memory.is_exhausted(error):
-            raise ThumbnailError(ref.name, "it takes too much memory") from None
+            raise ThumbnailError(ref.name, "it needs too much memory") from None
         raise

@@ -1,1 +1,1 @@
-"""Poisson blending: the region, the equation, its solvers."""
+"""Poisson blending: the region, the equation and its solvers."""

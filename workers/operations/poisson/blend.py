@@ -1,7 +1,7 @@
-"""Poisson blending: paste a region by its gradients, so that its seam vanishes.
+"""Poisson blending: paste a region by its gradients, so that its seam is invisible.
 
 Source: Pérez, Gangnet, Blake, "Poisson image editing", SIGGRAPH 2003. docs/poisson.md explains
-the principle, the solver and its figures.
+the principle, the solver and the measurements.
 """
 
 from collections.abc import Callable
@@ -24,13 +24,13 @@ DEFAULT_MAX_ITERATIONS = 1000
 
 @dataclass(frozen=True)
 class PoissonResult:
-    """A blend, and how it was reached."""
+    """A blended image, and facts about the solution."""
 
     image: Image  # (H, W, 3) uint8 BGR, the destination's shape
     backend: str  # the fpie backend that computed it
     iterations: int  # fpie's sweeps over the finest grid
-    levels: int  # grids, the finest included; the coarser ones add a third of the work
-    residual: float  # gray levels: the most that the last cycle moved any value
+    levels: int  # number of grids, with the finest; the coarser ones add a third of the work
+    residual: float  # gray levels: the largest change of any value in the last cycle
     converged: bool  # residual <= tolerance
 
 
@@ -51,40 +51,48 @@ def poisson_blend(
 ) -> PoissonResult:
     """Blend the selected part of source into destination.
 
-    Inside the region the result has the gradients of the source (or of both, see ``gradient``),
-    and on its edge the colours of the destination: 4 f(p) - the sum of f over p's four neighbours
-    = the sum of the wanted differences v(p, q) over those neighbours, equation 7 of the paper.
+    Inside the region the result has the gradients of the source (or of both images, see
+    ``gradient``). On its edge it has the colours of the destination. For each pixel p,
+
+        4 f(p) - sum of f(q) = sum of v(p, q)
+
+    over its four neighbours q, with the wanted differences v. This is equation 7 of the paper.
     Pixels outside the region are those of the destination, bit for bit.
 
-    What the mask selects outside the destination is cut off. Selected pixels in the outermost row
-    or column of the source (they lack a difference) or of the destination (they lack a boundary
-    colour) are left as they are.
+    Parts of the mask outside the destination are cut off. Selected pixels in the outermost row or
+    column of the source have no complete gradient, and those of the destination have no boundary
+    colour. Both are left unchanged.
 
     Args:
-        source: (H, W, 3) uint8 BGR, where the gradients come from.
-        mask: (h, w) uint8; values of 128 and more select a pixel.
-        destination: (H', W', 3) uint8 BGR, what is blended into.
-        gradient: "src", the source's differences; "max", of each pair of pixels the larger
-            difference of the two images (equation 12: what has texture stays visible through
-            what has none); "avg", the mean of both.
-        mask_on_source: (x, y) of the mask's top left on the source; None: (0, 0), and the mask
-            must have the source's size.
-        mask_on_destination: (x, y) of the mask's top left on the destination; may be negative.
-        tolerance: 0.001..64 gray levels; stop when a cycle moves no value by more. What is still
-            wrong then is less.
-        max_iterations: 1..1,000,000 sweeps over the finest grid, rounded to whole cycles of at
-            least one; the result of running out of them is returned with ``converged`` False.
-        backend: "numba", "numpy", "taichi-cpu", or "auto": the fastest that is usable here and
-            gives the same bytes each time (taichi's may differ by one gray level where it has
-            several threads).
-        threads: 1..1024, for taichi; the others use one.
-        max_pixels: of the box around the selected pixels; the solver takes 0.27 GB a million.
-        checkpoint: called between slices of the work, and may raise to stop it. The longest
-            slice is two sweeps of the finest grid: some 0.2 s a megapixel.
+        source: (H, W, 3) uint8 BGR, the image that gives the gradients.
+        mask: (h, w) uint8. Values of 128 and more select a pixel.
+        destination: (H', W', 3) uint8 BGR, the image to blend into.
+        gradient: "src": the differences of the source. "max": for each pair of pixels the larger
+            difference of the two images, so that texture of the destination shows through smooth
+            parts of the source (equation 12). "avg": the mean of both.
+        mask_on_source: (x, y) of the mask's top left corner on the source. None means (0, 0), and
+            the mask must have the source's size.
+        mask_on_destination: (x, y) of the mask's top left corner on the destination. They may be
+            negative.
+        tolerance: 0.001..64 gray levels. The solver stops if a cycle changes no value by more. The
+            remaining error is then smaller than this.
+        max_iterations: 1..1,000,000 sweeps over the finest grid, rounded to whole cycles, at least
+            one. If they are not enough, the result has ``converged`` False.
+        backend: "numba", "numpy", "taichi-cpu" or "auto". "auto" is the fastest usable one that
+            gives the same bytes each time. Results of taichi with several threads may differ by
+            one gray level from call to call.
+        threads: 1..1024, for taichi. The other backends use one.
+        max_pixels: the largest box around the selected pixels. The solver needs 0.27 GB of memory
+            for a million pixels.
+        checkpoint: called between slices of the work. It may raise to stop the work. The longest
+            slice is two sweeps of the finest grid, about 0.2 s for a megapixel.
+
+    Returns:
+        The image, (H', W', 3) uint8 BGR, with facts about the solution.
 
     Raises:
-        ShapeError: an array is not of the shape or dtype above, or the mask does not fit the
-            source.
+        ShapeError: an array has not the shape or dtype above, the mask does not fit the source,
+            or the region is larger than ``max_pixels``.
         MaskError: the mask selects nothing, or nothing that can be blended.
         ParameterError: a parameter is outside its range, or the backend is not usable here.
         BackendError: "auto" found no usable backend.
@@ -111,19 +119,19 @@ def poisson_blend(
 
 
 def guidance(source: Image, destination: Image, gradient: Gradient) -> Grid:
-    """Sum, for each pixel, what its four differences lack in the destination.
+    """Compute the right side of the equation: the wanted differences minus the existing ones.
 
-    Written for the correction e = f - destination, the paper's equation 7 reads
-    4 e(p) - sum e(q) = sum of v(p, q) - (d(p) - d(q)): this right side. It is the same for pixels
-    in the middle and on the edge of the region, as e is zero outside.
+    For the correction e = f - d, with the destination d, the paper's equation 7 becomes
+    4 e(p) - sum of e(q) = sum of v(p, q) - (d(p) - d(q)). This function returns the right side. It
+    is the same for pixels in the middle and on the edge of the region, because e is zero outside.
 
     Args:
         source: (h, w, 3) uint8, aligned with destination.
-        destination: the same shape.
+        destination: (h, w, 3) uint8.
         gradient: see ``poisson_blend``.
 
     Returns:
-        (h, w, 3) float32, gray levels; meaningless in the outermost rows and columns.
+        (h, w, 3) float32, gray levels. The outermost rows and columns are meaningless.
     """
     out = np.zeros(destination.shape, np.float32)
     for axis in (0, 1):
@@ -145,7 +153,7 @@ def _mix(source: Grid, destination: Grid, gradient: Gradient) -> Grid:
 
 
 def _add(destination: Image, region: Region, error: Grid) -> Image:
-    """Add the correction to the selected pixels, rounded to nearest and cut to 0..255."""
+    """Add the correction to the selected pixels, rounded to nearest and clipped to 0..255."""
     out = destination.copy()
     patch = out[region.on_destination]
     blended = patch[region.inside] + error[region.inside]
@@ -176,7 +184,7 @@ def _check_size(region: Region, max_pixels: int) -> None:
 def _check_parameters(gradient: str, tolerance: float, max_iterations: int, threads: int) -> None:
     if gradient not in get_args(Gradient):
         raise ParameterError("gradient", repr(gradient), ", ".join(get_args(Gradient)))
-    if not 0.001 <= tolerance <= 64:  # so written, this refuses NaN too
+    if not 0.001 <= tolerance <= 64:  # written so that NaN is refused, too
         raise ParameterError("tolerance", str(tolerance), "0.001..64 gray levels")
     if not 1 <= max_iterations <= 1_000_000:
         raise ParameterError("max_iterations", str(max_iterations), "1..1000000")

@@ -1,12 +1,12 @@
 """fpie's solvers as plain functions: sweeps over the pixels of a mask, in a chosen backend.
 
 fpie's own code does every sweep, and this is the only file that imports fpie. It imports
-fpie's solver modules one by one, and late: ``fpie.process`` would import them all, among them
-taichi, which prints on import and costs each process 57 MB.
+fpie's solver modules one by one, on first use: ``fpie.process`` would import all of them, with
+taichi, which prints on import and takes 57 MB of memory in each process.
 
-The cores are driven below ``step``: that cuts its result to 0..255, where the corrections that
-are solved for here have either sign. Hence fpie's compiled cores (gcc, openmp, cuda, mpi) are
-not offered. They return nothing but ``step``'s result, and as whole bytes.
+The result of fpie's ``step`` is not used: it is clipped to 0..255, and the corrections computed
+here may be negative. The code below reads the unclipped values from inside the cores. fpie's
+compiled cores (gcc, openmp, cuda, mpi) are not offered: they return only the result of ``step``.
 """
 
 import contextlib
@@ -25,31 +25,30 @@ from agewell.shared.errors import BackendError, ParameterError
 from agewell.workers.operations.poisson.multigrid import Grid, Inside, Relax
 
 Columns = NDArray[Any]
-"""(n, 3) float32 or float64, one row a pixel; row 0 is the constant zero."""
+"""(n, 3) float32 or float64, one row for each pixel. Row 0 is the constant zero."""
 Neighbours = NDArray[np.int32]
 Sweep = Callable[[Neighbours, Columns, Columns, int], Columns]
-"""(neighbours, x, b, sweeps) -> x; each sweep sets x to (b + the sum over x's neighbours) / 4."""
+"""(neighbours, x, b, sweeps) -> x. A sweep sets x to (b + the sum of x over the neighbours) / 4."""
 
 AUTO = ("numba", "numpy")
-"""What "auto" tries, the fastest first. Both give the same bytes each time and survive a fork."""
+"""The backends that "auto" tries, the fastest first. Both are deterministic and survive a fork."""
 _ROWS = 2**15
 _PROBE_SWEEPS = 100  # on 3 x 3 pixels a sweep leaves 0.71 of the error
 
 
 @dataclass(frozen=True)
 class Equations:
-    """A mask's pixels, numbered from 1 in reading order.
-
-    ``pixels`` are their (n - 1,) flat positions; ``neighbours`` (n, 4) the numbers of the pixels
-    above, below, left and right: fpie's ``A``, where 0 stands for whatever is not in the mask.
-    """
+    """A mask's pixels, numbered from 1 in reading order."""
 
     pixels: NDArray[np.intp]
+    """(n - 1,) positions of the pixels in the flattened mask."""
     neighbours: Neighbours
+    """(n, 4) numbers of the pixels above, below, left and right, 0 for one outside the mask. This
+    is fpie's ``A``."""
 
 
 def number(inside: Inside) -> Equations:
-    """Number the pixels of an (h, w) mask."""
+    """Number the pixels of a mask, (h, w) bool."""
     height, width = inside.shape
     ids = np.zeros((height + 2, width + 2), np.int32)
     ids[1:-1, 1:-1][inside] = np.arange(1, np.count_nonzero(inside) + 1)
@@ -61,10 +60,14 @@ def number(inside: Inside) -> Equations:
 
 
 def make_relax(backend: str, threads: int) -> Callable[[Inside, int], Relax]:
-    """Return the maker of ``relax`` for each mask of a pyramid, the finest at depth 0.
+    """Return a function that makes ``relax`` for each mask of a pyramid, the finest at depth 0.
 
-    taichi sweeps the finest grid only: it compiles its kernels for one size at a time, and on a
-    small grid starting one costs more than the work that it does.
+    taichi only sweeps the finest grid: it compiles its kernels for one size at a time, and on a
+    small grid starting a kernel takes longer than its work. numpy sweeps the coarser grids.
+
+    Args:
+        backend: one of BACKENDS, usable in this process.
+        threads: for taichi. The other backends use one.
     """
     finest = _SWEEPS[backend](threads)
     coarser = _numpy(threads) if backend == "taichi-cpu" else finest
@@ -72,10 +75,10 @@ def make_relax(backend: str, threads: int) -> Callable[[Inside, int], Relax]:
 
 
 def _relax(equations: Equations, sweep: Sweep, error: Grid, right: Grid, count: int) -> Grid:
-    """Lead the grids through fpie's layout and back."""
+    """Convert the grids to fpie's layout, sweep, and convert the result back."""
     x, b = (np.zeros((len(equations.neighbours), 3), np.float32) for _ in range(2))
     for rows, grid in ((x, error), (b, right)):
-        # clip: pixels are all in range, and so nothing is buffered
+        # All pixels are in range. With "clip" numpy does not buffer the output.
         grid.reshape(-1, 3).take(equations.pixels, axis=0, out=rows[1:], mode="clip")
     out = np.zeros_like(error)
     out.reshape(-1, 3)[equations.pixels] = sweep(equations.neighbours, x, b, count)[1:]
@@ -98,7 +101,7 @@ def _numba(_threads: int) -> Sweep:
     from fpie.numba_solver import equ_iter
 
     def sweep(neighbours: Neighbours, x: Columns, b: Columns, count: int) -> Columns:
-        # In pieces that stay in the cache: at a megapixel several times as fast, same values.
+        # In pieces that fit into the cache: several times faster at a megapixel, same values.
         for _ in range(count):
             after = np.empty_like(x)
             for first in range(0, len(x), _ROWS):
@@ -111,10 +114,10 @@ def _numba(_threads: int) -> Sweep:
 
 
 class _Taichi:
-    """The one taichi processor that a process may have: a second one would abort the process.
+    """The only taichi processor of this process: a second one would abort the process.
 
-    It belongs to the process that made it: its threads do not follow a fork. Its fields only
-    grow, in powers of two, because each new size is compiled anew (0.3 s) and leaks 0.6 MB.
+    It cannot be used after a fork, because its threads stay in the parent. Its fields only grow,
+    in powers of two, because each new size is compiled again (0.3 s) and leaks 0.6 MB.
     """
 
     SMALLEST = 2**16
@@ -126,7 +129,7 @@ class _Taichi:
         self._size = 0
 
     def sweep_with(self, threads: int) -> Sweep:
-        """Return the sweep; the number of threads is settled by the first call of a process."""
+        """Return the sweep. The first call in a process fixes the number of threads."""
         return partial(self._sweep, threads)
 
     def _sweep(
@@ -135,7 +138,7 @@ class _Taichi:
         with self._lock:
             core = self._open(threads)
             size = max(self.SMALLEST, self._size, 1 << (len(x) - 1).bit_length())
-            # Rows past the last pixel are zero and point at row 0: they stay zero.
+            # Rows after the last pixel are zero and point at row 0, so they stay zero.
             fill = ((0, size - len(x)), (0, 0))
             table, x_rows, b_rows = (np.pad(rows, fill) for rows in (neighbours, x, b))
             if size > self._size:
@@ -151,7 +154,7 @@ class _Taichi:
 
     def _open(self, threads: int) -> Any:
         if self._core is None:
-            os.environ["TI_CPU_MAX_NUM_THREADS"] = str(threads)  # fpie passes no such argument
+            os.environ["TI_CPU_MAX_NUM_THREADS"] = str(threads)  # fpie has no argument for it
             for switch, value in _QUIET_TAICHI.items():
                 os.environ.setdefault(switch, value)
             with contextlib.redirect_stdout(io.StringIO()):
@@ -167,8 +170,8 @@ class _Taichi:
 _QUIET_TAICHI = {
     "ENABLE_TAICHI_HEADER_PRINT": "0",
     "TI_LOG_LEVEL": "error",
-    "TI_SKIP_VERSION_CHECK": "ON",  # it asks a server, and writes under ~/.cache
-    "TI_OFFLINE_CACHE": "0",  # compiled kernels under ~/.cache; an empty directory stays
+    "TI_SKIP_VERSION_CHECK": "ON",  # the check asks a server, and writes to ~/.cache
+    "TI_OFFLINE_CACHE": "0",  # no compiled kernels in ~/.cache, only an empty directory
 }
 _TAICHI = _Taichi()
 _SWEEPS: dict[str, Callable[[int], Sweep]] = {
@@ -180,14 +183,18 @@ BACKENDS = tuple(_SWEEPS)
 
 _probe_lock = threading.Lock()
 _faults: dict[tuple[str, int], str] = {}
-"""(backend, process) -> why it is not usable there, or "" where it is."""
+"""(backend, process id) -> why it is not usable there, or "" if it is."""
 
 
 def choose_backend(requested: str, threads: int) -> str:
-    """Name the backend to use: the one asked for, or for "auto" the first usable one of AUTO.
+    """Return the name of the backend to use. For "auto" it is the first usable one of AUTO.
+
+    Args:
+        requested: one of BACKENDS, or "auto".
+        threads: for taichi. The other backends use one.
 
     Raises:
-        ParameterError: it is unknown, or not usable in this process; the error says why.
+        ParameterError: it is unknown, or not usable in this process. The error says why.
         BackendError: none of AUTO is usable.
     """
     if requested == "auto":
@@ -205,19 +212,19 @@ def choose_backend(requested: str, threads: int) -> str:
 
 
 def fault_of(backend: str, threads: int = 1) -> str:
-    """Say why a backend is not usable in this process, or "" where it is; tried once."""
+    """Return why a backend is not usable in this process, or "" if it is. Tests it only once."""
     key = (backend, os.getpid())
     with _probe_lock:
         if key not in _faults:
             try:
                 _faults[key] = _probe(backend, threads)
-            except Exception as error:  # noqa: BLE001 - whatever stops it, it is not usable
+            except Exception as error:  # noqa: BLE001 - any error makes it unusable
                 _faults[key] = f"{type(error).__name__}: {error}"
         return _faults[key]
 
 
 def _probe(backend: str, threads: int) -> str:
-    """Let a backend find nine known values: fpie's cuda core, for one, can be wrong silently."""
+    """Test a backend on nine known values, because a broken one can be wrong without an error."""
     known = np.zeros((5, 5, 3), np.float32)
     known[1:-1, 1:-1] = np.arange(27, dtype=np.float32).reshape(3, 3, 3) - 13
     sums = known[:-2, 1:-1] + known[2:, 1:-1] + known[1:-1, :-2] + known[1:-1, 2:]

@@ -1,20 +1,20 @@
-"""Solve the discrete Poisson equation on any mask: multigrid, with plain sweeps inside.
+"""Solve the discrete Poisson equation on any mask by multigrid, with Jacobi sweeps.
 
-A sweep replaces every pixel by what its four neighbours say it should be, so that a correction
-travels one pixel a sweep: it removes detail from the error at once and a wide slope hardly at
-all. On a grid of half the size the wide slope is half as wide. A cycle therefore sweeps the
-finest grid a little, hands what is left to the next coarser one, adds what comes back, and
-sweeps again. Conjugate gradients around the cycles make up for boundaries which a coarse grid
-cannot show exactly, whatever the mask.
+A sweep computes every pixel from its four neighbours, so a correction moves one pixel per sweep.
+Sweeps remove fine detail from the error at once, but hardly reduce a wide slope. On a grid of half
+the size the slope is half as wide. So a cycle sweeps the finest grid a little, passes the
+remaining error to the next coarser grid, adds the correction from there, and sweeps again.
+Coarse grids cannot represent every boundary exactly. Conjugate gradients around the cycles
+compensate for this.
 
-Grids are (h, w, 3) float32 arrays in gray levels, zero outside the mask: what is solved for is
-the correction to add to an image, which vanishes on the boundary. The equation of a pixel p is
+Grids are (h, w, 3) float32 arrays in gray levels, zero outside the mask. The unknown is the
+correction e to add to an image, which is zero on the boundary. The equation of a pixel p is
 4 e(p) - sum of e over its four neighbours = r(p).
 
 Sources: Briggs, Henson, McCormick, "A Multigrid Tutorial", 2nd ed., SIAM 2000; McAdams, Sifakis,
 Teran, "A parallel multigrid Poisson solver for fluids simulation on large grids", SCA 2010
 (multigrid inside conjugate gradients); Notay, "Flexible conjugate gradients", SIAM J. Sci.
-Comput. 22(4), 2000 (the sweeps of some backends differ a little from call to call).
+Comput. 22(4), 2000 (because the sweeps of some backends differ a little from call to call).
 """
 
 from collections.abc import Callable, Sequence
@@ -26,47 +26,40 @@ from numpy.typing import NDArray
 Grid = NDArray[np.float32]
 Inside = NDArray[np.bool_]
 Relax = Callable[[Grid, Grid, int], Grid]
-"""(error, right-hand side, sweeps) -> the error after so many sweeps; zero outside the mask."""
+"""(error, right side, number of sweeps) -> the error after these sweeps, zero outside the mask."""
 Checkpoint = Callable[[], None]
 
 SWEEPS = 2  # before and after each visit to the coarser grids
-COARSEST_SWEEPS = 8  # there is nobody to hand the rest to
+COARSEST_SWEEPS = 8  # more, because there is no coarser grid
 
 
 @dataclass(frozen=True)
 class Level:
-    """One grid of the pyramid.
+    """One grid of the pyramid."""
 
-    ``inside`` is its (h, w) mask and ``weight`` the same as a grid of 1 and 0; ``relax`` sweeps
-    it, ``sweeps`` at a time.
-    """
-
-    inside: Inside
-    weight: Grid
-    relax: Relax
-    sweeps: int
+    inside: Inside  # (h, w) bool, the mask
+    weight: Grid  # (h, w, 3) float32, the mask as 1 and 0
+    relax: Relax  # sweeps this grid
+    sweeps: int  # how many at a time
 
 
 @dataclass(frozen=True)
 class Solution:
-    """What ``solve`` reached.
+    """The result of ``solve``."""
 
-    ``error`` is the grid to add; ``change`` the most that the last of ``cycles`` moved any value,
-    in gray levels.
-    """
-
-    error: Grid
+    error: Grid  # (h, w, 3) float32, gray levels to add to the image
     cycles: int
-    change: float
-    converged: bool
+    change: float  # gray levels: the largest change of any value in the last cycle
+    converged: bool  # change <= tolerance
 
 
 def build_levels(inside: Inside, make_relax: Callable[[Inside, int], Relax]) -> list[Level]:
-    """Halve the mask until nothing is left of it; the finest level comes first.
+    """Halve the mask until nothing is left of it. The finest level comes first.
 
     Args:
-        inside: (h, w) bool, the pixels to solve for; at least one.
-        make_relax: (mask, depth) -> its sweeps; depth 0 is the finest grid.
+        inside: (h, w) bool, the pixels to solve for, at least one.
+        make_relax: (mask, depth) -> the function that sweeps this mask. Depth 0 is the finest
+            grid.
     """
     masks = [inside]
     while (coarser := coarsen(masks[-1])).any():
@@ -84,11 +77,17 @@ def build_levels(inside: Inside, make_relax: Callable[[Inside, int], Relax]) -> 
 
 
 def coarsen(inside: Inside) -> Inside:
-    """Keep every second pixel of every second row, less those that would hide a hole.
+    """Keep every second pixel of every second row, except those around a hidden hole.
 
-    A hole between the kept pixels would be unknown to the coarse grid, which would then correct
-    straight across a place where the correction must be zero: on masks with many small holes the
-    cycles then slow down tenfold. So the kept pixels around such a hole are given up.
+    A hole between the kept pixels does not exist on the coarse grid, so that grid would correct
+    pixels that must stay zero. On masks with many small holes this makes the cycles ten times
+    slower. So the pixels around such a hole are dropped.
+
+    Args:
+        inside: (h, w) bool.
+
+    Returns:
+        (ceil(h / 2), ceil(w / 2)) bool, or (0, 0) if a side is below 3.
     """
     if min(inside.shape) < 3:
         return np.zeros((0, 0), np.bool_)
@@ -100,16 +99,15 @@ def coarsen(inside: Inside) -> Inside:
 
 
 def prolong(coarse: Grid, shape: Sequence[int]) -> Grid:
-    """Stretch a coarse grid to (h, w) = ``shape`` with straight lines between its pixels."""
+    """Stretch a coarse grid to (h, w) = ``shape`` by linear interpolation."""
     rows = _stretch(coarse, shape[0])
     return _stretch(rows.swapaxes(0, 1), shape[1]).swapaxes(0, 1)
 
 
 def restrict(fine: Grid) -> Grid:
-    """Sum a fine grid onto every second pixel: the transpose of ``prolong``.
+    """Sum a fine grid onto every second pixel, as the transpose of ``prolong``.
 
-    The weights add up to 4, which is the factor that the equation gains when its pixels grow to
-    twice the size.
+    The weights add up to 4, the factor that the equation needs for pixels of twice the size.
     """
     return _gather(_gather(fine).swapaxes(0, 1)).swapaxes(0, 1)
 
@@ -133,7 +131,15 @@ def _gather(fine: Grid) -> Grid:
 
 
 def laplacian(level: Level, error: Grid) -> Grid:
-    """Apply the left side of the equation: 4 e - the sum of e over the four neighbours."""
+    """Apply the left side of the equation: 4 e - the sum of e over the four neighbours.
+
+    Args:
+        level: the grid.
+        error: (h, w, 3) float32, zero outside the mask.
+
+    Returns:
+        (h, w, 3) float32, zero outside the mask.
+    """
     out: Grid = error * np.float32(4)
     out[1:] -= error[:-1]
     out[:-1] -= error[1:]
@@ -144,7 +150,13 @@ def laplacian(level: Level, error: Grid) -> Grid:
 
 
 def cycle(levels: Sequence[Level], right: Grid, checkpoint: Checkpoint) -> Grid:
-    """Run one V-cycle: an error that solves the equation nearly, for the right side ``right``."""
+    """Run one V-cycle and return an approximate solution.
+
+    Args:
+        levels: the pyramid, the finest grid first.
+        right: (h, w, 3) float32, the right side on the finest grid.
+        checkpoint: called between slices of the work. It may raise to stop it.
+    """
     level, coarser = levels[0], levels[1:]
     error = _smooth(level, np.zeros_like(right), right, right, checkpoint)
     if coarser:
@@ -158,11 +170,11 @@ def cycle(levels: Sequence[Level], right: Grid, checkpoint: Checkpoint) -> Grid:
 def _smooth(
     level: Level, error: Grid, right: Grid, left_over: Grid, checkpoint: Checkpoint
 ) -> Grid:
-    """Half a sweep, then whole ones.
+    """Do half a sweep, then whole ones.
 
-    A plain Jacobi sweep turns the finest checkerboard of the error into its negative and leaves
-    it as large as it was. Half a sweep, ``left_over`` / 8, is the mean of that error with its own
-    negative, so that nothing of it remains.
+    A Jacobi sweep changes the sign of a checkerboard pattern in the error, and does not reduce it.
+    Half a sweep, adding ``left_over`` / 8, gives the mean of that pattern and its negative, which
+    is zero.
     """
     start = error + left_over * np.float32(0.125)
     checkpoint()
@@ -178,10 +190,17 @@ def solve(
     max_cycles: int,
     checkpoint: Checkpoint,
 ) -> Solution:
-    """Run cycles until one of them moves no value by more than ``tolerance`` gray levels.
+    """Run cycles until one of them changes no value by more than ``tolerance`` gray levels.
 
-    A cycle leaves at most about half of the error it met, so that what is then still wrong is
-    less than what it just moved. Each of the three channels takes its own step lengths.
+    A cycle leaves at most about half of the error, so the remaining error is smaller than the last
+    change. Each of the three channels has its own step lengths.
+
+    Args:
+        levels: the pyramid, the finest grid first.
+        right: (h, w, 3) float32, the right side on the finest grid.
+        tolerance: gray levels.
+        max_cycles: the solver stops after this number of cycles.
+        checkpoint: called between slices of the work. It may raise to stop it.
     """
     error, direction = np.zeros_like(right), np.zeros_like(right)
     before, slope = right, np.ones(3, np.float32)
@@ -202,11 +221,11 @@ def solve(
 
 
 def _dots(left: Grid, right: Grid) -> Grid:
-    """The scalar product of each channel: (3,) float32."""
+    """Return the scalar product of each channel, (3,) float32."""
     products: Grid = np.einsum("hwc,hwc->c", left, right)
     return products
 
 
 def _ratio(above: Grid, below: Grid) -> Grid:
-    """Divide, with 0 where there is nothing to divide by: a channel already solved."""
+    """Divide, with 0 for a division by 0. This happens in channels that are already solved."""
     return np.divide(above, below, out=np.zeros_like(above), where=below != 0)

@@ -1,4 +1,4 @@
-"""Where a blend happens: the part of a mask that lies well on both images."""
+"""The region of a blend: the part of a mask that lies inside both images."""
 
 from dataclasses import dataclass
 
@@ -12,20 +12,16 @@ Point = tuple[int, int]
 Size = tuple[int, ...]
 Window = tuple[slice, slice]  # rows and columns
 
-SELECTED = 128  # a mask's pixel is selected from this value on, as in fpie
+SELECTED = 128  # mask values from here on select a pixel, as in fpie
 
 
 @dataclass(frozen=True)
 class Region:
-    """What is blended, as a patch of both images one pixel wider on each side than the selection.
+    """A patch of both images, one pixel wider on each side than the selected pixels."""
 
-    ``inside`` is (h, w) bool, its outermost rows and columns False; ``on_source`` and
-    ``on_destination`` are where the patch lies.
-    """
-
-    inside: Inside
-    on_source: Window
-    on_destination: Window
+    inside: Inside  # (h, w) bool, the selected pixels; the outermost rows and columns are False
+    on_source: Window  # the patch on the source
+    on_destination: Window  # the patch on the destination
 
 
 def find_region(
@@ -38,20 +34,20 @@ def find_region(
     """Select the pixels that can be blended.
 
     Args:
-        source: (H, W, ...), a shape.
+        source: the shape of the source, (H, W, ...).
         mask: (h, w) uint8.
-        destination: (H', W', ...), a shape.
+        destination: the shape of the destination, (H', W', ...).
         mask_on_source: (x, y) of the mask's top left on the source, or None: see ``poisson_blend``.
         mask_on_destination: (x, y) of the mask's top left on the destination.
 
     Raises:
-        ShapeError: the mask has not the source's size, or selects a pixel beside the source.
-        MaskError: nothing is selected, or nothing of it can be blended.
+        ShapeError: the mask's size is not the source's, or it selects a pixel outside the source.
+        MaskError: no pixel is selected, or none of them can be blended.
     """
     if mask_on_source is None and mask.shape != source[:2]:
         raise ShapeError(
-            f"the mask is {_size(mask.shape)} and the source {_size(source)}: where the sizes "
-            "differ, mask_on_source must say where the mask lies on the source"
+            f"the mask is {_size(mask.shape)} and the source {_size(source)}: if the sizes "
+            "differ, mask_on_source must give the mask's position on the source"
         )
     selected = mask >= SELECTED
     if not selected.any():
@@ -87,7 +83,7 @@ def _require_on_source(selected: Inside, at: Point, source: Size) -> None:
 
 
 def _cut(selected: Inside, at: Point, shape: Size, *, border: int) -> None:
-    """Unselect, in place, what is not on an image of that shape, or within its border."""
+    """Unselect, in place, the pixels outside an image of that shape or within its border."""
     for axis in (0, 1):
         along = selected.swapaxes(0, axis)
         first = border - at[1 - axis]
@@ -113,7 +109,10 @@ def _around(top: int, bottom: int, left: int, right: int, at: Point) -> Window:
 
 
 def _bounds(selected: Inside) -> tuple[tuple[int, int], tuple[int, int]]:
-    """First row and last plus one, first column and last plus one; not for an empty mask."""
+    """Return (first row, last row + 1), (first column, last column + 1) of a mask.
+
+    The mask must not be empty.
+    """
     rows, columns = (np.flatnonzero(selected.any(axis=axis)) for axis in (1, 0))
     return (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
 

@@ -1,1 +1,1 @@
-"""The colorizer: its network, its model, its training."""
+"""The colorizer, which colours photos: its network, its model class and its training."""

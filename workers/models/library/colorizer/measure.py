@@ -1,7 +1,7 @@
-"""How good colours are: PSNR over ab, colourfulness, and what simpler ways reach.
+"""Measures of coloured photos: PSNR over a and b, colourfulness, and simpler methods to compare.
 
-PSNR compares with OpenCV's 8-bit Lab: 10 log10(255^2 / mean squared error), a and b together, the
-photo at full size.
+PSNR compares with OpenCV's 8-bit Lab: 10 log10(255^2 / mean squared error), over a and b together,
+at the photo's full size.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,21 +14,21 @@ from agewell.workers.models.library.colorizer.model import recolour
 from agewell.workers.models.library.colorizer.palette import Floats, Image
 
 _SIGMA = 8.0
-"""Of the closed formula, in units of CIE L."""
+"""Sigma of the closed formula, in units of CIE L."""
 
 Colour = Callable[[Floats, Floats], Floats]
-"""L (H, W) in [0, 100] and a palette (N, 4) -> ab (H, W, 2)."""
+"""A method to colour photos: L (H, W) in [0, 100] and a palette (N, 4) -> a and b, (H, W, 2)."""
 
 
 def psnr_ab(photo: Image, ab: Floats) -> float:
-    """Compare colours with a photo's own.
+    """Compute the PSNR of colours, compared with a photo's own colours.
 
     Args:
         photo: (H, W, 3) uint8 BGR.
         ab: (H, W, 2) float, CIE a and b.
 
     Returns:
-        dB; infinite where all are the same.
+        dB; infinite if all colours are equal.
     """
     own = cv2.cvtColor(photo, cv2.COLOR_BGR2LAB)[..., 1:].astype(np.float64) - 128
     error = float(np.mean((own - ab) ** 2))
@@ -36,10 +36,13 @@ def psnr_ab(photo: Image, ab: Floats) -> float:
 
 
 def colourfulness(image: Image) -> float:
-    """How colourful a picture seems; 0 for a gray one, about 15 slightly, 45 quite, 80 highly.
+    """Compute how colourful a picture looks.
 
     Args:
         image: (H, W, 3) uint8 BGR.
+
+    Returns:
+        0 for a gray picture, about 15 for slightly, 45 for quite and 80 for highly colourful.
 
     Source: Hasler and Süsstrunk, "Measuring colourfulness in natural images", SPIE 5007, 2003.
     """
@@ -49,7 +52,12 @@ def colourfulness(image: Image) -> float:
 
 
 def mean_psnr(photos: Sequence[Image], network: Colour) -> float:
-    """Mean over photos, each with its own palette, dB."""
+    """Return a network's mean PSNR over photos in dB. Each photo is given its own palette.
+
+    Args:
+        photos: (H, W, 3) uint8 BGR, at least one.
+        network: the method to measure.
+    """
     reached = []
     for photo in photos:
         lab = palettes.to_lab(photo)
@@ -60,15 +68,15 @@ def mean_psnr(photos: Sequence[Image], network: Colour) -> float:
 def table(
     photos: Sequence[Image], network: Colour, constant: Floats
 ) -> dict[str, dict[str, float]]:
-    """Compare the network with simpler ways, and with the most that a palette can give.
+    """Compare a network with simpler methods, and with the best result that a palette allows.
 
     Args:
-        photos: (H, W, 3) uint8 BGR; each goes with its own palette.
-        network: what to measure.
-        constant: (N, 4), a palette that it is also given for every photo.
+        photos: (H, W, 3) uint8 BGR. Each photo is given its own palette.
+        network: the method to measure.
+        constant: (N, 4), one palette for all photos. The network is measured with it as well.
 
     Returns:
-        Means over the photos: {way: {"psnr_ab", "colourfulness"}}.
+        Means over the photos: {method: {"psnr_ab", "colourfulness"}}.
     """
     rows: dict[str, list[tuple[float, float]]] = {}
     for photo in photos:
@@ -92,7 +100,7 @@ def table(
 
 
 def _simpler(lab: Floats, palette: Floats) -> dict[str, Floats]:
-    """What needs no network; (H, W, 2) each."""
+    """Colour a photo by methods without a network: (H, W, 2) each."""
     ab = lab[..., 1:]
     return {
         "gray": np.zeros_like(ab),
@@ -110,7 +118,7 @@ def closed_formula(lightness: Floats, palette: Floats) -> Floats:
         palette: (N, 4), see `palette.extract`.
 
     Returns:
-        (H, W, 2): CIE a and b.
+        (H, W, 2), CIE a and b.
     """
     apart = lightness[..., None] - 100 * palette[:, 0]  # (H, W, N)
     logits = np.log(palette[:, 3]) - apart**2 / (2 * _SIGMA**2)
@@ -120,7 +128,10 @@ def closed_formula(lightness: Floats, palette: Floats) -> Floats:
 
 
 def _best_function_of_luminance(lab: Floats) -> Floats:
-    """The mean colour of all pixels of the same 8-bit L: no function of L alone is closer."""
+    """Colour pixels by the mean colour of all pixels with the same 8-bit L.
+
+    No other function of L alone has a smaller squared error.
+    """
     level = np.rint(lab[..., 0] * 2.55).astype(np.intp)
     counts = np.maximum(np.bincount(level.ravel(), minlength=256), 1)
     means = [

@@ -1,4 +1,4 @@
-"""Palettes: the few colours of a photo, and CIE Lab between OpenCV's pictures and a network."""
+"""Palettes, which are the main colours of a photo, and conversions to and from CIE Lab."""
 
 from typing import cast
 
@@ -8,23 +8,38 @@ from numpy.typing import NDArray
 
 COLOURS = 8
 _SAMPLE = 20_000
-"""Pixels of a photo that its palette is made from."""
+"""Pixels of a photo from which its palette is computed."""
 _SEED = 1
 _LAB_SCALE = np.array([100, 128, 128], np.float32)
 _APART = np.array([2, 1, 1], np.float32)
-"""What a difference in L, a and b counts: luminance is all that tells a photo's colours apart."""
+"""Weights of differences in L, a and b. L counts twice, because the network has only luminance to
+tell colours apart."""
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
 
 
 def to_lab(image: Image) -> Floats:
-    """(H, W, 3) uint8 BGR -> (H, W, 3) float32 CIE Lab (D65): L in [0, 100], a, b about ±128."""
+    """Convert a picture to CIE Lab (D65).
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+
+    Returns:
+        (H, W, 3) float32: L in [0, 100], a and b in about [-128, 128].
+    """
     return cast(Floats, cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_BGR2LAB))
 
 
 def to_bgr(lab: Floats) -> Image:
-    """(H, W, 3) float32 CIE Lab -> (H, W, 3) uint8 BGR, rounded; what no screen shows: clipped."""
+    """Convert CIE Lab (D65) to a picture. Colours outside sRGB are clipped.
+
+    Args:
+        lab: (H, W, 3) float32.
+
+    Returns:
+        (H, W, 3) uint8 BGR, rounded to nearest.
+    """
     bgr = cv2.cvtColor(lab, cv2.COLOR_LAB2BGR)
     return np.rint(np.clip(bgr, 0, 1) * 255).astype(np.uint8)
 
@@ -32,13 +47,13 @@ def to_bgr(lab: Floats) -> Image:
 def extract(
     lab: Floats, colours: int = COLOURS, sample: int = _SAMPLE, seed: int = _SEED
 ) -> Floats:
-    """Find a photo's colours: k-means of its pixels in CIE Lab, with L counted twice.
+    """Find a photo's main colours by k-means of its pixels in CIE Lab, with L counted twice.
 
     Args:
         lab: (..., 3) float32 CIE Lab.
-        colours: how many; fewer come back where the photo has fewer.
-        sample: look at no more than so many pixels, drawn at random.
-        seed: of the draw and of k-means: the same photo has the same palette.
+        colours: number of colours. Fewer are returned if the photo has fewer.
+        sample: number of pixels to use, at most, drawn at random.
+        seed: of the draw and of k-means. The same photo always has the same palette.
 
     Returns:
         (N, 4) float32, the largest share first: L / 100, a / 128, b / 128, share in (0, 1].
@@ -62,10 +77,10 @@ def extract(
 
 
 def from_rgb(colours: NDArray[np.uint8]) -> Floats:
-    """Make a palette of named colours, all with the same share.
+    """Make a palette of colours, all with the same share.
 
     Args:
-        colours: (N, 3) uint8 sRGB; N may be 0.
+        colours: (N, 3) uint8 sRGB. N may be 0.
 
     Returns:
         (N, 4) float32, as `extract` returns it.
@@ -78,5 +93,5 @@ def from_rgb(colours: NDArray[np.uint8]) -> Floats:
 
 
 def to_rgb(palette: Floats) -> NDArray[np.uint8]:
-    """(N, 4) -> (N, 3) uint8 sRGB: the colours to show a palette by."""
+    """Convert a palette to colours for display: (N, 4) -> (N, 3) uint8 sRGB."""
     return np.ascontiguousarray(to_bgr(palette[None, :, :3] * _LAB_SCALE)[0, :, ::-1])

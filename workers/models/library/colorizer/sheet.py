@@ -1,4 +1,4 @@
-"""Sheets of photos: gray, coloured, original."""
+"""Sheets of photos, each in gray, coloured, and as it is."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,16 @@ _CELL_WIDTH, _GAP, _SWATCH = 300, 6, 18
 
 
 def save(photos: Sequence[Image], network: Colour, path: Path, pairs_a_row: int = 2) -> None:
-    """Write a JPEG: each photo gray, coloured by its own palette (which is below), and as it is."""
+    """Write a sheet as JPEG: each photo in gray, coloured by its own palette, and as it is.
+
+    The palette is drawn below the coloured photo.
+
+    Args:
+        photos: (H, W, 3) uint8 BGR, at least one.
+        network: the method to colour them.
+        path: of the JPEG.
+        pairs_a_row: number of photos in a row.
+    """
     cells = [_row(photo, network) for photo in photos]
     height = max(cell.shape[0] for cell in cells)
     cells = [_padded(cell, height - cell.shape[0], 3 * _GAP) for cell in cells]
@@ -49,7 +58,7 @@ def _fit(picture: Image) -> Image:
     landscape = round(_CELL_WIDTH * 2 / 3)
     if height <= landscape:
         return cell  # type: ignore[return-value]
-    top = (height - landscape) // 3  # of a portrait: rather its upper part
+    top = (height - landscape) // 3  # of a portrait, keep more of the upper part
     return cell[top : top + landscape]  # type: ignore[return-value]
 
 

@@ -1,7 +1,7 @@
 """Train the colorizer.
 
-A training is a directory: state.safetensors, from which it goes on, weights.safetensors (the
-running mean of the weights, which is what serves), loss.png, samples.jpg and figures.json.
+A training writes a directory with state.safetensors, to resume from, weights.safetensors (the
+running mean of the weights, which workers use), loss.png, samples.jpg and figures.json.
 """
 
 import json
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from agewell.workers.models.library.colorizer import crops, measure, sheet
 from agewell.workers.models.library.colorizer import palette as palettes
-from agewell.workers.models.library.colorizer.crops import Views
+from agewell.workers.models.library.colorizer.crops import Batch
 from agewell.workers.models.library.colorizer.model import enlarge, shrink
 from agewell.workers.models.library.colorizer.network import Colorizer, ColorizerConfig
 from agewell.workers.models.library.colorizer.palette import Floats, Image
@@ -30,28 +30,29 @@ from agewell.workers.models.training import plots
 from agewell.workers.models.training.state import TrainingState
 
 INPUT = InputSpec(multiple=32, max_side=192, colours="gray")
-"""What the network sees of a photo."""
+"""The network's input: the size to which photos are scaled down."""
 _ERROR_FLOOR = 2e-3
-"""Mean squared error, in units of (a / 128)^2, below which a view is coloured well: 33 dB. A few
-photos could else be learned by heart, at the others' expense."""
+"""A mean squared error in units of (a / 128)^2, equal to 33 dB. Smaller errors hardly reduce the
+loss, so that the network does not memorise a few photos at the expense of the others."""
 _ON_SHEET = 12
+"""The number of photos on samples.jpg."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train."""
+    """The settings of a training."""
 
     steps: int = 4_500
-    batch_size: int = 8
-    learning_rate: float = 1.5e-3
-    warmup_steps: int = 200
-    mean_decay: float = 0.998
+    batch_size: int = 8  # crops
+    learning_rate: float = 1.5e-3  # the highest
+    warmup_steps: int = 200  # until the highest learning rate
+    mean_decay: float = 0.998  # of the running mean of the weights, per step
     seed: int = 0
     sizes: Sequence[tuple[int, int]] = crops.SIZES
     net: ColorizerConfig = field(default_factory=ColorizerConfig)
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step: up in a line, down along a cosine."""
+        """Return the learning rate of a step. It rises linearly and falls along a cosine."""
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps
         done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
@@ -59,7 +60,14 @@ class Recipe:
 
 
 class Training:
-    """A training with its files: made anew, or taken up where it was left."""
+    """A training with its files. If the directory has a saved state, the training is resumed.
+
+    Args:
+        photos: (H, W, 3) uint8 BGR, to train on.
+        out: the directory of the training, made if needed.
+        recipe: the settings.
+        held_out: (H, W, 3) uint8 BGR, to measure on.
+    """
 
     def __init__(
         self, photos: Sequence[Image], out: Path, recipe: Recipe, held_out: Sequence[Image] = ()
@@ -78,7 +86,11 @@ class Training:
         return self.out / "state.safetensors"
 
     def run(self, every: int = 500) -> None:
-        """Train to the recipe's end; keep the state, and say how it stands, every so many steps."""
+        """Train to the last step of the recipe.
+
+        Args:
+            every: save the state and print the progress after this number of steps.
+        """
         begun = time.monotonic() - self.state.seconds
         with ThreadPoolExecutor(1) as ahead:
             following = ahead.submit(self._draw, self.state.step)
@@ -91,7 +103,7 @@ class Training:
                     self._keep(every)
 
     def finish(self) -> dict[str, Any]:
-        """Measure, and draw: figures.json, loss.png, samples.jpg; the figures."""
+        """Measure the result, write figures.json, loss.png and samples.jpg, return the figures."""
         shown = self.held_out or self.photos
         constant = constant_palette(self.photos)
         figures = {
@@ -109,12 +121,12 @@ class Training:
         return figures
 
     def network(self) -> measure.Colour:
-        """The network with the running mean of its weights."""
+        """Return the network with the running mean of its weights."""
         net = Colorizer(self.recipe.net)
         net.load_state_dict(self.state.mean)
         return colour_by(net.eval())
 
-    def _draw(self, step: int) -> Views:
+    def _draw(self, step: int) -> Batch:
         recipe = self.recipe
         return crops.draw(self.photos, recipe.batch_size, recipe.seed, step, recipe.sizes)
 
@@ -131,8 +143,8 @@ class Training:
         print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def train_step(net: Colorizer, state: TrainingState, recipe: Recipe, batch: Views) -> None:
-    """One step, its loss noted in the state."""
+def train_step(net: Colorizer, state: TrainingState, recipe: Recipe, batch: Batch) -> None:
+    """Do one step of training, and add its loss to the state."""
     for group in state.optimizer.param_groups:
         group["lr"] = recipe.rate(state.step)
     loss = loss_of(net, batch)
@@ -145,15 +157,21 @@ def train_step(net: Colorizer, state: TrainingState, recipe: Recipe, batch: View
     state.losses.append(round(loss.item(), 4))
 
 
-def loss_of(net: Colorizer, batch: Views) -> Tensor:
-    """The mean logarithm of each view's squared error, as PSNR is one: every view counts alike."""
+def loss_of(net: Colorizer, batch: Batch) -> Tensor:
+    """Compute the loss of a batch: the mean over the crops of log(mean squared error).
+
+    PSNR is such a logarithm. It gives every crop the same weight.
+
+    Returns:
+        A scalar.
+    """
     colour = net(torch.from_numpy(batch.luminance), torch.from_numpy(batch.palette))
     error = (colour - torch.from_numpy(batch.colour)).square().mean(dim=(1, 2, 3))  # (B,)
     return torch.log(error + _ERROR_FLOOR).mean()
 
 
 def colour_by(net: Colorizer, spec: InputSpec = INPUT) -> measure.Colour:
-    """A network as what `measure` takes: L at full size and a palette in, ab at full size out."""
+    """Make a method for `measure` from a network: it resizes the luminance and the colours."""
 
     def colour(lightness: Floats, palette: Floats) -> Floats:
         small = torch.from_numpy(shrink(lightness, spec))[None]
@@ -165,7 +183,14 @@ def colour_by(net: Colorizer, spec: InputSpec = INPUT) -> measure.Colour:
 
 
 def constant_palette(photos: Sequence[Image]) -> Floats:
-    """The colours of many photos together, each counting alike: for a job that names none."""
+    """Compute a common palette of many photos, the default of jobs. All photos count equally.
+
+    Args:
+        photos: (H, W, 3) uint8 BGR, of any sizes.
+
+    Returns:
+        (N, 4) float32, as `palette.extract` returns it.
+    """
     side = 48
     pixels = [palettes.to_lab(_thumbnail(photo, side)).reshape(-1, 3) for photo in photos]
     return palettes.extract(np.concatenate(pixels))

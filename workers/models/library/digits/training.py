@@ -25,16 +25,16 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Digits:
-    """Handwritten digits, split by a fixed seed, each class alike."""
+    """Handwritten digits, split with a fixed seed, with equal shares of each class."""
 
     train_images: Pixels  # (N, 1, 8, 8) in [0, 1]
-    train_labels: Labels  # (N,)
+    train_labels: Labels  # (N,), 0..9
     test_images: Pixels
     test_labels: Labels
 
     @classmethod
     def load(cls) -> "Digits":
-        """The 1,797 digits that come with scikit-learn: a quarter of them is for testing."""
+        """Load the 1,797 digits of scikit-learn. A quarter of them is for testing."""
         images, labels = load_digits(return_X_y=True)
         images = (images / _FULL_INK).reshape(-1, 1, 8, 8).astype(np.float32)
         split = train_test_split(
@@ -45,7 +45,17 @@ class Digits:
 
 
 def train(net: DigitsCnn, digits: Digits, epochs: int = 40, batch_size: int = 64) -> list[float]:
-    """Train with digits moved, turned and scaled a little; the mean loss of each epoch."""
+    """Train with digits that are moved, rotated and scaled a little.
+
+    Args:
+        net: the network, changed in place.
+        digits: the data.
+        epochs: number of passes over the training images.
+        batch_size: images.
+
+    Returns:
+        The mean loss of each epoch.
+    """
     images, labels = torch.from_numpy(digits.train_images), torch.from_numpy(digits.train_labels)
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-2)
     steps = -(-len(images) // batch_size)
@@ -67,7 +77,7 @@ def train(net: DigitsCnn, digits: Digits, epochs: int = 40, batch_size: int = 64
 
 
 def _moved(images: Tensor) -> Tensor:
-    """Each image turned by up to 12 degrees, scaled by a tenth, moved by half a pixel or so."""
+    """Rotate images by up to 11 degrees, scale them by up to 10 %, move them by up to 0.8 px."""
     count = len(images)
     turn = (torch.rand(count) * 2 - 1) * 0.2
     scale = 1 + 0.1 * (torch.rand(count) * 2 - 1)
@@ -80,18 +90,26 @@ def _moved(images: Tensor) -> Tensor:
 
 
 def probabilities(net: DigitsCnn, images: Pixels) -> Pixels:
-    """(N, 1, 8, 8) -> (N, 10), each row summing to 1."""
+    """Classify images: (N, 1, 8, 8) in [0, 1] -> (N, 10) probabilities."""
     with torch.inference_mode():
         return net(torch.from_numpy(images)).softmax(dim=1).numpy()  # type: ignore[no-any-return]
 
 
 def accuracy(net: DigitsCnn, images: Pixels, labels: Labels) -> float:
-    """The share of images whose likeliest digit is the right one."""
+    """Return the share of images, 0..1, whose most probable digit is the label."""
     return float((probabilities(net, images).argmax(axis=1) == labels).mean())
 
 
 def run(out: Path, epochs: int) -> dict[str, float]:
-    """Train, and write weights.safetensors, figures.json and predictions.png; the figures."""
+    """Train, and write weights.safetensors, figures.json and predictions.png.
+
+    Args:
+        out: the directory to write to, made if needed.
+        epochs: number of passes over the training images.
+
+    Returns:
+        The figures, as in figures.json.
+    """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     digits, net, begun = Digits.load(), DigitsCnn(), time.monotonic()

@@ -4,7 +4,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const LEVELS = 10;
 const PLOT = { height: 220, left: 44, right: 12, top: 10, bottom: 24 };
 
-/** Make an element; texts become text, never markup. */
+/** Make an element. Strings are inserted as text, never as markup. */
 function make(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
@@ -12,7 +12,7 @@ function make(name, attributes = {}, ...children) {
   return element;
 }
 
-/** Fetch a path of this server. A page whose address holds a password can fetch no relative one. */
+/** Fetch a path of this server. Relative paths fail if the page's address contains a password. */
 const ask = (path) => fetch(new URL(path, window.location.origin), { cache: "no-store" });
 
 function draw(name, attributes = {}) {
@@ -37,13 +37,13 @@ function weight(log) {
 const count = (number) => number.toLocaleString("en");
 const sum = (numbers) => numbers.reduce((total, each) => total + each, 0);
 
-/** The smallest of 1, 2, 5, 10, 20 … that is not below a number: where an axis may end. */
+/** Round up to 1, 2, 5, 10, 20 …: the end of an axis. */
 function roundUp(number) {
   const power = 10 ** Math.floor(Math.log10(Math.max(1, number)));
   return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= number);
 }
 
-/** The stacked plot of one queue: levels on each other, the most urgent at the bottom. */
+/** Draw the stacked area plot of one queue, with the most urgent level at the bottom. */
 function stackedPlot(samples, queue, names, windowS) {
   const width = Math.max(320, document.getElementById("queues").clientWidth - 34);
   const { height, left, right, top, bottom } = PLOT;
@@ -55,7 +55,7 @@ function stackedPlot(samples, queue, names, windowS) {
   const y = (value) => top + (1 - value / most) * (height - top - bottom);
   drawAxes(svg, { width, height, x, y, most, now, windowS });
   const corner = (at, value) => `${x(at).toFixed(1)},${y(value).toFixed(1)}`;
-  // What was seen holds until the next look.
+  // A sample is valid until the next one.
   const steps = (values) => values.flatMap((value, i) => [
     corner(samples[i].at, value),
     corner(i + 1 < samples.length ? samples[i + 1].at : now, value),
@@ -99,7 +99,7 @@ function drawAxes(svg, { width, height, x, y, most, now, windowS }) {
   }
 }
 
-/** A line and a few words that follow the mouse. */
+/** A vertical line and a label that follow the mouse. */
 function pointer(svg, samples, queue, names, { x, width, height }) {
   const group = draw("g", { class: "pointer" });
   const line = draw("line", { y1: PLOT.top, y2: height - PLOT.bottom });
@@ -117,7 +117,7 @@ function pointer(svg, samples, queue, names, { x, width, height }) {
     for (const end of ["x1", "x2"]) line.setAttribute(end, place);
     label.setAttribute("x", place + (place > width / 2 ? -8 : 8));
     label.setAttribute("text-anchor", place > width / 2 ? "end" : "start");
-    label.textContent = parts.join("   ") || "nothing waited";
+    label.textContent = parts.join("   ") || "no waiting jobs";
     group.classList.add("seen");
   });
   svg.addEventListener("mouseleave", () => group.classList.remove("seen"));
@@ -145,7 +145,7 @@ function levelTable(queue, names, recent) {
     body.append(row);
   }
   if (!body.children.length) {
-    body.append(make("tr", {}, make("td", { colspan: 4, class: "nothing" }, "Nothing waits.")));
+    body.append(make("tr", {}, make("td", { colspan: 4, class: "nothing" }, "No waiting jobs.")));
   }
   const table = make("table", { class: "level-table table table-sm align-middle mb-0" });
   table.append(make("thead", {}, make("tr", {}, ...head)), body);
@@ -197,7 +197,7 @@ function tiles({ queues, dead, models }) {
   return found;
 }
 
-/** The page of the queues: ask, keep what is new, draw; again and again. */
+/** The page of the queues: fetch new samples and redraw, periodically. */
 function queuesPage(page) {
   const looked = document.getElementById("looked");
   let samples = [];
@@ -218,7 +218,7 @@ function queuesPage(page) {
     try {
       const after = samples.length ? samples.at(-1).at : 0;
       const answer = await ask(`${page.dataset.url}?after=${after}`);
-      if (!answer.ok) throw new Error(`the server says ${answer.status}`);
+      if (!answer.ok) throw new Error(`the server answers with status ${answer.status}`);
       latest = await answer.json();
       everyS = latest.every_s;
       samples = [...samples, ...latest.samples].slice(-latest.kept);
@@ -226,7 +226,7 @@ function queuesPage(page) {
       const time = new Date().toLocaleTimeString();
       looked.textContent = latest.away ? "Redis does not answer." : `As of ${time}.`;
     } catch (error) {
-      looked.textContent = `No answer: ${error.message}. Asking again.`;
+      looked.textContent = `Could not load the queues: ${error.message}. Retrying.`;
     }
     setTimeout(look, everyS * 1000);
   }
@@ -235,7 +235,7 @@ function queuesPage(page) {
   look();
 }
 
-/** The page of a job: while the job is open, look whether it has moved on. */
+/** The page of a job: while the job is open, reload the page if its state has changed. */
 function jobPage(page) {
   async function look() {
     try {
@@ -251,7 +251,7 @@ function jobPage(page) {
     setTimeout(look, 1000);
   }
   for (const image of page.querySelectorAll("img[data-side]")) {
-    const say = () => image.replaceWith(make("p", { class: "no-picture" }, "no longer there"));
+    const say = () => image.replaceWith(make("p", { class: "no-picture" }, "image not available"));
     if (image.complete && !image.naturalWidth) say();
     else image.addEventListener("error", say);
   }

@@ -1,4 +1,4 @@
-"""What is counted of a job's run: how long it took, and why what failed did."""
+"""Metrics of one run of a job: its duration, and the errors of the items that failed."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,30 +10,33 @@ from agewell.shared.protocol.messages import JobResult
 
 
 @contextmanager
-def counted(op: str, level: int) -> Iterator[Callable[[JobResult], None]]:
-    """Count one run of a job, however it ends; yields what to call with its result."""
+def measured_run(op: str, level: int) -> Iterator[Callable[[JobResult], None]]:
+    """Measure one run of a job, however it ends.
+
+    Yields a function that counts the items of its result.
+    """
     started = time.perf_counter()
     try:
         yield _count_items
     except AllItemsFailedError as error:
         for each in error.errors:
-            refused(str(each["code"]))
+            count_failure(str(each["code"]))
         raise
     except (CancelledError, PassingError):
         raise
     except AgewellError as error:
-        refused(error.code)
+        count_failure(error.code)
         raise
     finally:
         tally.observe(Metric.RUN, time.perf_counter() - started, op, level)
 
 
-def refused(code: str) -> None:
-    """Count one item, or one job, that failed, by its error's class."""
+def count_failure(code: str) -> None:
+    """Count one item or job that failed, by the class of its error."""
     tally.count(Metric.REFUSED, code)
 
 
 def _count_items(result: JobResult) -> None:
     for item in result.items:
         if item.error is not None:
-            refused(item.error.code)
+            count_failure(item.error.code)

@@ -1,8 +1,8 @@
-"""Upkeep's watch over what nobody is told of: plain clients' messages, and jobs that come due.
+"""Admits the messages of plain Celery clients and jobs that become due, ten times a second.
 
-Publishing wakes an idle worker itself. A plain Celery client only pushes onto a list, and time
-tells nobody anything, so upkeep looks at both ten times a second, from its main loop: its tasks
-may be at work on something else. Without upkeep, each worker's heartbeat looks once a second.
+agewell's own clients wake an idle worker when they publish. A plain Celery client only pushes to a
+list, and nothing is published when a job becomes due. So upkeep checks for both from its main loop,
+because its tasks may be busy. Without upkeep, each worker's heartbeat checks once a second.
 """
 
 import logging
@@ -20,14 +20,15 @@ from agewell.workers.process.context import context
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.1
+"""Seconds between two checks."""
 ADMIT_S = 0.02
-"""The longest that a look admits jobs: the main loop has messages to take and a heartbeat."""
+"""How long a check may admit jobs, in seconds. The main loop must also take messages and beat."""
 
 LOOK_AGAIN_S = 5.0
-"""How long to leave a Redis alone that has refused to be looked at."""
+"""Seconds until the next check after Redis has refused one."""
 
 
-class InletWatch(bootsteps.StartStopStep):  # type: ignore[misc]
+class AdmissionTimer(bootsteps.StartStopStep):  # type: ignore[misc]
     """Admits jobs and wakes idle workers, from the main loop of the upkeep worker."""
 
     requires = (Tasks,)
@@ -39,13 +40,13 @@ class InletWatch(bootsteps.StartStopStep):  # type: ignore[misc]
         self._not_before = 0.0
 
     def start(self, consumer: Any) -> None:
-        """Look from now on."""
+        """Check from now on."""
         self._timer_entry = consumer.timer.call_repeatedly(
             LOOK_EVERY_S, self._look, (context().client,)
         )
 
     def stop(self, consumer: Any) -> None:
-        """Look no more."""
+        """Stop the checks."""
         del consumer
         if self._timer_entry is not None:
             self._timer_entry.cancel()
@@ -58,11 +59,11 @@ class InletWatch(bootsteps.StartStopStep):  # type: ignore[misc]
             now = self._clock.now(client)
             admit_for(ADMIT_S, client, settings.k_by_queue(), now, settings.max_message_bytes)
         except redis.ResponseError as error:
-            # A replica since a failover, say. A lost connection restarts the consumer instead.
-            log.warning("plain messages and due jobs are not looked for, Redis says: %s", error)
+            # For example a replica after a failover. A lost connection restarts the consumer.
+            log.warning("could not admit plain messages and due jobs, Redis says: %s", error)
             self._not_before = time.monotonic() + LOOK_AGAIN_S
 
 
 def install(app: Celery) -> None:
-    """Have the workers of an app watch the inlets."""
-    app.steps["consumer"].add(InletWatch)
+    """Have the workers of an app admit messages and due jobs."""
+    app.steps["consumer"].add(AdmissionTimer)

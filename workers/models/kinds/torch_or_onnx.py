@@ -1,4 +1,4 @@
-"""Kind `torch` with an ONNX graph beside: the same network twice, and the faster one serves."""
+"""Kind `torch` with an additional ONNX graph of the same network: the faster one is used."""
 
 import logging
 import time
@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 _PASSES = 5
 
 
-class Faster(TorchModule):
-    """A torch module which, on a CPU, gives way to its ONNX graph where that is faster here.
+class TorchOrOnnx(TorchModule):
+    """A torch module that uses its ONNX graph on a CPU if the graph is faster on this machine.
 
-    Both are timed while loading, on the inputs of `check.npz`; `Model.verify` then holds whichever
-    it is to the outputs there. Taps are the torch module's.
+    Both are timed while loading, with the inputs of `check.npz`. `Model.verify` then compares the
+    chosen one with the outputs in that file. Passes with taps always use the torch module.
     """
 
     _graph: Network | None = None
@@ -46,7 +46,7 @@ class Faster(TorchModule):
         log.info("%s: torch %.1f ms, ONNX %.1f ms", self.spec.id, 1e3 * torch_s, 1e3 * onnx_s)
 
     def forward(self, batch: Arrays, taps: Sequence[str] = ()) -> dict[str, Array]:
-        """Run a batch; arguments, outputs and errors as of `Model.forward`."""
+        """Run a batch. Arguments, outputs and errors are those of `Model.forward`."""
         if self._graph is None or taps:
             return super().forward(batch, taps)
         outputs = self._graph.forward(batch)
@@ -54,7 +54,7 @@ class Faster(TorchModule):
 
 
 def _seconds(run: Callable[[Arrays], object], batch: Arrays) -> float:
-    """The fastest of some passes, the first of which warms up."""
+    """Return the time of the fastest of several passes, after a warm-up pass."""
     run(batch)
     times = []
     for _ in range(_PASSES):

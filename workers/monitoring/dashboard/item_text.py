@@ -1,4 +1,4 @@
-"""One item of a job's result in words: a model's classes or values, an error, figures."""
+"""The texts about one item's result: a model's classes or values, an error, figures."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,36 +8,36 @@ from agewell.shared.protocol.messages import ImageRef, ItemResult
 
 @dataclass(frozen=True)
 class Class:
-    """One class that a model sees, and how likely it is."""
+    """One class that a model predicts, and its probability in [0, 1]."""
 
     label: str
     probability: float
 
 
 @dataclass(frozen=True)
-class Said:
-    """Words about one item."""
+class ItemText:
+    """The texts about one item."""
 
     classes: list[Class] = field(default_factory=list)
-    """As the result has them, the likeliest first."""
+    """In the order of the result, the most probable first."""
     values: list[tuple[str, str]] = field(default_factory=list)
-    """Other values of a prediction."""
+    """Names and texts of the other values of a prediction."""
     error: str = ""
     files: list[str] = field(default_factory=list)
-    """Names of results that are no pictures."""
+    """Names of results that are not pictures."""
     info: str = ""
     model: str = ""
 
 
-def said_of(result: ItemResult) -> Said:
-    """Read one item's result."""
+def item_text(result: ItemResult) -> ItemText:
+    """Make the texts about one item's result."""
     prediction, info = dict(result.prediction or {}), dict(result.info)
     model = f"{info.pop('model')}, version {info.pop('version')}" if _has_model(info) else ""
     info.pop("image", None)
     classes = _classes(prediction.get("classes"))
     if classes:
         prediction.pop("classes")
-    return Said(
+    return ItemText(
         classes=classes,
         values=[(str(name), _text(value)) for name, value in prediction.items()],
         error=result.error.message if result.error else "",
@@ -48,7 +48,7 @@ def said_of(result: ItemResult) -> Said:
 
 
 def is_picture(ref: ImageRef) -> bool:
-    """True for a result that can be shown, False for an archive of numbers."""
+    """True for a result that a browser can show, False for an archive of numbers."""
     return ref.media_type.startswith("image/")
 
 
@@ -57,7 +57,7 @@ def _has_model(info: dict[str, Any]) -> bool:
 
 
 def _classes(found: Any) -> list[Class]:
-    """The classes of a classification; empty if it is another kind of prediction."""
+    """Return the classes of a classification, or an empty list for another kind of prediction."""
     if not isinstance(found, list):
         return []
     try:

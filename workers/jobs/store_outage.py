@@ -1,7 +1,7 @@
-"""A worker whose blob store cannot be reached takes no jobs until the store is back.
+"""Pauses a worker while its blob store is unreachable.
 
-Its jobs would all fail, and wait for another try. The jobs that it has are tried again without
-counting against their retries (`agewell.workers.jobs.delivery`); the others stay in their queue.
+Without the pause, all its jobs would fail and be retried. The jobs that it has already taken are
+retried, and these retries do not count (`agewell.workers.jobs.retries`). The others stay queued.
 """
 
 import logging
@@ -22,35 +22,36 @@ from agewell.workers.process.pause import pause
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+"""Seconds between two checks of the blob store."""
 
 
 class PausingRequest(LimitedRequest):
-    """Celery's request; one that is tried again because of the blob store pauses the worker."""
+    """Celery's request. A retry because of the blob store pauses the worker."""
 
     def on_retry(self, exc_info: Any) -> None:
-        """Look at the reason first."""
+        """Begin a pause if the blob store caused the retry."""
         error = exc_info.exception.exc
         if isinstance(error, BlobStoreError):
             pause.begin(str(error))
         super().on_retry(exc_info)
 
 
-class Watch(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Looks from the worker's main loop whether the store is back, and then has it take jobs."""
+class StoreWatch(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Checks from the worker's main loop if the store answers again, and then ends the pause."""
 
     requires = (Tasks,)
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
         self._timer_entry: Any = None
-        self._is_said = False
+        self._is_announced = False
 
     def start(self, consumer: Any) -> None:
-        """Look every so often."""
+        """Check periodically from now on."""
         self._timer_entry = consumer.timer.call_repeatedly(LOOK_S, self._look, (consumer,))
 
     def stop(self, consumer: Any) -> None:
-        """Look no more: the worker stops, or connects anew and starts this again."""
+        """Stop the checks. The worker shuts down, or it reconnects and starts them again."""
         del consumer
         if self._timer_entry is not None:
             self._timer_entry.cancel()
@@ -58,33 +59,36 @@ class Watch(bootsteps.StartStopStep):  # type: ignore[misc]
     def _look(self, consumer: Any) -> None:
         if not pause.reason:
             return
-        if pause.look():
+        if pause.end_if_store_answers():
             self._resume(consumer)
         elif pause.is_confirmed:
-            self._say(consumer.app.conf.agewell_worker_id)
+            self._announce(consumer.app.conf.agewell_worker_id)
 
-    def _say(self, run: str) -> None:
+    def _announce(self, worker_id: str) -> None:
         client = context().client
         try:
-            say_paused(client, run, pause.reason)
-            if not self._is_said:
-                log.error("taking no jobs until the store is back: %s", pause.reason)
-                self._is_said = True
+            say_paused(client, worker_id, pause.reason)
+            if not self._is_announced:
+                log.error("paused until the blob store answers again: %s", pause.reason)
+                self._is_announced = True
                 add_counts(client, keys.COUNTS, [("paused", 1)])
         except REDIS_ERRORS as error:
-            log.debug("Redis could not be told: %s", error)
+            log.debug("could not record the pause in Redis: %s", error)
 
     def _resume(self, consumer: Any) -> None:
-        if self._is_said:
-            log.warning("the blob store is back: taking jobs again")
-            self._is_said = False
+        if self._is_announced:
+            log.warning("the blob store answers again: taking jobs")
+            self._is_announced = False
         try:
             say_resumed(context().client, consumer.app.conf.agewell_worker_id)
         except REDIS_ERRORS as error:
-            log.debug("Redis could not be told: %s", error)
+            log.debug("could not record the end of the pause in Redis: %s", error)
 
 
 def install(app: Celery) -> None:
-    """Have an app's workers pause while their blob store is away; after `time_limit.install`."""
+    """Pause the workers of an app while their blob store is down.
+
+    Call `time_limit.install` before.
+    """
     app.Task.Request = PausingRequest
-    app.steps["consumer"].add(Watch)
+    app.steps["consumer"].add(StoreWatch)

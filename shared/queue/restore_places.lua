@@ -1,16 +1,18 @@
--- Give waiting jobs whose places are gone their places again, in a bounded step. Somebody has deleted a key.
+-- Restore the places of waiting jobs after somebody has deleted an order, in a bounded step.
 --
--- KEYS: waiting jobs, k of each queue; then each queue's order, its scheduled jobs, its idle workers, its ten lists
--- ARGV: where to go on in the waiting jobs (as ZSCAN has it), about how many jobs, the prefixes of records and of
---       what workers have reserved, now; then the queues' names, each with k if no other is in force
--- Returns where to go on, how many jobs have got their places again, and the ids of those without a message. If
--- a list still has messages, theirs may be among those, so none is returned.
+-- KEYS: waiting jobs, k of each queue (a hash); then for each queue its order, its scheduled jobs, its idle
+--       workers, its ten inlets
+-- ARGV: the cursor of a ZSCAN of the waiting jobs, about how many jobs to look at, the prefixes of records and of
+--       unacked deliveries, now; then each queue's name, and its k if the hash has none
+-- Returns the next cursor, how many places were restored, and the ids of jobs without a message. While an inlet
+--       has messages, no ids are returned: the missing messages may be among those.
 --@include order
-local FIXED_KEYS, KEYS_A_QUEUE, FIXED_ARGUMENTS = 2, 13, 5
+--@include arrivals
+local FIXED_KEYS, FIXED_ARGUMENTS = 2, 5
 local waiting, ks = unpack(KEYS, 1, FIXED_KEYS)
 local cursor, most, records, reserved, now = unpack(ARGV, 1, FIXED_ARGUMENTS)
 local call = redis.call
--- A ZREM takes no memory, so a Redis that is full lets a script that starts with one go on.
+-- Start with a ZREM, which needs no memory: after it, even a full Redis runs the rest of the script.
 call('ZREM', waiting, '')
 
 local queues, all_admitted = {}, true
@@ -19,7 +21,7 @@ for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
   local first = FIXED_KEYS + number * KEYS_A_QUEUE
   local order, scheduled, idle = unpack(KEYS, first + 1, first + 3)
   queues[name] = { order = order, scheduled = scheduled, idle = idle, k = tonumber(call('HGET', ks, name) or k) }
-  all_admitted = all_admitted and call('EXISTS', unpack(KEYS, first + 4, first + KEYS_A_QUEUE)) == 0
+  all_admitted = all_admitted and call('EXISTS', inlets_of(first)) == 0
 end
 
 local function has_place(keys, place)
@@ -27,9 +29,9 @@ local function has_place(keys, place)
 end
 
 local next_cursor, found = unpack(call('ZSCAN', waiting, cursor, 'COUNT', most))
-local count, lost = 0, {}
+local restored, lost = 0, {}
 
-local function look_at(id)
+local function restore(id)
   local record = records .. id
   local state, place, queue, tag, worker_id, level, since, due_at =
     unpack(call('HMGET', record, 'state', 'place', 'queue', 'tag', 'worker_id', 'level', 'since', 'due_at'))
@@ -53,10 +55,10 @@ local function look_at(id)
     call('ZADD', keys.order, virtual_time(number_of(since), number_of(level), keys.k), place)
     wake_one(keys.idle)
   end
-  count = count + 1
+  restored = restored + 1
 end
 
 for index = 1, #found, 2 do
-  look_at(found[index])
+  restore(found[index])
 end
-return { next_cursor, count, lost }
+return { next_cursor, restored, lost }

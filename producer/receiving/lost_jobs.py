@@ -1,8 +1,8 @@
-"""Jobs that Redis has forgotten: nobody should wait for those without end.
+"""Finds jobs that Redis has lost, so that nobody waits for them without end.
 
-A job is waited for as long as its record says that it is open. One without a record may have been
-sent by a plain Celery client, or may be a later step of a chain, so it is waited for while anything
-else is open. A job that was known and is not any more has been lost with Redis's data.
+A wait for a job goes on while its record says that the job is open. A job without a record may have
+been sent by a plain Celery client, or may be a later step of a chain, so the wait goes on while any
+other job is open. A job that had a record before, and has none now, was lost with Redis's data.
 """
 
 import time
@@ -19,25 +19,25 @@ from agewell.shared.queue.status import anything_is_open
 from agewell.shared.redis import keys
 
 LOOK_TWICE_AFTER_S = 3.0
-"""A job may be between two states, such as a dead one that is being sent again."""
+"""A job must be missing this long before it counts as lost: it may be between two states."""
 
 KNOWN_MAX = 100_000
 
-FORGOTTEN = (
+LOST = (
     "Redis has forgotten it: it was emptied or restarted without its data, the result has "
     "expired, or the job was never sent; send it again"
 )
 _OPEN = {State.WAITING.encode(), State.RUNNING.encode()}
 
 
-class Known:
-    """The ids of jobs that have been in Redis, the latest 100,000 of them; threads may share it."""
+class KnownJobs:
+    """The ids of the latest 100,000 jobs that have been in Redis. Threads may share it."""
 
     def __init__(self) -> None:
         self._ids: dict[str, None] = {}
 
     def add(self, job_ids: Iterable[str]) -> None:
-        """Remember jobs."""
+        """Add the ids of jobs, and drop the oldest ids beyond the limit."""
         self._ids.update(dict.fromkeys(job_ids))
         if len(self._ids) > KNOWN_MAX:
             for job_id in list(self._ids)[:-KNOWN_MAX]:
@@ -47,20 +47,20 @@ class Known:
         return job_id in self._ids
 
 
-class Forgotten:
-    """Finds those of some awaited jobs that neither wait nor run and have no result."""
+class LostJobFinder:
+    """Finds, among jobs that are waited for, those that will never get a result."""
 
-    def __init__(self, client: redis.Redis, backend: Any, known: Known) -> None:
+    def __init__(self, client: redis.Redis, backend: Any, known: KnownJobs) -> None:
         self._client = client
         self._backend = backend
         self._known = known
         self._missed_at: dict[str, float] = {}
 
-    def due(self, states: Mapping[str, bytes | None]) -> list[str]:
-        """The jobs to be judged: they are missing for the second time.
+    def missing_again(self, states: Mapping[str, bytes | None]) -> list[str]:
+        """Find the jobs that are not open now, and were not a few seconds ago.
 
         Args:
-            states: of jobs without a result, by their ids; None if Redis has no record.
+            states: the states of jobs without a result, by id. None if Redis has no record.
         """
         now = time.monotonic()
         open_ids = {job_id for job_id, state in states.items() if state in _OPEN}
@@ -73,15 +73,15 @@ class Forgotten:
             if now - self._missed_at.setdefault(job_id, now) > LOOK_TWICE_AFTER_S
         ]
         for job_id in found:
-            del self._missed_at[job_id]  # one that is waited for still must be missed twice again
+            del self._missed_at[job_id]  # if the wait goes on, it must be missing twice again
         return found
 
-    def judge(self, job_ids: Sequence[str]) -> list[Outcome]:
-        """Outcomes of those jobs that will never have one otherwise."""
+    def outcomes(self, job_ids: Sequence[str]) -> list[Outcome]:
+        """Return the outcomes of those jobs that will never get a result."""
         if not job_ids:
             return []
         with self._client.pipeline(transaction=False) as pipe:
-            ask(pipe, job_ids)
+            read_states_and_results(pipe, job_ids)
             *states, documents = pipe.execute()
         unknown = any(job_id not in self._known for job_id in job_ids)
         may_come = unknown and anything_is_open(self._client)
@@ -99,13 +99,14 @@ class Forgotten:
             return _without_result(job_id, State(state.decode()))
         if may_come and job_id not in self._known:
             return None
-        return Outcome(job_id, State.FAILED, (), ErrorInfo.of(LostJobError(FORGOTTEN)))
+        return Outcome(job_id, State.FAILED, (), ErrorInfo.of(LostJobError(LOST)))
 
 
-def ask(pipe: Any, job_ids: Sequence[str]) -> None:
-    """Ask for the states of jobs, one by one, then for all their results; blocking or not.
+def read_states_and_results(pipe: Any, job_ids: Sequence[str]) -> None:
+    """Add the reads of the jobs' states, one by one, and of all their results to a pipeline.
 
-    In this order, a job whose state is that of one that has ended has its result.
+    States are read first. So a job whose state says that it has ended has its result already. The
+    pipeline may be one for asyncio.
     """
     for job_id in job_ids:
         pipe.hget(keys.job(job_id), "state")

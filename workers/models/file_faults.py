@@ -1,4 +1,4 @@
-"""Faults of a version's files that can be seen without loading it."""
+"""Find faults in a version's files without loading it."""
 
 import hashlib
 from pathlib import Path
@@ -9,24 +9,24 @@ from agewell.workers.models.arrays import CHECK_FILE
 from agewell.workers.models.spec import ModelSpec
 
 HASHED_MAX_BYTES = 2**30
-"""Larger weights are hashed only when they are loaded: that takes seconds."""
+"""Larger weights are hashed only when they are loaded, because it takes seconds."""
 
 _POINTER = b"version https://git-lfs"
-_CHUNK_BYTES = 2**20
 
 
 def fault_of(spec: ModelSpec, directory: Path) -> str:
-    """Say why the files of a version cannot be loaded; empty if none of them is seen to be bad."""
+    """Return why a version's files cannot be loaded, or "" if no fault is found."""
     for code in (spec.entry, spec.model_class):
         file = code.partition(":")[0] if code else ""
         if file.startswith("./") and not (directory / file).is_file():
             return f"no file {directory / file}, which model.yaml names"
-    graph = spec.onnx if (directory / CHECK_FILE).is_file() else None  # else it is not used
+    graph = spec.onnx if (directory / CHECK_FILE).is_file() else None  # not used without it
     for name in (spec.weights, graph):
         if name is not None and (found := _weights_fault(directory / name)):
             return found
     if spec.weights is not None and spec.sha256 is not None:
-        return _hash_fault(directory / spec.weights, spec.sha256)
+        path = directory / spec.weights
+        return "" if path.stat().st_size > HASHED_MAX_BYTES else hash_fault(path, spec.sha256)
     return ""
 
 
@@ -48,12 +48,10 @@ def _weights_fault(path: Path) -> str:
     return ""
 
 
-def _hash_fault(path: Path, expected: str) -> str:
-    if path.stat().st_size > HASHED_MAX_BYTES:
-        return ""
-    digest = hashlib.sha256()
+def hash_fault(path: Path, expected: str) -> str:
+    """Return how a file's SHA-256 differs from that of model.yaml, or "" if they are equal."""
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    found = digest.hexdigest()
-    return "" if found == expected else f"the SHA-256 of {path} is {found}, not as in model.yaml"
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found == expected:
+        return ""
+    return f"the SHA-256 of {path.name} is {found}, but model.yaml says {expected}"

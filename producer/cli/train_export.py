@@ -1,0 +1,139 @@
+"""`agewell models train` and `agewell models export`. They run in child processes with torch."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agewell.producer.cli.exit_codes import ExitCode, exit_codes, leave
+from agewell.producer.cli.options import Json
+from agewell.shared.settings import Settings
+
+train_app = typer.Typer(help="Train the models that come with agewell.", no_args_is_help=True)
+
+Out = Annotated[Path, typer.Option(help="Directory for the new version, models/NAME/VERSION.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads of torch. Default: one per core.")
+]
+Photos = Annotated[
+    Path, typer.Option("--images", metavar="DIR", help="Directory of photos to learn from.")
+]
+HeldOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--held-out", metavar="DIR", help="Directory of photos only to measure on. Default: none."
+    ),
+]
+
+
+@train_app.command()
+def colorizer(
+    images: Photos,
+    out: Out,
+    held_out: HeldOut = None,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Number of training steps, each on 8 crops.")
+    ] = 4500,
+    every: Annotated[
+        int, typer.Option(min=1, help="Number of steps between two checkpoints.")
+    ] = 500,
+    threads: Threads = None,
+) -> None:
+    """Train the colorizer on a directory of photographs.
+
+    It continues a training that was stopped in the same directory. It writes model.yaml, the
+    weights, plots of the loss, a sheet of samples, and measurements.
+
+    Example: agewell models train colorizer --images photos/ --out models/colorizer/2
+    """
+    given = ["colorizer", "--images", images, "--out", out, "--steps", steps, "--every", every]
+    _run("training", "train", [*given, *_named(held_out=held_out, threads=threads)])
+
+
+@train_app.command()
+def digits(
+    out: Out,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of passes over the digits.")] = 40,
+    threads: Threads = None,
+) -> None:
+    """Train the digits model on scikit-learn's digits, in less than a minute.
+
+    Example: agewell models train digits --out models/digits/2
+    """
+    given = ["digits", "--out", out, "--epochs", epochs]
+    _run("training", "train", [*given, *_named(threads=threads)])
+
+
+def export(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")],
+    version: Annotated[
+        str | None, typer.Option(help="Version to export. Default: the highest PyTorch one.")
+    ] = None,
+    to: Annotated[str, typer.Option(help="Format to export to: onnx.")] = "onnx",
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Use 8-bit weights in linear layers.")
+    ] = False,
+    export_as: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="VERSION",
+            help="Name of the new version. Default: VERSION-onnx or VERSION-int8.",
+        ),
+    ] = None,
+    beside: Annotated[
+        bool,
+        typer.Option(
+            "--beside", help="Add it to the original version, which then serves the faster of both."
+        ),
+    ] = False,
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Directory of photos to compare on. Default: noise only."),
+    ] = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Export a PyTorch model to ONNX, compare the results of both, and measure their speed.
+
+    If the results differ, no version is made, and the exit code is 1.
+
+    Example: agewell models export digits --int8
+    """
+    with exit_codes():
+        models = Settings.load().models_dir
+    flags = {"--int8": int8, "--beside": beside, "--json": as_json}
+    given = [name, "--models", models, "--to", to]
+    given += [flag for flag, wanted in flags.items() if wanted]
+    options = {"version": version, "as": export_as, "images": images, "threads": threads}
+    _run("export", "export", [*given, *_named(**options)])
+
+
+def _named(**options: object) -> list[object]:
+    """Turn the options that were given into arguments."""
+    given: list[object] = []
+    for name, value in options.items():
+        if value is not None:
+            given += [f"--{name.replace('_', '-')}", value]
+    return given
+
+
+def _run(package: str, extra: str, arguments: list[object]) -> None:
+    """Run a package of agewell.workers.models in a child process, and exit with its status."""
+    if importlib.util.find_spec("torch") is None:
+        leave(ExitCode.USAGE, f"torch is not installed: pip install 'agewell[{extra}]'")
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        f"agewell.workers.models.{package}",
+        *map(str, arguments),
+    ]
+    try:
+        code = subprocess.run(command, check=False).returncode
+    except KeyboardInterrupt:  # the child got the signal too, and has ended
+        code = ExitCode.INTERRUPTED
+    raise typer.Exit(code)
