@@ -15,6 +15,9 @@ PAGES = [
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").glob("**/*.md")),
 ]
+OF_TODAY = [page for page in PAGES if page.name != "CHANGELOG.md"]
+"""The changelog names files of earlier versions too."""
+
 HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 FOLDERS = "agewell|shared|producer|workers|models|tests|benchmarks|examples|docs|deploy"
@@ -40,10 +43,8 @@ def test_every_relative_link_leads_somewhere(page: Path):
     assert missing == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", OF_TODAY, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_path_that_a_page_names_exists(page: Path):
-    if page.name == "CHANGELOG.md":
-        pytest.skip("it names files of earlier versions too")
     named = PATH.findall(page.read_text())
     assert [path for path in named if not (ROOT / path).exists()] == []
 
