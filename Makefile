@@ -30,7 +30,7 @@ lint: $(INSTALLED) ## format, lint, types, imports
 
 # Tests that use the processor run beside each other. Those that watch clocks, processes or memory
 # come after them, alone.
-BESIDE := $(patsubst %,tests/e2e/test_%.py,docs_commands wheel demo compose secrets) tests/docs tests/integration tests/unit tests/kombu_suite
+BESIDE := $(patsubst %,tests/e2e/test_%.py,docs_commands wheel demo compose secrets) tests/integration tests/unit tests/kombu_suite
 test: lint ## lint, then every test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(BESIDE)
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(BESIDE))
