@@ -96,7 +96,7 @@ COMMANDS = (DOCS / "commands.md").read_text()
 [TARGETED] = re.findall(r"^\$ agewell simulate (.* --target \S+)$", COMMANDS, re.MULTILINE)
 
 
-def test_the_comparison_of_the_page_on_commands_shows_what_aging_does():
+def test_the_readmes_comparison_shows_what_aging_does():
     result = run(*COMPARED.split(), "--jobs", "40000", "--json")
     strict, aging, fifo = map(json.loads, result.stdout.splitlines())
     high, bulk = 0, 1
@@ -106,7 +106,7 @@ def test_the_comparison_of_the_page_on_commands_shows_what_aging_does():
     assert "Aging changes nothing" not in result.stderr
 
 
-def test_the_target_of_the_page_on_commands_needs_aging():
+def test_the_readmes_target_needs_aging():
     result = run(*TARGETED.split(), "--json")
     assert result.exit_code == 0
     assert 0 < json.loads(result.stdout)["k_per_s"] < 1
