@@ -26,6 +26,16 @@ COMPUTED_DEFAULTS = {
 }
 """Defaults that depend on the machine, in words."""
 
+TYPE_NAMES = {
+    "int range": " NUMBER",
+    "int": " NUMBER",
+    "float": " NUMBER",
+    "path": " PATH",
+    "dir": " FOLDER",
+    "list[str]": "...",
+}
+"""Types of values, as the reference shows them behind an option or an argument."""
+
 CLI_HEAD = """\
 # Command reference
 
@@ -66,7 +76,9 @@ def settings_page() -> str:
         )
         meaning = _cell(field.description or "")
         if get_origin(field.annotation) is Literal:
-            meaning += " One of " + ", ".join(f"`{value}`" for value in get_args(field.annotation))
+            meaning += (
+                " One of " + ", ".join(f"`{value}`" for value in get_args(field.annotation)) + "."
+            )
         rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {meaning} |")
     return SETTINGS_HEAD + "\n".join(rows) + "\n"
 
@@ -125,8 +137,29 @@ def _help(text: str | None) -> Iterator[str]:
 
 
 def _table(rows: Rows) -> str:
-    lines = [f"| `{_cell_code(left)}` | {_cell(right)} |" for left, right in rows]
+    lines = [f"| `{_cell_code(left)}` | {_meaning(right)} |" for left, right in rows]
     return "\n".join(["| argument or option | meaning |", "| --- | --- |", *lines]) + "\n"
+
+
+def _meaning(text: str) -> str:
+    """The help of an option; the facts that Typer puts in brackets behind it become sentences."""
+    found = re.search(r"\s*\[([^\[\]]*)\]$", text)
+    if found is None:
+        return _cell(text)
+    facts = [_fact(part) for part in found[1].split("; ")]
+    return " ".join([_cell(text[: found.start()]), *facts])
+
+
+def _fact(text: str) -> str:
+    if text == "required":
+        return "Required."
+    if text.startswith("default: "):
+        return f"Default: `{text.removeprefix('default: ')}`."
+    if between := re.fullmatch(r"(\S+)<=x<=(\S+)", text):
+        return f"From {between[1]} to {between[2]}."
+    if least := re.fullmatch(r"x>=(\S+)", text):
+        return f"At least {least[1]}."
+    return _cell(f"[{text}]")
 
 
 def _default(value: object) -> str:
@@ -138,14 +171,18 @@ def _cell(text: str) -> str:
 
 
 def _cell_code(text: str) -> str:
+    for name, shown in TYPE_NAMES.items():
+        text = text.replace(f" <{name}>", shown)
+    text = text.replace(" <str>", " TEXT" if text.startswith("-") else "")
     return text.replace("|", "\\|")
 
 
 def _escaped(text: str) -> str:
-    """Text whose characters Markdown leaves as they are; code in backticks stays code."""
-    parts = re.split(r"(`[^`]*`)", text)
+    """Text that Markdown shows as it is. Code in backticks, and names of settings, are code."""
+    parts = re.split(r"(`[^`]*`)", re.sub(rf"(?<!`)\b({PREFIX}[A-Z_]+)\b", r"`\1`", text))
     return "".join(
-        part if part.startswith("`") else re.sub(r"([*_<\[])", r"\\\1", part) for part in parts
+        part if part.startswith("`") else re.sub(r"([*<\[]|\b_|_\b)", r"\\\1", part)
+        for part in parts
     )
 
 
