@@ -10,7 +10,7 @@ times, so bulk jobs would never start if levels were strict. An urgent job comes
 import argparse
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -82,31 +82,44 @@ def _job_of(client: Client, seconds: float) -> HsvJob:
 
 
 def _send(client: Client, job: HsvJob) -> list[str]:
-    """Send the jobs; their ids."""
-    normal: list[str] = []
+    """Send jobs until every bulk job has ended; the ids of all of them.
+
+    Raises:
+        TimeoutError: the bulk jobs take too long.
+    """
+    sent: list[str] = []
+    normal_waiting: list[str] = []
     bulk: list[str] = []
-    urgent: list[str] = []
+    bulk_open: list[str] = []
+    urgent = 0
     began = time.monotonic()
-    while (passed := time.monotonic() - began) < RUN_MOST_S:
+    while len(bulk) < BULK_JOBS or bulk_open:
+        passed = time.monotonic() - began
+        if passed > RUN_MOST_S:
+            raise TimeoutError(f"{len(bulk_open)} bulk jobs have not ended in {RUN_MOST_S:g} s")
         if len(bulk) < min(BULK_JOBS, 1 + passed / BULK_EVERY_S):
             bulk.append(client.send(job, priority="bulk"))
-        if len(urgent) < passed // URGENT_EVERY_S:
-            urgent.append(client.send(job, priority="urgent"))
-        if len(bulk) == BULK_JOBS and _ended(client, bulk) == BULK_JOBS:
-            break
-        missing = NORMAL_WAITING - (len(normal) - _started(client, normal))
-        normal += client.send_many([job] * max(0, missing), priority="normal")
+            bulk_open.append(bulk[-1])
+        if urgent < passed // URGENT_EVERY_S:
+            sent.append(client.send(job, priority="urgent"))
+            urgent += 1
+        normal_waiting = [each for each in normal_waiting if not _has_started(client, each)]
+        for _ in range(NORMAL_WAITING - len(normal_waiting)):
+            normal_waiting.append(client.send(job, priority="normal"))
+            sent.append(normal_waiting[-1])
+        bulk_open = [each for each in bulk_open if not _has_ended(client, each)]
         time.sleep(LOOK_S)
-    return [*normal, *bulk, *urgent]
+    return [*sent, *bulk]
 
 
-def _ended(client: Client, ids: Iterable[str]) -> int:
-    return sum(record is not None and record.state.ended for record in map(client.status, ids))
+def _has_started(client: Client, job_id: str) -> bool:
+    record = client.status(job_id)
+    return record is not None and record.started_at is not None
 
 
-def _started(client: Client, ids: Iterable[str]) -> int:
-    records = map(client.status, ids)
-    return sum(record is not None and record.started_at is not None for record in records)
+def _has_ended(client: Client, job_id: str) -> bool:
+    record = client.status(job_id)
+    return record is not None and record.state.ended
 
 
 def draw(jobs: Sequence[Job]) -> str:
