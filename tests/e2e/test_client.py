@@ -109,13 +109,23 @@ def test_asyncio_waits_for_many_at_once(settings: Settings, small_folder: Path):
         assert same(data, expected_hsv(path.read_bytes()))
 
 
-EXAMPLES = (ROOT / "docs" / "python.md").read_text().split("```python\n")[1:]
+*CLIENTS, TESTED = (ROOT / "docs" / "python.md").read_text().split("```python\n")[1:]
+[CHAIN] = [
+    text
+    for text in (ROOT / "docs" / "celery.md").read_text().split("```python\n")
+    if "last = chain(" in text
+]
+EXAMPLES = [*CLIENTS, CHAIN]
 SAYS = [
     "bird.hsv.png",
     "done canyon-day.alpha_blend.jpeg",
     "{'done'} 20",
     "bird.hsv.alpha_blend.png",
 ]
+
+
+def test_the_example_of_a_stack_for_tests_is_sound():
+    exec(compile(TESTED.partition("```")[0], "docs/python.md", "exec"), {"__name__": "example"})
 
 
 @pytest.mark.parametrize(("text", "says"), list(zip(EXAMPLES, SAYS, strict=True)), ids=SAYS)

@@ -201,7 +201,9 @@ def test_the_programs_that_look_inside_a_model_stop_where_the_page_says(folder: 
 
 
 def test_a_page_is_read_as_its_reader_reads_it():
-    [tags] = [each for each in commands("README.md") if each.text.startswith("agewell cancel")]
+    [tags] = [
+        each for each in commands("docs/commands.md") if each.text.startswith("agewell cancel")
+    ]
     assert tags.output
     lines = [each.text for each in commands("docs/models.md")]
     assert any(text.startswith("cat > ") and text.endswith("\nEND") for text in lines)

@@ -91,9 +91,9 @@ def test_a_target_that_strict_levels_keep_needs_no_aging():
     assert "strict levels keep it already, at " in result.stderr
 
 
-README = (ROOT / "README.md").read_text()
-[COMPARED] = re.findall(r"^\$ agewell simulate (.* --compare)$", README, re.MULTILINE)
-[TARGETED] = re.findall(r"^\$ agewell simulate (.* --target \S+)$", README, re.MULTILINE)
+COMMANDS = (DOCS / "commands.md").read_text()
+[COMPARED] = re.findall(r"^\$ agewell simulate (.* --compare)$", COMMANDS, re.MULTILINE)
+[TARGETED] = re.findall(r"^\$ agewell simulate (.* --target \S+)$", COMMANDS, re.MULTILINE)
 
 
 def test_comparison_shows_the_effect_of_aging():
