@@ -97,16 +97,16 @@ def _send(client: Client, job: HsvJob) -> list[str]:
         passed = time.monotonic() - began
         if passed > RUN_MOST_S:
             raise TimeoutError(f"{len(bulk_open)} bulk jobs have not ended in {RUN_MOST_S:g} s")
+        normal_waiting = [each for each in normal_waiting if not _has_started(client, each)]
+        for _ in range(NORMAL_WAITING - len(normal_waiting)):
+            normal_waiting.append(client.send(job, priority="normal"))
+            sent.append(normal_waiting[-1])
         if len(bulk) < min(BULK_JOBS, 1 + passed / BULK_EVERY_S):
             bulk.append(client.send(job, priority="bulk"))
             bulk_open.append(bulk[-1])
         if urgent < passed // URGENT_EVERY_S:
             sent.append(client.send(job, priority="urgent"))
             urgent += 1
-        normal_waiting = [each for each in normal_waiting if not _has_started(client, each)]
-        for _ in range(NORMAL_WAITING - len(normal_waiting)):
-            normal_waiting.append(client.send(job, priority="normal"))
-            sent.append(normal_waiting[-1])
         bulk_open = [each for each in bulk_open if not _has_ended(client, each)]
         time.sleep(LOOK_S)
     return [*sent, *bulk]
