@@ -71,34 +71,40 @@ def show_letter(
             terminal.out.print(facts(letter))
 
 
+OptionalIds = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ID", help="Ids of dead letters, see `agewell dead list`."),
+]
+Every = Annotated[
+    bool,
+    typer.Option(
+        "--all", help="Retry all dead letters that the filters below match, instead of ids."
+    ),
+]
+Reason = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT", help="With --all: only letters whose reason has this text. Default: all."
+    ),
+]
+Operation = Annotated[
+    str | None,
+    typer.Option(
+        "--operation",
+        metavar="OP",
+        help="With --all: only jobs of this operation. Default: all.",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+
+
 @dead_app.command()
 def retry(
-    ids: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="ID", help="Ids of dead letters, see `agewell dead list`."),
-    ] = None,
-    every: Annotated[
-        bool,
-        typer.Option(
-            "--all", help="Retry all dead letters that the filters below match, instead of ids."
-        ),
-    ] = False,
-    reason: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="With --all: only letters whose reason has this text. Default: all.",
-        ),
-    ] = None,
-    op: Annotated[
-        str | None,
-        typer.Option(
-            "--operation",
-            metavar="OP",
-            help="With --all: only jobs of this operation. Default: all.",
-        ),
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    ids: OptionalIds = None,
+    every: Every = False,
+    reason: Reason = None,
+    op: Operation = None,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Send dead letters again as new jobs with the same ids.
