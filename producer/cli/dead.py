@@ -9,7 +9,7 @@ import typer
 from agewell.producer.cli import terminal
 from agewell.producer.cli.dead_tables import document, facts, print_letters
 from agewell.producer.cli.exit_codes import ExitCode, exit_codes
-from agewell.producer.cli.options import Json
+from agewell.producer.cli.options import Json, shown_as
 from agewell.producer.sending.retry_dead import Resender
 from agewell.producer.session import Session, open_session
 from agewell.shared.errors import LostJobError, ParameterError
@@ -83,17 +83,11 @@ Every = Annotated[
 ]
 Reason = Annotated[
     str | None,
-    typer.Option(
-        metavar="TEXT", help="With --all: only letters whose reason has this text. Default: all."
-    ),
+    shown_as("TEXT", "With --all: only letters whose reason has this text. Default: all."),
 ]
 Operation = Annotated[
     str | None,
-    typer.Option(
-        "--operation",
-        metavar="OP",
-        help="With --all: only jobs of this operation. Default: all.",
-    ),
+    shown_as("OP", "With --all: only jobs of this operation. Default: all.", "--operation"),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 

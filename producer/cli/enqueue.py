@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from agewell.producer.cli.options import shown_as
 from agewell.producer.cli.send import send_and_report
 from agewell.producer.cli.send_options import Options, Paths, with_send_options
 from agewell.producer.receiving.result_names import own_results
@@ -72,10 +73,7 @@ ForegroundMask = Annotated[
     typer.Option(help="Masks of the foregrounds' size. One file goes with all. Default: none."),
 ]
 ForegroundPlace = Annotated[
-    str,
-    typer.Option(
-        metavar="X,Y", help="Top left corner of the foreground, in pixels of the background."
-    ),
+    str, shown_as("X,Y", "Top left corner of the foreground, in pixels of the background.")
 ]
 
 
@@ -118,14 +116,12 @@ Gradient = Annotated[
     typer.Option(help="Gradients to keep: of the source, the stronger of both, or their mean."),
 ]
 PlaceOnDestination = Annotated[
-    str,
-    typer.Option(metavar="X,Y", help="Top left corner of the mask, in pixels of the destination."),
+    str, shown_as("X,Y", "Top left corner of the mask, in pixels of the destination.")
 ]
 PlaceOnSource = Annotated[
     str | None,
-    typer.Option(
-        metavar="X,Y",
-        help="Top left corner of the mask, in pixels of the source. Needed if sizes differ.",
+    shown_as(
+        "X,Y", "Top left corner of the mask, in pixels of the source. Needed if sizes differ."
     ),
 ]
 

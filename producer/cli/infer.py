@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from agewell.producer.cli.options import shown_as
 from agewell.producer.cli.send import send_and_report
 from agewell.producer.cli.send_options import Options, Paths, with_send_options
 from agewell.producer.receiving.result_names import own_results
@@ -27,28 +28,19 @@ ModelName = Annotated[
 Version = Annotated[str | None, typer.Option(help="Version of the model. Default: the active one.")]
 Palette = Annotated[
     str | None,
-    typer.Option(
-        metavar="COLOURS",
-        help="Colours for a colorizer: '#8fb3d9,#3a5f3c'. Default: its own choice.",
-    ),
+    shown_as("COLOURS", "Colours for a colorizer: '#8fb3d9,#3a5f3c'. Default: its own choice."),
 ]
 Reference = Annotated[
-    str | None,
-    typer.Option(metavar="PATH", help="A photo with the colours to use. Default: none."),
+    str | None, shown_as("PATH", "A photo with the colours to use. Default: none.")
 ]
 Tap = Annotated[
     str | None,
-    typer.Option(
-        metavar="POINT",
-        help="Also return this intermediate array, as .npz and .png. Default: none.",
-    ),
+    shown_as("POINT", "Also return this intermediate array, as .npz and .png. Default: none."),
 ]
 Parameters = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="A parameter of the model, such as top=3. Repeat it for several.",
+    shown_as(
+        "NAME=VALUE", "A parameter of the model, such as top=3. Repeat it for several.", "--set"
     ),
 ]
 
