@@ -49,14 +49,8 @@ def _give_up(app: Any, client: redis.Redis, job_id: str, reason: str) -> bool:
     if raw is None or not _end_as_dead(app, client, job_id, state, error):
         client.srem(keys.GIVEN_UP, job_id)
         return False
-    request, job = request_of(raw), signature_of(app, raw)
-    if request is not None:
-        try:
-            app.backend.notify_followers(request, states.FAILURE, error)
-        except REDIS_ERRORS:
-            raise
-        except Exception:
-            log.exception("job %s: its errbacks or its chord could not be called", job_id)
+    job = signature_of(app, raw)
+    _notify_followers(app, job_id, raw, error)
     log.error("job %s given up: %s", job_id, reason)
     letters, queue_name = DeadLetters(client), (queue or b"").decode()
     if job is None:
@@ -71,6 +65,19 @@ def _give_up(app: Any, client: redis.Redis, job_id: str, reason: str) -> bool:
             history=(history or b"").decode(),
         )
     return True
+
+
+def _notify_followers(app: Any, job_id: str, raw: bytes, error: DeadJobError) -> None:
+    """Call the errbacks of a dead job, and fail its chord. They may fail, but Redis may not."""
+    request = request_of(raw)
+    if request is None:
+        return
+    try:
+        app.backend.notify_followers(request, states.FAILURE, error)
+    except REDIS_ERRORS:
+        raise
+    except Exception:
+        log.exception("job %s: its errbacks or its chord could not be called", job_id)
 
 
 def _end_as_dead(
