@@ -89,7 +89,6 @@ Operation = Annotated[
     str | None,
     shown_as("OP", "With --all: only jobs of this operation. Default: all.", "--operation"),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 @dead_app.command()
@@ -98,7 +97,7 @@ def retry(
     every: Every = False,
     reason: Reason = None,
     op: Operation = None,
-    yes: Yes = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
     """Send dead letters again as new jobs with the same ids.
