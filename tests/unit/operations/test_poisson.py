@@ -1,8 +1,6 @@
 """Poisson blending: its values against a direct solve, its rules one by one."""
 
 import os
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,6 +23,7 @@ from agewell.workers.operations.poisson.blend import poisson_blend
 from agewell.workers.operations.poisson.multigrid import prolong, restrict
 from tests.oracles.direct_poisson import direct_poisson
 from tests.support.paths import PHOTOS, ROOT
+from tests.support.python_process import run_python
 
 GRADIENTS = ("src", "max", "avg")
 
@@ -411,14 +410,7 @@ os.write(2, b"done")
 def test_taichi_is_quiet_shared_by_threads_and_refused_after_a_fork(tmp_path):
     environment = os.environ | {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     environment.pop("XDG_CACHE_HOME", None)
-    done = subprocess.run(
-        [sys.executable, "-c", TAICHI],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_python(TAICHI, tmp_path, environment, timeout_s=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "done")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
