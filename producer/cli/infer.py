@@ -25,7 +25,6 @@ _COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
 ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help="Name of the model, see `agewell models list`.")
 ]
-Version = Annotated[str | None, typer.Option(help="Version of the model. Default: the active one.")]
 Palette = Annotated[
     str | None,
     shown_as("COLOURS", "Colours for a colorizer: '#8fb3d9,#3a5f3c'. Default: its own choice."),
@@ -49,7 +48,9 @@ Parameters = Annotated[
 def infer(
     model: ModelName,
     paths: Paths,
-    version: Version = None,
+    version: Annotated[
+        str | None, typer.Option(help="Version of the model. Default: the active one.")
+    ] = None,
     palette: Palette = None,
     reference: Reference = None,
     tap: Tap = None,
