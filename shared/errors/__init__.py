@@ -137,7 +137,7 @@ __all__ = [  # noqa: RUF022 - in the order of the tree
 ]
 
 STORED_MODULE: Final = "shared.errors"
-"""The module name that stored results give for these errors: this module's name in agewell 0.1.
+"""The module name that stored results give for these errors: their module in agewell 0.1.
 
 It never changes, so clients and workers of different versions can read each other's results.
 """
@@ -149,7 +149,7 @@ def stored_module(error: BaseException) -> str:
 
 
 def is_ours(stored_module: object, stored_type: object) -> bool:
-    """True if a stored result's module and type name an error of this module."""
+    """True if a stored result's module and type name an error of this package."""
     found = globals().get(str(stored_type))
     return (
         stored_module in (STORED_MODULE, __name__)

@@ -1,4 +1,4 @@
-"""Programs that run in a Python process of their own, with the packages of this one."""
+"""Python programs that a test runs in a separate process."""
 
 import subprocess
 import sys
