@@ -8,7 +8,7 @@ import typer
 
 from agewell.producer.cli import terminal
 from agewell.producer.cli.exit_codes import exit_codes
-from agewell.producer.cli.options import Json
+from agewell.producer.cli.options import Json, shown_as
 from agewell.producer.cli.tables import Column, print_table
 from agewell.producer.session import Session, open_session
 from agewell.shared.errors import ParameterError
@@ -44,26 +44,26 @@ def _read_k(value: Any) -> float:
 _read_k.__name__ = "rate"
 
 
+QueueName = Annotated[
+    str | None,
+    shown_as("QUEUE", "Only this queue: cv or infer. Default: both.", "--queue", "-q"),
+]
+NewK = Annotated[
+    float | None,
+    typer.Option(
+        "--k",
+        parser=_read_k,
+        metavar="RATE",
+        help="Set k, per second. With 0, levels are strict. Default: show k.",
+    ),
+]
+Reset = Annotated[
+    bool, typer.Option("--reset", help="Use k from the settings of the upkeep worker again.")
+]
+
+
 def aging(
-    queue: Annotated[
-        str | None,
-        typer.Option(
-            "--queue", "-q", metavar="QUEUE", help="Only this queue: cv or infer. Default: both."
-        ),
-    ] = None,
-    k: Annotated[
-        float | None,
-        typer.Option(
-            "--k",
-            parser=_read_k,
-            metavar="RATE",
-            help="Set k, per second. With 0, levels are strict. Default: show k.",
-        ),
-    ] = None,
-    reset: Annotated[
-        bool, typer.Option("--reset", help="Use k from the settings of the upkeep worker again.")
-    ] = False,
-    as_json: Json = False,
+    queue: QueueName = None, k: NewK = None, reset: Reset = False, as_json: Json = False
 ) -> None:
     """Show or set k, the rate at which waiting jobs gain weight, e^(k t).
 

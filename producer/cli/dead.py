@@ -9,7 +9,7 @@ import typer
 from agewell.producer.cli import terminal
 from agewell.producer.cli.dead_tables import document, facts, print_letters
 from agewell.producer.cli.exit_codes import ExitCode, exit_codes
-from agewell.producer.cli.options import Json
+from agewell.producer.cli.options import Json, shown_as
 from agewell.producer.sending.retry_dead import Resender
 from agewell.producer.session import Session, open_session
 from agewell.shared.errors import LostJobError, ParameterError
@@ -71,33 +71,32 @@ def show_letter(
             terminal.out.print(facts(letter))
 
 
+OptionalIds = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ID", help="Ids of dead letters, see `agewell dead list`."),
+]
+Every = Annotated[
+    bool,
+    typer.Option(
+        "--all", help="Retry all dead letters that the filters below match, instead of ids."
+    ),
+]
+Reason = Annotated[
+    str | None,
+    shown_as("TEXT", "With --all: only letters whose reason has this text. Default: all."),
+]
+Operation = Annotated[
+    str | None,
+    shown_as("OP", "With --all: only jobs of this operation. Default: all.", "--operation"),
+]
+
+
 @dead_app.command()
 def retry(
-    ids: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="ID", help="Ids of dead letters, see `agewell dead list`."),
-    ] = None,
-    every: Annotated[
-        bool,
-        typer.Option(
-            "--all", help="Retry all dead letters that the filters below match, instead of ids."
-        ),
-    ] = False,
-    reason: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="With --all: only letters whose reason has this text. Default: all.",
-        ),
-    ] = None,
-    op: Annotated[
-        str | None,
-        typer.Option(
-            "--operation",
-            metavar="OP",
-            help="With --all: only jobs of this operation. Default: all.",
-        ),
-    ] = None,
+    ids: OptionalIds = None,
+    every: Every = False,
+    reason: Reason = None,
+    op: Operation = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -1,12 +1,13 @@
 """`agewell enqueue`: sends files to the three image operations."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from agewell.producer.cli.options import shown_as
 from agewell.producer.cli.send import send_and_report
-from agewell.producer.cli.send_options import Options, with_send_options
+from agewell.producer.cli.send_options import Options, Paths, with_send_options
 from agewell.producer.receiving.result_names import own_results
 from agewell.producer.sending.listing import OnBad, expand
 from agewell.producer.sending.pairing import broadcast
@@ -34,9 +35,7 @@ enqueue_app = typer.Typer(
 @enqueue_app.command()
 @with_send_options
 def hsv(
-    paths: Annotated[
-        list[str], typer.Argument(metavar="PATH", help="Images: files, folders or globs.")
-    ],
+    paths: Paths,
     full_range: Annotated[
         bool, typer.Option("--full-range", help="Scale H to 0..255. Default: 0..179.")
     ] = False,
@@ -59,31 +58,33 @@ def hsv(
     send_and_report("hsv", sources, make_job, options)
 
 
+Foreground = Annotated[
+    str, typer.Argument(help="Images to lay on top: a file, a folder or a glob.")
+]
+Background = Annotated[str, typer.Argument(help="Images below. One file goes with all the others.")]
+Alpha = Annotated[
+    float | None,
+    typer.Option(
+        help="Opacity of the foreground, 0 to 1. Default: the mask, or its alpha channel."
+    ),
+]
+ForegroundMask = Annotated[
+    str | None,
+    typer.Option(help="Masks of the foregrounds' size. One file goes with all. Default: none."),
+]
+ForegroundPlace = Annotated[
+    str, shown_as("X,Y", "Top left corner of the foreground, in pixels of the background.")
+]
+
+
 @enqueue_app.command()
 @with_send_options
 def blend(
-    foreground: Annotated[
-        str, typer.Argument(help="Images to lay on top: a file, a folder or a glob.")
-    ],
-    background: Annotated[
-        str, typer.Argument(help="Images below. One file goes with all the others.")
-    ],
-    alpha: Annotated[
-        float | None,
-        typer.Option(
-            help="Opacity of the foreground, 0 to 1. Default: the mask, or its alpha channel."
-        ),
-    ] = None,
-    mask: Annotated[
-        str | None,
-        typer.Option(help="Masks of the foregrounds' size. One file goes with all. Default: none."),
-    ] = None,
-    offset: Annotated[
-        str,
-        typer.Option(
-            metavar="X,Y", help="Top left corner of the foreground, in pixels of the background."
-        ),
-    ] = "0,0",
+    foreground: Foreground,
+    background: Background,
+    alpha: Alpha = None,
+    mask: ForegroundMask = None,
+    offset: ForegroundPlace = "0,0",
     *,
     options: Options,
 ) -> None:
@@ -103,33 +104,37 @@ def blend(
     send_and_report("alpha_blend", lambda _: broadcast(sides, own), make_job, options)
 
 
+Source = Annotated[str, typer.Argument(help="Images to blend in: a file, a folder or a glob.")]
+SourceMask = Annotated[
+    str, typer.Argument(help="Masks of the sources, white on black. One file goes with all.")
+]
+Destination = Annotated[
+    str, typer.Argument(help="Images to blend into. One file goes with all the others.")
+]
+Gradient = Annotated[
+    Literal["src", "max", "avg"],
+    typer.Option(help="Gradients to keep: of the source, the stronger of both, or their mean."),
+]
+PlaceOnDestination = Annotated[
+    str, shown_as("X,Y", "Top left corner of the mask, in pixels of the destination.")
+]
+PlaceOnSource = Annotated[
+    str | None,
+    shown_as(
+        "X,Y", "Top left corner of the mask, in pixels of the source. Needed if sizes differ."
+    ),
+]
+
+
 @enqueue_app.command()
 @with_send_options
 def poisson(
-    source: Annotated[str, typer.Argument(help="Images to blend in: a file, a folder or a glob.")],
-    mask: Annotated[
-        str, typer.Argument(help="Masks of the sources, white on black. One file goes with all.")
-    ],
-    destination: Annotated[
-        str, typer.Argument(help="Images to blend into. One file goes with all the others.")
-    ],
-    gradient: Annotated[
-        Literal["src", "max", "avg"],
-        typer.Option(help="Gradients to keep: of the source, the stronger of both, or their mean."),
-    ] = "src",
-    at: Annotated[
-        str,
-        typer.Option(
-            metavar="X,Y", help="Top left corner of the mask, in pixels of the destination."
-        ),
-    ] = "0,0",
-    source_at: Annotated[
-        str | None,
-        typer.Option(
-            metavar="X,Y",
-            help="Top left corner of the mask, in pixels of the source. Needed if sizes differ.",
-        ),
-    ] = None,
+    source: Source,
+    mask: SourceMask,
+    destination: Destination,
+    gradient: Gradient = "src",
+    at: PlaceOnDestination = "0,0",
+    source_at: PlaceOnSource = None,
     *,
     options: Options,
 ) -> None:
@@ -137,17 +142,15 @@ def poisson(
 
     Example: agewell enqueue poisson bird.jpg bird-mask.png sky.jpg --at 840,110 --out results/
     """
-    on_destination = _offset("--at", at)
-    on_source = None if source_at is None else _offset("--source-at", source_at)
+    given: dict[str, Any] = {
+        "gradient": gradient,
+        "mask_on_destination": _offset("--at", at),
+        "mask_on_source": None if source_at is None else _offset("--source-at", source_at),
+        "output": options.output,
+    }
 
     def make_job(items: list[Fields]) -> Job:
-        return PoissonBlendJob(
-            items=tuple(PoissonBlendItem(**each) for each in items),
-            gradient=gradient,
-            mask_on_source=on_source,
-            mask_on_destination=on_destination,
-            output=options.output,
-        )
+        return PoissonBlendJob(items=tuple(PoissonBlendItem(**each) for each in items), **given)
 
     sides = {"source": source, "mask": mask, "destination": destination}
     own = own_results(options.out, "poisson_blend")

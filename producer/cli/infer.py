@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from agewell.producer.cli.options import shown_as
 from agewell.producer.cli.send import send_and_report
-from agewell.producer.cli.send_options import Options, with_send_options
+from agewell.producer.cli.send_options import Options, Paths, with_send_options
 from agewell.producer.receiving.result_names import own_results
 from agewell.producer.sending.files import LocalFile
 from agewell.producer.sending.listing import OnBad, expand, expand_one
@@ -21,43 +22,39 @@ from agewell.shared.protocol.messages import MAX_ITEMS, InferItem, InferJob, Job
 _COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
 
 
+ModelName = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Name of the model, see `agewell models list`.")
+]
+Palette = Annotated[
+    str | None,
+    shown_as("COLOURS", "Colours for a colorizer: '#8fb3d9,#3a5f3c'. Default: its own choice."),
+]
+Reference = Annotated[
+    str | None, shown_as("PATH", "A photo with the colours to use. Default: none.")
+]
+Tap = Annotated[
+    str | None,
+    shown_as("POINT", "Also return this intermediate array, as .npz and .png. Default: none."),
+]
+Parameters = Annotated[
+    list[str] | None,
+    shown_as(
+        "NAME=VALUE", "A parameter of the model, such as top=3. Repeat it for several.", "--set"
+    ),
+]
+
+
 @with_send_options
 def infer(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Name of the model, see `agewell models list`.")
-    ],
-    paths: Annotated[
-        list[str], typer.Argument(metavar="PATH", help="Images: files, folders or globs.")
-    ],
+    model: ModelName,
+    paths: Paths,
     version: Annotated[
         str | None, typer.Option(help="Version of the model. Default: the active one.")
     ] = None,
-    palette: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLOURS",
-            help="Colours for a colorizer: '#8fb3d9,#3a5f3c'. Default: its own choice.",
-        ),
-    ] = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(metavar="PATH", help="A photo with the colours to use. Default: none."),
-    ] = None,
-    tap: Annotated[
-        str | None,
-        typer.Option(
-            metavar="POINT",
-            help="Also return this intermediate array, as .npz and .png. Default: none.",
-        ),
-    ] = None,
-    parameters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="A parameter of the model, such as top=3. Repeat it for several.",
-        ),
-    ] = None,
+    palette: Palette = None,
+    reference: Reference = None,
+    tap: Tap = None,
+    parameters: Parameters = None,
     *,
     options: Options,
 ) -> None:
@@ -75,16 +72,17 @@ def infer(
             yield {"image": file} if photo is None else {"image": file, "reference": photo}
 
     def make_job(items: list[Fields]) -> Job:
-        references = [each.pop("reference", None) for each in items]
-        return InferJob(
-            items=tuple(InferItem(**each) for each in items),
-            reference=references[0],
-            output=options.output,
-            **given,
-        )
+        return _job(items, output=options.output, **given)
 
     extras = (f".{tap}.npz", f".{tap}.png") if tap else ()
     send_and_report(model, sources, make_job, options, extras)
+
+
+def _job(items: list[Fields], **given: Any) -> InferJob:
+    """Make a job of items. All have the same reference, which is a field of the job."""
+    references = [each.pop("reference", None) for each in items]
+    made = tuple(InferItem(**each) for each in items)
+    return InferJob(items=made, reference=references[0], **given)
 
 
 def _palette(text: str | None) -> tuple[str, ...]:

@@ -6,33 +6,32 @@ import typer
 
 from agewell.producer.cli import terminal
 from agewell.producer.cli.exit_codes import exit_codes
-from agewell.producer.cli.options import METAVAR, Json, time_between
+from agewell.producer.cli.options import METAVAR, Json, shown_as, time_between
 from agewell.producer.session import open_session
 from agewell.shared.queue.record import State
 
+States = Annotated[
+    list[State] | None,
+    shown_as(
+        "STATE",
+        f"Only jobs in this state: {', '.join(State)}. May be repeated. Default: all.",
+        "--state",
+        "-s",
+    ),
+]
+Since = Annotated[
+    float | None,
+    typer.Option(
+        parser=time_between(),
+        metavar=METAVAR,
+        help="Only jobs whose state changed within this time, such as 1h. Default: all.",
+    ),
+]
+Limit = Annotated[int, typer.Option(min=1, max=10_000, help="List at most this many jobs.")]
+
 
 def jobs(
-    state: Annotated[
-        list[State] | None,
-        typer.Option(
-            "--state",
-            "-s",
-            metavar="STATE",
-            help=f"Only jobs in this state: {', '.join(State)}. May be repeated. Default: all.",
-        ),
-    ] = None,
-    since: Annotated[
-        float | None,
-        typer.Option(
-            parser=time_between(),
-            metavar=METAVAR,
-            help="Only jobs whose state changed within this time, such as 1h. Default: all.",
-        ),
-    ] = None,
-    limit: Annotated[
-        int, typer.Option(min=1, max=10_000, help="List at most this many jobs.")
-    ] = 50,
-    as_json: Json = False,
+    state: States = None, since: Since = None, limit: Limit = 50, as_json: Json = False
 ) -> None:
     """List jobs, the latest first, and count the jobs in each state.
 

@@ -96,9 +96,7 @@ def load(
 
     Example: agewell models load digits 2
     """
-    with exit_codes():
-        command = Command(action="load", name=name, version=version)
-        _report("loaded", name, Models(open_session()).call(command, timeout), as_json)
+    _call(Command(action="load", name=name, version=version), "loaded", timeout, as_json)
 
 
 @models_app.command()
@@ -111,9 +109,7 @@ def unload(
 
     Example: agewell models unload digits 1
     """
-    with exit_codes():
-        command = Command(action="unload", name=name, version=version)
-        _report("unloaded", name, Models(open_session()).call(command, timeout), as_json)
+    _call(Command(action="unload", name=name, version=version), "unloaded", timeout, as_json)
 
 
 @models_app.command()
@@ -164,6 +160,13 @@ def _show_info(name: str, reply: Reply) -> None:
             table.add_row(key, escape(str(value)))
     table.add_row("tap points", "\n".join(taps) or "none")
     terminal.out.print(table)
+
+
+def _call(command: Command, done: str, timeout_s: float, as_json: bool) -> None:
+    """Send a command to every infer worker, and report the answers."""
+    with exit_codes():
+        replies = Models(open_session()).call(command, timeout_s)
+        _report(done, command.name, replies, as_json)
 
 
 def _report(done: str, name: str, replies: Any, as_json: bool) -> None:

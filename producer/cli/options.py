@@ -13,6 +13,11 @@ METAVAR = "TIME"
 """Name of a time, such as `5m`, in help texts."""
 
 
+def shown_as(metavar: str, help_text: str, *names: str) -> Any:
+    """Make an option whose value has a name in help texts, such as `X,Y`."""
+    return typer.Option(*names, metavar=metavar, help=help_text)
+
+
 def time_between(low_s: float = 0.0, high_s: float = LONGEST_S) -> Callable[[Any], float]:
     """Make a parser for an option that takes a time.
 

@@ -1,13 +1,13 @@
 """`agewell result`: writes the results of one job to files."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from agewell.producer.cli import terminal
 from agewell.producer.cli.exit_codes import ExitCode, exit_codes
-from agewell.producer.cli.options import Json
+from agewell.producer.cli.options import Json, shown_as
 from agewell.producer.receiving.collect import Collector
 from agewell.producer.receiving.outcome import Outcome
 from agewell.producer.receiving.write import ResultWriter, Written, write_file
@@ -15,30 +15,28 @@ from agewell.producer.session import Session, open_session
 from agewell.shared.errors import AgewellError, ParameterError
 from agewell.shared.protocol.messages import ImageRef
 
+JobId = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of a job, as `agewell enqueue` prints it.")
+]
+Out = Annotated[
+    str,
+    shown_as(
+        "PATH",
+        "Where to write: a file, or a folder, which exists or ends in /. "
+        "Several images need a folder.",
+        "--out",
+        "-o",
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite", help="Replace files that exist with other contents. Default: report them."
+    ),
+]
 
-def result(
-    job_id: Annotated[
-        str, typer.Argument(metavar="ID", help="Id of a job, as `agewell enqueue` prints it.")
-    ],
-    out: Annotated[
-        str,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="PATH",
-            help="Where to write: a file, or a folder, which exists or ends in /. "
-            "Several images need a folder.",
-        ),
-    ],
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite",
-            help="Replace files that exist with other contents. Default: report them.",
-        ),
-    ] = False,
-    as_json: Json = False,
-) -> None:
+
+def result(job_id: JobId, out: Out, overwrite: Overwrite = False, as_json: Json = False) -> None:
     """Write the results of a job to a file or a folder.
 
     Example: agewell result f0918630-e7c0-4e93-8316-00b9d3a3c76e --out results/
@@ -52,17 +50,21 @@ def result(
         written = Written()
         if outcome.error is None:
             written = _write(session, outcome, out, overwrite=overwrite)
-        document: dict[str, Any] = terminal.outcome_document(outcome)
-        if as_json:
-            terminal.print_json(document | written.document())
-        else:
-            for path in written.paths:
-                terminal.print_line(str(path))
-            terminal.print_predictions(outcome.items, header=True)
+        _print(outcome, written, as_json=as_json)
         failed = terminal.print_failures(outcome) + terminal.print_unwritten(
             job_id, written.failures
         )
         raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
+
+
+def _print(outcome: Outcome, written: Written, *, as_json: bool) -> None:
+    """Print the files that were written and the predictions."""
+    if as_json:
+        terminal.print_json(terminal.outcome_document(outcome) | written.document())
+        return
+    for path in written.paths:
+        terminal.print_line(str(path))
+    terminal.print_predictions(outcome.items, header=True)
 
 
 def _write(session: Session, outcome: Outcome, out: str, *, overwrite: bool) -> Written:

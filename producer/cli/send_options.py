@@ -12,6 +12,9 @@ from agewell.shared.protocol.formats import FORMATS, Format
 from agewell.shared.protocol.levels import LEVEL_OF_NAME, level_from
 from agewell.shared.protocol.messages import MAX_ITEMS, Output
 
+Paths = Annotated[
+    list[str], typer.Argument(metavar="PATH", help="Images: files, folders or globs.")
+]
 Priority = Annotated[
     str,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agewell.producer.cli.options import with_options
+from agewell.producer.cli.options import shown_as, with_options
 from agewell.producer.cli.simulate_tables import Scenario, Target, print_measured
 from agewell.producer.cli.simulate_values import Law, read_rates, read_service, read_target
 from agewell.producer.session import open_session
@@ -24,21 +24,16 @@ MAX_JOBS = 2_000_000
 
 Rates = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="LEVEL=PER_S", help="Jobs per second of a level. Repeat it for each level."
-    ),
+    shown_as("LEVEL=PER_S", "Jobs per second of a level. Repeat it for each level."),
 ]
 Service = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TIME|FILE", help="Mean run time of a job, or a file with one time per line."
-    ),
+    str | None, shown_as("TIME|FILE", "Mean run time of a job, or a file with one time per line.")
 ]
 MeasuredQueue = Annotated[
     str | None,
-    typer.Option(
-        metavar="QUEUE",
-        help="Measure rates, run times and workers of this queue in the last hour, unless they are "
+    shown_as(
+        "QUEUE",
+        "Measure rates, run times and workers of this queue in the last hour, unless they are "
         "given. Default: no.",
     ),
 ]
@@ -72,18 +67,14 @@ Compare = Annotated[
 ]
 TargetWait = Annotated[
     str | None,
-    typer.Option(
-        metavar="LEVEL=TIME", help="Find the smallest k that keeps this wait. Default: use --k."
-    ),
+    shown_as("LEVEL=TIME", "Find the smallest k that keeps this wait. Default: use --k."),
 ]
 TargetMeasure = Annotated[
     Measure, typer.Option(help="Which wait of the level to keep below the target.")
 ]
 Plot = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE", help="Plot waits against k to a .png, .svg or .pdf file. Needs matplotlib."
-    ),
+    shown_as("FILE", "Plot waits against k to a .png, .svg or .pdf file. Needs matplotlib."),
 ]
 JsonOrders = Annotated[
     bool,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from agewell.producer.cli.exit_codes import ExitCode, exit_codes, leave
-from agewell.producer.cli.options import Json
+from agewell.producer.cli.options import Json, shown_as
 from agewell.shared.settings import Settings
 
 train_app = typer.Typer(help="Train the models that come with agewell.", no_args_is_help=True)
@@ -67,33 +67,34 @@ def digits(
     _run("training", "train", [*given, *_named(threads=threads)])
 
 
+Version = Annotated[
+    str | None, typer.Option(help="Version to export. Default: the highest PyTorch one.")
+]
+ExportAs = Annotated[
+    str | None,
+    shown_as("VERSION", "Name of the new version. Default: VERSION-onnx or VERSION-int8.", "--as"),
+]
+Beside = Annotated[
+    bool,
+    typer.Option(
+        "--beside", help="Add it to the original version, which then serves the faster of both."
+    ),
+]
+ComparedPhotos = Annotated[
+    Path | None, shown_as("DIR", "Directory of photos to compare on. Default: noise only.")
+]
+
+
 def export(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")],
-    version: Annotated[
-        str | None, typer.Option(help="Version to export. Default: the highest PyTorch one.")
-    ] = None,
+    version: Version = None,
     to: Annotated[str, typer.Option(help="Format to export to: onnx.")] = "onnx",
     int8: Annotated[
         bool, typer.Option("--int8", help="Use 8-bit weights in linear layers.")
     ] = False,
-    export_as: Annotated[
-        str | None,
-        typer.Option(
-            "--as",
-            metavar="VERSION",
-            help="Name of the new version. Default: VERSION-onnx or VERSION-int8.",
-        ),
-    ] = None,
-    beside: Annotated[
-        bool,
-        typer.Option(
-            "--beside", help="Add it to the original version, which then serves the faster of both."
-        ),
-    ] = False,
-    images: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Directory of photos to compare on. Default: noise only."),
-    ] = None,
+    export_as: ExportAs = None,
+    beside: Beside = False,
+    images: ComparedPhotos = None,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:

@@ -6,25 +6,26 @@ import typer
 
 from agewell.producer.cli import terminal
 from agewell.producer.cli.exit_codes import exit_codes
+from agewell.producer.cli.options import shown_as
 from agewell.producer.up.infer_workers import gpus_from
 from agewell.producer.up.stack import run_stack
 from agewell.shared.settings import Settings
 from agewell.shared.state_dir import Running
 
+Gpus = Annotated[
+    str | None,
+    shown_as(
+        "WHICH",
+        "Start an infer worker for each of these GPUs: all, how many, or their "
+        "indexes, such as 0,2. Default: one infer worker.",
+    ),
+]
+JsonEvents = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document per event, instead of text.")
+]
 
-def up(
-    gpus: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WHICH",
-            help="Start an infer worker for each of these GPUs: all, how many, or their "
-            "indexes, such as 0,2. Default: one infer worker.",
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document per event, instead of text.")
-    ] = False,
-) -> None:
+
+def up(gpus: Gpus = None, as_json: JsonEvents = False) -> None:
     """Run the whole stack in this terminal: Redis, workers, beat, Flower.
 
     Ctrl-C lets running jobs end, then stops everything. A second Ctrl-C does not wait for them.

@@ -48,53 +48,74 @@ class Run:
 def simulate(jobs: Sequence[Job], setup: Setup) -> Run:
     """Run jobs, given in the order of arrival, until all have ended."""
     policy = setup.policy
-    waiting: list[tuple[float, int]] = []  # a heap of (virtual time, index)
-    started_at = [0.0] * len(jobs)
-    taken: list[int] = []
-    running: list[tuple[float, int]] = []  # a heap of (ends at, worker)
-    held: list[deque[int]] = [deque() for _ in range(setup.workers)]
-    idle = [True] * setup.workers
-    takers = deque(range(setup.workers))  # with room, in the order in which they asked
-    now = 0.0
+    workers = _Workers(jobs, setup)
+    for index, job in enumerate(jobs):
+        at = policy.virtual_time(job.arrived_at, job.level) if policy is not None else 0.0
+        workers.run_until(job.arrived_at)
+        workers.add(index, at)
+    workers.run_until(math.inf)
+    return Run(workers.started_at, workers.taken, workers.now)
 
-    def start(worker: int, index: int) -> None:
-        started_at[index] = now
-        idle[worker] = False
-        heapq.heappush(running, (now + jobs[index].service_s, worker))
 
-    def hand_out() -> None:
+class _Workers:
+    """The workers of a simulation, and the jobs that wait for them.
+
+    Attributes:
+        now: the time of the last event, in seconds.
+        started_at: when each job started, by its index.
+        taken: the indexes of the jobs, in the order in which workers took them.
+    """
+
+    def __init__(self, jobs: Sequence[Job], setup: Setup) -> None:
+        self._jobs = jobs
+        self._reserved = setup.reserved
+        self._waiting: list[tuple[float, int]] = []  # a heap of (virtual time, index)
+        self._running: list[tuple[float, int]] = []  # a heap of (ends at, worker)
+        self._held: list[deque[int]] = [deque() for _ in range(setup.workers)]
+        self._idle = [True] * setup.workers
+        self._takers = deque(range(setup.workers))  # with room, in the order in which they asked
+        self.now = 0.0
+        self.started_at = [0.0] * len(jobs)
+        self.taken: list[int] = []
+
+    def run_until(self, time: float) -> None:
+        """Handle every end of a job up to a time, in seconds."""
+        running = self._running
+        while running and running[0][0] <= time:
+            self.now = running[0][0]
+            self._end_first()
+
+    def add(self, index: int, virtual_time: float) -> None:
+        """Let a job wait that arrives now, and let workers with room take the first ones."""
+        self.now = self._jobs[index].arrived_at
+        heapq.heappush(self._waiting, (virtual_time, index))
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        takers, waiting = self._takers, self._waiting
         while takers and waiting:
             worker = takers.popleft()
             _, index = heapq.heappop(waiting)
-            taken.append(index)
-            if idle[worker]:
-                start(worker, index)
+            self.taken.append(index)
+            if self._idle[worker]:
+                self._start(worker, index)
             else:
-                held[worker].append(index)
-            if len(held[worker]) < setup.reserved:
+                self._held[worker].append(index)
+            if len(self._held[worker]) < self._reserved:
                 takers.append(worker)
 
-    def end() -> None:
-        _, worker = heapq.heappop(running)
-        idle[worker] = True
-        if len(held[worker]) == setup.reserved:  # it was full
-            takers.append(worker)
-        if held[worker]:
-            start(worker, held[worker].popleft())
-        hand_out()
+    def _start(self, worker: int, index: int) -> None:
+        self.started_at[index] = self.now
+        self._idle[worker] = False
+        heapq.heappush(self._running, (self.now + self._jobs[index].service_s, worker))
 
-    def until(time: float) -> None:
-        """Handle every end of a job up to the next arrival."""
-        nonlocal now
-        while running and running[0][0] <= time:
-            now = running[0][0]
-            end()
-
-    for index, job in enumerate(jobs):
-        until(job.arrived_at)
-        now = job.arrived_at
-        at = policy.virtual_time(now, job.level) if policy is not None else 0.0
-        heapq.heappush(waiting, (at, index))
-        hand_out()
-    until(math.inf)
-    return Run(started_at, taken, now)
+    def _end_first(self) -> None:
+        """End the running job that ends first, and let its worker go on."""
+        _, worker = heapq.heappop(self._running)
+        held = self._held[worker]
+        self._idle[worker] = True
+        if len(held) == self._reserved:  # it was full
+            self._takers.append(worker)
+        if held:
+            self._start(worker, held.popleft())
+        self._hand_out()

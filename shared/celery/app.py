@@ -71,6 +71,17 @@ def _config(settings: Settings) -> dict[str, Any]:
         "result_serializer": "json",
         "accept_content": ["json"],
         "result_accept_content": ["json"],
+        "result_expires": settings.result_ttl_s,
+        "agewell_lifetimes_s": settings.lifetimes_s,
+        **_worker_options(settings),
+        **_queue_options(),
+        **_redis_options(settings),
+        "beat_schedule": _beat_schedule(settings),
+    }
+
+
+def _worker_options(settings: Settings) -> dict[str, Any]:
+    return {
         # A message is acknowledged when its job has ended, not when it was taken.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
@@ -83,6 +94,11 @@ def _config(settings: Settings) -> dict[str, Any]:
         "worker_proc_alive_timeout": 60.0,
         "worker_concurrency": settings.concurrency,
         "worker_hijack_root_logger": False,
+    }
+
+
+def _queue_options() -> dict[str, Any]:
+    return {
         "task_default_queue": Queue.CV.value,
         "task_default_priority": DEFAULT_LEVEL,
         "task_inherit_parent_priority": True,
@@ -97,8 +113,11 @@ def _config(settings: Settings) -> dict[str, Any]:
             "aging.*": {"queue": Queue.UPKEEP.value},
             "upkeep.*": {"queue": Queue.UPKEEP.value},
         },
-        "result_expires": settings.result_ttl_s,
-        "agewell_lifetimes_s": settings.lifetimes_s,
+    }
+
+
+def _redis_options(settings: Settings) -> dict[str, Any]:
+    return {
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": _transport_options(settings),
@@ -110,18 +129,19 @@ def _config(settings: Settings) -> dict[str, Any]:
         "redis_socket_connect_timeout": CONNECT_TIMEOUT_S,
         "redis_socket_timeout": ANSWER_TIMEOUT_S,
         "redis_backend_health_check_interval": HEALTH_CHECK_INTERVAL_S,
-        "beat_schedule": {
-            "sweep-aging": _every(settings.aging_interval_s, Task.SWEEP_AGING),
-            "keep-blobs": _every(
-                min(KEEP_BLOBS_INTERVAL_S, settings.blob_ttl_s / 16), Task.KEEP_BLOBS
-            ),
-            "sweep-blobs": _every(
-                min(BLOB_SWEEP_INTERVAL_S, settings.blob_ttl_s / 4), Task.SWEEP_BLOBS
-            ),
-            "return-jobs": _every(RETURN_JOBS_INTERVAL_S, Task.RETURN_JOBS),
-            "expire-jobs": _every(EXPIRE_JOBS_INTERVAL_S, Task.EXPIRE_JOBS),
-            "find-lost-jobs": _every(FIND_LOST_JOBS_INTERVAL_S, Task.FIND_LOST_JOBS),
-        },
+    }
+
+
+def _beat_schedule(settings: Settings) -> dict[str, Any]:
+    keep_blobs_s = min(KEEP_BLOBS_INTERVAL_S, settings.blob_ttl_s / 16)
+    sweep_blobs_s = min(BLOB_SWEEP_INTERVAL_S, settings.blob_ttl_s / 4)
+    return {
+        "sweep-aging": _every(settings.aging_interval_s, Task.SWEEP_AGING),
+        "keep-blobs": _every(keep_blobs_s, Task.KEEP_BLOBS),
+        "sweep-blobs": _every(sweep_blobs_s, Task.SWEEP_BLOBS),
+        "return-jobs": _every(RETURN_JOBS_INTERVAL_S, Task.RETURN_JOBS),
+        "expire-jobs": _every(EXPIRE_JOBS_INTERVAL_S, Task.EXPIRE_JOBS),
+        "find-lost-jobs": _every(FIND_LOST_JOBS_INTERVAL_S, Task.FIND_LOST_JOBS),
     }
 
 

@@ -161,21 +161,13 @@ def _status(
     heads: Mapping[str, _Head],
     reserved: int,
 ) -> QueueStatus:
-    notes = answers.notes
-    levels = []
-    for level in LEVELS:
-        oldest_wait_s, log_weight = _wait_and_weight(heads[answers.head_ids[level]], policy, now)
-        levels.append(
-            LevelStatus(
-                queue=queue,
-                level=level,
-                waiting=answers.waiting[level] + answers.pushed[level],
-                oldest_wait_s=oldest_wait_s,
-                head_log_weight=log_weight,
-                climbs_per_minute=float(notes.get(keys.climbs_field(level).encode(), 0)),
-            )
+    levels = [
+        _level_status(
+            queue, level, answers, _wait_and_weight(heads[answers.head_ids[level]], policy, now)
         )
-    last_run_at = notes.get(b"last_run_at")
+        for level in LEVELS
+    ]
+    last_run_at = answers.notes.get(b"last_run_at")
     return QueueStatus(
         queue=queue,
         levels=tuple(levels),
@@ -184,6 +176,21 @@ def _status(
         k_per_s=policy.k_per_s,
         climbs_per_minute=sum(level.climbs_per_minute for level in levels),
         last_sweep_s_ago=None if last_run_at is None else now - float(last_run_at),
+    )
+
+
+def _level_status(
+    queue: str, level: int, answers: _Answers, head: tuple[float | None, float | None]
+) -> LevelStatus:
+    """Return the status of a level. The head's wait and weight are given."""
+    oldest_wait_s, log_weight = head
+    return LevelStatus(
+        queue=queue,
+        level=level,
+        waiting=answers.waiting[level] + answers.pushed[level],
+        oldest_wait_s=oldest_wait_s,
+        head_log_weight=log_weight,
+        climbs_per_minute=float(answers.notes.get(keys.climbs_field(level).encode(), 0)),
     )
 
 

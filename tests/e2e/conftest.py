@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -11,18 +12,25 @@ import pytest
 
 from tests.support import watched as watched_stack
 from tests.support.image_files import file_of
-from tests.support.messages import ask, bytes_of, good_job, hsv_job, send, stored
+from tests.support.messages import ask, bytes_of, good_job, start_long_job
 from tests.support.paths import PHOTOS
 from tests.support.pixels import expected_hsv, same
 from tests.support.stack import Stack, started, state_directory
 
 
-@pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    """A stack that runs one job at a time. It must also end cleanly, with all its processes."""
-    with state_directory() as folder, started(folder, CONCURRENCY=1) as running:
+@contextmanager
+def ending_cleanly(**settings: object) -> Iterator[Stack]:
+    """A stack with these settings. It must also end cleanly, with all its processes."""
+    with state_directory() as folder, started(folder, **settings) as running:
         yield running
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """A stack that runs one job at a time."""
+    with ending_cleanly(CONCURRENCY=1) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -43,18 +51,16 @@ def unharmed(stack: Stack, first_process: psutil.Process) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def rough_stack() -> Iterator[Stack]:
     """A stack for tests that kill parts of it. It must still end cleanly."""
-    with state_directory() as folder, started(folder, CONCURRENCY=2) as running:
+    with ending_cleanly(CONCURRENCY=2) as running:
         yield running
-        running.stop()
 
 
 @pytest.fixture(scope="session")
 def watched() -> Iterator[Stack]:
     """A stack with a password, a prefix and metrics. Tests kill nothing of it but Flower."""
-    with state_directory() as folder, started(folder, **watched_stack.SETTINGS) as running:
+    with ending_cleanly(**watched_stack.SETTINGS) as running:
         watched_stack.wait_heard(running)
         yield running
-        running.stop()
 
 
 @pytest.fixture(scope="session")
@@ -74,9 +80,7 @@ def large_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def long_job(stack: Stack, large_photo: Path) -> Iterator[str]:
     """A job that keeps the one worker process busy for long. It is cancelled at the end."""
-    image = stored(stack, large_photo.read_bytes(), "large.jpg")
-    job_id = send(stack, "cv.hsv", hsv_job(*[image] * 64))
-    stack.wait_running(job_id)
+    job_id = start_long_job(stack, large_photo)
     yield job_id
     if stack.states([job_id]) == ["running"]:
         stack.run("cancel", job_id)

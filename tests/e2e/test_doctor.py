@@ -27,7 +27,7 @@ from tests.support.stack import Stack, agewell, environment, until
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
     """A Redis by TCP, with a password."""
     too_long_for_a_socket = tmp_path_factory.mktemp("redis") / ("x" * 100)
     with embedded_redis(too_long_for_a_socket) as running:
@@ -35,15 +35,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
 
 
 @pytest.fixture
-def client(server: EmbeddedRedis) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(server.url) as connection:
-        connection.flushall()
-        yield connection
-
-
-@pytest.fixture
-def settings(server: EmbeddedRedis, tmp_path: Path) -> Settings:
-    return Settings(redis_url=server.url, state_dir=tmp_path, blob_url="redis")
+def settings(redis_server: EmbeddedRedis, tmp_path: Path) -> Settings:
+    return Settings(redis_url=redis_server.url, state_dir=tmp_path, blob_url="redis")
 
 
 def finding(settings: Settings, check: str, **more: Any) -> Finding:
@@ -86,8 +79,8 @@ def test_no_stack_here(tmp_path: Path):
 
 
 @pytest.mark.parametrize("password", ["wrong", ""])
-def test_wrong_password(settings: Settings, server: EmbeddedRedis, password: str):
-    address = server.url.rpartition("@")[2]
+def test_wrong_password(settings: Settings, redis_server: EmbeddedRedis, password: str):
+    address = redis_server.url.rpartition("@")[2]
     bad = Settings(redis_url=f"redis://:{password}@{address}", state_dir=settings.state_dir)
     found = finding(bad, "redis")
     assert found.verdict is Verdict.PROBLEM

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.support.image_files import file_of
-from tests.support.messages import hsv_job, inline, send, stored
+from tests.support.messages import hsv_job, inline, send, start_long_job
 from tests.support.paths import ROOT
 from tests.support.programs import require
 from tests.support.stack import Stack, until
@@ -174,9 +174,7 @@ def test_prometheus_shows_the_waiting_jobs(
 
 @pytest.fixture
 def long_job_here(watched: Stack, large_photo: Path) -> Iterator[str]:
-    image = stored(watched, large_photo.read_bytes(), "large.jpg")
-    job_id = send(watched, "cv.hsv", hsv_job(*[image] * 64))
-    watched.wait_running(job_id)
+    job_id = start_long_job(watched, large_photo)
     yield job_id
     watched.run("cancel", job_id)
     watched.wait_ended([job_id])

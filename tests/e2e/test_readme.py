@@ -5,8 +5,6 @@ import json
 import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from agewell.shared.protocol.messages import ErrorInfo, ImageRef, JobResult, par
 from agewell.shared.protocol.tasks import QUEUE_OF_OP, TASK_OF_OP
 from agewell.shared.setting_names import PREFIX
 from agewell.shared.settings import Settings
+from tests.support.python_process import run_python
 from tests.support.stack import Stack, started, state_directory
 
 ROOT = Path(__file__).parents[2]
@@ -186,14 +185,7 @@ def run_program(text: str, stack: Stack, folder: Path) -> str:
     """Run a program of a page where the example images lie; what it prints."""
     (folder / "examples").symlink_to(ROOT / "examples")
     env = os.environ | stack.env | {"REDIS_URL": stack.env["AGEWELL_REDIS_URL"]}
-    done = subprocess.run(
-        [sys.executable, "-c", text],
-        cwd=folder,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
+    done = run_python(text, folder, env, timeout_s=90)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

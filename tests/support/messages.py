@@ -52,6 +52,14 @@ def send(stack: Stack, task: str, *args: Any, **kwargs: Any) -> str:
     return task_id
 
 
+def start_long_job(stack: Stack, photo: Path) -> str:
+    """Keep one worker process busy for long, and return the job's id when it runs."""
+    image = stored(stack, photo.read_bytes(), photo.name)
+    job_id = send(stack, "cv.hsv", hsv_job(*[image] * 64))
+    stack.wait_running(job_id)
+    return job_id
+
+
 def ask(stack: Stack, task: str, *args: Any, **kwargs: Any) -> Any:
     """Send a task, wait for its answer, and return or raise that."""
     return answer_to(stack, send(stack, task, *args, **kwargs))

@@ -77,38 +77,41 @@ def prepare_take(
     names = list(queues)
     ordered = [queue for queue in names if queue in ORDERED]
     others = [queue for queue in names if queue not in ORDERED]
-    return TAKE.prepare(
-        [
-            reserved,
-            keys.WORKER_IDS,
-            keys.jobs(State.WAITING),
-            keys.jobs(State.RUNNING),
-            keys.STARTED,
-            keys.COUNTS,
-            keys.DEADLINES,
-            keys.SEQUENCE,
-            keys.AGING_K,
-            keys.REFUSED,
-            keys.jobs(State.DONE),
-            keys.METRICS,
-            wake_list(reserved),
-            *keys.orders(),
-            *(key for queue in ordered for key in keys.of_queue(queue)),
-            *(f"{prefix}{keys.inlet(queue, level)}" for level in LEVELS for queue in others),
-        ],
-        [
-            keys.worker_id_of(reserved),
-            max_message_bytes,
-            keys.RECORD_PREFIX,
-            keys.RESULT_PREFIX,
-            keys.RESERVED_PREFIX,
-            OPS,
-            int(waits),
-            len(keys.orders()),
-            len(ordered),
-            *(part for queue in ordered for part in (queue, aging_k.get(queue, DEFAULT_K_PER_S))),
-        ],
-    )
+    lists = [f"{prefix}{keys.inlet(queue, level)}" for level in LEVELS for queue in others]
+    arguments = [
+        keys.worker_id_of(reserved),
+        max_message_bytes,
+        keys.RECORD_PREFIX,
+        keys.RESULT_PREFIX,
+        keys.RESERVED_PREFIX,
+        OPS,
+        int(waits),
+        len(keys.orders()),
+        len(ordered),
+        *(part for queue in ordered for part in (queue, aging_k.get(queue, DEFAULT_K_PER_S))),
+    ]
+    return TAKE.prepare([*_keys_of_take(reserved, ordered), *lists], arguments)
+
+
+def _keys_of_take(reserved: str, ordered: Iterable[str]) -> list[str]:
+    """Return the keys of a take, except the lists of queues without an order."""
+    return [
+        reserved,
+        keys.WORKER_IDS,
+        keys.jobs(State.WAITING),
+        keys.jobs(State.RUNNING),
+        keys.STARTED,
+        keys.COUNTS,
+        keys.DEADLINES,
+        keys.SEQUENCE,
+        keys.AGING_K,
+        keys.REFUSED,
+        keys.jobs(State.DONE),
+        keys.METRICS,
+        wake_list(reserved),
+        *keys.orders(),
+        *(key for queue in ordered for key in keys.of_queue(queue)),
+    ]
 
 
 def take_arguments(

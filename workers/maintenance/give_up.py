@@ -49,14 +49,8 @@ def _give_up(app: Any, client: redis.Redis, job_id: str, reason: str) -> bool:
     if raw is None or not _end_as_dead(app, client, job_id, state, error):
         client.srem(keys.GIVEN_UP, job_id)
         return False
-    request, job = request_of(raw), signature_of(app, raw)
-    if request is not None:
-        try:
-            app.backend.notify_followers(request, states.FAILURE, error)
-        except REDIS_ERRORS:
-            raise
-        except Exception:
-            log.exception("job %s: its errbacks or its chord could not be called", job_id)
+    job = signature_of(app, raw)
+    _notify_followers(app, job_id, raw, error)
     log.error("job %s given up: %s", job_id, reason)
     letters, queue_name = DeadLetters(client), (queue or b"").decode()
     if job is None:
@@ -71,6 +65,19 @@ def _give_up(app: Any, client: redis.Redis, job_id: str, reason: str) -> bool:
             history=(history or b"").decode(),
         )
     return True
+
+
+def _notify_followers(app: Any, job_id: str, raw: bytes, error: DeadJobError) -> None:
+    """Call the errbacks of a dead job, and fail its chord. They may fail, but Redis may not."""
+    request = request_of(raw)
+    if request is None:
+        return
+    try:
+        app.backend.notify_followers(request, states.FAILURE, error)
+    except REDIS_ERRORS:
+        raise
+    except Exception:
+        log.exception("job %s: its errbacks or its chord could not be called", job_id)
 
 
 def _end_as_dead(
@@ -105,30 +112,31 @@ def _keep_refused(app: Any, client: redis.Redis, entry: bytes, max_bytes: int) -
     about, _, raw = entry.partition(b"\n")
     found = json.loads(about)
     queue, size = str(found["queue"]), int(found["size"])
-    log.error(
-        "message refused in queue %s, %s: %d bytes: %s",
-        queue,
-        found["reason"],
-        size,
-        excerpt_of(raw),
-    )
-    named = named_in(found["head"], found["tail"]) if found["reason"] == TOO_LARGE else None
+    cause, text = found["reason"], excerpt_of(raw)
+    log.error("message refused in queue %s, %s: %d bytes: %s", queue, cause, size, text)
+    named = named_in(found["head"], found["tail"]) if cause == TOO_LARGE else None
     letters = DeadLetters(client)
     if named is None or named[0]["task"] not in OP_OF_TASK:
         letter_id = f"message-{found['number']}"
-        letters.keep_message(letter_id, queue, raw, str(found["reason"]), size)
+        letters.keep_message(letter_id, queue, raw, str(cause), size)
         return
     headers, properties = named
+    job_id, task = headers["id"], headers["task"]
     reason = f"its message has {size:,} bytes; AGEWELL_MAX_MESSAGE_BYTES is {max_bytes:,}"
-    error = DeadJobError(reason)
+    _end_unstarted_as_dead(app, client, job_id, OP_OF_TASK[task], DeadJobError(reason))
+    level = envelope.level_of(properties.get("priority"))
+    head = raw[: len(found["head"])]
+    letters.keep_unread(job_id, queue, task, level, head, size, reason)
+
+
+def _end_unstarted_as_dead(
+    app: Any, client: redis.Redis, job_id: str, op: str, error: DeadJobError
+) -> None:
     end = End(
-        job_id=headers["id"],
+        job_id=job_id,
         state=State.DEAD,
-        op=OP_OF_TASK[headers["task"]],
+        op=op,
         error=str(error),
         only_from="unstarted",
     )
-    app.backend.ledger.end(end, document_of(end.job_id, error, redis_now(client)))
-    level = envelope.level_of(properties.get("priority"))
-    head = raw[: len(found["head"])]
-    letters.keep_unread(end.job_id, queue, headers["task"], level, head, size, reason)
+    app.backend.ledger.end(end, document_of(job_id, error, redis_now(client)))

@@ -15,7 +15,7 @@ from agewell.shared.queue.ledger import End
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
 from agewell.workers.maintenance.give_up import give_up_lost_jobs
-from tests.support.delivering import AWAY, deliver, hsv, lose_worker, make_due
+from tests.support.delivering import AWAY, deliver, deliver_again, hsv, lose_worker, make_due
 from tests.support.full_redis import full
 from tests.support.messages import good_job
 
@@ -90,9 +90,8 @@ def test_a_job_that_ends_its_workers_is_dead_on_a_full_redis_too(app, tools, cli
 def test_a_job_that_is_given_up_is_a_dead_letter_on_a_full_redis_too(app, tools, trouble, client):
     trouble += [AWAY] * 6
     job_id = hsv(app, good_job()).apply_async().id
-    for _ in range(5):
-        deliver(app)
-        make_due(client)
+    deliver_again(app, client, 5)
+    make_due(client)
     with full(client):
         deliver(app)
     assert tools.ledger.get(job_id).state is State.DEAD

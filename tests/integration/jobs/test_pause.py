@@ -17,7 +17,7 @@ from agewell.workers.process import pause as pause_of_process
 from agewell.workers.process.context import Context
 from agewell.workers.process.pause import Pause
 from tests.support.consuming import consuming, ids, look, message_of, send, worker_app
-from tests.support.delivering import AWAY, deliver, hsv, make_due
+from tests.support.delivering import AWAY, deliver, deliver_again, hsv, make_due
 from tests.support.messages import good_job
 from tests.support.stack import until
 
@@ -68,9 +68,7 @@ def test_job_is_tried_again_any_number_of_times_while_the_store_is_away(
 def test_job_is_given_up_if_its_own_bytes_fail_and_not_the_store(app, tools, client, trouble):
     trouble += [AWAY] * 6
     job_id = hsv(app, good_job()).apply_async().id
-    for _ in range(6):
-        make_due(client)
-        deliver(app)
+    deliver_again(app, client, 6)
     assert tools.ledger.get(job_id).state is State.DEAD
 
 

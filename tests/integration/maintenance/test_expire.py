@@ -16,6 +16,7 @@ from agewell.shared.redis.clock import redis_now
 from agewell.workers.maintenance.expire import expire, trim
 from tests.support.consuming import waiting_ids
 from tests.support.delivering import deliver, hsv
+from tests.support.killing import killed_at
 from tests.support.messages import good_job
 from tests.support.taking import take
 
@@ -153,25 +154,15 @@ def test_a_chord_fails_when_all_of_its_parts_expire(app, client, tools, expire_n
 
 
 @pytest.mark.parametrize("when", ["before the chord counts", "before the job ends"])
-def test_a_chord_fails_even_if_upkeep_is_killed_halfway(
-    app, client, tools, expire_now, monkeypatch, when
-):
-    class Killed(BaseException):
-        pass
-
-    def die(*_, **__):
-        raise Killed
-
+def test_a_chord_fails_even_if_upkeep_is_killed_halfway(app, client, tools, expire_now, when):
     chord_of(app, client, [-1, -1])
     target = (
         (type(app.backend), "on_chord_part_return")
         if when == "before the chord counts"
         else (type(app.backend.ledger), "end")
     )
-    with monkeypatch.context() as patched:
-        patched.setattr(*target, die)
-        with pytest.raises(Killed):
-            expire_now()
+    with killed_at(*target):
+        expire_now()
     assert expire_now() == 2
     assert chord_failed(app)
     assert tools.ledger.states(["part-0", "part-1"]) == [State.EXPIRED] * 2

@@ -14,6 +14,7 @@ from agewell.workers.maintenance import give_up
 from agewell.workers.maintenance.give_up import give_up_lost_jobs
 from tests.support.consuming import waiting_ids
 from tests.support.delivering import deliver, hsv, lose_worker, run, taken
+from tests.support.killing import killed_at
 from tests.support.messages import good_job
 
 REASON = "its worker ended 3 times while it ran"
@@ -125,22 +126,12 @@ def test_a_chord_waits_for_its_dead_part(app, client, tools, take_down):
 
 
 @pytest.mark.parametrize("step", ["notify_followers", "keep_job"])
-def test_a_job_is_given_up_even_if_upkeep_is_killed_halfway(
-    app, client, tools, take_down, monkeypatch, step
-):
-    class Killed(BaseException):
-        pass
-
-    def die(*_, **__):
-        raise Killed
-
+def test_a_job_is_given_up_even_if_upkeep_is_killed_halfway(app, client, tools, take_down, step):
     last = chain(hsv(app, good_job()), hsv(app, {"op": "hsv"}))()
     take_down()
     owner = type(app.backend) if step == "notify_followers" else DeadLetters
-    with monkeypatch.context() as patched:
-        patched.setattr(owner, step, die)
-        with pytest.raises(Killed):
-            give_up_lost_jobs(app, client, 3)
+    with killed_at(owner, step):
+        give_up_lost_jobs(app, client, 3)
     assert give_up_lost_jobs(app, client, 3) == 1
     assert tools.ledger.states([last.parent.id, last.id]) == [State.DEAD] * 2
     [letter] = DeadLetters(client).latest()

@@ -1,8 +1,6 @@
 """Poisson blending: its values against a direct solve, its rules one by one."""
 
 import os
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,6 +23,7 @@ from agewell.workers.operations.poisson.blend import poisson_blend
 from agewell.workers.operations.poisson.multigrid import prolong, restrict
 from tests.oracles.direct_poisson import direct_poisson
 from tests.support.paths import PHOTOS, ROOT
+from tests.support.python_process import run_python
 
 GRADIENTS = ("src", "max", "avg")
 
@@ -95,6 +94,18 @@ def small(**changes):
     return poisson_blend(**usual | changes)
 
 
+def placed(source, mask, destination, on_source, on_destination, **more):
+    """Blend with the mask at these points of the source and of the destination."""
+    return poisson_blend(
+        source,
+        mask,
+        destination,
+        mask_on_source=on_source,
+        mask_on_destination=on_destination,
+        **more,
+    )
+
+
 def assert_same_as_direct(result, *system):
     wanted = np.clip(direct_poisson(*system), 0, 255)
     assert np.abs(result.image - wanted).max() <= 1
@@ -123,13 +134,7 @@ def test_agrees_with_a_direct_solve_at_every_size(height, width):
 )
 def test_agrees_with_a_direct_solve_at_offsets_and_edges(on_source, on_destination):
     source, mask, destination = picture(5, 120, 110), circle(80, 70), picture(6, 100, 120)
-    result = poisson_blend(
-        source,
-        mask,
-        destination,
-        mask_on_source=on_source,
-        mask_on_destination=on_destination,
-    )
+    result = placed(source, mask, destination, on_source, on_destination)
     assert_same_as_direct(result, source, mask, destination, "src", on_source, on_destination)
 
 
@@ -349,14 +354,7 @@ def test_no_offset_raises_anything_unforeseen_or_changes_a_pixel_outside(
     source = picture(seed, *((9, 11) if on_source is None else (20, 17)))
     destination = picture(seed + 1, 14, 19)
     try:
-        result = poisson_blend(
-            source,
-            mask,
-            destination,
-            mask_on_source=on_source,
-            mask_on_destination=on_destination,
-            backend="numpy",
-        )
+        result = placed(source, mask, destination, on_source, on_destination, backend="numpy")
     except (MaskError, ShapeError):
         return
     outside = np.ones(destination.shape[:2], bool)
@@ -412,14 +410,7 @@ os.write(2, b"done")
 def test_taichi_is_quiet_shared_by_threads_and_refused_after_a_fork(tmp_path):
     environment = os.environ | {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     environment.pop("XDG_CACHE_HOME", None)
-    done = subprocess.run(
-        [sys.executable, "-c", TAICHI],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_python(TAICHI, tmp_path, environment, timeout_s=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "done")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 

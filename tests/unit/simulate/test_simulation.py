@@ -60,6 +60,15 @@ def erlang_c(servers, offered):
     return blocked / (1 - offered / servers * (1 - blocked))
 
 
+def cobham(residual):
+    """The mean wait of each strict level (Cobham 1954), of the work that an arrival finds begun."""
+    expected, below = {}, 0.0
+    for level, rate in RATES.items():
+        expected[level] = residual / ((1 - below) * (1 - below - rate))
+        below += rate
+    return expected
+
+
 @pytest.mark.parametrize(
     ("service", "mean_square"), [(ONE_SECOND, 2.0), (Fixed(1.0), 1.0), (UNEVEN, 2.125)]
 )
@@ -73,11 +82,7 @@ def test_first_come_first_served_waits_as_pollaczek_and_khinchine_say(service, m
 @pytest.mark.parametrize(("service", "mean_square"), [(ONE_SECOND, 2.0), (Fixed(1.0), 1.0)])
 def test_strict_levels_wait_as_cobham_says(service, mean_square):
     by_level, _ = mean_waits(service, STRICT)
-    residual = LOAD * mean_square / 2
-    expected, below = {}, 0.0
-    for level, rate in RATES.items():
-        expected[level] = residual / ((1 - below) * (1 - below - rate))
-        below += rate
+    expected = cobham(LOAD * mean_square / 2)
     assert by_level == {level: within(wait) for level, wait in expected.items()}
 
 
@@ -90,11 +95,7 @@ def test_several_workers_wait_as_erlang_says():
 def test_strict_levels_of_several_workers_wait_as_cobham_says():
     workers = 4
     by_level, _ = mean_waits(ONE_SECOND, STRICT, workers, scale=workers)
-    residual = erlang_c(workers, workers * LOAD) / workers
-    expected, below = {}, 0.0
-    for level, rate in RATES.items():
-        expected[level] = residual / ((1 - below) * (1 - below - rate))
-        below += rate
+    expected = cobham(erlang_c(workers, workers * LOAD) / workers)
     assert by_level == {level: within(wait) for level, wait in expected.items()}
 
 

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
@@ -33,7 +34,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="agewell models train", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    colorizer = commands.add_parser(
+    for add in (_add_colorizer, _add_digits):
+        command = add(commands)
+        command.add_argument("--out", type=Path, required=True, help="directory of the new version")
+        command.add_argument(
+            "--threads",
+            type=int,
+            default=torch.get_num_threads(),
+            help="number of torch's threads",
+        )
+    return parser
+
+
+def _add_colorizer(commands: Any) -> argparse.ArgumentParser:
+    colorizer: argparse.ArgumentParser = commands.add_parser(
         "colorizer", help="train the colorizer on a directory of photographs"
     )
     colorizer.add_argument(
@@ -46,20 +60,16 @@ def _parser() -> argparse.ArgumentParser:
     colorizer.add_argument("--every", type=int, default=500, help="steps between two checkpoints")
     colorizer.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     colorizer.set_defaults(train=_colorizer)
-    digits = commands.add_parser(
+    return colorizer
+
+
+def _add_digits(commands: Any) -> argparse.ArgumentParser:
+    digits: argparse.ArgumentParser = commands.add_parser(
         "digits", help="train the digits' network on the digits that come with scikit-learn"
     )
     digits.add_argument("--epochs", type=int, default=40, help="passes over the digits")
     digits.set_defaults(train=_digits)
-    for command in (colorizer, digits):
-        command.add_argument("--out", type=Path, required=True, help="directory of the new version")
-        command.add_argument(
-            "--threads",
-            type=int,
-            default=torch.get_num_threads(),
-            help="number of torch's threads",
-        )
-    return parser
+    return digits
 
 
 def _colorizer(options: argparse.Namespace) -> int:

@@ -34,6 +34,17 @@ class PoissonResult:
     converged: bool  # residual <= tolerance
 
 
+@dataclass(frozen=True)
+class _Solver:
+    """How to solve the equation. The values are those of `poisson_blend`, checked."""
+
+    backend: str  # never "auto"
+    threads: int
+    tolerance: float
+    max_iterations: int
+    checkpoint: Callable[[], None]
+
+
 def poisson_blend(
     source: Image,
     mask: Image,
@@ -103,14 +114,22 @@ def poisson_blend(
     _check_size(region, max_pixels)
     chosen = choose_backend(backend, threads)
     checkpoint()
+    solver = _Solver(chosen, threads, tolerance, max_iterations, checkpoint)
+    return _blend_region(source, destination, region, gradient, solver)
+
+
+def _blend_region(
+    source: Image, destination: Image, region: Region, gradient: Gradient, solver: _Solver
+) -> PoissonResult:
     patch = destination[region.on_destination]
     lack = guidance(source[region.on_source], patch, gradient) * region.inside[:, :, None]
-    levels = build_levels(region.inside, make_relax(chosen, threads))
+    levels = build_levels(region.inside, make_relax(solver.backend, solver.threads))
     per_cycle = 2 * levels[0].sweeps
-    solution = solve(levels, lack, tolerance, max(1, max_iterations // per_cycle), checkpoint)
+    cycles = max(1, solver.max_iterations // per_cycle)
+    solution = solve(levels, lack, solver.tolerance, cycles, solver.checkpoint)
     return PoissonResult(
         image=_add(destination, region, solution.error),
-        backend=chosen,
+        backend=solver.backend,
         iterations=solution.cycles * per_cycle,
         levels=len(levels),
         residual=solution.change,
