@@ -15,10 +15,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from agewell import errors as errors
     from agewell.producer.async_client import AsyncClient as AsyncClient
     from agewell.producer.client import Client as Client
     from agewell.producer.receiving.outcome import Outcome as Outcome
-    from agewell.shared import errors as errors
     from agewell.shared.errors import AgewellError as AgewellError
     from agewell.shared.protocol.messages import AlphaBlendItem as AlphaBlendItem
     from agewell.shared.protocol.messages import AlphaBlendJob as AlphaBlendJob
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from agewell.shared.queue.record import Record as Record
     from agewell.shared.queue.record import State as State
     from agewell.shared.settings import Settings as Settings
-    from agewell.workers.imaging.codec import Image as Image
+    from agewell.workers.imaging.image import Image as Image
 
 _MESSAGES: Final = "agewell.shared.protocol.messages"
 _MODULE_OF: Final = {
@@ -48,7 +48,7 @@ _MODULE_OF: Final = {
     "ErrorInfo": _MESSAGES,
     "HsvItem": _MESSAGES,
     "HsvJob": _MESSAGES,
-    "Image": "agewell.workers.imaging.codec",
+    "Image": "agewell.workers.imaging.image",
     "ImageRef": _MESSAGES,
     "InferItem": _MESSAGES,
     "InferJob": _MESSAGES,
@@ -68,7 +68,7 @@ __all__ = sorted([*_MODULE_OF, "errors"])
 
 def __getattr__(name: str) -> Any:
     if name == "errors":
-        return import_module("agewell.shared.errors")
+        return import_module("agewell.errors")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'agewell' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)

@@ -32,6 +32,13 @@ def test_type_checkers_see_the_same_names():
     assert seen == set(agewell.__all__)
 
 
+def test_errors_can_be_imported_by_their_names():
+    from agewell.errors import AgewellError, BadFileError
+
+    assert issubclass(BadFileError, AgewellError)
+    assert agewell.AgewellError is AgewellError
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="nosuch"):
         agewell.nosuch  # noqa: B018

@@ -13,7 +13,6 @@ from typing import cast
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from agewell.shared.errors import (
     ImageTooLargeError,
@@ -27,9 +26,8 @@ from agewell.shared.metrics import Metric, tally
 from agewell.shared.protocol.formats import FORMATS, Format
 from agewell.workers.imaging.decoders import decode_pixels
 from agewell.workers.imaging.headers import Header, read_header
+from agewell.workers.imaging.image import Image
 from agewell.workers.process import memory
-
-Image = npt.NDArray[np.uint8]
 
 _UPRIGHT: dict[int, Callable[[Image], cv2.typing.MatLike]] = {
     2: lambda image: cv2.flip(image, 1),

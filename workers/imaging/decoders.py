@@ -9,18 +9,16 @@ from typing import cast
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from agewell.shared.errors import UndecodableError, UnsupportedPixelsError
 from agewell.shared.protocol.formats import Format
 from agewell.workers.imaging import webp
 from agewell.workers.imaging.bmp import pixels as bmp_pixels
+from agewell.workers.imaging.image import Image
 from agewell.workers.imaging.jpeg import header as jpeg
 from agewell.workers.imaging.jpeg import pixels as jpeg_pixels
 from agewell.workers.imaging.png import header as png
 from agewell.workers.imaging.tiff import pixels as tiff_pixels
-
-Image = npt.NDArray[np.uint8]
 
 # OpenCV also reports damaged files on stderr. The errors raised here say it with the file's name.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -24,7 +24,8 @@ from agewell.shared.errors import (
 )
 from agewell.shared.protocol.messages import InferItem, InferJob, ItemResult, JobResult
 from agewell.shared.settings import Settings
-from agewell.workers.imaging.codec import Image, as_bgr, encode
+from agewell.workers.imaging.codec import as_bgr, encode
+from agewell.workers.imaging.image import Image
 from agewell.workers.inference.batching.batcher import Batcher
 from agewell.workers.inference.batching.queue import Rank, Request
 from agewell.workers.inference.engine import Engine

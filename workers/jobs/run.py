@@ -30,7 +30,8 @@ from agewell.shared.protocol.messages import (
     primary_image,
 )
 from agewell.shared.settings import Settings
-from agewell.workers.imaging.codec import Image, Limits, as_bgr, as_mask, decode, encode
+from agewell.workers.imaging.codec import Limits, as_bgr, as_mask, decode, encode
+from agewell.workers.imaging.image import Image
 from agewell.workers.jobs.item_results import Info, Results
 from agewell.workers.operations.alpha_blend import alpha_blend
 from agewell.workers.operations.hsv import hsv

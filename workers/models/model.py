@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agewell.shared.errors import ModelError, ParameterError
-from agewell.workers.imaging.codec import Image
+from agewell.workers.imaging.image import Image
 from agewell.workers.models.arrays import CHECK_FILE, Array, Arrays
 from agewell.workers.models.spec import ModelSpec
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agewell.workers.imaging.codec import Image
+from agewell.workers.imaging.image import Image
 from agewell.workers.models.spec import InputSpec
 
 Float = npt.NDArray[np.float32]

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from agewell.shared.errors import ParameterError, ShapeError
-from agewell.workers.imaging.codec import Image, as_bgr, as_mask, split_alpha
+from agewell.workers.imaging.codec import as_bgr, as_mask, split_alpha
+from agewell.workers.imaging.image import Image
 
 _ROWS = 16  # rows blended at a time, so that intermediate values stay in the cache
 

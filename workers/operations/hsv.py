@@ -4,7 +4,8 @@ from typing import cast
 
 import cv2
 
-from agewell.workers.imaging.codec import Image, split_alpha
+from agewell.workers.imaging.codec import split_alpha
+from agewell.workers.imaging.image import Image
 
 
 def hsv(image: Image, *, full_range: bool = False) -> Image:

@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from agewell.workers.imaging.bmp import header, rle
 from agewell.workers.imaging.bmp.header import Layout
-
-Image = npt.NDArray[np.uint8]
+from agewell.workers.imaging.image import Image
 
 
 def decode(data: bytes) -> Image:

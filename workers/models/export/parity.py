@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agewell.workers.imaging.codec import Image
+from agewell.workers.imaging.image import Image
 from agewell.workers.models.arrays import Array, Arrays
 from agewell.workers.models.kinds.network import Network
 from agewell.workers.models.model import Model

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from agewell.shared.errors import ModelError
-from agewell.workers.imaging.codec import Image
+from agewell.workers.imaging.image import Image
 from agewell.workers.models.arrays import CHECK_FILE
 from agewell.workers.models.export import graph, parity
 from agewell.workers.models.export.parity import Case, Speed

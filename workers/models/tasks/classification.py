@@ -3,7 +3,7 @@
 import numpy as np
 
 from agewell.shared.errors import ParameterError
-from agewell.workers.imaging.codec import Image
+from agewell.workers.imaging.image import Image
 from agewell.workers.models.arrays import Array, Arrays
 from agewell.workers.models.model import Model, Parameters, Prediction
 from agewell.workers.models.preprocess import as_input

@@ -5,7 +5,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from agewell.workers.imaging.codec import Image
+from agewell.workers.imaging.image import Image
 from agewell.workers.models.arrays import Array, Arrays
 from agewell.workers.models.model import Model, Parameters, Prediction
 from agewell.workers.models.preprocess import as_input, resized

@@ -95,7 +95,8 @@ def _limit_process(limit_bytes: int) -> None:
 def _thumbnail(ref: ImageRef) -> bytes:
     import cv2
 
-    from agewell.workers.imaging.codec import Image, decode, encode
+    from agewell.workers.imaging.codec import decode, encode
+    from agewell.workers.imaging.image import Image
     from agewell.workers.jobs.run import limits_of
     from agewell.workers.process import memory
     from agewell.workers.process.context import context

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from agewell.shared.errors import ParameterError, ShapeError
-from agewell.workers.imaging.codec import Image
+from agewell.workers.imaging.image import Image
 from agewell.workers.operations.poisson.fpie import choose_backend, make_relax
 from agewell.workers.operations.poisson.multigrid import Grid, build_levels, solve
 from agewell.workers.operations.poisson.region import Point, Region, find_region

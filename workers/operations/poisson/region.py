@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agewell.shared.errors import MaskError, ShapeError
-from agewell.workers.imaging.codec import Image
+from agewell.workers.imaging.image import Image
 from agewell.workers.operations.poisson.multigrid import Inside
 
 Point = tuple[int, int]

@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 
 from agewell.shared.protocol.formats import IMAGE_SUFFIXES
+from agewell.workers.imaging.image import Image
 from agewell.workers.models.library.colorizer import palette as palettes
-from agewell.workers.models.library.colorizer.palette import Floats, Image
+from agewell.workers.models.library.colorizer.palette import Floats
 
 SIZES = ((96, 128), (128, 96), (128, 128))
 """Sizes of the crops of a batch: height and width, px."""

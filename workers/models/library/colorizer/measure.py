@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
+from agewell.workers.imaging.image import Image
 from agewell.workers.models.library.colorizer import palette as palettes
 from agewell.workers.models.library.colorizer.model import recolour
-from agewell.workers.models.library.colorizer.palette import Floats, Image
+from agewell.workers.models.library.colorizer.palette import Floats
 
 _SIGMA = 8.0
 """Sigma of the closed formula, in units of CIE L."""

@@ -6,7 +6,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from agewell.workers.imaging.codec import Image
+from agewell.workers.imaging.image import Image
 from agewell.workers.models.arrays import Array, Arrays
 from agewell.workers.models.library.colorizer import palette as palettes
 from agewell.workers.models.library.colorizer.palette import Floats

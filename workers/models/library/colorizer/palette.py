@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from agewell.workers.imaging.image import Image
+
 COLOURS = 8
 _SAMPLE = 20_000
 """Pixels of a photo from which its palette is computed."""
@@ -16,7 +18,6 @@ _APART = np.array([2, 1, 1], np.float32)
 tell colours apart."""
 
 Floats = NDArray[np.float32]
-Image = NDArray[np.uint8]
 
 
 def to_lab(image: Image) -> Floats:

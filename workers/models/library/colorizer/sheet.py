@@ -6,10 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from agewell.workers.imaging.image import Image
 from agewell.workers.models.library.colorizer import palette as palettes
 from agewell.workers.models.library.colorizer.measure import Colour
 from agewell.workers.models.library.colorizer.model import recolour
-from agewell.workers.models.library.colorizer.palette import Floats, Image
+from agewell.workers.models.library.colorizer.palette import Floats
 
 _CELL_WIDTH, _GAP, _SWATCH = 300, 6, 18
 
