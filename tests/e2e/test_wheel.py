@@ -138,6 +138,9 @@ def test_the_installed_producer_works(
 ):
     if version not in installing:
         pytest.skip(f"python{version} is not installed (pyenv install {version})")
+    for name in PACKAGES:  # somebody else's, in the current directory
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
     bare = installing[version].bin()
     env = stack.env | {"PATH": f"{bare}:/usr/bin:/bin"}
     env.pop("PYTHONPATH", None)
