@@ -72,7 +72,6 @@ def workers(settings, client):
         yield started[:2]
 
 
-@pytest.mark.alone
 def test_jobs_start_on_time_although_a_worker_dies(settings, client, workers):
     app = worker_app(settings)
     first_s = 4 + JOBS / 250  # publishing takes a while

@@ -62,7 +62,6 @@ def meanwhile(work):
         thread.join()
 
 
-@pytest.mark.alone
 def test_a_job_behind_a_hundred_thousand_open_ones_is_seen_to_end(agewell, settings, client):
     ids = [f"job-{number}" for number in range(100_000)]
     pipe = client.pipeline(transaction=False)

@@ -63,7 +63,6 @@ def hurry(client: redis.Redis) -> None:
         client.config_set("key-load-delay", 0)
 
 
-@pytest.mark.alone
 @pytest.mark.usefixtures("slow_config")
 def test_a_loading_server_is_waited_for(
     binary: Path | None, slow_data: Path, monkeypatch: pytest.MonkeyPatch
