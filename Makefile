@@ -35,7 +35,7 @@ BESIDE := --numprocesses 3 --no-loadscope-reorder
 test: export OMP_WAIT_POLICY := passive
 test: lint ## lint, then every test
 	$(BIN)/python -m pytest $(BESIDE) -m "not alone"
-	$(BIN)/python -m pytest -m alone tests/e2e
+	$(BIN)/python -m pytest -m alone
 
 bench: $(INSTALLED) ## the benchmarks, as tables and as JSON in bench-output/
 	$(BIN)/python -m benchmarks

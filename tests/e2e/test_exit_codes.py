@@ -168,6 +168,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_without_a_stack_the_exit_status_is_3_within_seconds(
     nothing_there: dict[str, str], command: list[str]
@@ -180,6 +181,7 @@ def test_without_a_stack_the_exit_status_is_3_within_seconds(
         assert word in done.stderr
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("command", [["queues"], ["up"]], ids=["queues", "up"])
 def test_a_closed_port_exits_with_3_within_seconds(
     nothing_there: dict[str, str], command: list[str], closed_port: int

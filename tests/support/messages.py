@@ -7,6 +7,7 @@ from typing import Any
 
 from celery.states import READY_STATES
 
+from agewell.shared import errors
 from tests.support.image_files import file_of
 from tests.support.stack import Stack, until
 
@@ -66,12 +67,17 @@ def ask(stack: Stack, task: str, *args: Any, **kwargs: Any) -> Any:
 
 
 def answer_to(stack: Stack, task_id: str, timeout_s: float = ANSWER_TIMEOUT_S) -> Any:
-    """The answer to a task, by Celery's own reading of it."""
+    """Wait for the answer to a task, by Celery's own reading of it.
+
+    Celery makes a class for an error whose module it does not find. Here agewell's class of that
+    name is raised, with the same arguments.
+    """
     backend = stack.celery.backend
     until(lambda: backend.get_state(task_id) in READY_STATES, timeout_s, lambda: "an answer")
     answer = backend.get_result(task_id)
     if isinstance(answer, Exception):
-        raise answer
+        ours = getattr(errors, type(answer).__name__, None)
+        raise ours(*answer.args) if ours else answer
     return answer
 
 

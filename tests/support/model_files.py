@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+import transformers
 import yaml
 from onnx import TensorProto, helper
-from transformers import ResNetConfig, ResNetForImageClassification
 
 SIDE = 8
 """The side of these models' inputs, in pixels."""
@@ -115,7 +115,7 @@ def exported_program(root: Path, name: str = "twice", version: str = "1", **more
 
 def hugging_face(root: Path, name: str = "resnet", version: str = "1", **more: Any) -> Path:
     """A tiny ResNet of random weights, as transformers saves one."""
-    config = ResNetConfig(
+    config = transformers.ResNetConfig(
         embedding_size=8,
         hidden_sizes=[8, 16],
         depths=[1, 1],
@@ -126,5 +126,5 @@ def hugging_face(root: Path, name: str = "resnet", version: str = "1", **more: A
     document = {"kind": "huggingface", "task": "classification"}
     document |= {"input": {"height": 32, "width": 32}} | more
     directory = version_directory(root, name, version, **document)
-    ResNetForImageClassification(config).eval().save_pretrained(directory)
+    transformers.ResNetForImageClassification(config).eval().save_pretrained(directory)
     return directory

@@ -43,6 +43,7 @@ def test_each_take_lets_go_of_the_job_before(app, client):
         assert client.hkeys(keys.reserved(RUN)) == [got[1].delivery_tag.encode()]
 
 
+@pytest.mark.alone
 def test_idle_worker_is_woken_for_every_level(app, client):
     with consuming(app, at_most=0) as (got, connection):
         for level in (0, 9, 4):

@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import celery
+import pytest
 
 from agewell.shared.celery.app import broker_url
 from agewell.shared.queue.record import State
@@ -110,6 +111,7 @@ def test_given_back_job_keeps_its_place(settings, client):
     assert got[1].headers["redelivered"]
 
 
+@pytest.mark.alone
 def test_job_published_to_waiting_worker_arrives_at_once(settings, client):
     app = worker_app(settings)
     with consuming(app) as (got, connection):

@@ -67,6 +67,7 @@ def test_flood_leaves_in_the_order_in_which_it_came(client, flooded):
     assert taken == [f"bulk-{number}" for number in range(100)]
 
 
+@pytest.mark.alone
 def test_whole_flood_is_admitted_by_looks(client, flooded, watch):
     looks = 0
     while client.exists(keys.inlet("cv", 9)):

@@ -196,6 +196,7 @@ def test_an_image_just_at_the_limits_is_taken():
     assert decode(data, "cat.png", limits).shape == (32, 48, 3)
 
 
+@pytest.mark.alone
 def test_a_bomb_is_refused_without_being_decoded():
     started = time.perf_counter()
     with pytest.raises(ImageTooLargeError):

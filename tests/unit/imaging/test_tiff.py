@@ -169,6 +169,7 @@ def vast_file(side: int, tile: int, compression: int, block: bytes) -> bytes:
     return Tiff(one, 2, compression=compression, more=more, pack=lambda _: block).file()
 
 
+@pytest.mark.alone
 def test_more_tiles_than_any_sound_picture_needs_are_refused_at_once():
     data = vast_file(7_040, 16, DEFLATE, PACK[DEFLATE](bytes(768)))
     started = time.perf_counter()
@@ -186,6 +187,7 @@ def test_a_jpeg_with_many_scans_within_a_tiff_is_refused():
         read(tiff.file())
 
 
+@pytest.mark.alone
 def test_a_long_chain_of_pages_is_counted_up_to_a_bound():
     pages = 20_000
     tiff = picture(MODELS["gray8"]).file()

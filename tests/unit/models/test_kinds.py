@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from transformers import AutoModelForImageClassification
+import transformers
 
 from agewell.shared.errors import ModelError, ParameterError
 from agewell.workers.models.arrays import TAP, DeviceLostError
@@ -148,7 +148,7 @@ def test_a_hugging_face_directory_classifies_as_transformers_itself_does(tmp_pat
     model = load_model(directory, CPU)
     image = np.random.default_rng(2).integers(0, 256, (32, 32, 3), np.uint8)
     found = predict(model, image).values["classes"]
-    reference = AutoModelForImageClassification.from_pretrained(directory)
+    reference = transformers.AutoModelForImageClassification.from_pretrained(directory)
     pixels = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
         expected = reference(pixels).logits.softmax(1)[0]

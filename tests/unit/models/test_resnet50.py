@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from transformers import ResNetConfig, ResNetForImageClassification
+import transformers
 
 from agewell.workers.models.load import load_model
 
@@ -20,7 +20,9 @@ max_batch_size: 2
 def saved(tmp_path):
     """A directory as `save_pretrained` writes it, and the network that it was written from."""
     torch.manual_seed(0)
-    net = ResNetForImageClassification(ResNetConfig(num_labels=1000)).eval()
+    net = transformers.ResNetForImageClassification(
+        transformers.ResNetConfig(num_labels=1000)
+    ).eval()
     assert 25.5e6 < sum(p.numel() for p in net.parameters()) < 25.6e6  # ResNet-50's, as published
     directory = tmp_path / "resnet50" / "1"
     net.save_pretrained(directory)
