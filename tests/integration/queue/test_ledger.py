@@ -255,6 +255,7 @@ def test_cancel_of_a_job_that_is_gone_leaves_no_trace(app, ledger, client, take,
     assert client.hgetall(keys.job(job_id)) == before
 
 
+@pytest.mark.alone
 def test_cancel_costs_the_same_for_any_backlog_and_any_message(app, ledger, client):
     """At most a millisecond of Redis's time: here, of the last of 2,000 jobs, and of 1 MiB."""
     with app.producer_pool.acquire(block=True) as producer, producer.batch():
