@@ -23,9 +23,15 @@ def pages(entries: list[Any]) -> list[str]:
 
 def test_the_navigation_leads_to_pages_that_exist():
     there = {path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")}
+    there.add("contributing.md")  # a hook makes it of CONTRIBUTING.md
     assert set(pages(SITE["nav"])) <= there
     assert there - set(pages(SITE["nav"])) == set()  # `make docs` is strict about these
     assert SITE["validation"]["nav"]["omitted_files"] == "warn"
+
+
+def test_a_dead_link_stops_the_build_of_the_site():
+    assert SITE["strict"]
+    assert set(SITE["validation"]["links"].values()) == {"warn"}
 
 
 def test_the_program_that_writes_pages_is_no_page():
