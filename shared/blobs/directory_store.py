@@ -69,11 +69,11 @@ class DirectoryStore:
         """Write the blobs as one pack, atomically, unless the same pack is there already."""
         if not blobs:
             return []
-        self._check_mounted()
-        name, data, places = pack(blobs)
-        path = self._path(name)
-        if not _refresh(path, len(data)):
-            _write(path, data)
+        with self._mounted_root() as root:
+            name, data, places = pack(blobs)
+            path = f"{name[:2]}/{name}"
+            if not _refresh(root, path, len(data)):
+                _write(root, path, data)
         return places
 
     def get(self, place: str, size_bytes: int) -> bytes | None:
@@ -115,12 +115,12 @@ class DirectoryStore:
 
     def check(self) -> None:
         """Check that the store is mounted and can be written."""
-        self._check_mounted()
-        probe = self._root / f".probe-{uuid.uuid4().hex}"
-        try:
-            probe.write_bytes(bytes(PROBE_BYTES))
-        finally:
-            probe.unlink(missing_ok=True)
+        probe = f".probe-{uuid.uuid4().hex}"
+        with self._mounted_root() as root:
+            try:
+                _write_file(root, probe, bytes(PROBE_BYTES))
+            finally:
+                _unlink(root, probe)
 
     def _open(self) -> None:
         """Create the marker if the directory is used for the first time. Runs once per process."""
@@ -135,6 +135,27 @@ class DirectoryStore:
         if not used_before:
             self._use.remember()
         self._is_open = True
+
+    @contextlib.contextmanager
+    def _mounted_root(self) -> Iterator[int]:
+        """Open the directory that was marked. Yields its file descriptor.
+
+        Write relative to it. If the store is unmounted meanwhile, nothing gets into the directory
+        that then shows in its place.
+        """
+        self._open()
+        try:
+            root = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            raise self._unmounted_error() from None
+        try:
+            try:
+                os.stat(MARKER, dir_fd=root)
+            except FileNotFoundError:
+                raise self._unmounted_error() from None
+            yield root
+        finally:
+            os.close(root)
 
     def _check_mounted(self) -> None:
         """Raise if the directory is not the one that was marked."""
@@ -197,30 +218,44 @@ def _open_no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW)
 
 
-def _refresh(path: Path, size_bytes: int) -> bool:
+def _refresh(root: int, path: str, size_bytes: int) -> bool:
     """Set a file's modification time to now. Returns False if no file of this size exists."""
     try:
-        os.utime(path, follow_symlinks=False)
-        found = path.lstat()
+        os.utime(path, dir_fd=root, follow_symlinks=False)
+        found = os.stat(path, dir_fd=root, follow_symlinks=False)
     except FileNotFoundError:
         return False
     return stat.S_ISREG(found.st_mode) and found.st_size == size_bytes
 
 
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}{PART}")
+def _write(root: int, path: str, data: bytes) -> None:
+    part = f"{path}.{os.getpid()}-{threading.get_ident()}{PART}"
     try:
         try:
-            part.write_bytes(data)
+            _write_file(root, part, data)
         except FileNotFoundError:
-            path.parent.mkdir(exist_ok=True)  # never the root: it may be unmounted
-            part.write_bytes(data)
-        part.replace(path)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path.partition("/")[0], dir_fd=root)
+            _write_file(root, part, data)
+        os.replace(part, path, src_dir_fd=root, dst_dir_fd=root)
     except BaseException:
         # A partial file would waste room on a disk that is perhaps full.
         with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+            _unlink(root, part)
         raise
+
+
+def _write_file(root: int, path: str, data: bytes) -> None:
+    def open_below(name: str, flags: int) -> int:
+        return os.open(name, flags, 0o666, dir_fd=root)
+
+    with open(path, "wb", opener=open_below) as file:
+        file.write(data)
+
+
+def _unlink(root: int, path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path, dir_fd=root)
 
 
 def _sweep_file(path: Path, oldest: float) -> bool:

@@ -8,8 +8,10 @@ import sys
 import fsspec
 import pytest
 
+from agewell.shared.blobs import directory_store
 from agewell.shared.blobs.blobs import Blobs
 from agewell.shared.blobs.directory_store import MARKER
+from agewell.shared.blobs.packs import pack
 from agewell.shared.errors import BlobMissingError, BlobStoreError, BlobStoreFullError
 
 PARENTS = 2
@@ -73,6 +75,27 @@ def test_an_unmounted_directory_is_away_and_its_blobs_are_not_missing(
     assert blobs.get(ref) == b"data"
 
 
+def test_nothing_is_written_in_place_of_a_store_that_is_unmounted_during_a_write(
+    settings, client, root, monkeypatch
+):
+    blobs = opened(settings, client, root)
+    put(blobs)
+    away = root.with_name("away")
+
+    def unmount_first(images):
+        root.rename(away)
+        root.mkdir()
+        return pack(images)
+
+    monkeypatch.setattr(directory_store, "pack", unmount_first)
+    ref = put(blobs, b"other")
+    monkeypatch.undo()
+    assert list(root.iterdir()) == []
+    root.rmdir()
+    away.rename(root)
+    assert blobs.get(ref) == b"other"
+
+
 def test_a_blob_that_is_missing_from_a_store_that_is_there_is_missing(settings, client, root):
     blobs = opened(settings, client, root)
     ref = put(blobs)
@@ -117,13 +140,13 @@ def test_a_store_that_takes_no_bytes_is_an_error_and_keeps_no_part(
 ):
     blobs = opened(settings, client, root)
     put(blobs)
-    write = type(root).write_bytes
+    write = directory_store._write_file
 
-    def refuse(self, data):
-        write(self, data[:1])
-        raise OSError(number, os.strerror(number), str(self))
+    def refuse(folder, path, data):
+        write(folder, path, data[:1])
+        raise OSError(number, os.strerror(number), path)
 
-    monkeypatch.setattr(type(root), "write_bytes", refuse)
+    monkeypatch.setattr(directory_store, "_write_file", refuse)
     for act in (lambda: put(blobs, b"other"), blobs.check):
         with pytest.raises(BlobStoreError) as caught:
             act()
