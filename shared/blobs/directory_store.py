@@ -37,6 +37,10 @@ _OURS = re.compile(rf"({NAME})(?:\.[0-9a-f-]+\.(?:part|swept))?")
 """A pack, a pack that is being written, or a pack that is being swept."""
 
 
+_DIRECTORY = os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
+"""Opens a directory for paths relative to it. On Linux that needs no right to list it."""
+
+
 @dataclass(frozen=True)
 class StoreUse:
     """Notes in Redis that a store has been used, to tell an unmounted store from a new one."""
@@ -145,7 +149,7 @@ class DirectoryStore:
         """
         self._open()
         try:
-            root = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+            root = os.open(self._root, _DIRECTORY)
         except (FileNotFoundError, NotADirectoryError):
             raise self._unmounted_error() from None
         try:
@@ -159,9 +163,8 @@ class DirectoryStore:
 
     def _check_mounted(self) -> None:
         """Raise if the directory is not the one that was marked."""
-        self._open()
-        if not self._is_marked():
-            raise self._unmounted_error()
+        with self._mounted_root():
+            pass
 
     def _is_marked(self) -> bool:
         try:
