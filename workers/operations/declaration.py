@@ -9,7 +9,7 @@ bounds and defaults. The docstring gives the descriptions.
     ) -> Image:
         \"\"\"Tint an image brown.
 
-        Args:
+Args:
             image: the photo.
             strength: 0 leaves the image as it is.
         \"\"\"
