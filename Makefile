@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench bench-models chaos audit docs docs-pages clean
+.PHONY: help install demo test lint bench bench-models chaos audit docs generate clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -50,7 +50,7 @@ audit: $(INSTALLED) ## known faults of the installed packages; asks a data base 
 	.venv-audit/bin/pip-audit --path \
 		"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
-docs-pages: $(INSTALLED) ## write docs/cli.md and docs/settings.md from the code
+generate: $(INSTALLED) ## write from the code what follows from it: typed jobs, pages of the docs
 	$(BIN)/python -m docs.generate
 
 docs: $(INSTALLED) ## the documentation as a site: site/index.html; its gallery is the demo's

@@ -16,7 +16,7 @@ import psutil
 
 from agewell.producer.client import Client
 from agewell.producer.session import Session
-from agewell.shared.protocol.messages import HsvItem, HsvJob
+from agewell.shared.protocol.built_in_jobs import HsvItem, HsvJob
 from agewell.shared.protocol.tasks import Queue
 from agewell.shared.queue.record import State
 from agewell.shared.queue.status import queue_status

@@ -19,7 +19,7 @@ from agewell.producer.sending.submit import Submitter
 from agewell.producer.session import Session, make_session
 from agewell.producer.up.embedded_redis import embedded_redis
 from agewell.shared.blobs.stores import PIPELINE_BYTES
-from agewell.shared.protocol.messages import HsvItem, HsvJob
+from agewell.shared.protocol.built_in_jobs import HsvItem, HsvJob
 from agewell.shared.settings import Settings
 from benchmarks.report import Spread, report
 

@@ -17,7 +17,7 @@ from agewell.producer.sending.listing import expand
 from agewell.producer.sending.plan import Planned
 from agewell.producer.sending.submit import Submitter
 from agewell.producer.session import Session
-from agewell.shared.protocol.messages import HsvItem, HsvJob
+from agewell.shared.protocol.built_in_jobs import HsvItem, HsvJob
 from agewell.testing import running_stack
 from benchmarks.report import report
 from benchmarks.system import make_images

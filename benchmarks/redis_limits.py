@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agewell.producer.client import Client
 from agewell.producer.session import Session
-from agewell.shared.protocol.messages import HsvItem, HsvJob
+from agewell.shared.protocol.built_in_jobs import HsvItem, HsvJob
 from agewell.testing import running_stack
 from benchmarks.report import report
 from benchmarks.system import make_images

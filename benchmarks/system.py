@@ -22,7 +22,7 @@ from agewell.producer.sending.listing import expand
 from agewell.producer.sending.plan import Planned
 from agewell.producer.sending.submit import Submitter
 from agewell.producer.session import Session
-from agewell.shared.protocol.messages import HsvItem, HsvJob
+from agewell.shared.protocol.built_in_jobs import HsvItem, HsvJob
 from agewell.shared.setting_types import usable_cores
 from agewell.testing import running_stack
 from benchmarks.report import Spread, report

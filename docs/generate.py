@@ -5,7 +5,9 @@ them in the code and run this again. A unit test fails if a page differs from th
 """
 
 import re
-from collections.abc import Iterator, Sequence
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -15,6 +17,7 @@ from agewell.producer.cli.front_page import PANELS
 from agewell.producer.cli.main import app
 from agewell.shared.setting_names import PREFIX
 from agewell.shared.settings import Settings
+from docs import generate_jobs
 
 Rows = Sequence[tuple[str, str]]
 
@@ -28,6 +31,7 @@ COMPUTED_DEFAULTS = {
 
 TYPE_NAMES = {
     "int range": " NUMBER",
+    "float range": " NUMBER",
     "int": " NUMBER",
     "float": " NUMBER",
     "path": " PATH",
@@ -65,6 +69,26 @@ value, or a name that is no setting, it does not start, and names the variable.
 def pages() -> dict[Path, str]:
     """The generated pages: the text of each, by the path of its file."""
     return {DOCS / "cli.md": cli_page(), DOCS / "settings.md": settings_page()}
+
+
+def modules() -> dict[Path, str]:
+    """The generated files of the package: the text of each, by the path of its file."""
+    protocol = DOCS.parent / "shared" / "protocol"
+    return {
+        protocol / "built_in.json": generate_jobs.schemas_file(),
+        protocol / "built_in_jobs.py": _formatted(generate_jobs.jobs_module()),
+    }
+
+
+def _formatted(python: str) -> str:
+    """Format Python code as the project's linter does."""
+    ruff = Path(sys.executable).parent / "ruff"
+    for command in (["check", "--fix-only", "--quiet"], ["format", "--quiet"]):
+        given = [str(ruff), *command, "--stdin-filename", "shared/protocol/x.py", "-"]
+        python = subprocess.run(
+            given, input=python, text=True, capture_output=True, check=True, cwd=DOCS.parent
+        ).stdout
+    return python
 
 
 def settings_page() -> str:
@@ -187,8 +211,17 @@ def _escaped(text: str) -> str:
 
 
 def main() -> None:
-    """Write the pages."""
-    for path, text in pages().items():
+    """Write the files of the package, and then the pages, which depend on them."""
+    if "modules" in sys.argv[1:]:
+        _write(modules())
+        return
+    # The command line reads these files when it is imported, so another process writes them first.
+    subprocess.run([sys.executable, "-m", "docs.generate", "modules"], check=True)
+    _write(pages())
+
+
+def _write(files: Mapping[Path, str]) -> None:
+    for path, text in files.items():
         path.write_text(text)
 
 

@@ -3,21 +3,23 @@
 `Client` blocks. For asyncio, use `agewell.AsyncClient`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from agewell.producer.receiving.collect import Collector
 from agewell.producer.receiving.outcome import Outcome
 from agewell.producer.sending.cancel import cancel_job
+from agewell.producer.sending.checks import check_job, make_job
 from agewell.producer.sending.files import LocalFile, checked_image, read_image
 from agewell.producer.sending.limits import Credit
+from agewell.producer.sending.offered import OfferedSchemas
 from agewell.producer.sending.publish import publish
 from agewell.producer.session import Session, make_session, open_session
 from agewell.shared.protocol.levels import DEFAULT_LEVEL, level_from
-from agewell.shared.protocol.messages import ImageRef, Job, MediaType
-from agewell.shared.protocol.tasks import QUEUE_OF_OP
+from agewell.shared.protocol.messages import ImageRef, Job, MediaType, Output
+from agewell.shared.protocol.tasks import queue_of
 from agewell.shared.queue.record import Record
 from agewell.shared.redis.connection import require_redis
 from agewell.shared.settings import Settings
@@ -45,6 +47,7 @@ class Client:
         """Use connections that exist already."""
         self.session = session
         self.collector = Collector(session.app, session.client, session.settings)
+        self._schemas = OfferedSchemas(lambda: session.client)
 
     @classmethod
     def open(cls, settings: Settings | None = None) -> Self:
@@ -90,6 +93,27 @@ class Client:
         """
         return tuple(self.session.blobs.put([self._read(source) for source in sources]))
 
+    def job(
+        self,
+        op: str,
+        items: Iterable[Mapping[str, ImageRef | str]],
+        output: Output | None = None,
+        **parameters: Any,
+    ) -> Job:
+        """Make a job of any operation, also of one that only workers have installed.
+
+        Args:
+            op: the operation, such as "sepia".
+            items: the images of each item by role, and optionally its `output_name`.
+            output: the format of the results. None: PNG.
+            parameters: the parameters of the operation, and its shared images.
+
+        Raises:
+            ParameterError: no running worker offers the operation, or a parameter is not allowed.
+            BadJobError: an image is missing, or there are too many items.
+        """
+        return make_job(self._schemas.find(op), items, output or Output(), parameters)
+
     def send(
         self, job: Job, priority: Priority = DEFAULT_LEVEL, deadline_s: float | None = None
     ) -> str:
@@ -125,12 +149,16 @@ class Client:
             deadline_s: a job expires if it has not started this many seconds after it was sent.
 
         Raises:
-            ParameterError: the priority or the deadline is not allowed.
+            ParameterError: the priority or the deadline is not allowed, or no running worker offers
+                the operation of a job.
+            BadJobError: a step of a pipeline is not allowed.
             MessageTooLargeError: a job is larger than AGEWELL_MAX_MESSAGE_BYTES.
             QueueFullError, BrokerFullError: the queue or Redis has no room.
         """
         level, found = level_from(str(priority)), list(jobs)
-        for queue in {QUEUE_OF_OP[job.op] for job in found}:
+        for job in found:
+            check_job(job, self._schemas)
+        for queue in {queue_of(job.op) for job in found}:
             Credit(self.session).refill(queue)
         ids = [sent.job_id for sent in publish(self.session, found, level, deadline_s)]
         self.collector.known.add(ids)

@@ -25,6 +25,17 @@ WholeSeconds = Annotated[int, BeforeValidator(read_seconds), Field(gt=0)]
 """The three types of times read seconds, or text such as `90s`, `5m`, `1h30m`."""
 
 
+def _split(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return tuple(part for part in (each.strip() for each in value.split(",")) if part)
+
+
+ModuleName = Annotated[str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*|.*\.py)$")]
+ModuleNames = Annotated[tuple[ModuleName, ...], NoDecode, BeforeValidator(_split)]
+"""Names of Python modules, or paths of Python files, separated by commas."""
+
+
 def xdg_state_home() -> Path:
     """Return the directory for state by the XDG base directory specification.
 

@@ -22,6 +22,7 @@ from agewell.shared.setting_types import (
     AbsolutePath,
     BlobUrl,
     KByQueue,
+    ModuleNames,
     NotNegative,
     NotNegativeInt,
     NotNegativeTime,
@@ -127,6 +128,11 @@ class Settings(BaseSettings):
         default=32,
         description="Number of jobs that an infer worker runs at the same time. Their images "
         "share batches.",
+    )
+    operations: ModuleNames = Field(
+        default=(),
+        description="Your modules with operations, separated by commas: names such as "
+        "`my_package.ops`, or files such as `./ops.py`. Only CV workers read it.",
     )
     poisson_backend: Literal["auto", "numba", "numpy", "taichi-cpu"] = Field(
         default="auto",

@@ -6,7 +6,7 @@ Start it with `celery -A agewell.workers.cv worker -Q cv`.
 from agewell.shared.celery.app import make_app
 from agewell.workers.consuming import pool_writes, undecodable
 from agewell.workers.consuming.connection import WorkerAMQP
-from agewell.workers.jobs import store_outage, time_limit
+from agewell.workers.jobs import offers, store_outage, time_limit
 from agewell.workers.maintenance import rescue
 from agewell.workers.process import heartbeat, logs, ready, runtime, slots
 from agewell.workers.process.context import settings
@@ -22,5 +22,6 @@ rescue.install(app)
 time_limit.install(app, settings())
 store_outage.install(app)
 slots.install(app)
+offers.install(app)
 pool_writes.install()
 undecodable.install(app)

@@ -13,7 +13,7 @@ from agewell.producer.cli.options import Json, shown_as
 from agewell.producer.sending.retry_dead import Resender
 from agewell.producer.session import Session, open_session
 from agewell.shared.errors import LostJobError, ParameterError
-from agewell.shared.protocol.tasks import OP_OF_TASK, TASK_OF_OP
+from agewell.shared.protocol.tasks import op_of_task, task_of
 from agewell.shared.queue.dead_letters import DeadLetters
 from agewell.shared.queue.letter import Letter
 from agewell.shared.text.units import count
@@ -107,8 +107,8 @@ def retry(
     with exit_codes():
         if bool(ids) == every or (not every and (reason or op)):
             raise ParameterError("ID...", "not clear", "either ids, or --all with its filters")
-        if op is not None and op not in TASK_OF_OP:
-            raise ParameterError("--operation", repr(op), ", ".join(TASK_OF_OP))
+        if op is not None and op_of_task(task_of(op)) is None:
+            raise ParameterError("--operation", repr(op), "the name of an operation, such as hsv")
         session = open_session()
         if every:
             _retry_all(session, reason or "", op, ask=not yes and sys.stdin.isatty(), json=as_json)
@@ -131,7 +131,7 @@ def _retry_some(session: Session, ids: Sequence[str], *, as_json: bool) -> None:
 
 
 def _can_be_sent(letter: Letter) -> bool:
-    return letter.job is not None and letter.task in OP_OF_TASK
+    return letter.job is not None and op_of_task(letter.task) is not None
 
 
 def _why_not(letter_id: str, letter: Letter | None) -> str:
@@ -143,7 +143,7 @@ def _why_not(letter_id: str, letter: Letter | None) -> str:
         return (
             f"{letter_id} cannot be sent again: its message was too large to keep; send a new job"
         )
-    if letter.task not in OP_OF_TASK:
+    if op_of_task(letter.task) is None:
         return (
             f"{letter_id} cannot be sent again: this version of agewell has no task {letter.task}"
         )
@@ -177,7 +177,7 @@ def _matching(
             if _can_be_sent(letter)
             and letter.at <= before
             and reason.lower() in letter.reason.lower()
-            and op in (None, OP_OF_TASK[str(letter.task)])
+            and op in (None, op_of_task(letter.task))
         ]
 
 

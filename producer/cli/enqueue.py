@@ -1,173 +1,149 @@
-"""`agewell enqueue`: sends files to the three image operations."""
+"""`agewell enqueue`: sends files to the image operations, with one command for each."""
 
+import inspect
+import itertools
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from agewell.producer.cli.options import shown_as
+from agewell.producer.cli.operation_options import (
+    arguments_of,
+    parameters_from,
+    sentence,
+    takes_many_files,
+)
 from agewell.producer.cli.send import send_and_report
-from agewell.producer.cli.send_options import Options, Paths, with_send_options
+from agewell.producer.cli.send_options import Options, with_send_options
 from agewell.producer.receiving.result_names import own_results
-from agewell.producer.sending.listing import OnBad, expand
+from agewell.producer.sending.files import LocalFile
+from agewell.producer.sending.listing import OnBad, expand, expand_one
+from agewell.producer.sending.offered import OfferedSchemas
 from agewell.producer.sending.pairing import broadcast
 from agewell.producer.sending.plan import Sources
 from agewell.producer.sending.submit import Fields
-from agewell.shared.errors import ParameterError
-from agewell.shared.protocol.messages import (
-    PIXELS_MAX,
-    PIXELS_MIN,
-    AlphaBlendItem,
-    AlphaBlendJob,
-    HsvItem,
-    HsvJob,
-    Job,
-    Offset,
-    PoissonBlendItem,
-    PoissonBlendJob,
-)
+from agewell.producer.session import open_session
+from agewell.shared.errors import AgewellError, ParameterError
+from agewell.shared.protocol.built_in import built_in_schemas
+from agewell.shared.protocol.messages import GenericItem, GenericJob, Job
+from agewell.shared.protocol.operations import OperationSchema
+
+
+class EnqueueGroup(TyperGroup):
+    """The commands of agewell's own operations, and of those that running workers offer."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command. One that is not agewell's own is looked up in Redis."""
+        found = super().get_command(ctx, cmd_name)
+        if found is not None or cmd_name.startswith("-"):
+            return found
+        try:
+            schema = OfferedSchemas(lambda: open_session().client).find(cmd_name)
+        except AgewellError as error:
+            ctx.meta[_WHY] = _why_unknown(error)
+            return None
+        return _typer_command(schema)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command of some arguments. An error also says why it is not a worker's."""
+        try:
+            return super().resolve_command(ctx, args)
+        except _UsageError as error:
+            error.message = " ".join(filter(None, [error.message, ctx.meta.get(_WHY)]))
+            raise
+
+
+_WHY = "agewell.why_unknown"
+_UsageError: Any = typer.BadParameter.__bases__[0]  # Typer has its own copy of click
+
+
+def _why_unknown(error: AgewellError) -> str:
+    if isinstance(error, ParameterError):
+        return "No running worker offers such an operation; `agewell operations` lists them."
+    return f"The operations of workers are not known: {error}"
+
 
 enqueue_app = typer.Typer(
-    name="enqueue", help="Send images to a queue, to be processed by workers.", no_args_is_help=True
+    name="enqueue",
+    cls=EnqueueGroup,
+    help="Send images to a queue, to be processed by workers.",
+    epilog="Workers may offer more operations: agewell operations.",
+    no_args_is_help=True,
 )
 
 
-@enqueue_app.command()
-@with_send_options
-def hsv(
-    paths: Paths,
-    full_range: Annotated[
-        bool, typer.Option("--full-range", help="Scale H to 0..255. Default: 0..179.")
-    ] = False,
-    *,
-    options: Options,
-) -> None:
-    """Convert images from BGR to HSV colours.
+def operation_command(schema: OperationSchema) -> Any:
+    """Make the function of an operation's command."""
 
-    Example: agewell enqueue hsv photos/ --priority bulk --out results/
-    """
+    def run(*, options: Options, **given: Any) -> None:
+        _send(schema, given, options)
 
-    def make_job(items: list[Fields]) -> Job:
-        made = tuple(HsvItem(**each) for each in items)
-        return HsvJob(items=made, full_range=full_range, output=options.output)
-
-    def sources(on_bad: OnBad) -> Iterator[Sources]:
-        own = own_results(options.out, "hsv")
-        return ({"image": file} for file in expand(paths, on_bad, own))
-
-    send_and_report("hsv", sources, make_job, options)
+    arguments = list(arguments_of(schema))
+    options = inspect.Parameter("options", inspect.Parameter.KEYWORD_ONLY, annotation=Options)
+    run.__name__ = schema.command.replace("-", "_")
+    run.__doc__ = _help(schema)
+    run.__signature__ = inspect.Signature([*arguments, options])  # type: ignore[attr-defined]
+    return with_send_options(run)
 
 
-Foreground = Annotated[
-    str, typer.Argument(help="Images to lay on top: a file, a folder or a glob.")
-]
-Background = Annotated[str, typer.Argument(help="Images below. One file goes with all the others.")]
-Alpha = Annotated[
-    float | None,
-    typer.Option(
-        help="Opacity of the foreground, 0 to 1. Default: the mask, or its alpha channel."
-    ),
-]
-ForegroundMask = Annotated[
-    str | None,
-    typer.Option(help="Masks of the foregrounds' size. One file goes with all. Default: none."),
-]
-ForegroundPlace = Annotated[
-    str, shown_as("X,Y", "Top left corner of the foreground, in pixels of the background.")
-]
+def _typer_command(schema: OperationSchema) -> Any:
+    app = typer.Typer(add_completion=False)
+    app.command(schema.command)(operation_command(schema))
+    return typer.main.get_command(app)
 
 
-@enqueue_app.command()
-@with_send_options
-def blend(
-    foreground: Foreground,
-    background: Background,
-    alpha: Alpha = None,
-    mask: ForegroundMask = None,
-    offset: ForegroundPlace = "0,0",
-    *,
-    options: Options,
-) -> None:
-    """Lay foregrounds over backgrounds, by a constant alpha, a mask or their alpha channel.
-
-    Example: agewell enqueue blend logo.png photos/ --offset 20,20 --out results/
-    """
-    at = _offset("--offset", offset)
-    _check_alpha(alpha)
-
-    def make_job(items: list[Fields]) -> Job:
-        made = tuple(AlphaBlendItem(**each) for each in items)
-        return AlphaBlendJob(items=made, alpha=alpha, offset=at, output=options.output)
-
-    sides = {"foreground": foreground, "background": background, "mask": mask}
-    own = own_results(options.out, "alpha_blend")
-    send_and_report("alpha_blend", lambda _: broadcast(sides, own), make_job, options)
+def _help(schema: OperationSchema) -> str:
+    images = (
+        ["photos/"]
+        if takes_many_files(schema)
+        else [f"{each.name}.png" for each in schema.item_inputs if each.required]
+    )
+    shared = [f"--{each.name} {each.name}.png" for each in schema.shared_inputs if each.required]
+    arguments = schema.example or " ".join([*images, *shared])
+    example = f"agewell enqueue {schema.command} {arguments} --out results/"
+    return f"{sentence(schema.summary)}\n\nExample: {example}"
 
 
-Source = Annotated[str, typer.Argument(help="Images to blend in: a file, a folder or a glob.")]
-SourceMask = Annotated[
-    str, typer.Argument(help="Masks of the sources, white on black. One file goes with all.")
-]
-Destination = Annotated[
-    str, typer.Argument(help="Images to blend into. One file goes with all the others.")
-]
-Gradient = Annotated[
-    Literal["src", "max", "avg"],
-    typer.Option(help="Gradients to keep: of the source, the stronger of both, or their mean."),
-]
-PlaceOnDestination = Annotated[
-    str, shown_as("X,Y", "Top left corner of the mask, in pixels of the destination.")
-]
-PlaceOnSource = Annotated[
-    str | None,
-    shown_as(
-        "X,Y", "Top left corner of the mask, in pixels of the source. Needed if sizes differ."
-    ),
-]
-
-
-@enqueue_app.command()
-@with_send_options
-def poisson(
-    source: Source,
-    mask: SourceMask,
-    destination: Destination,
-    gradient: Gradient = "src",
-    at: PlaceOnDestination = "0,0",
-    source_at: PlaceOnSource = None,
-    *,
-    options: Options,
-) -> None:
-    """Blend sources seamlessly into destinations (Poisson blending).
-
-    Example: agewell enqueue poisson bird.jpg bird-mask.png sky.jpg --at 840,110 --out results/
-    """
-    given: dict[str, Any] = {
-        "gradient": gradient,
-        "mask_on_destination": _offset("--at", at),
-        "mask_on_source": None if source_at is None else _offset("--source-at", source_at),
-        "output": options.output,
+def _send(schema: OperationSchema, given: dict[str, Any], options: Options) -> None:
+    parameters = parameters_from(schema, given)
+    own = own_results(options.out, schema.name)
+    shared = {
+        each.name: _one_file(each.name, given[each.name])
+        for each in schema.shared_inputs
+        if given[each.name] is not None
     }
 
+    def sources(on_bad: OnBad) -> Iterator[Sources]:
+        if takes_many_files(schema):
+            main = schema.item_inputs[0].name
+            found = _of_paths(main, expand(given["paths"], on_bad, own))
+        else:
+            found = broadcast({each.name: given[each.name] for each in schema.item_inputs}, own)
+        return (each | shared for each in found)
+
     def make_job(items: list[Fields]) -> Job:
-        return PoissonBlendJob(items=tuple(PoissonBlendItem(**each) for each in items), **given)
+        for_all = {name: items[0][name] for name in shared}
+        of_each = [{k: v for k, v in each.items() if k not in shared} for each in items]
+        made = tuple(GenericItem(**each) for each in of_each)
+        return GenericJob(
+            op=schema.name, items=made, output=options.output, **for_all, **parameters
+        )
 
-    sides = {"source": source, "mask": mask, "destination": destination}
-    own = own_results(options.out, "poisson_blend")
-    send_and_report("poisson_blend", lambda _: broadcast(sides, own), make_job, options)
-
-
-def _offset(option: str, text: str) -> Offset:
-    x, _, y = text.partition(",")
-    try:
-        offset = int(x), int(y)
-    except ValueError:
-        raise ParameterError(option, repr(text), "X,Y in whole pixels, such as 20,-5") from None
-    if not all(PIXELS_MIN <= each <= PIXELS_MAX for each in offset):
-        raise ParameterError(option, repr(text), f"{PIXELS_MIN} to {PIXELS_MAX} pixels")
-    return offset
+    send_and_report(schema.name, sources, make_job, options)
 
 
-def _check_alpha(alpha: float | None) -> None:
-    if alpha is not None and not 0 <= alpha <= 1:
-        raise ParameterError("--alpha", str(alpha), "0 to 1")
+def _of_paths(role: str, files: Iterator[LocalFile]) -> Iterator[Sources]:
+    return ({role: each} for each in files)
+
+
+def _one_file(option: str, pattern: str) -> LocalFile:
+    found = list(itertools.islice(expand_one(pattern), 2))
+    if len(found) != 1:
+        raise ParameterError(f"--{option}", f"several files, {pattern}", "one file")
+    found[0].size_bytes()
+    return found[0]
+
+
+for _schema in built_in_schemas().values():
+    enqueue_app.command(_schema.command)(operation_command(_schema))

@@ -15,7 +15,7 @@ from agewell.shared.text.printable import printable
 from agewell.shared.text.problems import first_problem
 
 PANELS = {
-    "Run jobs": ("up", "enqueue", "status", "result", "cancel"),
+    "Run jobs": ("up", "enqueue", "operations", "status", "result", "cancel"),
     "Watch": ("jobs", "queues", "top"),
     "Fix": ("doctor", "dead", "aging"),
     "Models and planning": ("models", "simulate"),

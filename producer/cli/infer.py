@@ -17,7 +17,7 @@ from agewell.producer.sending.listing import OnBad, expand, expand_one
 from agewell.producer.sending.plan import Sources
 from agewell.producer.sending.submit import Fields
 from agewell.shared.errors import BadJobError, ParameterError
-from agewell.shared.protocol.messages import MAX_ITEMS, InferItem, InferJob, Job, parse_job
+from agewell.shared.protocol.messages import MAX_ITEMS, InferItem, InferJob, Job, read_job
 
 _COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
 
@@ -114,7 +114,7 @@ def _check(given: dict[str, Any]) -> None:
     placeholder = {"uri": "data:", "sha256": "0" * 64, "size_bytes": 0, "media_type": "image/png"}
     document = {name: value for name, value in given.items() if value is not None}
     try:
-        parse_job({"op": "infer", "items": [{"image": placeholder}], **document})
+        read_job({"items": [{"image": placeholder}], **document}, InferJob)
     except BadJobError as error:
         raise ParameterError("the job", error.reason, "see `agewell models list`") from None
 

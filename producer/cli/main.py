@@ -15,6 +15,8 @@ from agewell.producer.cli.front_page import FrontPage, print_version
 from agewell.producer.cli.infer import infer
 from agewell.producer.cli.jobs import jobs
 from agewell.producer.cli.models import models_app
+from agewell.producer.cli.operations import operations
+from agewell.producer.cli.pipeline import pipeline
 from agewell.producer.cli.queues import queues
 from agewell.producer.cli.result import result
 from agewell.producer.cli.simulate import simulate
@@ -31,12 +33,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+enqueue_app.command()(pipeline)
 enqueue_app.command()(infer)
 app.add_typer(enqueue_app, name="enqueue")
 models_app.add_typer(train_app, name="train")
 models_app.command()(export)
 app.add_typer(models_app, name="models")
-for command in (up, status, result, cancel, jobs, queues, top, doctor, aging, simulate):
+for command in (up, operations, status, result, cancel, jobs, queues, top, doctor, aging, simulate):
     app.command()(command)
 app.add_typer(dead_app, name="dead")
 

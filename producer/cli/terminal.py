@@ -133,6 +133,8 @@ def _state(record: Record, now: float) -> str:
         return f"due in {duration(record.due_at - now)}"
     if record.cancel_asked and not record.state.ended:
         return f"{record.state.value} (cancel asked)"
+    if record.progress is not None:
+        return f"{record.state.value}, {record.progress:.0%}"
     return record.state.value
 
 

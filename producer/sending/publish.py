@@ -12,7 +12,7 @@ from agewell.producer.session import Session
 from agewell.shared.errors import MessageTooLargeError, ParameterError
 from agewell.shared.protocol.envelope import DEADLINE_AT, ENQUEUED_AT, ITEMS
 from agewell.shared.protocol.messages import Job, primary_image
-from agewell.shared.protocol.tasks import QUEUE_OF_OP, TASK_OF_OP
+from agewell.shared.protocol.tasks import queue_of, task_of
 from agewell.shared.redis.connection import REDIS_ERRORS, unreachable
 from agewell.shared.text.durations import LONGEST_S
 
@@ -92,7 +92,7 @@ def _send(
     session: Session, producer: Any, job_id: str, job: Job, level: int, headers: dict[str, Any]
 ) -> None:
     """Publish as `send_task` does, without its subscription to the result, which nobody reads."""
-    task = TASK_OF_OP[job.op].value
+    task = task_of(job.op)
     document = job.model_dump(mode="json", exclude_none=True)
     in_words = summary(job, level)
     message = session.app.amqp.as_task_v2(job_id, task, args=[document], argsrepr=in_words)
@@ -100,7 +100,7 @@ def _send(
         producer,
         task,
         message,
-        queue=QUEUE_OF_OP[job.op].value,
+        queue=queue_of(job.op).value,
         priority=level,
         headers=headers | {ITEMS: len(job.items)},
     )

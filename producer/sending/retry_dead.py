@@ -10,7 +10,7 @@ from agewell.producer.sending.limits import Credit
 from agewell.producer.sending.outbox import Outbox
 from agewell.producer.session import Session
 from agewell.shared.protocol.envelope import DEADLINE_AT, ENQUEUED_AT, FULL_RETRIES, time_of
-from agewell.shared.protocol.tasks import OP_OF_TASK, QUEUE_OF_OP
+from agewell.shared.protocol.tasks import Queue, op_of_task, queue_of
 from agewell.shared.queue.dead_letters import DeadLetters
 from agewell.shared.queue.letter import Letter
 from agewell.shared.queue.record import State
@@ -48,7 +48,7 @@ class Resender:
             BrokerUnreachableError: Redis does not answer.
         """
         for letter in letters:
-            yield from self._outbox.add(letter, QUEUE_OF_OP[OP_OF_TASK[str(letter.task)]])
+            yield from self._outbox.add(letter, _queue_of(letter.task))
             if self._outbox.due():
                 yield from self._outbox.flush()
         yield from self._outbox.flush()
@@ -93,10 +93,17 @@ def _send(app: Celery, producer: Any, job: dict[str, Any]) -> None:
         producer,
         job["task"],
         message,
-        queue=options.get("queue") or QUEUE_OF_OP[OP_OF_TASK[job["task"]]].value,
+        queue=options.get("queue") or _queue_of(job["task"]).value,
         priority=options.get("priority"),
         headers=options["headers"],
     )
+
+
+def _queue_of(task: str | None) -> Queue:
+    op = op_of_task(task)
+    if op is None:
+        raise ValueError(f"{task!r} is not an operation")
+    return queue_of(op)
 
 
 def _fresh(job: dict[str, Any], now: float) -> dict[str, Any]:

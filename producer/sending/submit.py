@@ -13,7 +13,7 @@ from agewell.producer.sending.publish import Sent, publish_as
 from agewell.producer.session import Session
 from agewell.shared.errors import BadFileError
 from agewell.shared.protocol.messages import MAX_ITEMS, ImageRef, Job, MediaType
-from agewell.shared.protocol.tasks import QUEUE_OF_OP
+from agewell.shared.protocol.tasks import queue_of
 from agewell.shared.text.printable import printable
 
 AUTO_JOB_BYTES = 2**20
@@ -87,7 +87,7 @@ class Submitter:
             if good:
                 job = self._make_job([fields for _, fields in good])
                 sent = Sent.of(job, [item for item, _ in good])
-                yield from self._outbox.add((sent, job), QUEUE_OF_OP[job.op])
+                yield from self._outbox.add((sent, job), queue_of(job.op))
             progress(len(parcel))
             if self._outbox.due():
                 yield from self._outbox.flush()

@@ -9,7 +9,7 @@ from celery import Celery
 
 from agewell.producer.simulate.jobs import Measured
 from agewell.shared.errors import ParameterError
-from agewell.shared.protocol.tasks import QUEUE_OF_OP
+from agewell.shared.protocol.tasks import queue_of
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
 
@@ -95,7 +95,7 @@ def _jobs(client: redis.Redis, queue: str) -> Iterator[_Job]:
 
 def _job(record: dict[str, bytes | None], queue: str) -> _Job | None:
     op, level, enqueued_at = (record[name] for name in ("op", "level", "enqueued_at"))
-    if op is None or level is None or enqueued_at is None or QUEUE_OF_OP.get(op.decode()) != queue:
+    if op is None or level is None or enqueued_at is None or queue_of(op.decode()) != queue:
         return None
     started_at, ended_at, state = (record[name] for name in ("started_at", "ended_at", "state"))
     ran = state == State.DONE.value.encode() and started_at is not None and ended_at is not None

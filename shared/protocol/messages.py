@@ -4,7 +4,7 @@ A job is one operation on 1 to 64 items. It refers to images by `ImageRef`. Thei
 blob store, or inside the reference as a `data:` URI if they are at most 32 KiB.
 """
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -12,7 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     FiniteFloat,
-    TypeAdapter,
+    SerializeAsAny,
     ValidationError,
     model_validator,
 )
@@ -25,16 +25,11 @@ from agewell.shared.text.problems import first_problem, shortened
 
 SCHEMA_VERSION: Final = 1
 MAX_ITEMS: Final = 64
+MAX_STEPS: Final = 32
 INLINE_MAX_BYTES: Final = 32 * 1024
 
 MediaType = ImageMediaType | Literal["application/x-npz"]
 """Media types of a worker's files: images, and numpy archives of tapped intermediates."""
-
-PIXELS_MIN: Final = -(2**31)
-PIXELS_MAX: Final = 2**31 - 1
-Pixels = Annotated[int, Field(ge=PIXELS_MIN, le=PIXELS_MAX)]
-Offset = tuple[Pixels, Pixels]
-
 
 FileName = Annotated[
     str, Field(min_length=1, max_length=NAME_MAX_CHARACTERS), AfterValidator(printable)
@@ -105,68 +100,19 @@ OutputName = Annotated[
 ]
 
 
-class HsvItem(Message):
-    """One image to convert."""
+class Item(Message):
+    """Base of the items of all jobs. A subclass has a field for each image, the main one first."""
 
-    image: ImageRef
     output_name: OutputName = None
 
 
-class AlphaBlendItem(Message):
-    """A foreground to blend over a background, with an optional mask."""
+class Job(Message):
+    """Base of all jobs: one operation, with its parameters as fields, on 1 to 64 items."""
 
-    foreground: ImageRef
-    background: ImageRef
-    mask: ImageRef | None = None
-    output_name: OutputName = None
-
-
-class PoissonBlendItem(Message):
-    """A source, the mask of its part to use, and the destination to blend it into."""
-
-    source: ImageRef
-    mask: ImageRef
-    destination: ImageRef
-    output_name: OutputName = None
-
-
-class _Job(Message):
     schema_version: Literal[1] = SCHEMA_VERSION
+    op: str
+    items: tuple[Item, ...] = Field(min_length=1, max_length=MAX_ITEMS)
     output: Output = Output()
-
-
-class HsvJob(_Job):
-    """Convert images from BGR to HSV."""
-
-    op: Literal["hsv"] = "hsv"
-    items: tuple[HsvItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
-    full_range: bool = Field(default=False, description="H from 0 to 255 instead of 0 to 179")
-
-
-class AlphaBlendJob(_Job):
-    """Blend foregrounds over backgrounds. Opacity: alpha x mask x the foreground's own alpha."""
-
-    op: Literal["alpha_blend"] = "alpha_blend"
-    items: tuple[AlphaBlendItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
-    alpha: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
-    offset: Offset = Field(
-        default=(0, 0), description="(x, y) of the foreground's top left on the background"
-    )
-
-
-class PoissonBlendJob(_Job):
-    """Poisson blending: fill the mask from the source's gradients and the destination's border."""
-
-    op: Literal["poisson_blend"] = "poisson_blend"
-    items: tuple[PoissonBlendItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
-    gradient: Literal["src", "max", "avg"] = "src"
-    mask_on_source: Offset | None = Field(
-        default=None,
-        description="(x, y) of the mask's top left on the source. Unset: the sizes must be equal",
-    )
-    mask_on_destination: Offset = Field(
-        default=(0, 0), description="(x, y) of the mask's top left on the destination"
-    )
 
 
 Integer = Annotated[int, Field(ge=-(2**53), le=2**53)]
@@ -176,14 +122,13 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 
 
-class InferItem(Message):
+class InferItem(Item):
     """One image to run a model on."""
 
     image: ImageRef
-    output_name: OutputName = None
 
 
-class InferJob(_Job):
+class InferJob(Job):
     """Run a model on each image. The result is a picture, or values such as classes."""
 
     op: Literal["infer"] = "infer"
@@ -204,29 +149,66 @@ class InferJob(_Job):
     )
 
 
-Item = HsvItem | AlphaBlendItem | PoissonBlendItem | InferItem
-Job = Annotated[HsvJob | AlphaBlendJob | PoissonBlendJob | InferJob, Field(discriminator="op")]
+AnyJob = TypeVar("AnyJob", bound=Job)
+
+
+class PipelineItem(Item):
+    """One image to run the steps on."""
+
+    image: ImageRef
+
+
+class Step(Message):
+    """One step of a pipeline: an operation, its parameters, and its images but for one.
+
+    The image that it leaves out is the result of the step before.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    op: str
+
+
+class PipelineJob(Job):
+    """Run several operations on each image. It is decoded once and encoded once."""
+
+    op: Literal["pipeline"] = "pipeline"
+    items: tuple[PipelineItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+    steps: tuple[SerializeAsAny[Step], ...] = Field(min_length=1, max_length=MAX_STEPS)
+
+
+class GenericItem(Item):
+    """An item of any operation: every further field is an image."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, ImageRef | None]
+
+
+class GenericJob(Job):
+    """A job of any operation. Its parameters are further fields, which nobody has checked yet."""
+
+    model_config = ConfigDict(extra="allow")
+
+    items: tuple[GenericItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+
+
+def images_of(item: Item) -> dict[str, ImageRef]:
+    """Return the images of an item by role, the main one first."""
+    fields = (*type(item).model_fields, *(item.model_extra or {}))
+    found = {name: getattr(item, name) for name in fields}
+    return {name: value for name, value in found.items() if isinstance(value, ImageRef)}
 
 
 def primary_image(item: Item) -> ImageRef:
     """Return the main image of an item, after which its result is named."""
-    match item:
-        case HsvItem() | InferItem():
-            return item.image
-        case AlphaBlendItem():
-            return item.foreground
-        case PoissonBlendItem():
-            return item.source
+    return next(iter(images_of(item).values()))
 
 
-_JOB: TypeAdapter[Job] = TypeAdapter(Job)
-
-
-def parse_job(document: Any) -> Job:
-    """Parse a job from JSON text or JSON values.
+def read_job(document: Any, job_class: type[AnyJob]) -> AnyJob:
+    """Read a job from JSON text or JSON values.
 
     Raises:
-        BadJobError: it is not a valid job. The error names the field and the reason.
+        BadJobError: it is not a valid job of this class. The error names the field and the reason.
     """
     if isinstance(document, dict):
         version = document.get("schema_version", SCHEMA_VERSION)
@@ -238,9 +220,9 @@ def parse_job(document: Any) -> Job:
             )
     try:
         return (
-            _JOB.validate_json(document)
+            job_class.model_validate_json(document)
             if isinstance(document, str | bytes)
-            else (_JOB.validate_python(document, strict=False))
+            else job_class.model_validate(document, strict=False)
         )
     except ValidationError as error:
         raise BadJobError(first_problem(error).line("the message")) from None

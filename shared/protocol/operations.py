@@ -5,10 +5,12 @@ schema to check a job and to send it.
 """
 
 import re
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
+from agewell.shared.errors import BadJobError
 from agewell.shared.protocol.messages import Message
 
 NAME_PATTERN: Final = r"^[a-z][a-z0-9_]{0,47}$"
@@ -18,6 +20,13 @@ RESERVED_FIELDS: Final = frozenset(
     {"schema_version", "op", "items", "output", "output_name", "steps", "context"}
 )
 """Fields of every job. No image and no parameter of an operation may have one of these names."""
+
+
+PIXELS_MIN: Final = -(2**31)
+PIXELS_MAX: Final = 2**31 - 1
+Pixels = Annotated[int, Field(ge=PIXELS_MIN, le=PIXELS_MAX)]
+Offset = tuple[Pixels, Pixels]
+"""x and y in pixels."""
 
 
 class ImageInput(Message):
@@ -37,6 +46,7 @@ class OperationSchema(Message):
         pattern=r"^[a-z][a-z0-9-]{0,47}$", description="its name after `agewell enqueue`"
     )
     summary: str = Field(description="what it does, in one line")
+    example: str = Field(default="", description="arguments of its command, for its help")
     inputs: tuple[ImageInput, ...] = Field(
         min_length=1, description="its images, the main one first: results are named after it"
     )
@@ -58,3 +68,26 @@ class OperationSchema(Message):
 def class_name(op: str) -> str:
     """Return the name of an operation's classes: `alpha_blend` becomes `AlphaBlend`."""
     return re.sub(r"(?:^|_)([a-z0-9])", lambda found: found[1].upper(), op)
+
+
+def flowing_input(schema: OperationSchema, given: Collection[str]) -> str:
+    """Return the role that the result of the step before takes in a step of a pipeline.
+
+    It is the first image that the operation requires and that the step does not give.
+
+    Args:
+        schema: the operation of the step.
+        given: the roles of the images that the step gives.
+
+    Raises:
+        BadJobError: the step gives every image, or too few.
+    """
+    free = [each.name for each in schema.inputs if each.required and each.name not in given]
+    if not free:
+        raise BadJobError(
+            f"every image of {schema.name} is given; leave the one out that the step before makes"
+        )
+    if len(free) > 1:
+        missing = ", ".join(free[1:])
+        raise BadJobError(f"an image is missing: {missing}")
+    return free[0]

@@ -21,17 +21,14 @@ local function refuse(admission, message, reason)
   redis.call('LPUSH', admission.refused, cjson.encode(about) .. '\n' .. string.sub(message, 1, KEPT_BYTES))
 end
 
--- The operation of a task, or '' if the task is not an operation.
-local function op_of(ops, task)
-  if string.find(task, '[%c=]') then
-    return ''
-  end
-  local _, stop = string.find(ops, '\n' .. task .. '=', 1, true)
-  return stop and string.match(ops, '^[^\n]*', stop + 1) or ''
+-- The operation of a task, or '' if the task is not an operation. shared/protocol/tasks.py has the same rule.
+local function op_of(task)
+  local op = task == 'infer.run' and 'infer' or string.match(task, '^cv%.(%l[%l%d_]*)$')
+  return op and #op <= 48 and op or ''
 end
 
--- admission: queue, lists (its inlets), key (as for `enter`), records (their prefix), refused (a list), ops (text:
---            each task's name, '=', its operation and a newline), most_bytes, now, k
+-- admission: queue, lists (its inlets), key (as for `enter`), records (their prefix), refused (a list),
+--            most_bytes, now, k
 local function admit_message(admission, message, list_level)
   local found, reason = read(message, admission.most_bytes)
   if not found then
@@ -40,7 +37,7 @@ local function admit_message(admission, message, list_level)
   local headers, properties, key = found.headers, found.properties, admission.key
   local id, task, op = text_from(headers.id), text_from(headers.task), ''
   if id and task then
-    op = op_of(admission.ops, task)
+    op = op_of(task)
   else
     -- In Celery's protocol 1 they are in the body. A worker reads or refuses it.
     id = 'message-' .. redis.call('INCR', key.sequence)

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 import redis
 
-from agewell.shared.queue.publish import OPS
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
 from agewell.shared.redis.scripts import Script
@@ -48,7 +47,6 @@ def admit(
             now,
             max_message_bytes,
             keys.RECORD_PREFIX,
-            OPS,
             JOBS_A_CALL,
             BYTES_A_CALL,
             *(part for pair in aging_k.items() for part in pair),

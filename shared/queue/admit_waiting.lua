@@ -12,9 +12,9 @@
 -- each queue come first.
 --@include order
 --@include arrivals
-local FIXED_KEYS, FIXED_ARGUMENTS = 6, 6
+local FIXED_KEYS, FIXED_ARGUMENTS = 6, 5
 local waiting, running, deadlines, sequence, ks, refused = unpack(KEYS, 1, FIXED_KEYS)
-local now, most_bytes, records, ops, most, most_bytes_in_all = unpack(ARGV, 1, FIXED_ARGUMENTS)
+local now, most_bytes, records, most, most_bytes_in_all = unpack(ARGV, 1, FIXED_ARGUMENTS)
 now, most_bytes = tonumber(now), tonumber(most_bytes)
 most, most_bytes_in_all = tonumber(most), tonumber(most_bytes_in_all)
 -- Start with a ZREM, which needs no memory: after it, even a full Redis runs the rest of the script.
@@ -27,7 +27,7 @@ for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
   if has_arrivals(first, now) then
     --@include admit
     local admission = {
-      queue = queue, records = records, refused = refused, ops = ops, now = now, most_bytes = most_bytes,
+      queue = queue, records = records, refused = refused, now = now, most_bytes = most_bytes,
       lists = { inlets_of(first) }, k = tonumber(redis.call('HGET', ks, queue) or k),
       key = { order = order, scheduled = scheduled, idle = idle, waiting = waiting, running = running,
         deadlines = deadlines, sequence = sequence },

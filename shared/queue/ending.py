@@ -5,7 +5,7 @@ from typing import Any
 from celery import states
 
 from agewell.shared.errors import DeadJobError
-from agewell.shared.protocol.tasks import OP_OF_TASK
+from agewell.shared.protocol.tasks import op_of_task
 from agewell.shared.queue.ledger import End
 from agewell.shared.queue.record import State
 
@@ -60,7 +60,7 @@ def state_of(celery_state: str, error: Any) -> State:
 
 def op_of(request: Any) -> str | None:
     """Return the operation of a task's request, or None if it is not a job of agewell."""
-    return OP_OF_TASK.get(str(getattr(request, "task", "")))
+    return op_of_task(getattr(request, "task", None))
 
 
 def ignores_result(request: Any) -> bool:

@@ -17,6 +17,7 @@ from agewell.shared.redis.clock import RedisClock
 from agewell.shared.redis.scripts import Argument, Script
 
 _END = Script("end")
+_REPORT = Script("report")
 TRIMMED_A_CALL = 500
 """Most ids to drop from each state's list per call, which blocks Redis for about 1 ms."""
 
@@ -123,9 +124,15 @@ class Ledger:
         )
         return bool(answer)
 
-    def cancel_asked(self, job_id: str) -> bool:
-        """Return True if a running job was asked to end."""
-        return bool(self._client.hexists(keys.job(job_id), "cancelled_at"))
+    def report(self, job_id: str, done: float | None = None) -> bool:
+        """Record the progress of a running job. Returns True if the job was asked to end.
+
+        Args:
+            job_id: the job.
+            done: the part that is done, 0 to 1. None: unknown.
+        """
+        text = "" if done is None else f"{done:.3f}"
+        return bool(_REPORT(self._client, [keys.job(job_id)], [text]))
 
     def message(self, job_id: str) -> bytes | None:
         """Return the message of an open job, or None if there is none."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agewell.shared.protocol import envelope
-from agewell.shared.protocol.tasks import OP_OF_TASK, Queue
+from agewell.shared.protocol.tasks import Queue, op_of_task
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
 from agewell.shared.redis.scripts import Argument, Script
@@ -14,14 +14,11 @@ PUBLISH = Script("publish")
 ORDERED = frozenset(queue.value for queue in Queue)
 """The queues with an order. Messages of other queues stay in kombu's lists."""
 
-OPS = "\n" + "".join(f"{task}={op}\n" for task, op in OP_OF_TASK.items())
-"""The operation of each task, as text for the Lua scripts that admit messages."""
-
 
 def op_of(message: Mapping[str, Any]) -> str | None:
     """Return the operation of a message's task, or None if the task is not an operation."""
     headers = message.get("headers") or {}
-    return OP_OF_TASK.get(str(headers.get("task"))) if headers.get("id") else None
+    return op_of_task(headers.get("task")) if headers.get("id") else None
 
 
 def is_ordered(queue: str, message: Mapping[str, Any]) -> bool:

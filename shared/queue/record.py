@@ -34,7 +34,16 @@ class Record:
 
     FIELDS: ClassVar = (
         *("state", "op", "level", "items", "items_failed", "enqueued_at", "due_at", "started_at"),
-        *("ended_at", "deadline_at", "worker", "worker_id", "error", "cancelled_at", "history"),
+        *(
+            "ended_at",
+            "deadline_at",
+            "worker",
+            "worker_id",
+            "error",
+            "cancelled_at",
+            "history",
+            "progress",
+        ),
     )
     """The fields of the Redis hash to read."""
 
@@ -58,6 +67,8 @@ class Record:
     """True if the job was asked to end while it ran."""
     history: tuple[str, ...] = ()
     """For each lost delivery, its start and its worker, separated by a space."""
+    progress: float | None = None
+    """The part of a running job that is done, 0 to 1, if its operation reports it."""
 
     def is_scheduled(self, now: float) -> bool:
         """Return True if the job waits for its eta or for its next retry."""
@@ -102,6 +113,7 @@ def record_of(job_id: str, raw: Sequence[bytes | None], now: float) -> Record | 
         error=record.get("error", ""),
         cancel_asked="cancelled_at" in record,
         history=tuple(record.get("history", "").splitlines()),
+        progress=_time(record, "progress") if state is State.RUNNING else None,
     )
 
 

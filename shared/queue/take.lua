@@ -22,13 +22,13 @@
 -- Creating all functions takes 8 us, so each rare step includes its own.
 --@include count
 --@include order
-local FIXED_KEYS, FIXED_ARGUMENTS, KEYS_A_QUEUE = 13, 9, 13
+local FIXED_KEYS, FIXED_ARGUMENTS, KEYS_A_QUEUE = 13, 8, 13
 -- Most jobs and bytes to admit to each order in one call, and most records that may turn out to be missing.
 local MOST_DUE, MOST_MESSAGES, MOST_BYTES, MOST_GONE = 8, 8, 262144, 16
 
 local reserved, workers, waiting, running, started, counts, deadlines, sequence, ks, refused, done, metrics, wake =
   unpack(KEYS, 1, FIXED_KEYS)
-local worker_id, most_bytes, records, results, all_reserved, ops, waits, order_count, queue_count =
+local worker_id, most_bytes, records, results, all_reserved, waits, order_count, queue_count =
   unpack(ARGV, 1, FIXED_ARGUMENTS)
 order_count, queue_count = tonumber(order_count), tonumber(queue_count)
 local before_queues = FIXED_KEYS + order_count
@@ -68,7 +68,7 @@ for number = 1, queue_count do
   if call('EXISTS', scheduled, unpack(KEYS, first + 4, first + KEYS_A_QUEUE)) > 0 then
     --@include admit
     local admission = {
-      queue = name, records = records, refused = refused, ops = ops, now = now, most_bytes = tonumber(most_bytes),
+      queue = name, records = records, refused = refused, now = now, most_bytes = tonumber(most_bytes),
       lists = { unpack(KEYS, first + 4, first + KEYS_A_QUEUE) }, k = tonumber(call('HGET', ks, name) or k),
       key = { order = order, scheduled = scheduled, idle = idle, waiting = waiting, running = running,
         deadlines = deadlines, sequence = sequence },

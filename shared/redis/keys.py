@@ -59,6 +59,15 @@ INFER_WORKERS = f"{PREFIX}infer-workers"
 """Set: the id of each run of an infer worker that may still be alive."""
 
 
+CV_WORKERS = f"{PREFIX}cv-workers"
+"""Set of the runs of CV workers that have published their operations."""
+
+
+def cv_worker(run: str) -> str:
+    """String that expires: the operations of one run of a CV worker, as JSON."""
+    return f"{PREFIX}cv-worker:{run}"
+
+
 def infer_worker(run: str) -> str:
     """JSON, with a TTL: the status of one run of an infer worker."""
     return f"{PREFIX}infer-worker:{run}"

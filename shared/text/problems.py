@@ -66,6 +66,8 @@ _PATTERNS = {
     r"^[^/\\]+\.onnx$": "the name of an .onnx file, without a folder",
     r"^(\./[\w-]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):[A-Za-z_]\w*$": "package.module:name, or "
     "./file.py:name",
+    r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*|.*\.py)$": "a module such as my_package.ops, or a file "
+    "such as ./ops.py",
     r"^[!-9;-~]+$": "ASCII without spaces and colons",
     r"^[A-Za-z0-9._~/-]*$": "a path of letters, digits, '.', '_', '~' and '-'",
 }
@@ -154,6 +156,11 @@ def _reason(kind: str, values: dict[str, Any]) -> str:
     if "tag" in short:  # the sender's own text
         short["tag"] = shortened(short["tag"])
     return _REASONS[kind].format(**short)
+
+
+def pattern_in_words(pattern: str) -> str:
+    """Return the text that a pattern describes, in words if it is one of agewell's patterns."""
+    return _PATTERNS.get(pattern, f"text that matches the pattern {pattern}")
 
 
 def _printable(part: int | str) -> str:

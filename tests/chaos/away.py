@@ -6,7 +6,7 @@ import time
 from agewell.producer.receiving.collect import Collector
 from agewell.producer.sending.files import read_image
 from agewell.producer.session import make_session
-from agewell.shared.protocol.messages import HsvItem, HsvJob
+from agewell.shared.protocol.built_in_jobs import HsvItem, HsvJob
 from agewell.shared.protocol.tasks import Queue
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys

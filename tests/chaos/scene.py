@@ -24,7 +24,8 @@ from agewell.producer.session import Session, make_session
 from agewell.producer.up.child_process import end_child, start_child
 from agewell.producer.up.supervisor import celery
 from agewell.shared.errors import BlobStoreError, BrokerFullError, BrokerUnreachableError
-from agewell.shared.protocol.messages import HsvItem, HsvJob, ImageRef, InferItem, InferJob, Job
+from agewell.shared.protocol.built_in_jobs import HsvItem, HsvJob
+from agewell.shared.protocol.messages import ImageRef, InferItem, InferJob, Job
 from agewell.shared.redis import keys
 from agewell.shared.settings import Settings
 from tests.chaos.brokers import Broker, one_redis

@@ -14,7 +14,7 @@ import pytest
 from agewell.producer.async_client import AsyncClient
 from agewell.producer.client import Client
 from agewell.shared.errors import BadFileError, BadJobError, ParameterError, QueueFullError
-from agewell.shared.protocol.messages import AlphaBlendItem, AlphaBlendJob, HsvItem, HsvJob
+from agewell.shared.protocol.built_in_jobs import AlphaBlendItem, AlphaBlendJob, HsvItem, HsvJob
 from agewell.shared.queue.record import State
 from agewell.shared.settings import Settings
 from tests.support.image_files import file_of

@@ -20,10 +20,11 @@ from agewell.producer.cli.main import app
 from agewell.producer.up.embedded_redis import embedded_redis
 from agewell.shared import errors
 from agewell.shared.protocol.levels import LEVEL_OF_NAME
-from agewell.shared.protocol.messages import ErrorInfo, ImageRef, JobResult, parse_job
+from agewell.shared.protocol.messages import ErrorInfo, ImageRef, JobResult
 from agewell.shared.protocol.tasks import QUEUE_OF_OP, TASK_OF_OP
 from agewell.shared.setting_names import PREFIX
 from agewell.shared.settings import Settings
+from agewell.workers.jobs.job_classes import parse_job
 from tests.support.python_process import run_python
 from tests.support.stack import Stack, started, state_directory
 

@@ -9,7 +9,7 @@ from typing import Any
 import redis
 
 from agewell.shared.protocol.levels import LEVELS
-from agewell.shared.queue.publish import OPS, ORDERED
+from agewell.shared.queue.publish import ORDERED
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
 from agewell.shared.redis.packing import command
@@ -84,7 +84,6 @@ def prepare_take(
         keys.RECORD_PREFIX,
         keys.RESULT_PREFIX,
         keys.RESERVED_PREFIX,
-        OPS,
         int(waits),
         len(keys.orders()),
         len(ordered),

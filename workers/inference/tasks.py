@@ -14,8 +14,8 @@ from agewell.shared.protocol.messages import InferJob, Job, JobResult
 from agewell.shared.protocol.tasks import Queue
 from agewell.shared.protocol.tasks import Task as TaskName
 from agewell.workers.inference.batching.queue import Rank
-from agewell.workers.jobs.delivery import deliver, operation
-from agewell.workers.jobs.run import Checkpoint
+from agewell.workers.jobs.delivery import deliver, operation_task
+from agewell.workers.jobs.job_poll import JobPoll
 from agewell.workers.process import runtime
 from agewell.workers.process.context import context
 
@@ -26,11 +26,11 @@ _building = threading.Lock()
 _built: "list[Engine]" = []
 
 
-@operation(TaskName.INFER)
+@operation_task(TaskName.INFER)
 def infer(task: Task, document: Any, following: Any = None) -> dict[str, Any]:
     """Run an inference job. The argument is an `InferJob`, the result a `JobResult`, as JSON."""
 
-    def run(job: Job, checkpoint: Checkpoint) -> JobResult:
+    def run(job: Job, checkpoint: JobPoll) -> JobResult:
         from agewell.workers.inference.run import run_infer_job
 
         tools = context()

@@ -5,32 +5,41 @@ callback of a chord with a list of results. The job is the second argument. Each
 before fills the first image field that the job's item leaves out.
 """
 
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from agewell.shared.errors import BadJobError
-from agewell.shared.protocol.messages import ErrorInfo, ItemResult, Job, JobResult, parse_job
+from agewell.shared.protocol.built_in import built_in_schemas
+from agewell.shared.protocol.messages import (
+    ErrorInfo,
+    GenericJob,
+    ItemResult,
+    Job,
+    JobResult,
+    read_job,
+)
+from agewell.shared.protocol.tasks import INFER, PIPELINE
+from agewell.workers.operations.registry import load_operations
 
 Earlier = tuple[ErrorInfo | None, ...]
 """For each item of the step before: its error, or None if it has an image."""
 
 
-def _item_class(job: type[BaseModel]) -> type[BaseModel]:
-    found: type[BaseModel] = get_args(job.model_fields["items"].annotation)[0]
-    return found
+def _required_images(op: str, modules: tuple[str, ...]) -> list[str]:
+    """Return the image fields that an item of an operation requires."""
+    if op in (INFER, PIPELINE):
+        return ["image"]
+    schema = built_in_schemas().get(op)
+    if schema is None and modules:
+        users = load_operations(modules).operations.get(op)
+        schema = None if users is None else users.schema
+    return [each.name for each in schema.item_inputs if each.required] if schema else []
 
 
-_FIELDS_OF_OP = {
-    job.model_fields["op"].default: [
-        name for name, field in _item_class(job).model_fields.items() if field.is_required()
-    ]
-    for job in get_args(get_args(Job)[0])
-}
-"""The image fields that an item of each operation requires."""
-
-
-def next_job(before: Any, document: Any) -> tuple[dict[str, Any], Earlier]:
+def next_job(
+    before: Any, document: Any, modules: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], Earlier]:
     """Make the document of the next job.
 
     Args:
@@ -38,6 +47,7 @@ def next_job(before: Any, document: Any) -> tuple[dict[str, Any], Earlier]:
         document: the next job, without the images that come from the step before. Its `items` hold
             one template for all images, or one for each item of the step before. It may be left
             out.
+        modules: the users' modules with operations, as in AGEWELL_OPERATIONS.
 
     Returns:
         The complete job, with one item per image, and the errors of the items that have no image.
@@ -53,7 +63,7 @@ def next_job(before: Any, document: Any) -> tuple[dict[str, Any], Earlier]:
     if any(item.image is None and item.error is None for item in items):
         raise BadJobError("the step before made predictions and no images: it cannot be continued")
     filled = [
-        _filled(str(document.get("op")), template, item)
+        _filled(str(document.get("op")), template, item, modules)
         for template, item in zip(templates, items, strict=True)
         if item.image is not None
     ]
@@ -65,14 +75,15 @@ def next_job(before: Any, document: Any) -> tuple[dict[str, Any], Earlier]:
 def job_of(args: Any) -> tuple[Job | None, str]:
     """Return the job in a task's arguments, or None and the reason if there is no job.
 
+    Its parameters are not checked, because another process may run its operation.
     The next step of a chain has the result of the step before as its first argument.
     """
     try:
         match args:
             case [document]:
-                return parse_job(document), ""
+                return read_job(document, GenericJob), ""
             case [before, document]:
-                return parse_job(next_job(before, document)[0]), ""
+                return read_job(next_job(before, document)[0], GenericJob), ""
     except BadJobError as error:
         return None, str(error)
     return None, "the message has no job as its argument"
@@ -110,11 +121,14 @@ def _templates(document: dict[str, Any], count: int) -> list[dict[str, Any]]:
     return found
 
 
-def _filled(op: str, template: dict[str, Any], item: ItemResult) -> dict[str, Any]:
+def _filled(
+    op: str, template: dict[str, Any], item: ItemResult, modules: tuple[str, ...]
+) -> dict[str, Any]:
     """Return an item with the image from before in the first field that the template leaves out."""
     image = item.image.model_dump(mode="json") if item.image is not None else None
-    free = [field for field in _FIELDS_OF_OP.get(op, []) if field not in template]
-    if op in _FIELDS_OF_OP and not free:
+    required = _required_images(op, modules)
+    free = [field for field in required if field not in template]
+    if required and not free:
         raise BadJobError(
             f"an item of {op} names every image: leave one out for the image of the step before"
         )

@@ -15,39 +15,38 @@ from celery.states import FAILURE, SUCCESS
 from agewell.shared.errors import BadJobError, CancelledError
 from agewell.shared.metrics import Metric, tally
 from agewell.shared.protocol.envelope import time_of
-from agewell.shared.protocol.messages import Job, JobResult, parse_job
-from agewell.shared.protocol.tasks import Task as TaskName
+from agewell.shared.protocol.messages import Job, JobResult
 from agewell.shared.queue import oversize
 from agewell.shared.queue.ending import EXPIRED, INPUTS
 from agewell.shared.queue.record import State
 from agewell.shared.redis.clock import RedisClock
 from agewell.workers.consuming.message import FLAG, SINCE
-from agewell.workers.jobs.cancel_poll import CancelPoll
 from agewell.workers.jobs.chaining import Earlier, next_job, with_earlier_errors
 from agewell.workers.jobs.dead_letter import give_up_unread
 from agewell.workers.jobs.delivery_info import task_level
+from agewell.workers.jobs.job_classes import parse_job
+from agewell.workers.jobs.job_poll import JobPoll
 from agewell.workers.jobs.recorded_inputs import inputs_of, pack
 from agewell.workers.jobs.retries import PASSING, RETRIES_MAX, retry_later
-from agewell.workers.jobs.run import Checkpoint
 from agewell.workers.jobs.run_metrics import count_failure, measured_run
 from agewell.workers.process import memory
 from agewell.workers.process.context import context
 
 log = logging.getLogger(__name__)
 
-Operation = Callable[..., dict[str, Any]]
+TaskFunction = Callable[..., dict[str, Any]]
 
 
-def operation(name: TaskName) -> Callable[[Operation], Operation]:
+def operation_task(name: str) -> Callable[[TaskFunction], TaskFunction]:
     """Make a function a Celery task of agewell, bound to its request."""
     return cast(
-        "Callable[[Operation], Operation]",
-        shared_task(name=name.value, bind=True, max_retries=RETRIES_MAX),
+        "Callable[[TaskFunction], TaskFunction]",
+        shared_task(name=name, bind=True, max_retries=RETRIES_MAX),
     )
 
 
 def deliver(
-    task: Task, op: str, document: Any, following: Any, run: Callable[[Job, Checkpoint], JobResult]
+    task: Task, op: str, document: Any, following: Any, run: Callable[[Job, JobPoll], JobResult]
 ) -> dict[str, Any]:
     """Run one delivery of a job.
 
@@ -78,7 +77,7 @@ def deliver(
     _record_wait(task, op)
     try:
         with measured_run(job.op, task_level(task)) as count:
-            made = run(job, CancelPoll(context().ledger, task.request.id))
+            made = run(job, JobPoll(context().ledger, task.request.id))
             count(made)
     except CancelledError:
         _revoke(task, "cancelled")
@@ -93,10 +92,11 @@ def deliver(
 
 def _parse(task: Task, op: str, document: Any, following: Any) -> tuple[Job, Earlier]:
     earlier: Earlier = ()
+    modules = context().settings.operations
     try:
         if following is not None:
-            document, earlier = next_job(document, following)
-        job = parse_job(document)
+            document, earlier = next_job(document, following, modules)
+        job = parse_job(document, modules)
         if job.op != op:
             raise BadJobError(f"op is {job.op!r}, but the job was sent to the task {task.name!r}")
     except BadJobError as error:

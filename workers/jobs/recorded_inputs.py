@@ -11,7 +11,8 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from agewell.shared.protocol.messages import Job
+from agewell.shared.protocol.messages import Job, PipelineJob
+from agewell.shared.protocol.pipelines import step_as_text
 
 KEPT_ITEMS = 8
 """How many items are recorded. With long values cut, they take 4 kB of JSON at most."""
@@ -56,8 +57,13 @@ def inputs_of(job: Job) -> Inputs:
     """
     document = job.model_dump(mode="json", exclude_none=True)
     items = [_references(item) for item in document["items"][:KEPT_ITEMS]]
-    items[0] |= _references(document)  # the reference photo whose colours are copied
-    return Inputs(items, _parameters(document))
+    items[0] |= _references(document)  # such as the photo whose colours are copied
+    for step in document.get("steps", []):
+        items[0] |= {f"{step['op']} {role}": each for role, each in _references(step).items()}
+    parameters = _parameters(document)
+    if isinstance(job, PipelineJob):
+        parameters["steps"] = _shortened(" | ".join(map(step_as_text, job.steps)))
+    return Inputs(items, parameters)
 
 
 def pack(inputs: Inputs) -> bytes:

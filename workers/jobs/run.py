@@ -3,42 +3,42 @@
 One bad image never fails the other items.
 """
 
+import dataclasses
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+
+import numpy as np
 
 from agewell.shared.blobs.blobs import Blobs
 from agewell.shared.errors import (
     AgewellError,
+    BadImageError,
     CancelledError,
+    ImageTooLargeError,
     MaskError,
     OperationError,
     PassingError,
     ShapeError,
 )
 from agewell.shared.protocol.messages import (
-    AlphaBlendItem,
-    AlphaBlendJob,
-    HsvItem,
-    HsvJob,
     ImageRef,
     Item,
     Job,
     JobResult,
-    PoissonBlendItem,
-    PoissonBlendJob,
     primary_image,
 )
 from agewell.shared.settings import Settings
-from agewell.workers.imaging.codec import Limits, as_bgr, as_mask, decode, encode
+from agewell.workers.imaging.codec import Limits, decode, encode
 from agewell.workers.imaging.image import Image
 from agewell.workers.jobs.item_results import Info, Results
-from agewell.workers.operations.alpha_blend import alpha_blend
-from agewell.workers.operations.hsv import hsv
-from agewell.workers.operations.poisson.blend import poisson_blend
+from agewell.workers.jobs.stages import Stage, stages_of
+from agewell.workers.operations.context import JobContext
 from agewell.workers.process import memory
 
 Checkpoint = Callable[[], None]
+Progress = Callable[[float], None]
 
 log = logging.getLogger(__name__)
 
@@ -66,41 +66,68 @@ class Images:
         """Fetch and decode an image. The array is shared and read-only."""
         image = self._recent.pop(ref.sha256, None)
         if image is None:
-            image = decode(self._blobs.get(ref), ref.name, self._limits)
+            image = decode(self.file(ref), ref.name, self._limits)
             image.flags.writeable = False
         self._recent[ref.sha256] = image
         if len(self._recent) > self._KEPT:
             self._recent.popitem(last=False)
         return image
 
+    def file(self, ref: ImageRef) -> bytes:
+        """Fetch the encoded bytes of an image."""
+        return self._blobs.get(ref)
+
+
+class _Files(Mapping[str, bytes]):
+    """The encoded bytes of an item's images by role, fetched if an operation asks for them."""
+
+    def __init__(self, images: Images, references: Mapping[str, ImageRef]) -> None:
+        self._images = images
+        self._references = references
+
+    def __getitem__(self, role: str) -> bytes:
+        return self._images.file(self._references[role])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._references)
+
+    def __len__(self) -> int:
+        return len(self._references)
+
 
 def run_job(
-    job: Job, blobs: Blobs, settings: Settings, checkpoint: Checkpoint = lambda: None
+    job: Job,
+    blobs: Blobs,
+    settings: Settings,
+    checkpoint: Checkpoint = lambda: None,
+    progress: Progress = lambda _done: None,
 ) -> JobResult:
     """Run every item of a job.
 
     Args:
-        job: the operation and its items.
+        job: the operation, or the steps of a pipeline, and the items.
         blobs: the store of the images and of the results.
         settings: limits and backends.
         checkpoint: called between items, and between the steps of a long one. It raises to end the
             job.
+        progress: called with the part of the job that is done, 0 to 1.
 
     Returns:
         One result for each item. A failed item has an error.
 
     Raises:
+        BadJobError: a step of a pipeline is not allowed.
         AgewellError: the error of the item, if the job has only one and it failed.
         AllItemsFailedError: every one of several items failed.
         CancelledError: raised by the checkpoint.
         PassingError: the blob store does not answer.
     """
-    images = Images(blobs, settings)
+    run = _Run(job, blobs, settings, checkpoint, progress)
     results = Results(job, blobs)
-    for item in job.items:
+    for number, item in enumerate(job.items):
         checkpoint()
         try:
-            results.add_image(item, *_run_item(job, item, images, settings, checkpoint))
+            results.add_image(item, *run.item(number, item))
         except (PassingError, CancelledError):
             raise
         except AgewellError as error:
@@ -108,88 +135,123 @@ def run_job(
     return results.finish()
 
 
-def _run_item(
-    job: Job,
-    item: Item,
-    images: Images,
-    settings: Settings,
-    checkpoint: Checkpoint,
-) -> tuple[bytes, Info]:
-    """Compute and encode one item."""
-    name = primary_image(item).name
-    try:
-        image, info = _compute(job, item, images, settings, checkpoint)
-        return encode(image, job.output.format, job.output.quality, name), info
-    except AgewellError as error:
-        raise _with_file_name(error, item) from None
-    except Exception as error:  # OpenCV and fpie raise any class; only this item fails
-        if memory.is_exhausted(error):
-            raise memory.error_for(name, settings) from error
-        log.exception("operation %s failed on %s", job.op, name)
-        raise OperationError(name, f"{type(error).__name__}: {error}") from error
+class _Run:
+    """One run of a job."""
+
+    def __init__(
+        self,
+        job: Job,
+        blobs: Blobs,
+        settings: Settings,
+        checkpoint: Checkpoint,
+        progress: Progress,
+    ) -> None:
+        self._job = job
+        self._stages = stages_of(job, settings)
+        self._images = Images(blobs, settings)
+        self._settings = settings
+        self._checkpoint = checkpoint
+        self._progress = progress
+        self._steps_done = 0
+
+    def item(self, number: int, item: Item) -> tuple[bytes, Info]:
+        """Compute and encode one item."""
+        name, output = primary_image(item).name, self._job.output
+        self._steps_done = number * len(self._stages)
+        try:
+            image, info = self._compute(item)
+            return encode(image, output.format, output.quality, name), info
+        except AgewellError:
+            raise
+        except Exception as error:  # OpenCV raises any class; only this item fails
+            if memory.is_exhausted(error):
+                raise memory.error_for(name, self._settings) from error
+            raise
+
+    def _compute(self, item: Item) -> tuple[Image, Info]:
+        """Run every stage on an item."""
+        first, *further = self._stages
+        image, info = self._run_stage(first, first.references_of(item), item)
+        for stage in further:
+            self._checkpoint()
+            flowing = {stage.flowing: image} if stage.flowing else {}
+            image, facts = self._run_stage(stage, stage.references, item, flowing)
+            info |= facts
+        return image, info
+
+    def _run_stage(
+        self,
+        stage: Stage,
+        references: Mapping[str, ImageRef],
+        item: Item,
+        flowing: Mapping[str, Image] = MappingProxyType({}),
+    ) -> tuple[Image, Info]:
+        name = primary_image(item).name
+        context = JobContext(
+            self._settings,
+            self._checkpoint,
+            self._report,
+            files=_Files(self._images, references),
+        )
+        try:
+            images = {role: self._images.get(ref) for role, ref in references.items()}
+            image, info = stage.operation.run({**images, **flowing}, stage.parameters, context)
+            self._steps_done += 1
+            self._report(0.0)
+            return _checked(image, name, self._settings), dict(info)
+        except AgewellError as error:
+            names = {role: ref.name for role, ref in references.items()}
+            raise stage.named(_with_file_name(error, names, name)) from None
+        except Exception as error:  # an operation raises any class; only this item fails
+            if memory.is_exhausted(error):
+                raise memory.error_for(name, self._settings) from error
+            log.exception("operation %s failed on %s", stage.operation.name, name)
+            failed = OperationError(name, f"{type(error).__name__}: {error}")
+            raise stage.named(failed) from error
+
+    def _report(self, done: float) -> None:
+        """Report progress: the steps that are done, and a part of the present one."""
+        steps = len(self._job.items) * len(self._stages)
+        self._progress((self._steps_done + done) / steps)
 
 
-def _compute(
-    job: Job, item: Item, images: Images, settings: Settings, checkpoint: Checkpoint
-) -> tuple[Image, Info]:
-    """Decode an item's images and run the operation on them."""
-    match job, item:
-        case HsvJob(), HsvItem():
-            return hsv(images.get(item.image), full_range=job.full_range), {}
-        case AlphaBlendJob(), AlphaBlendItem():
-            return _alpha_blend(job, item, images), {}
-        case PoissonBlendJob(), PoissonBlendItem():
-            return _poisson_blend(job, item, images, settings, checkpoint)
-        case _:
-            raise TypeError(f"an item of {type(item).__name__} in a job of {type(job).__name__}")
+_AN_IMAGE = "an image, which is uint8 of shape (H, W), (H, W, 3) or (H, W, 4)"
 
 
-def _alpha_blend(job: AlphaBlendJob, item: AlphaBlendItem, images: Images) -> Image:
-    mask = as_mask(images.get(item.mask), item.mask.name) if item.mask else None
-    return alpha_blend(
-        images.get(item.foreground),
-        as_bgr(images.get(item.background), item.background.name),
-        alpha=job.alpha,
-        mask=mask,
-        offset=job.offset,
-    )
+def _checked(image: object, name: str, settings: Settings) -> Image:
+    """Check what an operation returned, and return it as an image.
+
+    Raises:
+        OperationError: it is no image.
+        ImageTooLargeError: it is larger than an image may be.
+    """
+    if not isinstance(image, np.ndarray):
+        raise OperationError(name, f"it returned {type(image).__name__}, not {_AN_IMAGE}")
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[..., 0]
+    channels = 1 if image.ndim == 2 else image.shape[2] if image.ndim == 3 else 0
+    if image.dtype != np.uint8 or channels not in (1, 3, 4) or image.size == 0:
+        found = f"it returned an array of shape {image.shape} and type {image.dtype}"
+        raise OperationError(name, f"{found}, not {_AN_IMAGE}")
+    height, width = image.shape[:2]
+    if width * height > settings.max_pixels or max(width, height) > settings.max_side:
+        limit = f"{settings.max_pixels:,} pixels and {settings.max_side:,} px a side"
+        raise ImageTooLargeError(name, f"the result has {width} x {height} px; the limit: {limit}")
+    return image
 
 
-def _poisson_blend(
-    job: PoissonBlendJob,
-    item: PoissonBlendItem,
-    images: Images,
-    settings: Settings,
-    checkpoint: Checkpoint,
-) -> tuple[Image, Info]:
-    result = poisson_blend(
-        as_bgr(images.get(item.source), item.source.name),
-        as_mask(images.get(item.mask), item.mask.name),
-        as_bgr(images.get(item.destination), item.destination.name),
-        gradient=job.gradient,
-        mask_on_source=job.mask_on_source,
-        mask_on_destination=job.mask_on_destination,
-        backend=settings.poisson_backend,
-        max_pixels=settings.poisson_max_pixels,
-        threads=settings.threads_per_job,
-        checkpoint=checkpoint,
-    )
-    return result.image, {
-        "backend": result.backend,
-        "iterations": result.iterations,
-        "residual": result.residual,
-        "converged": result.converged,
-    }
+def _with_file_name(error: AgewellError, names: Mapping[str, str], main: str) -> AgewellError:
+    """Replace the role of an image in an error by the name of its file.
 
-
-def _with_file_name(error: AgewellError, item: Item) -> AgewellError:
-    """Add the file's name to an error, if the operation did not know it."""
-    match error, item:
-        case ShapeError(), _:
-            return ShapeError(f"{primary_image(item).name}: {error.reason}")
-        case MaskError(), AlphaBlendItem(mask=ImageRef(name=name)) | PoissonBlendItem(
-            mask=ImageRef(name=name)
-        ):
-            return MaskError(name, error.reason)
+    Args:
+        error: the error of an operation, which knows the roles only.
+        names: the names of the files by role.
+        main: the name of the item's main image.
+    """
+    match error:
+        case ShapeError():
+            return ShapeError(f"{main}: {error.reason}")
+        case BadImageError() | MaskError():
+            return dataclasses.replace(error, name=names.get(error.name, error.name))
         case _:
             return error

@@ -1,13 +1,15 @@
-"""The Celery tasks of the cv queue, one for each operation."""
+"""The Celery tasks of the cv queue: one for each operation, and one for pipelines."""
 
 from typing import Any
 
 from celery import Task
 
 from agewell.shared.protocol.messages import Job, JobResult
-from agewell.shared.protocol.tasks import Task as TaskName
-from agewell.workers.jobs.delivery import deliver, operation
-from agewell.workers.jobs.run import Checkpoint, run_job
+from agewell.shared.protocol.tasks import PIPELINE, task_of
+from agewell.workers.jobs.delivery import deliver, operation_task
+from agewell.workers.jobs.job_poll import JobPoll
+from agewell.workers.jobs.run import run_job
+from agewell.workers.operations.registry import load_operations
 from agewell.workers.process import logs, runtime
 from agewell.workers.process.context import context, settings
 
@@ -17,23 +19,18 @@ runtime.collect_garbage_in_time()
 runtime.limit_memory(settings())
 
 
-@operation(TaskName.HSV)
-def hsv(task: Task, document: Any, following: Any = None) -> dict[str, Any]:
-    """Run a job of BGR to HSV: an `HsvJob` document in, a `JobResult` out."""
-    return deliver(task, "hsv", document, following, _run)
+def _make_task(op: str, summary: str) -> None:
+    def run(task: Task, document: Any, following: Any = None) -> dict[str, Any]:
+        return deliver(task, op, document, following, _run)
+
+    run.__name__, run.__doc__ = op, summary
+    operation_task(task_of(op))(run)
 
 
-@operation(TaskName.ALPHA_BLEND)
-def alpha_blend(task: Task, document: Any, following: Any = None) -> dict[str, Any]:
-    """Run a job of alpha blending: an `AlphaBlendJob` document in, a `JobResult` out."""
-    return deliver(task, "alpha_blend", document, following, _run)
+def _run(job: Job, poll: JobPoll) -> JobResult:
+    return run_job(job, context().blobs, context().settings, poll, poll.progress)
 
 
-@operation(TaskName.POISSON_BLEND)
-def poisson_blend(task: Task, document: Any, following: Any = None) -> dict[str, Any]:
-    """Run a job of Poisson blending: a `PoissonBlendJob` document in, a `JobResult` out."""
-    return deliver(task, "poisson_blend", document, following, _run)
-
-
-def _run(job: Job, checkpoint: Checkpoint) -> JobResult:
-    return run_job(job, context().blobs, context().settings, checkpoint)
+for _each in load_operations(settings().operations).operations.values():
+    _make_task(_each.name, _each.schema.summary)
+_make_task(PIPELINE, "Run several operations on each image")

@@ -9,7 +9,7 @@ from celery import Celery, states
 
 from agewell.shared.errors import DeadJobError
 from agewell.shared.protocol import envelope
-from agewell.shared.protocol.tasks import OP_OF_TASK
+from agewell.shared.protocol.tasks import op_of_task
 from agewell.shared.queue.dead_letters import DeadLetters
 from agewell.shared.queue.documents import document_of
 from agewell.shared.queue.ledger import End
@@ -116,14 +116,15 @@ def _keep_refused(app: Any, client: redis.Redis, entry: bytes, max_bytes: int) -
     log.error("message refused in queue %s, %s: %d bytes: %s", queue, cause, size, text)
     named = named_in(found["head"], found["tail"]) if cause == TOO_LARGE else None
     letters = DeadLetters(client)
-    if named is None or named[0]["task"] not in OP_OF_TASK:
+    op = op_of_task(named[0]["task"]) if named else None
+    if named is None or op is None:
         letter_id = f"message-{found['number']}"
         letters.keep_message(letter_id, queue, raw, str(cause), size)
         return
     headers, properties = named
     job_id, task = headers["id"], headers["task"]
     reason = f"its message has {size:,} bytes; AGEWELL_MAX_MESSAGE_BYTES is {max_bytes:,}"
-    _end_unstarted_as_dead(app, client, job_id, OP_OF_TASK[task], DeadJobError(reason))
+    _end_unstarted_as_dead(app, client, job_id, op, DeadJobError(reason))
     level = envelope.level_of(properties.get("priority"))
     head = raw[: len(found["head"])]
     letters.keep_unread(job_id, queue, task, level, head, size, reason)

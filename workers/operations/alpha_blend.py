@@ -6,40 +6,47 @@ differ only in speed: a 1080p foreground takes about 4, 6 and 20 ms on one core,
 """
 
 from collections.abc import Iterator
+from typing import Annotated
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from agewell.shared.errors import ParameterError, ShapeError
+from agewell.shared.protocol.operations import Offset
 from agewell.workers.imaging.codec import as_bgr, as_mask, split_alpha
 from agewell.workers.imaging.image import Image
+from agewell.workers.operations.declaration import operation
 
 _ROWS = 16  # rows blended at a time, so that intermediate values stay in the cache
 
 Window = tuple[slice, slice]  # rows and columns
 
 
+@operation(command="blend", example="logo.png photos/ --offset 20,20")
 def alpha_blend(
     foreground: Image,
     background: Image,
     *,
-    alpha: float | None = None,
+    alpha: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None,
     mask: Image | None = None,
-    offset: tuple[int, int] = (0, 0),
+    offset: Offset = (0, 0),
 ) -> Image:
-    """Composite foreground over background: a * fg + (1 - a) * bg.
+    """Lay foregrounds over backgrounds, by a constant alpha, a mask or their alpha channel.
 
-    The weight a of a pixel is alpha * mask / 255 * the foreground's own alpha / 255. A factor that
-    is not given counts as 1. It is computed as bg + a * (fg - bg).
+    The result is a * fg + (1 - a) * bg, computed as bg + a * (fg - bg). The weight a of a pixel is
+    alpha * mask / 255 * the foreground's own alpha / 255. A factor that is not given counts as 1.
 
     Args:
-        foreground: uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.
-        background: uint8, (H', W') gray or (H', W', 3) BGR.
-        alpha: the weight of the whole foreground, 0..1.
-        mask: the weight of each pixel: (H, W) uint8, 0..255. See ``as_mask`` for other masks.
-        offset: x and y, px, of the foreground's top left corner on the background. They may be
-            negative. Parts outside the background are cut off.
+        foreground: the images to lay on top. uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR
+            with straight alpha.
+        background: the images below. uint8, (H', W') gray or (H', W', 3) BGR.
+        alpha: opacity of the whole foreground, 0 to 1. Left out: the mask, or its alpha channel.
+        mask: masks of the foregrounds' size, white where the foreground shows. (H, W) uint8,
+            0..255, the weight of each pixel. See ``as_mask`` for other masks.
+        offset: (x, y) of the foreground's top left corner, in pixels of the background. They may
+            be negative. Parts outside the background are cut off.
 
     Returns:
         (H', W', 3) uint8, BGR, rounded to nearest, halves upwards. Outside the foreground it is

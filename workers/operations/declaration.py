@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints, overload
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, PydanticUserError, create_model
 from pydantic.fields import FieldInfo
 
 from agewell.shared.errors import BadJobError
@@ -33,7 +33,6 @@ from agewell.shared.protocol.operations import (
     OperationSchema,
     class_name,
 )
-from agewell.shared.text.problems import first_problem
 from agewell.workers.imaging.image import Image
 from agewell.workers.operations.context import JobContext
 
@@ -61,7 +60,7 @@ class Parameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operation:
     """A declared operation.
 
@@ -84,32 +83,21 @@ class Operation:
         """The name of the operation, as in messages."""
         return self.schema.name
 
-    def read_parameters(self, values: Mapping[str, Any]) -> Parameters:
-        """Check parameters.
-
-        Raises:
-            BadJobError: a parameter is missing, unknown or not allowed.
-        """
-        try:
-            return self.parameters.model_validate(dict(values))
-        except ValidationError as error:
-            raise BadJobError(first_problem(error).line(self.name)) from None
-
     def run(
-        self, images: Mapping[str, Image], parameters: Parameters, context: JobContext
+        self, images: Mapping[str, Image], parameters: BaseModel, context: JobContext
     ) -> tuple[Any, Info]:
         """Call the function.
 
         Args:
             images: the images by role. Optional ones may be left out.
-            parameters: as `read_parameters` returns them.
+            parameters: has an attribute for each parameter: a job, or a step of a pipeline.
             context: the surroundings of the job.
 
         Returns:
             The function's image, which is not checked, and its facts.
         """
         arguments: dict[str, Any] = dict(images)
-        arguments |= {name: getattr(parameters, name) for name in type(parameters).model_fields}
+        arguments |= {name: getattr(parameters, name) for name in self.parameters.model_fields}
         if self.context_name is not None:
             arguments[self.context_name] = context
         returned = self.function(**arguments)
@@ -123,7 +111,11 @@ class Operation:
 def operation(function: Function, /) -> Function: ...
 @overload
 def operation(
-    *, name: str | None = None, command: str | None = None, needs: Needs | None = None
+    *,
+    name: str | None = None,
+    command: str | None = None,
+    example: str = "",
+    needs: Needs | None = None,
 ) -> Callable[[Function], Function]: ...
 def operation(
     function: Function | None = None,
@@ -131,6 +123,7 @@ def operation(
     *,
     name: str | None = None,
     command: str | None = None,
+    example: str = "",
     needs: Needs | None = None,
 ) -> Any:
     """Declare a function as an operation. It stays an ordinary function that you can call.
@@ -149,6 +142,7 @@ def operation(
         function: the function.
         name: the name in messages. Default: the function's name.
         command: the name after `agewell enqueue`. Default: the name, with `-` for `_`.
+        example: arguments of the command, for its help, such as "photos/ --strength 0.5".
         needs: called with the parameters as keyword arguments. It returns the width and the height
             in px that suffice, or None for all. A large JPEG is then decoded at a half, a quarter
             or an eighth of its size, and at least this large.
@@ -158,14 +152,18 @@ def operation(
     """
 
     def declare(function: Function) -> Function:
-        setattr(function, ATTRIBUTE, _declared(function, name, command, needs))
+        setattr(function, ATTRIBUTE, _declared(function, name, command, example, needs))
         return function
 
     return declare if function is None else declare(function)
 
 
 def _declared(
-    function: Function, name: str | None, command: str | None, needs: Needs | None
+    function: Function,
+    name: str | None,
+    command: str | None,
+    example: str,
+    needs: Needs | None,
 ) -> Operation:
     name = name or function.__name__
     if name in RESERVED_OPS:
@@ -191,6 +189,7 @@ def _declared(
             name=name,
             command=command or name.replace("_", "-"),
             summary=doc.partition("\n")[0].rstrip("."),
+            example=example,
             inputs=inputs,
             parameters=_json_schema(model),
         )

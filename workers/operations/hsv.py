@@ -6,16 +6,18 @@ import cv2
 
 from agewell.workers.imaging.codec import split_alpha
 from agewell.workers.imaging.image import Image
+from agewell.workers.operations.declaration import operation
 
 
+@operation(example="photos/ --priority bulk")
 def hsv(image: Image, *, full_range: bool = False) -> Image:
-    """Convert an image to hue, saturation and value.
+    """Convert images from BGR to HSV colours.
 
     Args:
-        image: uint8, (H, W, 3) BGR, (H, W, 4) BGR with alpha, or (H, W) gray, which is read as
-            B = G = R: its hue and saturation are 0.
-        full_range: return the hue as 0..255 for 0..360 degrees. The default is 0..179, in steps
-            of two degrees, as usual in OpenCV.
+        image: the images to convert. uint8, (H, W, 3) BGR, (H, W, 4) BGR with alpha, or (H, W)
+            gray, which is read as B = G = R: its hue and saturation are 0.
+        full_range: scale the hue to 0..255. Otherwise it is 0..179, in steps of two degrees, as
+            usual in OpenCV.
 
     Returns:
         (H, W, 3) uint8: hue, saturation and value. Saturation and value are 0..255. An image with

@@ -61,4 +61,4 @@ def test_thread_whose_job_is_terminated_is_asked_to_end_it(app, tools, client):
         request.time_start = time.time()
         request.terminate(TaskPool(1, app=app))
         assert tools.ledger.get(job_id).state is State.RUNNING
-        assert tools.ledger.cancel_asked(job_id)
+        assert tools.ledger.report(job_id)

@@ -13,13 +13,8 @@ from celery import chain
 from agewell.producer.client import Client
 from agewell.producer.session import make_session
 from agewell.shared.errors import MessageTooLargeError
-from agewell.shared.protocol.messages import (
-    HsvItem,
-    HsvJob,
-    ImageRef,
-    PoissonBlendItem,
-    PoissonBlendJob,
-)
+from agewell.shared.protocol.built_in_jobs import HsvItem, HsvJob, PoissonBlendItem, PoissonBlendJob
+from agewell.shared.protocol.messages import ImageRef
 from agewell.shared.queue.dead_letters import DeadLetters
 from agewell.shared.queue.record import State
 from agewell.shared.queue.status import queue_status

@@ -10,7 +10,7 @@ from agewell.producer.sending.publish import publish
 from agewell.producer.session import make_session
 from agewell.shared.blobs.directory_store import MARKER
 from agewell.shared.errors import BlobMissingError, BlobStoreError
-from agewell.shared.protocol.messages import HsvItem, HsvJob
+from agewell.shared.protocol.built_in_jobs import HsvItem, HsvJob
 from agewell.shared.redis import keys
 from agewell.shared.redis.clock import redis_now
 from agewell.workers.maintenance import keep_blobs

@@ -235,10 +235,10 @@ def test_cancelled_waiting_job_leaves_its_queue(app, ledger, client, take, count
 
 def test_cancelled_running_job_is_asked_to_end(app, ledger, client, take):
     [job_id] = send(app)
-    assert not ledger.cancel_asked(job_id)
+    assert not ledger.report(job_id)
     take()
     assert not cancel(ledger, job_id)
-    assert ledger.cancel_asked(job_id)
+    assert ledger.report(job_id)
     lose_worker(client)
     assert take() == (job_id, "cancelled")  # its worker died: it is not run again
 

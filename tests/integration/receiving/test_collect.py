@@ -14,7 +14,8 @@ from agewell.producer.client import Client
 from agewell.producer.receiving import listen, lost_jobs
 from agewell.producer.session import make_session
 from agewell.producer.up.embedded_redis import embedded_redis
-from agewell.shared.protocol.messages import HsvItem, HsvJob, ImageRef
+from agewell.shared.protocol.built_in_jobs import HsvItem, HsvJob
+from agewell.shared.protocol.messages import ImageRef
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
 from agewell.shared.settings import Settings

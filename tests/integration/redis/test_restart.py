@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from agewell.producer.client import Client
-from agewell.shared.protocol.messages import HsvItem, HsvJob
+from agewell.shared.protocol.built_in_jobs import HsvItem, HsvJob
 from agewell.shared.redis.scripts import load_all
 from agewell.shared.settings import Settings
 from tests.chaos.redis_process import RedisProcess

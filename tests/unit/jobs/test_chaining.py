@@ -3,8 +3,9 @@
 import pytest
 
 from agewell.shared.errors import BadJobError
-from agewell.shared.protocol.messages import ErrorInfo, ItemResult, JobResult, parse_job
+from agewell.shared.protocol.messages import ErrorInfo, ItemResult, JobResult
 from agewell.workers.jobs.chaining import next_job, with_earlier_errors
+from agewell.workers.jobs.job_classes import parse_job
 
 
 def reference(name: str) -> dict[str, object]:

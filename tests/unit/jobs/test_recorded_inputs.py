@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agewell.shared.protocol.messages import parse_job
+from agewell.workers.jobs.job_classes import parse_job
 from agewell.workers.jobs.recorded_inputs import Inputs, inputs_of, pack, unpack
 
 SEEDED = random.Random(7)

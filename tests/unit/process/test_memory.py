@@ -22,7 +22,8 @@ PROGRAM = """
 import hashlib, json, sys
 from agewell.workers.process import memory
 from agewell.workers.jobs import run as jobs
-from agewell.shared.protocol.messages import ImageRef, parse_job
+from agewell.shared.protocol.messages import ImageRef
+from agewell.workers.jobs.job_classes import parse_job
 from agewell.shared.settings import Settings
 import resource, re
 

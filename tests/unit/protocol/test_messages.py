@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agewell.shared.errors import BadJobError
-from agewell.shared.protocol.messages import MAX_ITEMS, HsvJob, parse_job
+from agewell.shared.protocol.built_in_jobs import HsvJob
+from agewell.shared.protocol.messages import MAX_ITEMS
+from agewell.workers.jobs.job_classes import parse_job
 
 REF = {
     "uri": "data:image/png;base64," + base64.b64encode(b"x").decode(),
@@ -25,7 +27,7 @@ POISSON = {
 def test_a_job_survives_its_journey_as_json():
     job = parse_job(HSV)
     assert parse_job(job.model_dump(mode="json")) == job
-    assert isinstance(job, HsvJob)
+    assert HsvJob.model_validate(job.model_dump()).model_dump() == job.model_dump()
 
 
 @pytest.mark.parametrize(

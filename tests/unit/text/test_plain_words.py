@@ -13,18 +13,12 @@ from agewell.producer.receiving.collect import read_outcome
 from agewell.shared.celery.app import make_app
 from agewell.shared.errors import BadJobError, ModelError, SettingsError
 from agewell.shared.protocol import messages
-from agewell.shared.protocol.messages import (
-    MAX_ITEMS,
-    ErrorInfo,
-    HsvItem,
-    HsvJob,
-    ImageRef,
-    Output,
-    parse_job,
-)
+from agewell.shared.protocol.built_in_jobs import HsvItem, HsvJob
+from agewell.shared.protocol.messages import MAX_ITEMS, ErrorInfo, ImageRef, Output
 from agewell.shared.setting_names import PREFIX
 from agewell.shared.settings import Settings
 from agewell.shared.text import problems
+from agewell.workers.jobs.job_classes import parse_job
 from agewell.workers.models.spec import InputSpec, ModelSpec, read_spec
 
 PYDANTICS = re.compile(
@@ -126,15 +120,15 @@ def test_a_malformed_job_is_refused_in_plain_words(op: str):
     ("change", "line"),
     [
         ({"parameters": {"top": [1]}},
-         "infer.parameters.top: must be text or a whole number or a number or true or false, "
+         "parameters.top: must be text or a whole number or a number or true or false, "
          "found [1]"),
         ({"items": [{"image": IMAGE | {"sha256": "A"}}]},
-         "infer.items.0.image.sha256: must be 64 hexadecimal digits in lower case, found 'A'"),
-        ({"palette": ["red"]}, "infer.palette.0: must be a colour such as #8fb3d9, found 'red'"),
-        ({"model": "a/b"}, "infer.model: must be 1 to 64 letters, digits, '_', '.' or '-', with a "
+         "items.0.image.sha256: must be 64 hexadecimal digits in lower case, found 'A'"),
+        ({"palette": ["red"]}, "palette.0: must be a colour such as #8fb3d9, found 'red'"),
+        ({"model": "a/b"}, "model: must be 1 to 64 letters, digits, '_', '.' or '-', with a "
          "letter or a digit first, found 'a/b'"),
         ({"items": [{"image": IMAGE}] * (MAX_ITEMS + 1)},
-         "infer.items: must have a length of at most 64, not 65"),
+         "items: must have a length of at most 64, not 65"),
     ],
 )  # fmt: skip
 def test_bad_field_is_named_with_its_value_and_the_allowed_ones(change: Any, line: str):

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 from agewell.producer.cli import terminal
-from agewell.shared.protocol.messages import HsvItem, ImageRef, ItemResult, JobResult
+from agewell.shared.protocol.built_in_jobs import HsvItem
+from agewell.shared.protocol.messages import ImageRef, ItemResult, JobResult
 from agewell.shared.text.printable import printable
 
 EVIL = "a\x1b[31m\x07\r\n\x7f\x9b31m\u202egnp.exe\u2028\u2066.png"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agewell.shared.protocol.levels import level_label
-from agewell.shared.protocol.tasks import OP_OF_TASK
+from agewell.shared.protocol.tasks import op_of_task
 from agewell.shared.queue.letter import Letter
 from agewell.shared.queue.record import Record, State
 
@@ -48,6 +48,7 @@ def facts_of(record: Record, now: float, model: str, given: dict[str, Any]) -> l
         ("Ended", _clock(record.ended_at)),
         ("Waited", "-" if is_scheduled else _seconds(record.enqueued_at, waited_until)),
         ("Ran", "-" if is_waiting else _seconds(record.started_at, record.ended_at or now)),
+        ("Done", "" if record.progress is None else f"{record.progress:.0%}"),
         ("Worker", _worker(record)),
     ]
     facts += [("Lost delivery", each) for each in record.history]
@@ -74,7 +75,7 @@ def record_of_letter(letter: Letter) -> Record:
     return Record(
         job_id=letter.letter_id,
         state=State.DEAD,
-        op=OP_OF_TASK.get(letter.task or "", "unknown task"),
+        op=op_of_task(letter.task) or "unknown task",
         level=letter.level,
         ended_at=letter.at,
         error=letter.reason,

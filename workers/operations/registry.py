@@ -1,0 +1,125 @@
+"""The operations of this process: agewell's own, and those of users' packages.
+
+agewell's own are the modules beside this one. Users' are the modules named in AGEWELL_OPERATIONS
+and the entry points of the group `agewell.operations`.
+"""
+
+import importlib
+import importlib.util
+import logging
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any, Final
+
+from agewell.workers.operations.declaration import ATTRIBUTE, Operation
+
+GROUP: Final = "agewell.operations"
+"""The group of entry points that name modules with operations."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A module or an operation that cannot be used."""
+
+    source: str  # the module, or the name of the entry point
+    reason: str
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The operations by name, the modules that users' come from, and those that cannot be used."""
+
+    operations: Mapping[str, Operation]
+    sources: Mapping[str, str]  # by the name of the operation, for users' operations
+    failures: tuple[Failure, ...] = ()
+
+
+@cache
+def load_operations(modules: tuple[str, ...] = ()) -> Registry:
+    """Import the modules of all operations.
+
+    A module of a user that cannot be imported does not keep the others from being used.
+
+    Args:
+        modules: names of users' modules, or paths of files that end in `.py`.
+    """
+    found = dict(_built_in())
+    sources: dict[str, str] = {}
+    failures: list[Failure] = []
+    for source, load in _plugins(modules):
+        try:
+            operations = list(_operations_in(load()))
+            if not operations:
+                raise ImportError("it declares no operation: use the decorator @operation")
+        except (Exception, SystemExit) as error:
+            log.exception("operations of %s cannot be used", source)
+            failures.append(Failure(source, f"{type(error).__name__}: {error}"))
+            continue
+        for each in operations:
+            if each.name in found:
+                owner = sources.get(each.name, "agewell")
+                failures.append(Failure(source, f"{owner} has an operation {each.name} already"))
+                log.error("operation %s of %s: %s has one already", each.name, source, owner)
+            else:
+                found[each.name], sources[each.name] = each, source
+    return Registry(MappingProxyType(found), MappingProxyType(sources), tuple(failures))
+
+
+def _built_in() -> Iterator[tuple[str, Operation]]:
+    folder = Path(__file__).parent
+    package = __name__.rpartition(".")[0]
+    for module in sorted(each.name for each in pkgutil.iter_modules([str(folder)])):
+        for each in _operations_in(importlib.import_module(f"{package}.{module}")):
+            yield each.name, each
+
+
+def _plugins(modules: tuple[str, ...]) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield the name of each plug-in, and a function that imports it."""
+    for name in modules:
+        yield name, partial(_import, name)
+    for entry in sorted(entry_points(group=GROUP), key=lambda each: (each.name, each.value)):
+        if entry.value not in modules:
+            yield entry.value, entry.load
+
+
+def _import(name: str) -> ModuleType:
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    path = Path(name).resolve()
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _operations_in(found: Any) -> Iterator[Operation]:
+    """Yield the operations that a module declares, or the one of a single function."""
+    if not isinstance(found, ModuleType):
+        if hasattr(found, ATTRIBUTE):
+            yield getattr(found, ATTRIBUTE)
+        return
+    seen = set()
+    for value in list(vars(found).values()):
+        each = getattr(value, ATTRIBUTE, None) if callable(value) else None
+        if (
+            isinstance(each, Operation)
+            and _package(value.__module__) == _package(found.__name__)
+            and each.name not in seen
+        ):
+            seen.add(each.name)
+            yield each
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
