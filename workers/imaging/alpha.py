@@ -1,0 +1,76 @@
+"""Premultiplied alpha, for operations that mix neighbouring pixels.
+
+The colour of a transparent pixel must not show. If an operation averages straight colours, an
+invisible black border darkens the edge of a logo. Colours that are multiplied by their alpha are
+averaged right.
+
+Source: Porter and Duff, "Compositing digital images", SIGGRAPH 1984.
+"""
+
+from collections.abc import Callable
+from typing import cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from agewell.workers.imaging.image import Image
+
+Premultiplied = npt.NDArray[np.uint16]
+"""(H, W, 4): blue, green and red, each times alpha, and alpha times 255; uint16, 0 to 65,025.
+
+All values are exact: eight bits would lose most of the colour of a nearly transparent pixel.
+"""
+
+Pixels = npt.NDArray[np.uint8] | Premultiplied
+
+
+def is_opaque(image: Image) -> bool:
+    """Return True if no pixel of an image is transparent, not even in part."""
+    if image.ndim == 2 or image.shape[2] < 4:
+        return True
+    lowest, _, _, _ = cv2.minMaxLoc(cv2.extractChannel(image, 3))
+    return lowest == 255
+
+
+def premultiply(image: Image) -> Premultiplied:
+    """Multiply the colours of (H, W, 4) BGR with straight alpha by their alpha."""
+    weight = image.copy()  # of each channel: the alpha for the colours, 255 for the alpha
+    cv2.mixChannels([image], [weight], [3, 0, 3, 1, 3, 2])
+    weight[..., 3] = 255
+    return cast(Premultiplied, cv2.multiply(image, weight, dtype=cv2.CV_16U))
+
+
+def unpremultiply(pixels: Premultiplied) -> Image:
+    """Divide the colours by their alpha.
+
+    Args:
+        pixels: as ``premultiply`` returns them. Colours brighter than their alpha, which sharp
+            filters make, become 255.
+
+    Returns:
+        (H, W, 4) BGR with straight alpha, uint8, rounded to nearest. Pixels without any alpha
+        become black.
+    """
+    weight = np.empty_like(pixels)
+    cv2.mixChannels([pixels], [weight], [3, 0, 3, 1, 3, 2])
+    weight[..., 3] = 65_025
+    # A pixel of alpha 0 is divided by zero, which OpenCV defines as zero for whole numbers.
+    return cast(Image, cv2.divide(pixels, weight, scale=255, dtype=cv2.CV_8U))
+
+
+def with_premultiplied(image: Image, change: Callable[[Pixels], Pixels]) -> Image:
+    """Apply a function that mixes neighbouring pixels, with premultiplied alpha if that matters.
+
+    Args:
+        image: (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha; uint8.
+        change: gets the image itself if it is opaque, or else its `Premultiplied` form. It returns
+            the same kind of array. Its weights must add up to 1, so that an opaque image stays
+            opaque.
+
+    Returns:
+        An image with the channels of the given one.
+    """
+    if is_opaque(image):
+        return cast(Image, change(image))
+    return unpremultiply(cast(Premultiplied, change(premultiply(image))))
