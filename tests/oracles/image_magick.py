@@ -20,16 +20,20 @@ def convert(image: np.ndarray, *options: str) -> np.ndarray:
         options: such as ``-gamma``, ``2.2``.
 
     Returns:
-        The result, with as many channels as the image.
+        The result in float64, 0..255, with as many channels as the image. It comes as a PNG of 16
+        bits: a file of 8 bits cuts the digits after the point off.
     """
-    kind = {2: "png", 3: f"png{8 * image.shape[-1]}"}[image.ndim]  # png24 and png32 keep channels
+    kind = {2: "png", 3: f"png{16 * image.shape[-1]}"}[image.ndim]  # png48 or png64
     done, encoded = cv2.imencode(".png", image)
     assert done
-    # A gamma of its own would make ImageMagick treat a gray PNG as linear.
-    command = ["convert", "png:-", *options, "-depth", "8", "-define", "png:exclude-chunk=all"]
+    # Without the chunk gAMA, which ImageMagick would make use of.
+    command = ["convert", "png:-", *options, "-depth", "16", "-define", "png:exclude-chunk=all"]
     run = subprocess.run([*command, f"{kind}:-"], input=encoded.tobytes(), capture_output=True)
     assert run.returncode == 0, run.stderr.decode()
-    flags = cv2.IMREAD_GRAYSCALE if image.ndim == 2 else cv2.IMREAD_UNCHANGED
+    flags = cv2.IMREAD_UNCHANGED
+    if image.ndim == 2:
+        flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
     found = cv2.imdecode(np.frombuffer(run.stdout, np.uint8), flags)
     assert found is not None
-    return found
+    assert found.dtype in (np.uint8, np.uint16)  # it writes 8 bits if they hold all
+    return found / (257 if found.dtype == np.uint16 else 1)
