@@ -15,3 +15,8 @@ def by_saturation(bgr: np.ndarray, saturation: float) -> np.ndarray:
     blue, green, red = np.moveaxis(bgr.astype(np.float64), 2, 0)
     luma = (0.299 * red + 0.587 * green + 0.114 * blue)[..., None]
     return np.clip(luma + saturation * (bgr - luma), 0.0, 255.0)
+
+
+def sharpened(bgr: np.ndarray, blurred: np.ndarray, amount: float) -> np.ndarray:
+    """Add the difference from a blurred image, which is not rounded."""
+    return np.clip(bgr + amount * (bgr - blurred), 0.0, 255.0)

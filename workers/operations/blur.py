@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from agewell.workers.imaging.alpha import Pixels, with_premultiplied
-from agewell.workers.imaging.codec import channels
+from agewell.workers.imaging.alpha import Pixels, is_opaque, with_premultiplied
+from agewell.workers.imaging.codec import channels, split_alpha
 from agewell.workers.imaging.image import Image
 from agewell.workers.operations.declaration import operation
 
@@ -49,7 +49,9 @@ def blur(image: Image, *, sigma: Sigma) -> Image:
     Source: for the reduced image, Burt and Adelson, "The Laplacian pyramid as a compact image
     code", IEEE Transactions on Communications 31(4), 1983.
     """
-    channels(image, "image")
+    if channels(image, "image") == 4 and is_opaque(image):
+        colours, alpha = split_alpha(image, "image")
+        return cast(Image, cv2.merge([blur(colours, sigma=sigma), alpha]))  # type: ignore[list-item]
     factor = int(sigma / _SMALL_SIGMA)
     if factor < 2:
         kernel = _kernel(sigma)
