@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from agewell.workers.imaging.image import Image
 
-Premultiplied = npt.NDArray[np.uint16]
-"""(H, W, 4): blue, green and red, each times alpha, and alpha times 255; uint16, 0 to 65,025.
+Premultiplied = npt.NDArray[np.float32]
+"""(H, W, 4): blue, green and red, each times alpha / 255, and alpha; float32, 0 to 255.
 
-All values are exact: eight bits would lose most of the colour of a nearly transparent pixel.
+Sharp filters go beyond that range. Colours and alpha do so together, and their quotient stays
+right, unless they are rounded or clipped in between. So these are no whole numbers.
 """
 
 Pixels = npt.NDArray[np.uint8] | Premultiplied
@@ -37,26 +38,25 @@ def premultiply(image: Image) -> Premultiplied:
     """Multiply the colours of (H, W, 4) BGR with straight alpha by their alpha."""
     weight = image.copy()  # of each channel: the alpha for the colours, 255 for the alpha
     cv2.mixChannels([image], [weight], [3, 0, 3, 1, 3, 2])
-    weight[..., 3] = 255
-    return cast(Premultiplied, cv2.multiply(image, weight, dtype=cv2.CV_16U))
+    cv2.insertChannel(np.full(image.shape[:2], 255, np.uint8), weight, 3)
+    return cast(Premultiplied, cv2.multiply(image, weight, scale=1 / 255, dtype=cv2.CV_32F))
 
 
 def unpremultiply(pixels: Premultiplied) -> Image:
     """Divide the colours by their alpha.
 
     Args:
-        pixels: as ``premultiply`` returns them. Colours brighter than their alpha, which sharp
-            filters make, become 255.
+        pixels: as ``premultiply`` returns them. Values beyond the range are allowed.
 
     Returns:
-        (H, W, 4) BGR with straight alpha, uint8, rounded to nearest. Pixels without any alpha
-        become black.
+        (H, W, 4) BGR with straight alpha, uint8, rounded to nearest and clipped. Pixels whose
+        alpha is rounded to 0 are black.
     """
-    weight = np.empty_like(pixels)
-    cv2.mixChannels([pixels], [weight], [3, 0, 3, 1, 3, 2])
-    weight[..., 3] = 65_025
-    # A pixel of alpha 0 is divided by zero, which OpenCV defines as zero for whole numbers.
-    return cast(Image, cv2.divide(pixels, weight, scale=255, dtype=cv2.CV_8U))
+    alpha = cv2.extractChannel(pixels, 3)
+    factor = np.zeros_like(alpha)
+    np.divide(255, alpha, out=factor, where=alpha >= 0.5)
+    factors = cv2.merge([factor, factor, factor, np.ones_like(alpha)])
+    return cast(Image, cv2.multiply(pixels, factors, dtype=cv2.CV_8U))
 
 
 def with_premultiplied(image: Image, change: Callable[[Pixels], Pixels]) -> Image:
