@@ -26,7 +26,7 @@ def sharpen(
     and cut off at 0 and 255. A value that differs from b by threshold or less stays as it is.
 
     Alpha is not sharpened. The blurred colours are weighted by alpha, so that a pixel is compared
-    only with visible neighbours. Pixels without any alpha stay as they are.
+    only with visible neighbours. Pixels stay as they are if their own alpha is 0, or the blurred one.
 
     Args:
         image: the image to sharpen.
@@ -53,12 +53,17 @@ def sharpen(
         difference = cv2.absdiff(image, blurred)
         _, small = cv2.threshold(difference, threshold, 255, cv2.THRESH_BINARY_INV)
         sharp = cast(Image, cv2.copyTo(image, small, sharp))
-    return sharp if count < 4 else _with_alpha_of(image, sharp)
+    return sharp if count < 4 else _with_alpha_of(image, sharp, blurred)
 
 
-def _with_alpha_of(image: Image, sharp: Image) -> Image:
-    """Return sharp with the alpha and the invisible pixels of the image."""
+def _with_alpha_of(image: Image, sharp: Image, blurred: Image) -> Image:
+    """Return sharp with the alpha of the image.
+
+    A pixel without alpha has no colour to sharpen, and one whose alpha the blur spread so far that
+    nothing is left has no colour to be compared with. Both stay as they are.
+    """
     alpha = cv2.extractChannel(image, 3)
     sharp = cast(Image, cv2.insertChannel(alpha, sharp, 3))
-    _, invisible = cv2.threshold(alpha, 0, 255, cv2.THRESH_BINARY_INV)
-    return cast(Image, cv2.copyTo(image, invisible, sharp))
+    least = cv2.min(alpha, cv2.extractChannel(blurred, 3))
+    _, kept = cv2.threshold(least, 0, 255, cv2.THRESH_BINARY_INV)
+    return cast(Image, cv2.copyTo(image, kept, sharp))

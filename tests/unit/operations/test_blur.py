@@ -88,7 +88,7 @@ def test_it_agrees_with_image_magick(sigma):
     assert np.abs(blur(image, sigma=sigma) - by_image_magick(image, sigma)).max() <= tolerance
 
 
-# A colour counts as much as its alpha: at alpha 1, 16 bits hold it within 1.
+# A colour counts as much as its alpha.
 @needs_image_magick
 @pytest.mark.parametrize("sigma", [1, 4, 12])
 def test_it_weights_by_alpha_as_image_magick_does(sigma):
@@ -108,11 +108,10 @@ def test_colours_are_weighted_by_their_alpha(sigma):
     found = blur(image, sigma=sigma)
     colours, alpha = blurred_with_alpha(image, sigma)
     assert np.abs(found[..., 3] - alpha).max() <= 0.52
-    # Colour times alpha, and alpha times 255, are whole numbers. Half a step of the first is a
-    # colour of 0.5 / alpha. Half a step of the second makes up to as much.
-    visible = alpha >= 0.5
+    # The weights beyond the end of the kernel count more where there is little alpha.
+    visible = alpha >= 0.51
     difference = np.abs(found[..., :3] - colours)[visible].max(axis=-1)
-    assert (difference - 1 / alpha[visible]).max() <= 0.52
+    assert (difference - 0.5 / alpha[visible]).max() <= 0.52
 
 
 @pytest.mark.parametrize("sigma", [8, 25])
@@ -174,7 +173,7 @@ def test_strips_of_an_image_with_alpha_meet_without_a_seam():
     colours, alpha = blurred_with_alpha(image, 3)
     found = blur(image, sigma=3)
     assert np.abs(found[..., 3] - alpha).max() <= 0.52
-    assert np.abs(found[..., :3] - colours).max() <= 0.54
+    assert np.abs(found[..., :3] - colours).max() <= 0.52
 
 
 @pytest.mark.parametrize("sigma", [0, 0.09, 500.1, -1, float("nan"), float("inf"), "much"])

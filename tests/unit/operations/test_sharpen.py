@@ -99,6 +99,13 @@ def test_colours_are_compared_with_visible_neighbours_only():
     np.testing.assert_array_equal(found[~visible], image[~visible])
 
 
+def test_a_lonely_pixel_stays_as_it_is():
+    image = np.zeros((40, 40, 4), np.uint8)
+    image[20, 20] = (10, 100, 200, 255)
+    for sigma in (1, 4, 12, 50):
+        np.testing.assert_array_equal(sharpen(image, sigma=sigma), image)
+
+
 @pytest.mark.parametrize("sigma", [1, 12])
 def test_an_opaque_alpha_changes_no_colour(sigma):
     image = np.dstack([a_picture(), np.full((90, 120), 255, np.uint8)])
