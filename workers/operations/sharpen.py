@@ -26,7 +26,7 @@ def sharpen(
     and cut off at 0 and 255. A value that differs from b by threshold or less stays as it is.
 
     Alpha is not sharpened. The blurred colours are weighted by alpha, so that a pixel is compared
-    only with visible neighbours. Pixels stay as they are if their own alpha is 0, or the blurred one.
+    only with visible neighbours. Pixels stay as they are if their alpha is 0, blurred or not.
 
     Args:
         image: the image to sharpen.
