@@ -60,15 +60,20 @@ def adjust(
     ImageMagick's -gamma.
     """
     count = channels(image, "image")
+    tones = not brightness == contrast == gamma == 1
     saturates = saturation != 1 and count > 1
-    if brightness == contrast == gamma == 1 and not saturates:
+    if not tones and not saturates:
         return image
-    colours, alpha = (image, None) if count == 1 else split_alpha(image, "image")
-    if not brightness == contrast == gamma == 1:
-        colours = cast(Image, cv2.LUT(colours, _table(brightness, contrast, gamma)))
+    result = image
+    if tones:
+        result = cast(Image, cv2.LUT(result, _table(brightness, contrast, gamma)))
     if saturates:
-        colours = cast(Image, cv2.transform(colours, _mixing_matrix(saturation)))
-    return colours if alpha is None else cast(Image, cv2.merge([colours, alpha]))
+        colours, _ = split_alpha(result, "image")
+        mixed = cv2.transform(colours, _mixing_matrix(saturation))
+        result = cast(Image, mixed if count == 3 else cv2.cvtColor(mixed, cv2.COLOR_BGR2BGRA))
+    if count == 4:
+        cv2.mixChannels([image], [result], [3, 3])  # the alpha as it was
+    return result
 
 
 def _table(brightness: float, contrast: float, gamma: float) -> Image:

@@ -38,7 +38,7 @@ def flatten(image: Image, *, background: OpaqueColour = "#ffffff") -> Image:
         return image
     if is_opaque(image):
         return cast(Image, cv2.cvtColor(image, cv2.COLOR_BGRA2BGR))
-    blue, green, red, _ = parse_colour(background, "background")
-    canvas = np.empty((*image.shape[:2], 3), np.uint8)
-    canvas[:] = blue, green, red
-    return alpha_blend(image, canvas)
+    bgr = np.array(parse_colour(background, "background")[:3], np.uint8)
+    height, width = image.shape[:2]
+    row = np.tile(bgr, (1, width, 1))  # copying rows is many times as fast as copying pixels
+    return alpha_blend(image, np.repeat(row, height, axis=0))
