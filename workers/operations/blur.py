@@ -81,7 +81,7 @@ def _filtered(image: Image, kernel: Kernel) -> Image:
     """Filter the rows and columns of an image with a kernel."""
     if not _has_alpha(image):
         return cast(Image, cv2.sepFilter2D(image, cv2.CV_8U, kernel, kernel, borderType=_EDGES))
-    result = np.empty_like(image)
+    result = np.empty(image.shape, np.uint8)
     reach = len(kernel) // 2
     for top in range(0, len(image), _ROWS):
         above = max(top - reach, 0)
@@ -118,7 +118,7 @@ def _reduced(image: Image, factor: int) -> Pixels:
 def _enlarged(small: cv2.typing.MatLike, factor: int, image: Image) -> Image:
     """Interpolate between the blocks, and return an image of the shape of the given one."""
     height, width = image.shape[:2]
-    result = np.empty_like(image)
+    result = np.empty((height, width, *small.shape[2:]), np.uint8)
     step = _ROWS // factor
     for first in range(1, len(small) - 1, step):  # the first row and the last lie outside
         part = small[first - 1 : first + step + 1]

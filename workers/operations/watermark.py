@@ -67,6 +67,7 @@ def watermark(
     Source: Porter and Duff, "Compositing digital images", SIGGRAPH 1984 ("over").
     """
     depth = channels(photo, "photo"), channels(image, "image")
+    photo = np.ascontiguousarray(photo)
     mark = resample(image, _mark_size(size_of(image), size_of(photo), margin, size))
     corner = gravitate(size_of(mark), size_of(photo), gravity, margin)
     if depth[0] < 4:
@@ -96,7 +97,7 @@ def _over(mark: Image, photo: Image, opacity: float) -> Image:
         blended = alpha_blend(mark, colours, alpha=opacity)
         return cast(Image, cv2.merge([blended, alpha]))  # type: ignore[list-item]
     colours, own_alpha = split_alpha(mark, "image")
-    result = np.empty_like(photo)
+    result = np.empty(photo.shape, np.uint8)
     for rows in _blocks(len(photo)):
         over: Values = np.full(photo[rows].shape[:2], opacity, np.float64)
         if own_alpha is not None:
