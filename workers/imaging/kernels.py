@@ -22,7 +22,7 @@ from agewell.workers.imaging.alpha import Pixels
 from agewell.workers.imaging.geometry import Size
 
 Box = tuple[float, float, float, float]
-"""x and y of the top left corner, width and height; in pixels, and parts of pixels."""
+"""x and y of the top left corner, width and height, in pixels and parts of pixels."""
 
 _Floats = npt.NDArray[np.floating[Any]]
 

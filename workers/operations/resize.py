@@ -39,6 +39,8 @@ def resize(
     (fit), keeps its pixels and is only cut to the box (fill), or becomes smaller in one direction
     (exact). So the result can be smaller than the box.
 
+    For small pictures of large JPEGs, `thumbnail` is faster.
+
     Args:
         image: uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.
         width: px. With `fit` you may give only one of width and height.
@@ -46,8 +48,8 @@ def resize(
         mode: `fit` keeps the aspect ratio, within width and height. `fill` covers both, and cuts
             off the rest. `exact` takes both as they are, and distorts the image.
         enlarge: allow the result to be larger than the image.
-        filter: `area` and `lanczos` are the best to reduce and to enlarge, and `auto` chooses them.
-            `linear` and `nearest` are faster to enlarge.
+        filter: `auto` reduces by `area` and enlarges by `lanczos`. `lanczos` is sharper when it
+            reduces. `linear` enlarges faster, and `nearest` only copies pixels.
         gravity: the side or corner that `fill` keeps, or the middle.
         context: gives the largest size.
 
