@@ -52,3 +52,8 @@ def with_alpha(image: np.ndarray, resampled) -> tuple[np.ndarray, np.ndarray]:
 def plane_by_pillow(size: tuple[int, int], by: str):
     """Return a function that resamples one plane of float32."""
     return lambda plane: np.asarray(Pillow.fromarray(plane, "F").resize(size, FILTERS[by]))
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the peak signal-to-noise ratio of two images of uint8, in dB."""
+    return 10 * np.log10(255**2 / np.mean((one.astype(float) - other) ** 2))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from agewell.workers.imaging.image import Image
 
 Premultiplied = npt.NDArray[np.float32]
-"""(H, W, 4): blue, green and red, each times alpha / 255, and alpha; float32, 0 to 255.
+"""(H, W, 4) float32, 0 to 255: blue, green and red, each times alpha / 255, and alpha.
 
 Sharp filters go beyond that range. Colours and alpha do so together, and their quotient stays
 right, unless they are rounded or clipped in between. So these are no whole numbers.

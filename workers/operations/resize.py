@@ -39,6 +39,8 @@ def resize(
     (fit), keeps its pixels and is only cut to the box (fill), or becomes smaller in one direction
     (exact). So the result can be smaller than the box.
 
+    For small pictures of large JPEGs, `thumbnail` is faster.
+
     Args:
         image: uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.
         width: px. With `fit` you may give only one of width and height.
@@ -46,8 +48,8 @@ def resize(
         mode: `fit` keeps the aspect ratio, within width and height. `fill` covers both, and cuts
             off the rest. `exact` takes both as they are, and distorts the image.
         enlarge: allow the result to be larger than the image.
-        filter: `area` and `lanczos` are the best to reduce and to enlarge, and `auto` chooses them.
-            `linear` and `nearest` are faster to enlarge.
+        filter: `auto` reduces by `area` and enlarges by `lanczos`. `lanczos` is sharper when it
+            reduces. `linear` enlarges faster, and `nearest` only copies pixels.
         gravity: the side or corner that `fill` keeps, or the middle.
         context: gives the largest size.
 
@@ -62,15 +64,25 @@ def resize(
         ImageTooLargeError: the result would be larger than the settings allow.
     """
     given = size_of(image)
-    if mode == "fit":
-        part, size = given, fitted(given, width, height)
-        size = size if enlarge or (size[0] <= given[0] and size[1] <= given[1]) else given
-    else:
-        box = _both(width, height, mode)
-        size = box if enlarge else (min(box[0], given[0]), min(box[1], given[1]))
-        part = _part(given, box, enlarge) if mode == "fill" else given
+    part, size = planned(given, width, height, mode, enlarge)
     check_result(size, context.settings)
     return resample(cut(image, gravitate(part, given, gravity), part), size, filter)
+
+
+def planned(
+    given: Size, width: int | None, height: int | None, mode: Mode, enlarge: bool
+) -> tuple[Size, Size]:
+    """Return the size of the part of an image to resize, and the size of the result."""
+    if mode == "fit":
+        size = fitted(given, width, height)
+        return given, size if enlarge or size == _smaller(size, given) else given
+    box = _both(width, height, mode)
+    size = box if enlarge else _smaller(box, given)
+    return _part(given, box, enlarge) if mode == "fill" else given, size
+
+
+def _smaller(one: Size, other: Size) -> Size:
+    return min(one[0], other[0]), min(one[1], other[1])
 
 
 def _both(width: int | None, height: int | None, mode: Mode) -> Size:
@@ -85,5 +97,5 @@ def _both(width: int | None, height: int | None, mode: Mode) -> Size:
 def _part(given: Size, box: Size, enlarge: bool) -> Size:
     """Return the size of the part of an image that becomes the result of `fill`."""
     if not enlarge and (given[0] <= box[0] or given[1] <= box[1]):
-        return min(box[0], given[0]), min(box[1], given[1])
+        return _smaller(box, given)
     return fitted(box, given[0], given[1])
