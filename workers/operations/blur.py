@@ -1,4 +1,4 @@
-"""Blur an image with a Gaussian, in about the same time for any sigma."""
+"""Blur an image with a Gaussian, in a time that does not grow with a large sigma."""
 
 from typing import Annotated, Final, cast
 
