@@ -7,12 +7,11 @@ from celery import Celery, Task, shared_task
 
 from agewell.shared.celery.app import broker_url, make_app
 from agewell.shared.protocol.messages import ItemResult, Job, JobResult
-from agewell.shared.protocol.tasks import Task as TaskName
 from agewell.workers.consuming import pool_writes
 from agewell.workers.consuming.connection import WorkerAMQP
 from agewell.workers.jobs import store_outage, time_limit
-from agewell.workers.jobs.delivery import deliver, operation
-from agewell.workers.jobs.run import Checkpoint
+from agewell.workers.jobs.delivery import deliver, operation_task
+from agewell.workers.jobs.job_poll import JobPoll
 from agewell.workers.process import heartbeat, ready, slots
 from agewell.workers.process.context import settings
 
@@ -60,21 +59,21 @@ def noop() -> None:
 RESULT = JobResult(op="hsv", items=(ItemResult(info={"made": "nothing"}),))
 
 
-def _do_nothing(job: Job, checkpoint: Checkpoint) -> JobResult:
-    del job, checkpoint
+def _do_nothing(job: Job, poll: JobPoll) -> JobResult:
+    del job, poll
     return RESULT
 
 
 if KIND == "agewell":
 
-    @operation(TaskName.HSV)
+    @operation_task("cv.hsv")
     def hsv(task: Task, document: Any) -> dict[str, Any]:
         """Run a job of agewell that does nothing. It is in the ledger and its result is kept."""
         return deliver(task, "hsv", document, None, _do_nothing)
 
 else:
 
-    @shared_task(name=TaskName.HSV.value)  # type: ignore[untyped-decorator]
+    @shared_task(name="cv.hsv")  # type: ignore[untyped-decorator]
     def stock_hsv(document: Any) -> dict[str, Any]:
         """Run a job of stock Celery that does nothing. Its result is kept."""
         del document

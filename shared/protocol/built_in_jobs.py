@@ -10,16 +10,87 @@ from pydantic import Field
 from agewell.shared.protocol.messages import MAX_ITEMS, ImageRef, Item, Job, Message, Step
 
 __all__ = [
+    "AdjustItem",
+    "AdjustJob",
+    "AdjustStep",
     "AlphaBlendItem",
     "AlphaBlendJob",
     "AlphaBlendStep",
+    "BlurItem",
+    "BlurJob",
+    "BlurStep",
+    "CropItem",
+    "CropJob",
+    "CropStep",
+    "FlattenItem",
+    "FlattenJob",
+    "FlattenStep",
+    "FlipItem",
+    "FlipJob",
+    "FlipStep",
+    "GrayscaleItem",
+    "GrayscaleJob",
+    "GrayscaleStep",
     "HsvItem",
     "HsvJob",
     "HsvStep",
     "PoissonBlendItem",
     "PoissonBlendJob",
     "PoissonBlendStep",
+    "ResizeItem",
+    "ResizeJob",
+    "ResizeStep",
+    "RotateItem",
+    "RotateJob",
+    "RotateStep",
+    "SharpenItem",
+    "SharpenJob",
+    "SharpenStep",
+    "ThumbnailItem",
+    "ThumbnailJob",
+    "ThumbnailStep",
+    "WatermarkItem",
+    "WatermarkJob",
+    "WatermarkStep",
 ]
+
+
+class AdjustItem(Item):
+    """The images of one item of a `AdjustJob`."""
+
+    image: ImageRef = Field(description="the image to adjust.")
+
+
+class _AdjustParameters(Message):
+    """The parameters of `adjust`."""
+
+    brightness: Annotated[float, Field(le=10, ge=0, allow_inf_nan=False)] = Field(
+        default=1.0, description="factor of all values. 0 is black, 1 leaves them."
+    )
+    contrast: Annotated[float, Field(le=10, ge=0, allow_inf_nan=False)] = Field(
+        default=1.0, description="factor of the distance from middle gray. 0 is gray, 1 leaves it."
+    )
+    saturation: Annotated[float, Field(le=10, ge=0, allow_inf_nan=False)] = Field(
+        default=1.0,
+        description="factor of the distance from gray of the same luma. 0 removes all colour, 1 leaves it. Gray images ignore it.",
+    )
+    gamma: Annotated[float, Field(le=10, ge=0.1, allow_inf_nan=False)] = Field(
+        default=1.0, description="above 1 brightens the mid-tones, below 1 darkens them."
+    )
+
+
+class AdjustJob(Job, _AdjustParameters):
+    """Adjust brightness, contrast, gamma and saturation, in this order."""
+
+    op: Literal["adjust"] = "adjust"
+    items: tuple[AdjustItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+
+
+class AdjustStep(Step, _AdjustParameters):
+    """A step of a pipeline: adjust."""
+
+    op: Literal["adjust"] = "adjust"
+    image: ImageRef | None = Field(default=None, description="the image to adjust.")
 
 
 class AlphaBlendItem(Item):
@@ -74,6 +145,181 @@ class AlphaBlendStep(Step, _AlphaBlendParameters):
     mask: ImageRef | None = Field(
         default=None,
         description="masks of the foregrounds' size, white where the foreground shows. (H, W) uint8, 0..255, the weight of each pixel. See ``as_mask`` for other masks.",
+    )
+
+
+class BlurItem(Item):
+    """The images of one item of a `BlurJob`."""
+
+    image: ImageRef = Field(description="the image to blur.")
+
+
+class _BlurParameters(Message):
+    """The parameters of `blur`."""
+
+    sigma: Annotated[float, Field(le=500, ge=0.1, allow_inf_nan=False)] = Field(
+        description="the standard deviation of the Gaussian, px."
+    )
+
+
+class BlurJob(Job, _BlurParameters):
+    """Blur an image with a Gaussian."""
+
+    op: Literal["blur"] = "blur"
+    items: tuple[BlurItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+
+
+class BlurStep(Step, _BlurParameters):
+    """A step of a pipeline: blur."""
+
+    op: Literal["blur"] = "blur"
+    image: ImageRef | None = Field(default=None, description="the image to blur.")
+
+
+class CropItem(Item):
+    """The images of one item of a `CropJob`."""
+
+    image: ImageRef = Field(
+        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with alpha."
+    )
+
+
+class _CropParameters(Message):
+    """The parameters of `crop`."""
+
+    box: (
+        tuple[
+            Annotated[int, Field(le=65535, ge=0)],
+            Annotated[int, Field(le=65535, ge=0)],
+            Annotated[int, Field(le=65535, ge=1)],
+            Annotated[int, Field(le=65535, ge=1)],
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="x and y of the top left corner, width and height, px. It must lie within the image.",
+    )
+    width: Annotated[int, Field(le=65535, ge=1)] | None = Field(
+        default=None, description="px; default: that of the image."
+    )
+    height: Annotated[int, Field(le=65535, ge=1)] | None = Field(
+        default=None, description="px; default: that of the image."
+    )
+    gravity: Literal[
+        "center",
+        "north",
+        "northeast",
+        "east",
+        "southeast",
+        "south",
+        "southwest",
+        "west",
+        "northwest",
+    ] = Field(
+        default="center",
+        description="the side or corner of the image to keep, or its middle. It has no effect on a box.",
+    )
+
+
+class CropJob(Job, _CropParameters):
+    """Cut a part out of images."""
+
+    op: Literal["crop"] = "crop"
+    items: tuple[CropItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+
+
+class CropStep(Step, _CropParameters):
+    """A step of a pipeline: crop."""
+
+    op: Literal["crop"] = "crop"
+    image: ImageRef | None = Field(
+        default=None, description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with alpha."
+    )
+
+
+class FlattenItem(Item):
+    """The images of one item of a `FlattenJob`."""
+
+    image: ImageRef = Field(description="the image to flatten.")
+
+
+class _FlattenParameters(Message):
+    """The parameters of `flatten`."""
+
+    background: Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")] = Field(
+        default="#ffffff", description="the colour behind it, `#rrggbb`."
+    )
+
+
+class FlattenJob(Job, _FlattenParameters):
+    """Put a colour behind an image, so that it has no alpha any more."""
+
+    op: Literal["flatten"] = "flatten"
+    items: tuple[FlattenItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+
+
+class FlattenStep(Step, _FlattenParameters):
+    """A step of a pipeline: flatten."""
+
+    op: Literal["flatten"] = "flatten"
+    image: ImageRef | None = Field(default=None, description="the image to flatten.")
+
+
+class FlipItem(Item):
+    """The images of one item of a `FlipJob`."""
+
+    image: ImageRef = Field(description="the image to mirror.")
+
+
+class _FlipParameters(Message):
+    """The parameters of `flip`."""
+
+    direction: Literal["horizontal", "vertical", "both"] = Field(
+        default="horizontal",
+        description="`horizontal` swaps left and right, `vertical` top and bottom.",
+    )
+
+
+class FlipJob(Job, _FlipParameters):
+    """Mirror images."""
+
+    op: Literal["flip"] = "flip"
+    items: tuple[FlipItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+
+
+class FlipStep(Step, _FlipParameters):
+    """A step of a pipeline: flip."""
+
+    op: Literal["flip"] = "flip"
+    image: ImageRef | None = Field(default=None, description="the image to mirror.")
+
+
+class GrayscaleItem(Item):
+    """The images of one item of a `GrayscaleJob`."""
+
+    image: ImageRef = Field(
+        description="uint8, (H, W, 3) BGR, (H, W, 4) BGR with straight alpha, or (H, W) gray."
+    )
+
+
+class _GrayscaleParameters(Message):
+    """The parameters of `grayscale`."""
+
+
+class GrayscaleJob(Job, _GrayscaleParameters):
+    """Convert images to gray, by the luma of Rec. 601."""
+
+    op: Literal["grayscale"] = "grayscale"
+    items: tuple[GrayscaleItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+
+
+class GrayscaleStep(Step, _GrayscaleParameters):
+    """A step of a pipeline: grayscale."""
+
+    op: Literal["grayscale"] = "grayscale"
+    image: ImageRef | None = Field(
+        default=None,
+        description="uint8, (H, W, 3) BGR, (H, W, 4) BGR with straight alpha, or (H, W) gray.",
     )
 
 
@@ -172,4 +418,243 @@ class PoissonBlendStep(Step, _PoissonBlendParameters):
     destination: ImageRef | None = Field(
         default=None,
         description="the images to blend into. uint8, (H', W') gray or (H', W', 3) BGR.",
+    )
+
+
+class ResizeItem(Item):
+    """The images of one item of a `ResizeJob`."""
+
+    image: ImageRef = Field(
+        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha."
+    )
+
+
+class _ResizeParameters(Message):
+    """The parameters of `resize`."""
+
+    width: Annotated[int, Field(le=65535, ge=1)] | None = Field(
+        default=None, description="px. With `fit` you may give only one of width and height."
+    )
+    height: Annotated[int, Field(le=65535, ge=1)] | None = Field(default=None, description="px.")
+    mode: Literal["fit", "fill", "exact"] = Field(
+        default="fit",
+        description="`fit` keeps the aspect ratio, within width and height. `fill` covers both, and cuts off the rest. `exact` takes both as they are, and distorts the image.",
+    )
+    enlarge: bool = Field(
+        default=False, description="allow the result to be larger than the image."
+    )
+    filter: Literal["auto", "area", "lanczos", "linear", "nearest"] = Field(
+        default="auto",
+        description="`auto` reduces by `area` and enlarges by `lanczos`. `lanczos` is sharper when it reduces. `linear` enlarges faster, and `nearest` only copies pixels.",
+    )
+    gravity: Literal[
+        "center",
+        "north",
+        "northeast",
+        "east",
+        "southeast",
+        "south",
+        "southwest",
+        "west",
+        "northwest",
+    ] = Field(default="center", description="the side or corner that `fill` keeps, or the middle.")
+
+
+class ResizeJob(Job, _ResizeParameters):
+    """Resize images, in the same aspect ratio or another."""
+
+    op: Literal["resize"] = "resize"
+    items: tuple[ResizeItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+
+
+class ResizeStep(Step, _ResizeParameters):
+    """A step of a pipeline: resize."""
+
+    op: Literal["resize"] = "resize"
+    image: ImageRef | None = Field(
+        default=None,
+        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.",
+    )
+
+
+class RotateItem(Item):
+    """The images of one item of a `RotateJob`."""
+
+    image: ImageRef = Field(
+        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha."
+    )
+
+
+class _RotateParameters(Message):
+    """The parameters of `rotate`."""
+
+    angle: Annotated[float, Field(le=360, ge=-360, allow_inf_nan=False)] = Field(
+        description="degrees, clockwise. Multiples of 90 only move pixels; other angles interpolate."
+    )
+    background: Annotated[
+        str, Field(pattern="^(#[0-9a-fA-F]{6}([0-9a-fA-F]{2})?|transparent)$")
+    ] = Field(
+        default="#000000",
+        description="the colour of the corners: `#rrggbb`, `#rrggbbaa` or `transparent`.",
+    )
+    expand: bool = Field(
+        default=True,
+        description="enlarge the image, so that nothing is cut off. Otherwise it keeps its size.",
+    )
+
+
+class RotateJob(Job, _RotateParameters):
+    """Rotate images clockwise, about their middle."""
+
+    op: Literal["rotate"] = "rotate"
+    items: tuple[RotateItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+
+
+class RotateStep(Step, _RotateParameters):
+    """A step of a pipeline: rotate."""
+
+    op: Literal["rotate"] = "rotate"
+    image: ImageRef | None = Field(
+        default=None,
+        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.",
+    )
+
+
+class SharpenItem(Item):
+    """The images of one item of a `SharpenJob`."""
+
+    image: ImageRef = Field(description="the image to sharpen.")
+
+
+class _SharpenParameters(Message):
+    """The parameters of `sharpen`."""
+
+    amount: Annotated[float, Field(le=10, ge=0, allow_inf_nan=False)] = Field(
+        default=1.0,
+        description="the strength: 0 leaves the image as it is, 1 doubles the difference from blurred.",
+    )
+    sigma: Annotated[float, Field(le=500, ge=0.1, allow_inf_nan=False)] = Field(
+        default=1.0,
+        description="the standard deviation of the blur, px. It is the size of the details to sharpen.",
+    )
+    threshold: Annotated[int, Field(le=255, ge=0)] = Field(
+        default=0,
+        description="the largest difference from blurred that is left as it is, 0..255. It keeps noise from being sharpened.",
+    )
+
+
+class SharpenJob(Job, _SharpenParameters):
+    """Sharpen an image with an unsharp mask."""
+
+    op: Literal["sharpen"] = "sharpen"
+    items: tuple[SharpenItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+
+
+class SharpenStep(Step, _SharpenParameters):
+    """A step of a pipeline: sharpen."""
+
+    op: Literal["sharpen"] = "sharpen"
+    image: ImageRef | None = Field(default=None, description="the image to sharpen.")
+
+
+class ThumbnailItem(Item):
+    """The images of one item of a `ThumbnailJob`."""
+
+    image: ImageRef = Field(
+        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha."
+    )
+
+
+class _ThumbnailParameters(Message):
+    """The parameters of `thumbnail`."""
+
+    size: Annotated[int, Field(le=65535, ge=1)] = Field(
+        default=256, description="the longest side, px. An image that is smaller stays as it is."
+    )
+    square: bool = Field(
+        default=False, description="make the thumbnail a square, and cut off the rest of the image."
+    )
+    gravity: Literal[
+        "center",
+        "north",
+        "northeast",
+        "east",
+        "southeast",
+        "south",
+        "southwest",
+        "west",
+        "northwest",
+    ] = Field(
+        default="center", description="the side or corner that a square keeps, or the middle."
+    )
+
+
+class ThumbnailJob(Job, _ThumbnailParameters):
+    """Make thumbnails: small pictures, fast."""
+
+    op: Literal["thumbnail"] = "thumbnail"
+    items: tuple[ThumbnailItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+
+
+class ThumbnailStep(Step, _ThumbnailParameters):
+    """A step of a pipeline: thumbnail."""
+
+    op: Literal["thumbnail"] = "thumbnail"
+    image: ImageRef | None = Field(
+        default=None,
+        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.",
+    )
+
+
+class WatermarkItem(Item):
+    """The images of one item of a `WatermarkJob`."""
+
+    photo: ImageRef = Field(description="the photo.")
+
+
+class _WatermarkParameters(Message):
+    """The parameters of `watermark`."""
+
+    gravity: Literal[
+        "center",
+        "north",
+        "northeast",
+        "east",
+        "southeast",
+        "south",
+        "southwest",
+        "west",
+        "northwest",
+    ] = Field(
+        default="southeast",
+        description="the side or corner of the photo at which the watermark lies, or the middle.",
+    )
+    margin: Annotated[int, Field(le=65535, ge=0)] = Field(
+        default=16, description="distance from that side or corner, px."
+    )
+    opacity: Annotated[float, Field(le=1, ge=0, allow_inf_nan=False)] = Field(
+        default=1.0,
+        description="0 hides the watermark, 1 shows it as it is. It is multiplied with its alpha.",
+    )
+    size: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="the width of the watermark as a part of the photo's width, above 0 to 1. By default, it keeps its own width in px.",
+    )
+
+
+class WatermarkJob(Job, _WatermarkParameters):
+    """Place a watermark, such as a logo, over photos."""
+
+    op: Literal["watermark"] = "watermark"
+    items: tuple[WatermarkItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+    image: ImageRef = Field(description="the watermark. It may have an alpha channel.")
+
+
+class WatermarkStep(Step, _WatermarkParameters):
+    """A step of a pipeline: watermark."""
+
+    op: Literal["watermark"] = "watermark"
+    photo: ImageRef | None = Field(default=None, description="the photo.")
+    image: ImageRef | None = Field(
+        default=None, description="the watermark. It may have an alpha channel."
     )

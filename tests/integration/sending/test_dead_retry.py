@@ -360,10 +360,10 @@ def test_a_job_whose_message_was_not_kept_is_shown_and_not_sent_again(client, ag
 
 def test_an_operation_that_this_version_does_not_have_stays_and_hinders_no_other(client, agewell):
     letters(client, 2, "its worker ended 3 times")
-    letters(client, 1, "its worker ended 3 times", "cv.of_tomorrow")
+    letters(client, 1, "its worker ended 3 times", "other.of_tomorrow")
     assert agewell("retry", "--all").output == "2 jobs sent again\n"
     [left] = DeadLetters(client).latest()
     done = agewell("retry", left.letter_id)
     assert done.exit_code == 1
-    assert "this version of agewell has no task cv.of_tomorrow" in " ".join(done.output.split())
+    assert "this version of agewell has no task other.of_tomorrow" in " ".join(done.output.split())
     assert DeadLetters(client).count() == 1
