@@ -1,15 +1,26 @@
-"""Publishes which operations this CV worker offers, so that producers can check and send jobs."""
+"""Publishes which operations this CV worker offers, so that producers can check and send jobs.
 
+A worker may get a job of an operation that only other workers have installed. It gives such a job
+back to the queue.
+"""
+
+import logging
 from typing import Any
 
 from celery import Celery, bootsteps
 from celery.worker.consumer.tasks import Tasks
 
 from agewell.shared.operation_offers import REFRESH_S, Offer, OfferFailure, OperationOffers
+from agewell.shared.protocol.tasks import op_of_task
 from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.settings import Settings
 from agewell.workers.operations.registry import load_operations
 from agewell.workers.process.context import context, settings
+
+RETURN_AFTER_S = 1.0
+"""A job is held this long before it goes back, so that a worker does not take it all the time."""
+
+log = logging.getLogger(__name__)
 
 
 def offer_of(worker: str, settings: Settings) -> Offer:
@@ -37,6 +48,9 @@ class Offers(bootsteps.StartStopStep):  # type: ignore[misc]
         super().__init__(consumer, **options)
         self._timer_entry: Any = None
         self._run = ""
+        self._refuse = consumer.on_unknown_task
+        self._consumer = consumer
+        consumer.on_unknown_task = self._on_unknown_task
 
     def start(self, consumer: Any) -> None:
         """Publish now, and then every `REFRESH_S`."""
@@ -56,6 +70,24 @@ class Offers(bootsteps.StartStopStep):  # type: ignore[misc]
             OperationOffers(context().client).withdraw(self._run)
         except REDIS_ERRORS:
             return  # they expire
+
+    def _on_unknown_task(self, body: Any, message: Any, error: Exception) -> None:
+        """Give a job back if another worker offers its operation. Otherwise Celery fails it."""
+        op = op_of_task((message.headers or {}).get("task"))
+        if op is None or not self._is_offered(op):
+            self._refuse(body, message, error)
+            return
+        log.info("operation %s is not installed here; its job goes back to the queue", op)
+        self._consumer.timer.call_later(RETURN_AFTER_S, _give_back, (message,))
+
+    def _is_offered(self, op: str) -> bool:
+        others = OperationOffers(context().client).all()
+        return any(op in each.names for each in others if each.worker != self._consumer.hostname)
+
+
+def _give_back(message: Any) -> None:
+    if not message.acknowledged:
+        message.requeue()
 
 
 def install(app: Celery) -> None:

@@ -19,7 +19,17 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints, overload
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, PydanticUserError, create_model
@@ -48,6 +58,7 @@ Info = Mapping[str, str | int | float | bool]
 Returned = Image | tuple[Image, Info]
 Needs = Callable[..., tuple[int, int] | None]
 Function = Callable[..., Any]
+F = TypeVar("F", bound=Function)
 
 
 class DeclarationError(TypeError):
@@ -108,7 +119,7 @@ class Operation:
 
 
 @overload
-def operation(function: Function, /) -> Function: ...
+def operation(function: F, /) -> F: ...
 @overload
 def operation(
     *,
@@ -116,16 +127,16 @@ def operation(
     command: str | None = None,
     example: str = "",
     needs: Needs | None = None,
-) -> Callable[[Function], Function]: ...
+) -> Callable[[F], F]: ...
 def operation(
-    function: Function | None = None,
+    function: F | None = None,
     /,
     *,
     name: str | None = None,
     command: str | None = None,
     example: str = "",
     needs: Needs | None = None,
-) -> Any:
+) -> F | Callable[[F], F]:
     """Declare a function as an operation. It stays an ordinary function that you can call.
 
     Its arguments are told apart by their types:
@@ -151,7 +162,7 @@ def operation(
         DeclarationError: the function cannot be an operation.
     """
 
-    def declare(function: Function) -> Function:
+    def declare(function: F) -> F:
         setattr(function, ATTRIBUTE, _declared(function, name, command, example, needs))
         return function
 

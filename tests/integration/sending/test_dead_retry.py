@@ -277,7 +277,7 @@ def test_all_letters_or_those_of_one_reason_or_operation_are_sent_again(client, 
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["id", "--all"], ["id", "--reason", "x"], ["--all", "--operation", "nosuch"]]
+    "arguments", [[], ["id", "--all"], ["id", "--reason", "x"], ["--all", "--operation", "no such"]]
 )
 def test_a_retry_of_nothing_clear_is_refused(client, agewell, arguments):
     letters(client, 1, "x")
