@@ -27,6 +27,15 @@ def test_lab_is_opencvs_and_comes_back():
     assert np.abs(palettes.to_bgr(lab).astype(int) - image).max() <= 1
 
 
+def test_lab_outside_of_srgb_is_clipped_and_rounded():
+    shape = 64, 65, 3
+    lab = np.random.default_rng(2).uniform([-20, -300, -300], [120, 300, 300], shape)
+    lab = lab.astype(np.float32)
+    bgr = cv2.cvtColor(lab, cv2.COLOR_LAB2BGR)
+    expected = np.rint(np.clip(bgr, 0, 1) * 255)
+    np.testing.assert_array_equal(palettes.to_bgr(lab), expected)
+
+
 def test_a_palette_has_the_colours_and_their_shares():
     found = palettes.extract(palettes.to_lab(flat_areas()), colours=3)
     assert found.dtype == np.float32

@@ -41,8 +41,8 @@ def to_bgr(lab: Floats) -> Image:
     Returns:
         (H, W, 3) uint8 BGR, rounded to nearest.
     """
-    bgr = cv2.cvtColor(lab, cv2.COLOR_LAB2BGR)
-    return np.rint(np.clip(bgr, 0, 1) * 255).astype(np.uint8)
+    bgr = cv2.cvtColor(lab, cv2.COLOR_LAB2BGR)  # (H, W, 3) float32, clipped to [0, 1]
+    return cast(Image, cv2.convertScaleAbs(bgr, alpha=255))
 
 
 def extract(
