@@ -87,6 +87,7 @@ def test_colours_that_the_image_has_do_not_matter(model):
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 1), (32, 40), (33, 41), (100, 3)])
 def test_recolouring_keeps_the_luminance_and_takes_the_colours(shape):
+    """One gray level, because L comes from tables: it differs by up to 0.17 of 100."""
     rng = np.random.default_rng(3)
     photo = rng.integers(0, 256, (*shape, 3), np.uint8)
     photo.flags.writeable = False
@@ -95,7 +96,7 @@ def test_recolouring_keeps_the_luminance_and_takes_the_colours(shape):
     made = recolour(photo, ab)
     assert made.dtype == np.uint8
     assert made.flags.c_contiguous
-    np.testing.assert_array_equal(made, palettes.to_bgr(lab))
+    assert np.abs(made.astype(int) - palettes.to_bgr(lab)).max() <= 1
 
 
 def test_an_intermediate_with_its_channels_last_becomes_a_heat_map_over_the_image():

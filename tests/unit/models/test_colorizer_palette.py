@@ -27,6 +27,24 @@ def test_lab_is_opencvs_and_comes_back():
     assert np.abs(palettes.to_bgr(lab).astype(int) - image).max() <= 1
 
 
+def test_lightness_alone_is_that_of_lab():
+    """The tolerances are 0.17 from OpenCV's L, which interpolates, and 0.2 from the formula."""
+    grays = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(16, 16, 3)
+    assert np.array_equal(palettes.to_lightness(grays), palettes.to_lab(grays)[..., 0])
+    levels = np.arange(0, 256, 5, np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, len(levels), 3)
+    colours.flags.writeable = False
+    found = palettes.to_lightness(colours)
+    assert found.dtype == np.float32
+    assert found.shape == colours.shape[:2]
+    assert np.abs(found - palettes.to_lab(colours)[..., 0]).max() < 0.17
+    srgb = colours / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    y = linear @ [0.072169, 0.715160, 0.212671]
+    exact = np.where(y > 216 / 24389, 116 * np.cbrt(y) - 16, 24389 / 27 * y)
+    assert np.abs(found - exact).max() < 0.2
+
+
 def test_lab_outside_of_srgb_is_clipped_and_rounded():
     shape = 64, 65, 3
     lab = np.random.default_rng(2).uniform([-20, -300, -300], [120, 300, 300], shape)

@@ -33,7 +33,7 @@ class ColorModel(Model):
 
         See `palette.extract` for the palette.
         """
-        luminance = shrink(palettes.to_lab(image)[..., 0], self.spec.input)
+        luminance = shrink(palettes.to_lightness(image), self.spec.input)
         return {"luminance": luminance, "palette": self._palette(parameters)}
 
     def postprocess(self, output: Arrays, image: Image, parameters: Parameters) -> Prediction:
@@ -106,6 +106,6 @@ def recolour(photo: Image, ab: Floats) -> Image:
     for top in range(0, len(photo), _ROWS):
         rows = slice(top, top + _ROWS)
         colour = np.ascontiguousarray(ab[rows], np.float32)
-        lab = cv2.merge([palettes.to_lab(photo[rows])[..., 0], colour])
+        lab = cv2.merge([palettes.to_lightness(photo[rows]), colour])
         coloured[rows] = palettes.to_bgr(cast(Floats, lab))
     return coloured
