@@ -76,6 +76,14 @@ def test_the_same_photo_has_the_same_palette():
     assert first.shape == (8, 4)
 
 
+def test_the_palette_of_a_photo_is_that_of_its_lab():
+    for seed, shape in enumerate([(200, 301, 3), (40, 50, 3), (1, 1, 3)]):
+        photo = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+        photo.flags.writeable = False
+        of_lab = palettes.extract(palettes.to_lab(photo))
+        np.testing.assert_array_equal(palettes.of_photo(photo), of_lab)
+
+
 def test_named_colours_become_a_palette_and_back():
     named = np.array([[208, 64, 32], [0, 0, 0], [255, 255, 255]], np.uint8)
     palette = palettes.from_rgb(named)

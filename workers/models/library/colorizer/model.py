@@ -46,7 +46,7 @@ class ColorModel(Model):
         if (named := parameters.get("palette")) is not None and len(named):
             return palettes.from_rgb(named)
         if (reference := parameters.get("reference")) is not None:
-            return palettes.extract(palettes.to_lab(reference))
+            return palettes.of_photo(reference)
         return palettes.from_rgb(_rgb(self.spec.options.get("palette", ())))
 
 

@@ -1,7 +1,7 @@
 """Palettes, which are the main colours of a photo, and conversions to and from CIE Lab."""
 
 from functools import cache
-from typing import cast
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ _WHITE = 65535
 """The luminance of white in tables of uint16."""
 
 Floats = NDArray[np.float32]
+_Value = TypeVar("_Value", np.uint8, np.float32)
 
 
 def to_lab(image: Image) -> Floats:
@@ -91,6 +92,18 @@ def to_bgr(lab: Floats) -> Image:
     return cast(Image, cv2.convertScaleAbs(bgr, alpha=255))
 
 
+def of_photo(photo: Image) -> Floats:
+    """Find a photo's main colours: `extract` of its Lab, but converts only the pixels drawn.
+
+    Args:
+        photo: (H, W, 3) uint8 BGR.
+
+    Returns:
+        (N, 4) float32, as `extract` returns it.
+    """
+    return extract(to_lab(_draw(photo.reshape(-1, 3), _SAMPLE, _SEED)[None]))
+
+
 def extract(
     lab: Floats, colours: int = COLOURS, sample: int = _SAMPLE, seed: int = _SEED
 ) -> Floats:
@@ -105,10 +118,7 @@ def extract(
     Returns:
         (N, 4) float32, the largest share first: L / 100, a / 128, b / 128, share in (0, 1].
     """
-    pixels = lab.reshape(-1, 3)
-    if len(pixels) > sample:
-        pixels = pixels[np.random.default_rng(seed).choice(len(pixels), sample, replace=False)]
-    pixels = pixels.astype(np.float32) * _APART
+    pixels = _draw(lab.reshape(-1, 3), sample, seed).astype(np.float32) * _APART
     colours = min(colours, len(pixels))
     cv2.setRNGSeed(seed)
     stop = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 30, 0.1)
@@ -121,6 +131,13 @@ def extract(
     order = order[shares[order] > 0]
     palette = np.concatenate([centres / (_APART * _LAB_SCALE), shares[:, None]], axis=1)
     return palette[order].astype(np.float32)
+
+
+def _draw(pixels: NDArray[_Value], sample: int, seed: int) -> NDArray[_Value]:
+    """Draw at most `sample` rows of (N, 3) pixels. The draw depends only on N and the seed."""
+    if len(pixels) <= sample:
+        return pixels
+    return pixels[np.random.default_rng(seed).choice(len(pixels), sample, replace=False)]
 
 
 def from_rgb(colours: NDArray[np.uint8]) -> Floats:
