@@ -1,7 +1,7 @@
 """Alpha blending: place one image over another, with some transparency.
 
 There are three ways to compute it, and all give the same bytes as the formula in float64. They
-differ only in speed: a 1080p foreground takes about 4, 6 and 20 ms on one core, in the order of
+differ only in speed: a 1080p foreground takes about 4, 6 and 16 ms on one core, in the order of
 `_blend`.
 """
 
@@ -146,13 +146,14 @@ def _blend_by_plane(colours: Image, target: Image, plane: Image) -> None:
 
 
 def _blend_by_product(colours: Image, target: Image, alpha: float, planes: list[Image]) -> None:
-    """Blend by alpha and planes, with the formula in float64."""
+    """Blend by alpha and planes, with the formula in float64. There is at least one plane."""
+    part = np.arange(256) / 255
     for block in _blocks(target):
-        weight = np.full(target[block].shape[:2], alpha)
-        for plane in planes:
-            weight *= plane[block] / 255
-        blended = np.subtract(colours[block], target[block], dtype=np.float64)
-        blended *= weight[..., None]
+        weight = cv2.LUT(planes[0][block], alpha * part)
+        for plane in planes[1:]:
+            weight *= cv2.LUT(plane[block], part)
+        blended = cv2.subtract(colours[block], target[block], dtype=cv2.CV_64F)
+        blended *= cv2.merge([weight] * 3)
         blended += target[block]
         target[block] = _rounded(blended)
 
@@ -162,5 +163,6 @@ def _blocks(image: Image) -> Iterator[slice]:
 
 
 def _rounded(values: npt.NDArray[np.float64]) -> Image:
-    """Round to nearest, halves upwards. The values must not be negative."""
-    return (values + 0.5).astype(np.uint8)
+    """Round to nearest, halves upwards. The values must not be negative, and are overwritten."""
+    values += 0.5
+    return values.astype(np.uint8)

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from agewell.workers.models.library.colorizer import palette as palettes
-from agewell.workers.models.library.colorizer.model import ColorModel
+from agewell.workers.models.library.colorizer.model import ColorModel, recolour
 from agewell.workers.models.library.colorizer.network import Colorizer
 from agewell.workers.models.load import load_model
 from agewell.workers.models.taps import heat_map
@@ -83,6 +83,20 @@ def test_colours_that_the_image_has_do_not_matter(model):
     parameters = {"palette": ORANGE_AND_BLUE}
     made = [colour(model, each, parameters).image.astype(int) for each in (image, gray)]
     assert np.abs(made[0] - made[1]).mean() < 2
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 1), (32, 40), (33, 41), (100, 3)])
+def test_recolouring_keeps_the_luminance_and_takes_the_colours(shape):
+    """One gray level, because L comes from tables: it differs by up to 0.17 of 100."""
+    rng = np.random.default_rng(3)
+    photo = rng.integers(0, 256, (*shape, 3), np.uint8)
+    photo.flags.writeable = False
+    ab = rng.uniform(-40, 40, (*shape, 2))
+    lab = np.dstack([palettes.to_lab(photo)[..., 0], ab]).astype(np.float32)
+    made = recolour(photo, ab)
+    assert made.dtype == np.uint8
+    assert made.flags.c_contiguous
+    assert np.abs(made.astype(int) - palettes.to_bgr(lab)).max() <= 1
 
 
 def test_an_intermediate_with_its_channels_last_becomes_a_heat_map_over_the_image():

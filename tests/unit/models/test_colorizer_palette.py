@@ -27,6 +27,33 @@ def test_lab_is_opencvs_and_comes_back():
     assert np.abs(palettes.to_bgr(lab).astype(int) - image).max() <= 1
 
 
+def test_lightness_alone_is_that_of_lab():
+    """The tolerances are 0.17 from OpenCV's L, which interpolates, and 0.2 from the formula."""
+    grays = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(16, 16, 3)
+    assert np.array_equal(palettes.to_lightness(grays), palettes.to_lab(grays)[..., 0])
+    levels = np.arange(0, 256, 5, np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, len(levels), 3)
+    colours.flags.writeable = False
+    found = palettes.to_lightness(colours)
+    assert found.dtype == np.float32
+    assert found.shape == colours.shape[:2]
+    assert np.abs(found - palettes.to_lab(colours)[..., 0]).max() < 0.17
+    srgb = colours / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    y = linear @ [0.072169, 0.715160, 0.212671]
+    exact = np.where(y > 216 / 24389, 116 * np.cbrt(y) - 16, 24389 / 27 * y)
+    assert np.abs(found - exact).max() < 0.2
+
+
+def test_lab_outside_of_srgb_is_clipped_and_rounded():
+    shape = 64, 65, 3
+    lab = np.random.default_rng(2).uniform([-20, -300, -300], [120, 300, 300], shape)
+    lab = lab.astype(np.float32)
+    bgr = cv2.cvtColor(lab, cv2.COLOR_LAB2BGR)
+    expected = np.rint(np.clip(bgr, 0, 1) * 255)
+    np.testing.assert_array_equal(palettes.to_bgr(lab), expected)
+
+
 def test_a_palette_has_the_colours_and_their_shares():
     found = palettes.extract(palettes.to_lab(flat_areas()), colours=3)
     assert found.dtype == np.float32
@@ -47,6 +74,14 @@ def test_the_same_photo_has_the_same_palette():
     first, second = palettes.extract(lab), palettes.extract(lab)
     assert np.array_equal(first, second)
     assert first.shape == (8, 4)
+
+
+def test_the_palette_of_a_photo_is_that_of_its_lab():
+    for seed, shape in enumerate([(200, 301, 3), (40, 50, 3), (1, 1, 3)]):
+        photo = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+        photo.flags.writeable = False
+        of_lab = palettes.extract(palettes.to_lab(photo))
+        np.testing.assert_array_equal(palettes.of_photo(photo), of_lab)
 
 
 def test_named_colours_become_a_palette_and_back():

@@ -14,6 +14,8 @@ from agewell.workers.models.model import Model, Parameters, Prediction
 from agewell.workers.models.preprocess import fitting_size
 from agewell.workers.models.spec import InputSpec
 
+_ROWS = 32
+"""Rows converted at a time, so that intermediate values stay in the cache."""
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -31,8 +33,7 @@ class ColorModel(Model):
 
         See `palette.extract` for the palette.
         """
-        lightness = palettes.to_lab(image)[..., 0]
-        luminance = shrink(lightness, self.spec.input)
+        luminance = shrink(palettes.to_lightness(image), self.spec.input)
         return {"luminance": luminance, "palette": self._palette(parameters)}
 
     def postprocess(self, output: Arrays, image: Image, parameters: Parameters) -> Prediction:
@@ -45,7 +46,7 @@ class ColorModel(Model):
         if (named := parameters.get("palette")) is not None and len(named):
             return palettes.from_rgb(named)
         if (reference := parameters.get("reference")) is not None:
-            return palettes.extract(palettes.to_lab(reference))
+            return palettes.of_photo(reference)
         return palettes.from_rgb(_rgb(self.spec.options.get("palette", ())))
 
 
@@ -101,5 +102,10 @@ def recolour(photo: Image, ab: Floats) -> Image:
     Returns:
         (H, W, 3) uint8 BGR.
     """
-    lightness = palettes.to_lab(photo)[..., :1]
-    return palettes.to_bgr(np.concatenate([lightness, ab], axis=-1).astype(np.float32))
+    coloured = np.empty(photo.shape, np.uint8)
+    for top in range(0, len(photo), _ROWS):
+        rows = slice(top, top + _ROWS)
+        colour = np.ascontiguousarray(ab[rows], np.float32)
+        lab = cv2.merge([palettes.to_lightness(photo[rows]), colour])
+        coloured[rows] = palettes.to_bgr(cast(Floats, lab))
+    return coloured
