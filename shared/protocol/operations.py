@@ -39,7 +39,7 @@ class ImageInput(Message):
 
 
 class OperationSchema(Message):
-    """What a producer must know about an operation."""
+    """An operation, as a producer must know it to check a job and send it."""
 
     name: str = Field(pattern=NAME_PATTERN)
     command: str = Field(

@@ -1,4 +1,4 @@
-"""docs/cli.md and docs/settings.md are those that the code makes."""
+"""The generated pages and modules are those that the code makes."""
 
 from pathlib import Path
 
@@ -8,15 +8,16 @@ import typer.main
 from agewell.producer.cli.main import app
 from agewell.shared.setting_names import PREFIX
 from agewell.shared.settings import Settings
-from docs.generate import pages
+from docs.generate import modules, pages
 from tests.docs.prose import ROOT
 
 PAGES = pages()
+FILES = PAGES | modules()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_generated_page_is_the_one_that_the_code_makes(page: Path):
-    assert page.read_text() == PAGES[page], "run `make docs-pages`"
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_generated_file_is_the_one_that_the_code_makes(path: Path):
+    assert path.read_text() == FILES[path], "run `make generate`"
 
 
 def test_the_reference_has_every_command_and_every_option():

@@ -33,7 +33,7 @@ def test_a_job_survives_its_journey_as_json():
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        (HSV | {"op": "sharpen"}, "'sharpen'"),
+        (HSV | {"op": "nonesuch"}, "'nonesuch'"),
         (HSV | {"schema_version": 2}, "schema_version is 2; this worker reads 1"),
         (HSV | {"schema_version": "one"}, "schema_version is 'one'"),
         (HSV | {"surprise": 1}, "surprise"),
