@@ -1,11 +1,12 @@
 """Alpha blending: place one image over another, with some transparency.
 
 There are three ways to compute it, and all give the same bytes as the formula in float64. They
-differ only in speed: a 1080p foreground takes about 4, 6 and 20 ms on one core, in the order of
+differ only in speed: a 1080p foreground takes about 4, 6 and 16 ms on one core, in the order of
 `_blend`.
 """
 
 from collections.abc import Iterator
+from typing import cast
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from agewell.workers.imaging.image import Image
 
 _ROWS = 16  # rows blended at a time, so that intermediate values stay in the cache
 
+Floats = npt.NDArray[np.float64]
 Window = tuple[slice, slice]  # rows and columns
 
 
@@ -139,13 +141,15 @@ def _blend_by_plane(colours: Image, target: Image, plane: Image) -> None:
 
 
 def _blend_by_product(colours: Image, target: Image, alpha: float, planes: list[Image]) -> None:
-    """Blend by alpha and planes, with the formula in float64."""
+    """Blend by alpha and planes, with the formula in float64. There is at least one plane."""
+    part = np.arange(256) / 255
     for block in _blocks(target):
-        weight = np.full(target[block].shape[:2], alpha)
-        for plane in planes:
-            weight *= plane[block] / 255
-        blended = np.subtract(colours[block], target[block], dtype=np.float64)
-        blended *= weight[..., None]
+        weight = cast(Floats, cv2.LUT(planes[0][block], alpha * part))
+        for plane in planes[1:]:
+            weight *= cast(Floats, cv2.LUT(plane[block], part))
+        difference = cv2.subtract(colours[block], target[block], dtype=cv2.CV_64F)
+        blended = cast(Floats, difference)
+        blended *= cast(Floats, cv2.merge([weight] * 3))
         blended += target[block]
         target[block] = _rounded(blended)
 
@@ -154,6 +158,7 @@ def _blocks(image: Image) -> Iterator[slice]:
     return (slice(top, top + _ROWS) for top in range(0, len(image), _ROWS))
 
 
-def _rounded(values: npt.NDArray[np.float64]) -> Image:
-    """Round to nearest, halves upwards. The values must not be negative."""
-    return (values + 0.5).astype(np.uint8)
+def _rounded(values: Floats) -> Image:
+    """Round to nearest, halves upwards. The values must not be negative, and are overwritten."""
+    values += 0.5
+    return values.astype(np.uint8)
