@@ -35,8 +35,9 @@ def an_image(*shape: int) -> np.ndarray:
 
 def decoded_small(encoded: bytes, size: int, square: bool) -> np.ndarray:
     """Decode a JPEG at the smallest of libjpeg's scales that the declaration allows."""
-    width, height = getattr(thumbnail, ATTRIBUTE).needs(size=size, square=square, gravity="center")
     rows, columns, _, _ = simplejpeg.decode_jpeg_header(encoded)
+    needs = getattr(thumbnail, ATTRIBUTE).needs
+    width, height = needs((columns, rows), size=size, square=square, gravity="center")
     if columns < width or rows < height:  # simplejpeg lowers such a bound to the side
         return simplejpeg.decode_jpeg(encoded, "BGR")
     return simplejpeg.decode_jpeg(encoded, "BGR", min_width=width, min_height=height)
