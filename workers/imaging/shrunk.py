@@ -1,6 +1,6 @@
 """The size of an image before it was decoded smaller.
 
-A JPEG can be decoded at a half, a quarter or an eighth of its size, which takes less time. libjpeg
+libjpeg can decode a JPEG at some eighths of its size, which takes less time. It
 rounds the sides up, so the last row and column of pixels can be parts of one. Counted as a whole,
 they would stretch the image.
 """
@@ -35,7 +35,7 @@ def whole_size(image: Image, data: bytes | None) -> tuple[Size, float]:
     if data is None:
         return given, 1
     whole = upright_size(data, "image")
-    for divisor in (1, 2, 4, 8):
-        if given == (math.ceil(whole[0] / divisor), math.ceil(whole[1] / divisor)):
-            return whole, 1 / divisor
+    for eighths in range(8, 0, -1):
+        if given == (math.ceil(whole[0] * eighths / 8), math.ceil(whole[1] * eighths / 8)):
+            return whole, eighths / 8
     return given, 1

@@ -33,7 +33,7 @@ from typing import (
 )
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, PydanticUserError, create_model
+from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from agewell.shared.errors import BadJobError
@@ -44,6 +44,7 @@ from agewell.shared.protocol.operations import (
     OperationSchema,
     class_name,
 )
+from agewell.shared.text.problems import first_problem
 from agewell.workers.imaging.image import Image
 from agewell.workers.operations.context import JobContext
 
@@ -95,6 +96,17 @@ class Operation:
     def name(self) -> str:
         """The name of the operation, as in messages."""
         return self.schema.name
+
+    def read_parameters(self, values: Mapping[str, Any]) -> Parameters:
+        """Check parameters.
+
+        Raises:
+            BadJobError: a parameter is missing, unknown or not allowed.
+        """
+        try:
+            return self.parameters.model_validate(dict(values))
+        except ValidationError as error:
+            raise BadJobError(first_problem(error).line(self.name)) from None
 
     def needs_of(self, parameters: BaseModel) -> Callable[[Size], Size | None] | None:
         """Return a function from the main image's size to the size that suffices, or None."""
