@@ -19,8 +19,8 @@ from agewell.producer.sending.submit import Submitter
 from agewell.producer.session import Session
 from agewell.shared.protocol.built_in_jobs import HsvItem, HsvJob
 from agewell.testing import running_stack
+from benchmarks.photos import make_images
 from benchmarks.report import report
-from benchmarks.system import make_images
 
 JOBS = 2000
 IMAGES = 100

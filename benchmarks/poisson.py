@@ -95,9 +95,12 @@ def seamless_clone(images: Images, wanted: Any) -> Figures:
     # It puts the middle of the mask's bounding box at the given point.
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     centre = (int(columns[0] + columns[-1] + 1) // 2, int(rows[0] + rows[-1] + 1) // 2)
-    times, image = timed(
-        lambda: cv2.seamlessClone(source, destination, mask, centre, cv2.NORMAL_CLONE)
-    )
+
+    def clone() -> Any:
+        # OpenCV overwrites the mask that it is given.
+        return cv2.seamlessClone(source, destination, mask.copy(), centre, cv2.NORMAL_CLONE)
+
+    times, image = timed(clone)
     return {"times": Spread(tuple(times[1:])), "error": mean_error(image, wanted, mask)}
 
 
