@@ -68,7 +68,11 @@ value, or a name that is no setting, it does not start, and names the variable.
 
 def pages() -> dict[Path, str]:
     """The generated pages: the text of each, by the path of its file."""
-    return {DOCS / "cli.md": cli_page(), DOCS / "settings.md": settings_page()}
+    return {
+        DOCS / "cli.md": cli_page(),
+        DOCS / "operation-reference.md": generate_jobs.reference_page(),
+        DOCS / "settings.md": settings_page(),
+    }
 
 
 def modules() -> dict[Path, str]:
