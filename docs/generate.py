@@ -216,12 +216,12 @@ def _escaped(text: str) -> str:
 
 def main() -> None:
     """Write the files of the package, and then the pages, which depend on them."""
-    if "modules" in sys.argv[1:]:
-        _write(modules())
-        return
-    # The command line reads these files when it is imported, so another process writes them first.
-    subprocess.run([sys.executable, "-m", "docs.generate", "modules"], check=True)
-    _write(pages())
+    made = {"modules": modules, "pages": pages}
+    for each in sys.argv[1:]:
+        _write(made[each]())
+    if not sys.argv[1:]:  # the command line reads the modules when it is imported
+        for each in made:
+            subprocess.run([sys.executable, "-m", "docs.generate", each], check=True)
 
 
 def _write(files: Mapping[Path, str]) -> None:
