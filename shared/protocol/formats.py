@@ -11,6 +11,9 @@ from typing import Final, Literal
 Format = Literal["png", "jpeg", "webp", "tiff", "bmp"]
 """The name of a format, as in job messages and in `--format`."""
 
+Effort = Literal["fast", "small"]
+"""The effort of lossless encoding: little time, or a small file. The pixels are the same."""
+
 ImageMediaType = Literal["image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp"]
 
 

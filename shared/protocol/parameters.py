@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from agewell.shared.errors import ParameterError
@@ -99,38 +100,43 @@ def _check(schema: OperationSchema, name: str, value: Any, resolved: Mapping[str
         ParameterError: it is not allowed. The error names the place of a fault within an object.
     """
     title = f"{schema.name}: {name}"
+    if not _is_finite(value):
+        raise ParameterError(title, shortened(value), allowed(resolved))
     try:
-        fault = None if _is_finite(value) else ((), value, {})
-        fault = fault or next(_faults(schema, name, value), None)
+        fault = _fault(schema, name, value)
     except RecursionError:
         raise ParameterError(title, "nested too deeply", allowed(resolved)) from None
     if fault is None:
         return
-    path, found, expected = fault
-    if any(isinstance(each, str) for each in path):
-        place = ".".join(map(str, path))
-        raise ParameterError(f"{title} at {place}", shortened(found), allowed(expected))
+    if any(isinstance(each, str) for each in fault.place):
+        title += f" at {'.'.join(map(str, fault.place))}"
+        raise ParameterError(title, shortened(fault.found), allowed(fault.schema))
     raise ParameterError(title, shortened(value), allowed(resolved))
 
 
-Fault = tuple[tuple[str | int, ...], Any, Mapping[str, Any]]
-"""The place of a fault within a value, the value there, and its schema."""
+@dataclass(frozen=True)
+class _Fault:
+    place: tuple[str | int, ...]
+    """Names and positions, from the outermost value to the fault."""
+    found: Any
+    schema: Mapping[str, Any]
+    """The schema of the value there."""
 
 
-def _faults(schema: OperationSchema, name: str, value: Any) -> Iterator[Fault]:
+def _fault(schema: OperationSchema, name: str, value: Any) -> _Fault | None:
     from jsonschema import Draft202012Validator  # it takes 0.1 s to import
     from jsonschema.exceptions import best_match
 
     definitions = schema.parameters.get(_DEFINITIONS, {})
     checked = schema.parameters["properties"][name] | {_DEFINITIONS: definitions}
     try:
-        errors = Draft202012Validator(checked).iter_errors(_as_json(value))
-        error = best_match(errors)
+        error = best_match(Draft202012Validator(checked).iter_errors(_as_json(value)))
     except (re.error, OverflowError):
-        return  # the worker checks it: pydantic's patterns and integers are not Python's
-    if error is not None:
-        place = _resolved(error.schema, definitions, ())
-        yield tuple(error.absolute_path), error.instance, place
+        return None  # the worker checks it: pydantic's patterns and integers are not Python's
+    if error is None:
+        return None
+    inner = _resolved(error.schema, definitions, ())
+    return _Fault(tuple(error.absolute_path), error.instance, inner)
 
 
 def _as_json(value: Any) -> Any:
@@ -141,11 +147,11 @@ def _as_json(value: Any) -> Any:
 
 def _is_finite(value: Any) -> bool:
     """Return False if a value contains a number that JSON cannot hold, such as NaN."""
-    if isinstance(value, Mapping):
-        return all(map(_is_finite, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(_is_finite, value))
     try:
+        if isinstance(value, Mapping):
+            return all(map(_is_finite, value.values()))
+        if isinstance(value, list | tuple):
+            return all(map(_is_finite, value))
         return not isinstance(value, int | float) or math.isfinite(value)
-    except OverflowError:
+    except (OverflowError, RecursionError):
         return False

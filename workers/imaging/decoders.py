@@ -24,23 +24,26 @@ from agewell.workers.imaging.tiff import pixels as tiff_pixels
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-def decode_pixels(image_format: Format, data: bytes, name: str) -> Image:
+def decode_pixels(image_format: Format, data: bytes, name: str, divisor: int = 1) -> Image:
     """Decode a file whose header was read and accepted.
 
     Args:
         image_format: the format that the header says.
         data: the whole file.
         name: the name of the image in error messages.
+        divisor: 2, 4 or 8 allows to decode a JPEG that many times smaller.
 
     Returns:
         (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha; uint8; as stored,
-        before the orientation is applied.
+        before the orientation is applied. A JPEG that only OpenCV can decode has its full size.
 
     Raises:
         UndecodableError: the pixels are truncated or damaged.
         UnsupportedPixelsError: the file is intact, but its kind of pixels is not supported.
     """
     try:
+        if image_format == "jpeg":
+            return _jpeg(data, name, divisor)
         return _DECODERS[image_format](data, name)
     except ValueError as error:
         raise UndecodableError(name, str(error)) from None
@@ -62,15 +65,14 @@ def _by_opencv(data: bytes | bytearray, name: str) -> Image:
     return cast(Image, image)
 
 
-def _jpeg(data: bytes, name: str) -> Image:
+def _jpeg(data: bytes, name: str, divisor: int) -> Image:
     pixels = jpeg.pixels_only(data)
-    image = jpeg_pixels.decode(pixels)
+    image = jpeg_pixels.decode(pixels, divisor)
     return _by_opencv(pixels, name) if image is None else image
 
 
 _DECODERS: dict[Format, Callable[[bytes, str], Image]] = {
     "png": lambda data, name: _by_opencv(png.pixels_only(data), name),
-    "jpeg": _jpeg,
     "webp": lambda data, name: _by_opencv(webp.pixels_only(data), name),
     "tiff": lambda data, _name: tiff_pixels.decode(data),
     "bmp": lambda data, _name: bmp_pixels.decode(data),

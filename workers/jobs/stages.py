@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from agewell.shared.errors import AgewellError, BadJobError, ParameterError
 from agewell.shared.protocol.messages import (
@@ -52,14 +53,14 @@ class Stage:
         """Add the step to the text of an error."""
         if not self.title:
             return error
-        fields = {each.name for each in dataclasses.fields(error)}
+        fields = [each.name for each in dataclasses.fields(error)]
         field = "parameter" if isinstance(error, ParameterError) else "reason"
+        changed: dict[str, Any] = {}
         if field in fields:
-            named = f"{self.title}: {getattr(error, field)}"
-            return dataclasses.replace(error, **{field: named})
-        if "name" in fields:
-            return dataclasses.replace(error, name=f"{error.name} in {self.title}")
-        return error
+            changed[field] = f"{self.title}: {getattr(error, field)}"
+        elif "name" in fields:
+            changed["name"] = f"{vars(error)['name']} in {self.title}"
+        return dataclasses.replace(error, **changed)
 
 
 def stages_of(job: Job, settings: Settings) -> tuple[Stage, ...]:

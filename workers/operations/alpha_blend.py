@@ -6,7 +6,7 @@ differ only in speed: a 1080p foreground takes about 4, 6 and 16 ms on one core,
 """
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, cast
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from agewell.workers.operations.declaration import operation
 
 _ROWS = 16  # rows blended at a time, so that intermediate values stay in the cache
 
+Floats = npt.NDArray[np.float64]
 Window = tuple[slice, slice]  # rows and columns
 
 
@@ -149,11 +150,12 @@ def _blend_by_product(colours: Image, target: Image, alpha: float, planes: list[
     """Blend by alpha and planes, with the formula in float64. There is at least one plane."""
     part = np.arange(256) / 255
     for block in _blocks(target):
-        weight = cv2.LUT(planes[0][block], alpha * part)
+        weight = cast(Floats, cv2.LUT(planes[0][block], alpha * part))
         for plane in planes[1:]:
-            weight *= cv2.LUT(plane[block], part)
-        blended = cv2.subtract(colours[block], target[block], dtype=cv2.CV_64F)
-        blended *= cv2.merge([weight] * 3)
+            weight *= cast(Floats, cv2.LUT(plane[block], part))
+        difference = cv2.subtract(colours[block], target[block], dtype=cv2.CV_64F)
+        blended = cast(Floats, difference)
+        blended *= cast(Floats, cv2.merge([weight] * 3))
         blended += target[block]
         target[block] = _rounded(blended)
 
@@ -162,7 +164,7 @@ def _blocks(image: Image) -> Iterator[slice]:
     return (slice(top, top + _ROWS) for top in range(0, len(image), _ROWS))
 
 
-def _rounded(values: npt.NDArray[np.float64]) -> Image:
+def _rounded(values: Floats) -> Image:
     """Round to nearest, halves upwards. The values must not be negative, and are overwritten."""
     values += 0.5
     return values.astype(np.uint8)

@@ -19,6 +19,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import (
     Annotated,
     Any,
@@ -32,7 +33,7 @@ from typing import (
 )
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, PydanticUserError, create_model
+from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from agewell.shared.errors import BadJobError
@@ -43,6 +44,7 @@ from agewell.shared.protocol.operations import (
     OperationSchema,
     class_name,
 )
+from agewell.shared.text.problems import first_problem
 from agewell.workers.imaging.image import Image
 from agewell.workers.operations.context import JobContext
 
@@ -56,7 +58,8 @@ Info = Mapping[str, str | int | float | bool]
 """Facts about one result, such as the number of iterations."""
 
 Returned = Image | tuple[Image, Info]
-Needs = Callable[..., tuple[int, int] | None]
+Size = tuple[int, int]
+Needs = Callable[..., Size | None]
 Function = Callable[..., Any]
 F = TypeVar("F", bound=Function)
 
@@ -93,6 +96,24 @@ class Operation:
     def name(self) -> str:
         """The name of the operation, as in messages."""
         return self.schema.name
+
+    def read_parameters(self, values: Mapping[str, Any]) -> Parameters:
+        """Check parameters.
+
+        Raises:
+            BadJobError: a parameter is missing, unknown or not allowed.
+        """
+        try:
+            return self.parameters.model_validate(dict(values))
+        except ValidationError as error:
+            raise BadJobError(first_problem(error).line(self.name)) from None
+
+    def needs_of(self, parameters: BaseModel) -> Callable[[Size], Size | None] | None:
+        """Return a function from the main image's size to the size that suffices, or None."""
+        if self.needs is None:
+            return None
+        values = {name: getattr(parameters, name) for name in self.parameters.model_fields}
+        return partial(self.needs, **values)
 
     def run(
         self, images: Mapping[str, Image], parameters: BaseModel, context: JobContext
@@ -154,9 +175,9 @@ def operation(
         name: the name in messages. Default: the function's name.
         command: the name after `agewell enqueue`. Default: the name, with `-` for `_`.
         example: arguments of the command, for its help, such as "photos/ --strength 0.5".
-        needs: called with the parameters as keyword arguments. It returns the width and the height
-            in px that suffice, or None for all. A large JPEG is then decoded at a half, a quarter
-            or an eighth of its size, and at least this large.
+        needs: called with the size of the main image, (width, height) in px, and the parameters as
+            keyword arguments. It returns the size that suffices, or None for all. A large JPEG is
+            then decoded at a half, a quarter or an eighth of its size, and at least this large.
 
     Raises:
         DeclarationError: the function cannot be an operation.
