@@ -10,7 +10,8 @@ from typing import Any
 
 from agewell.producer.cli.operation_options import sentence
 from agewell.shared.protocol.operations import ImageInput, OperationSchema, class_name
-from agewell.shared.protocol.parameters import allowed, without_null
+from agewell.shared.protocol.parameter_text import allowed
+from agewell.shared.protocol.parameters import properties_of
 from agewell.workers.operations.registry import load_operations
 
 _BOUNDS = {
@@ -159,7 +160,7 @@ def _section(schema: OperationSchema) -> str:
         for each in schema.inputs
     ]
     required = schema.parameters.get("required", ())
-    for name, each in schema.parameters.get("properties", {}).items():
+    for name, each in properties_of(schema).items():
         default = "required" if name in required else _default_of(each)
         meaning = _cell(each.get("description", ""))
         rows.append(f"| `{name}` | {_values(each)} | {default} | {meaning} |")
@@ -174,8 +175,7 @@ def _image_kind(image: ImageInput) -> str:
     return kind if image.required else f"{kind}, optional"
 
 
-def _values(schema: Mapping[str, Any]) -> str:
-    values = without_null(schema)
+def _values(values: Mapping[str, Any]) -> str:
     if "enum" in values:
         return ", ".join(f"`{each}`" for each in values["enum"])
     return allowed(values).replace("|", "\\|")
