@@ -47,6 +47,7 @@ from agewell.shared.protocol.operations import (
 from agewell.shared.text.problems import first_problem
 from agewell.workers.imaging.image import Image
 from agewell.workers.operations.context import JobContext
+from agewell.workers.operations.result import Info, Result
 
 ATTRIBUTE: Final = "agewell_operation"
 """The attribute of a declared function that holds its `Operation`."""
@@ -54,10 +55,7 @@ ATTRIBUTE: Final = "agewell_operation"
 SharedImage = Annotated[Image, "shared"]
 """An image that all items of a job share, such as a watermark."""
 
-Info = Mapping[str, str | int | float | bool]
-"""Facts about one result, such as the number of iterations."""
-
-Returned = Image | tuple[Image, Info]
+Returned = Image | tuple[Image, Info] | Result
 Size = tuple[int, int]
 Needs = Callable[..., Size | None]
 Function = Callable[..., Any]
@@ -117,7 +115,7 @@ class Operation:
 
     def run(
         self, images: Mapping[str, Image], parameters: BaseModel, context: JobContext
-    ) -> tuple[Any, Info]:
+    ) -> Result:
         """Call the function.
 
         Args:
@@ -126,7 +124,7 @@ class Operation:
             context: the surroundings of the job.
 
         Returns:
-            The function's image, which is not checked, and its facts.
+            The function's image, which is not checked, with its facts and metadata.
         """
         arguments: dict[str, Any] = dict(images)
         arguments |= {name: getattr(parameters, name) for name in self.parameters.model_fields}
@@ -134,9 +132,11 @@ class Operation:
             arguments[self.context_name] = context
         returned = self.function(**arguments)
         match returned:
+            case Result():
+                return returned
             case (image, Mapping() as info):
-                return image, info
-        return returned, {}
+                return Result(image, info)
+        return Result(returned)
 
 
 @overload
@@ -168,7 +168,8 @@ def operation(
     - everything else is a parameter, and must be a keyword argument. Its type is any that pydantic
       can check and JSON can hold. `Annotated[float, Field(ge=0, le=1)]` gives bounds.
 
-    It returns an `Image`, or an `Image` and a mapping of facts about it.
+    It returns an `Image`, or an `Image` and a mapping of facts about it, or a `Result`, which can
+    also have metadata for the file.
 
     Args:
         function: the function.
