@@ -180,7 +180,7 @@ class CropItem(Item):
     """The images of one item of a `CropJob`."""
 
     image: ImageRef = Field(
-        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with alpha."
+        description="the image to cut. uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with alpha."
     )
 
 
@@ -200,10 +200,10 @@ class _CropParameters(Message):
         description="x and y of the top left corner, width and height, px. It must lie within the image.",
     )
     width: Annotated[int, Field(le=65535, ge=1)] | None = Field(
-        default=None, description="px; default: that of the image."
+        default=None, description="width of the part, px. By default, that of the image."
     )
     height: Annotated[int, Field(le=65535, ge=1)] | None = Field(
-        default=None, description="px; default: that of the image."
+        default=None, description="height of the part, px. By default, that of the image."
     )
     gravity: Literal[
         "center",
@@ -233,7 +233,8 @@ class CropStep(Step, _CropParameters):
 
     op: Literal["crop"] = "crop"
     image: ImageRef | None = Field(
-        default=None, description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with alpha."
+        default=None,
+        description="the image to cut. uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with alpha.",
     )
 
 
@@ -298,7 +299,7 @@ class GrayscaleItem(Item):
     """The images of one item of a `GrayscaleJob`."""
 
     image: ImageRef = Field(
-        description="uint8, (H, W, 3) BGR, (H, W, 4) BGR with straight alpha, or (H, W) gray."
+        description="the image to convert. uint8, (H, W, 3) BGR, (H, W, 4) BGR with straight alpha, or (H, W) gray."
     )
 
 
@@ -319,7 +320,7 @@ class GrayscaleStep(Step, _GrayscaleParameters):
     op: Literal["grayscale"] = "grayscale"
     image: ImageRef | None = Field(
         default=None,
-        description="uint8, (H, W, 3) BGR, (H, W, 4) BGR with straight alpha, or (H, W) gray.",
+        description="the image to convert. uint8, (H, W, 3) BGR, (H, W, 4) BGR with straight alpha, or (H, W) gray.",
     )
 
 
@@ -425,7 +426,7 @@ class ResizeItem(Item):
     """The images of one item of a `ResizeJob`."""
 
     image: ImageRef = Field(
-        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha."
+        description="the image to resize. uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha."
     )
 
 
@@ -433,9 +434,12 @@ class _ResizeParameters(Message):
     """The parameters of `resize`."""
 
     width: Annotated[int, Field(le=65535, ge=1)] | None = Field(
-        default=None, description="px. With `fit` you may give only one of width and height."
+        default=None,
+        description="width of the result, px. With `fit` you may give only one of width and height.",
     )
-    height: Annotated[int, Field(le=65535, ge=1)] | None = Field(default=None, description="px.")
+    height: Annotated[int, Field(le=65535, ge=1)] | None = Field(
+        default=None, description="height of the result, px."
+    )
     mode: Literal["fit", "fill", "exact"] = Field(
         default="fit",
         description="`fit` keeps the aspect ratio, within width and height. `fill` covers both, and cuts off the rest. `exact` takes both as they are, and distorts the image.",
@@ -473,7 +477,7 @@ class ResizeStep(Step, _ResizeParameters):
     op: Literal["resize"] = "resize"
     image: ImageRef | None = Field(
         default=None,
-        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.",
+        description="the image to resize. uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.",
     )
 
 
@@ -481,7 +485,7 @@ class RotateItem(Item):
     """The images of one item of a `RotateJob`."""
 
     image: ImageRef = Field(
-        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha."
+        description="the image to rotate. uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha."
     )
 
 
@@ -516,7 +520,7 @@ class RotateStep(Step, _RotateParameters):
     op: Literal["rotate"] = "rotate"
     image: ImageRef | None = Field(
         default=None,
-        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.",
+        description="the image to rotate. uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.",
     )
 
 
@@ -561,7 +565,7 @@ class ThumbnailItem(Item):
     """The images of one item of a `ThumbnailJob`."""
 
     image: ImageRef = Field(
-        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha."
+        description="the image to make small. uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha."
     )
 
 
@@ -602,14 +606,14 @@ class ThumbnailStep(Step, _ThumbnailParameters):
     op: Literal["thumbnail"] = "thumbnail"
     image: ImageRef | None = Field(
         default=None,
-        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.",
+        description="the image to make small. uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.",
     )
 
 
 class WatermarkItem(Item):
     """The images of one item of a `WatermarkJob`."""
 
-    photo: ImageRef = Field(description="the photo.")
+    photo: ImageRef = Field(description="the image to mark.")
 
 
 class _WatermarkParameters(Message):
@@ -654,7 +658,7 @@ class WatermarkStep(Step, _WatermarkParameters):
     """A step of a pipeline: watermark."""
 
     op: Literal["watermark"] = "watermark"
-    photo: ImageRef | None = Field(default=None, description="the photo.")
+    photo: ImageRef | None = Field(default=None, description="the image to mark.")
     image: ImageRef | None = Field(
         default=None, description="the watermark. It may have an alpha channel."
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agewell.shared.errors import ParameterError
-from agewell.shared.protocol.operations import OperationSchema
+from agewell.shared.protocol.operations import PIXELS_MAX, PIXELS_MIN, OperationSchema
 from agewell.shared.text.problems import pattern_in_words, shortened
 
 
@@ -107,6 +107,8 @@ def allowed(schema: Mapping[str, Any]) -> str:
 
 def _range(schema: Mapping[str, Any]) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
+    if (low, high) == (PIXELS_MIN, PIXELS_MAX):  # bounds that nobody reaches
+        return ""
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     if low is not None and high is not None:
         return f", {low} to {high}"
