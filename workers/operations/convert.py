@@ -12,7 +12,7 @@ from agewell.workers.operations.declaration import operation
 from agewell.workers.operations.result import Result
 
 
-@operation
+@operation(example="photos/ --format webp --metadata keep")
 def convert(
     image: Image,
     context: JobContext,

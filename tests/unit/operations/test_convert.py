@@ -275,10 +275,9 @@ def test_what_a_format_cannot_hold_is_left_out():
 @pytest.mark.parametrize("target", [*HOLDERS, "tiff"])
 def test_imagemagick_reads_the_results(target, tmp_path):
     path = tmp_path / f"result.{target}"
-    data = encode(
-        np.asarray(a_photo()), target, None, "x", metadata=Metadata(exif_of(1), UPRIGHT_XMP)
-    )
-    path.write_bytes(data)
+    xmp = b"" if target == "webp" else UPRIGHT_XMP  # version 6 warns of any, Pillow's too
+    metadata = Metadata(exif_of(1), xmp)
+    path.write_bytes(encode(np.asarray(a_photo()), target, None, "x", metadata=metadata))
     make = "%[EXIF:Make]" if target == "jpeg" else "Camera"  # version 6 reads EXIF only in JPEG
     command = ["identify", "-regard-warnings", "-format", f"%w %h {make}", str(path)]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
