@@ -7,6 +7,7 @@ from importlib import import_module
 BENCHMARKS = {
     "poisson": "Poisson blending, compared with fpie's plain iteration",
     "system": "images per second through the whole system, compared with a bare loop",
+    "codec": "processor time to decode, convert and encode an image, compared with OpenCV",
     "enqueue": "files per second of `agewell enqueue`, compared with a bare loop",
     "memory": "memory of a cv worker over 2,000 jobs",
     "core": "cost of the queue in Redis, with a million waiting jobs",

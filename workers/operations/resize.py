@@ -64,9 +64,10 @@ def resize(
     size, which is faster.
 
     Args:
-        image: uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.
-        width: px. With `fit` you may give only one of width and height.
-        height: px.
+        image: the image to resize. uint8, (H, W) gray, (H, W, 3) BGR or
+            (H, W, 4) BGR with straight alpha.
+        width: width of the result, px. With `fit` you may give only one of width and height.
+        height: height of the result, px.
         mode: `fit` keeps the aspect ratio, within width and height. `fill` covers both, and cuts
             off the rest. `exact` takes both as they are, and distorts the image.
         enlarge: allow the result to be larger than the image.

@@ -38,7 +38,8 @@ def thumbnail(
     A large JPEG is decoded at a half, a quarter or an eighth of its size, which takes less time.
 
     Args:
-        image: uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.
+        image: the image to make small. uint8, (H, W) gray, (H, W, 3) BGR
+            or (H, W, 4) BGR with straight alpha.
         size: the longest side, px. An image that is smaller stays as it is.
         square: make the thumbnail a square, and cut off the rest of the image.
         gravity: the side or corner that a square keeps, or the middle.
