@@ -1,4 +1,4 @@
-"""What does a pipeline save, compared with a chain of jobs that makes the same images?
+"""Cost of a pipeline, compared with a chain of jobs that makes the same images.
 
 Both run three operations on each image and send the same messages to the same workers. Between two
 jobs of a chain, each image is encoded as PNG, stored, fetched and decoded. In a pipeline it stays
