@@ -58,13 +58,17 @@ class Offers(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, consumer: Any) -> None:
         """Publish now, and then every `REFRESH_S`."""
         self._run = consumer.app.conf.agewell_worker_id
-        offers, offer = OperationOffers(context().client), offer_of(consumer.hostname, settings())
-        offers.publish(self._run, offer)
+        offer = offer_of(consumer.hostname, settings())
+        self._publish(offer)
         run_pipeline = consumer.strategies[task_of(PIPELINE)]
         consumer.strategies[task_of(PIPELINE)] = partial(self._on_pipeline, run_pipeline)
-        self._timer_entry = consumer.timer.call_repeatedly(
-            REFRESH_S, offers.publish, (self._run, offer)
-        )
+        self._timer_entry = consumer.timer.call_repeatedly(REFRESH_S, self._publish, (offer,))
+
+    def _publish(self, offer: Offer) -> None:
+        try:
+            OperationOffers(context().client).publish(self._run, offer)
+        except REDIS_ERRORS as error:  # a full Redis: the worker must take jobs all the same
+            log.warning("the operations of this worker cannot be published yet: %s", error)
 
     def stop(self, consumer: Any) -> None:
         """Withdraw the operations. The worker ends, or it reconnects and publishes them again."""
