@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -83,6 +84,24 @@ def option_name(schema: OperationSchema, name: str) -> str:
     if given.replace("-", "_") in _FLAGS:
         given = f"{schema.command}-{given}"
     return "--" + str(given).replace("_", "-")
+
+
+def required_options(schema: OperationSchema) -> Iterator[str]:
+    """Yield the options of required parameters with a value for each, for an example."""
+    properties = properties_of(schema)
+    for name in schema.parameters.get("required", ()):
+        flag, values = option_name(schema, name), properties[name]
+        yield flag if values.get("type") == "boolean" else f"{flag} {_example_of(values)}"
+
+
+def _example_of(schema: Mapping[str, Any]) -> str:
+    choices = choices_of(schema)
+    if choices:
+        return shlex.quote(choice_as_text(choices[0]))
+    if schema.get("type") in ("integer", "number"):
+        low, high = schema.get("minimum", 1), schema.get("maximum", 1)
+        return str(min(max(1, low), max(high, low)))
+    return str(_type_of(schema)[1].get("metavar", "TEXT"))
 
 
 def _option(schema: OperationSchema, name: str, inner: Mapping[str, Any]) -> inspect.Parameter:
