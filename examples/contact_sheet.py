@@ -17,7 +17,7 @@ PAPER, INK, GRAY = (26, 22, 20), (240, 240, 240), (176, 168, 164)  # BGR
 OUTLINE = (60, 220, 255)
 TITLE, LABEL = 34, 19  # px
 WIDE, PHOTO = 8 / 5, 3 / 2  # width to height
-JPEG_QUALITY = 82
+JPEG_QUALITY = 76
 FONT = cv2.FontFace("sans")
 
 

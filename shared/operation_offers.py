@@ -4,7 +4,8 @@ Each worker publishes the schemas of its users' operations, and the modules that
 import. What it has published expires soon after the worker has ended.
 """
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final, cast
 
 import redis
@@ -16,6 +17,8 @@ from agewell.shared.redis import keys
 
 REFRESH_S: Final = 5.0
 GONE_AFTER_S: Final = 30
+RECENT_S: Final = 600
+"""An operation counts as offered this long after its last worker, which may only be restarting."""
 
 
 class OfferFailure(Message):
@@ -51,6 +54,9 @@ class OperationOffers:
         pipe = self._client.pipeline(transaction=False)
         pipe.sadd(keys.CV_WORKERS, run)
         pipe.set(keys.cv_worker(run), offer.model_dump_json(), ex=GONE_AFTER_S)
+        now = time.time()
+        pipe.zadd(keys.CV_OPERATIONS, dict.fromkeys(offer.names, now))
+        pipe.zremrangebyscore(keys.CV_OPERATIONS, "-inf", now - RECENT_S)
         pipe.execute()
 
     def withdraw(self, run: str) -> None:
@@ -69,6 +75,12 @@ class OperationOffers:
         if gone:
             self._client.srem(keys.CV_WORKERS, *gone)
         return list(_read(found))
+
+    def were_offered(self, names: Collection[str]) -> bool:
+        """Tell if workers have offered all of these operations within the last `RECENT_S`."""
+        scores = self._client.zmscore(keys.CV_OPERATIONS, sorted(names))
+        oldest = time.time() - RECENT_S
+        return all(score is not None and score > oldest for score in scores)
 
     def schemas(self) -> dict[str, OperationSchema]:
         """Return the schemas of all users' operations, by name."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from agewell.producer.doctor.finding import Finding, problem
 from agewell.producer.doctor.messages import check_messages
 from agewell.producer.doctor.models import check_models, check_served_models
+from agewell.producer.doctor.operations import check_operations
 from agewell.producer.doctor.redis import Clock, answers, check_redis
 from agewell.producer.doctor.stack import check_blobs, check_dead_letters, check_gpu, check_workers
 from agewell.producer.session import make_session
@@ -34,4 +35,5 @@ def examine(settings: Settings, clock: Clock = time.time) -> Iterator[Finding]:
         yield check_messages(session)
         yield check_dead_letters(session)
         yield check_served_models(session)
+        yield check_operations(session)
         yield from check_workers(session)

@@ -7,7 +7,7 @@ from typing import cast
 from agewell.producer.doctor.finding import Finding, ok, problem
 from agewell.producer.session import Session
 from agewell.shared.protocol.levels import LEVELS
-from agewell.shared.protocol.tasks import WORK_QUEUES, Queue, Task
+from agewell.shared.protocol.tasks import WORK_QUEUES, Queue, Task, op_of_task
 from agewell.shared.queue.order import id_of
 from agewell.shared.redis import keys
 
@@ -76,4 +76,5 @@ def _foreign(raw: bytes | None) -> str:
         message["properties"]["delivery_tag"]
     except (ValueError, TypeError, KeyError):
         return f"no message of Celery's: {raw[:40]!r}"
-    return "" if task in set(Task) else f"the task {task!r}"
+    is_ours = op_of_task(task) is not None or task in set(Task)
+    return "" if is_ours else f"the task {task!r}"

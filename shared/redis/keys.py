@@ -68,6 +68,10 @@ def cv_worker(run: str) -> str:
     return f"{PREFIX}cv-worker:{run}"
 
 
+CV_OPERATIONS = f"{PREFIX}cv-operations"
+"""Sorted set of the operations that CV workers have published, scored by when they last did."""
+
+
 def infer_worker(run: str) -> str:
     """JSON, with a TTL: the status of one run of an infer worker."""
     return f"{PREFIX}infer-worker:{run}"

@@ -1,19 +1,22 @@
 """Publishes which operations this CV worker offers, so that producers can check and send jobs.
 
-A worker may get a job of an operation that only other workers have installed. It gives such a job
-back to the queue.
+A worker may get a job of an operation that only other workers have installed, also as a step of a
+pipeline. It gives such a job back to the queue.
 """
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery import Celery, bootsteps
 from celery.worker.consumer.tasks import Tasks
 
 from agewell.shared.operation_offers import REFRESH_S, Offer, OfferFailure, OperationOffers
-from agewell.shared.protocol.tasks import op_of_task
+from agewell.shared.protocol.tasks import PIPELINE, op_of_task, task_of
 from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.settings import Settings
+from agewell.shared.text.printable import printable
 from agewell.workers.operations.registry import load_operations
 from agewell.workers.process.context import context, settings
 
@@ -33,7 +36,7 @@ def offer_of(worker: str, settings: Settings) -> Offer:
         users=tuple(users),
         sources=dict(registry.sources),
         failures=tuple(
-            OfferFailure(source=each.source, reason=each.reason[:2000])
+            OfferFailure(source=printable(each.source), reason=printable(each.reason)[:2000])
             for each in registry.failures
         ),
     )
@@ -57,6 +60,8 @@ class Offers(bootsteps.StartStopStep):  # type: ignore[misc]
         self._run = consumer.app.conf.agewell_worker_id
         offers, offer = OperationOffers(context().client), offer_of(consumer.hostname, settings())
         offers.publish(self._run, offer)
+        run_pipeline = consumer.strategies[task_of(PIPELINE)]
+        consumer.strategies[task_of(PIPELINE)] = partial(self._on_pipeline, run_pipeline)
         self._timer_entry = consumer.timer.call_repeatedly(
             REFRESH_S, offers.publish, (self._run, offer)
         )
@@ -74,15 +79,39 @@ class Offers(bootsteps.StartStopStep):  # type: ignore[misc]
     def _on_unknown_task(self, body: Any, message: Any, error: Exception) -> None:
         """Give a job back if another worker offers its operation. Otherwise Celery fails it."""
         op = op_of_task((message.headers or {}).get("task"))
-        if op is None or not self._is_offered(op):
+        if op is None or not self._gives_back(message, {op}):
             self._refuse(body, message, error)
-            return
-        log.info("operation %s is not installed here; its job goes back to the queue", op)
-        self._consumer.timer.call_later(RETURN_AFTER_S, _give_back, (message,))
 
-    def _is_offered(self, op: str) -> bool:
-        others = OperationOffers(context().client).all()
-        return any(op in each.names for each in others if each.worker != self._consumer.hostname)
+    def _on_pipeline(self, run: Callable[..., Any], message: Any, *arguments: Any) -> None:
+        """Give a pipeline back if only other workers offer its operations. Otherwise run it."""
+        missing = steps_of(message) - load_operations(settings().operations).operations.keys()
+        if not missing or not self._gives_back(message, missing):
+            run(message, *arguments)
+
+    def _gives_back(self, message: Any, ops: set[str]) -> bool:
+        try:
+            if not OperationOffers(context().client).were_offered(ops):
+                return False
+        except REDIS_ERRORS as error:  # the consumer reconnects, and gets the job again
+            log.warning("not known which workers offer %s: %s", ", ".join(sorted(ops)), error)
+        log.info("not installed here: %s; the job goes back to the queue", ", ".join(sorted(ops)))
+        self._consumer.timer.call_later(RETURN_AFTER_S, _give_back, (message,))
+        return True
+
+
+def steps_of(message: Any) -> set[str]:
+    """Return the operations of a pipeline's message. Empty if it is malformed."""
+    try:
+        arguments, *_ = message.payload
+        return {
+            each["op"]
+            for document in arguments
+            if isinstance(document, dict)
+            for each in document.get("steps", ())
+            if isinstance(each["op"], str)
+        }
+    except Exception:  # noqa: BLE001  any program may send it, and the task says what is wrong
+        return set()
 
 
 def _give_back(message: Any) -> None:

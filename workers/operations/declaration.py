@@ -1,58 +1,48 @@
 """`@operation` declares a Python function as an operation.
 
 The signature says everything: which images the function takes, which parameters, and their types,
-bounds and defaults. The docstring gives the descriptions.
+bounds and defaults. The first line of the docstring, and its section of arguments, describe them.
 
     @operation
-    def sepia(
-        image: Image, *, strength: Annotated[float, Field(ge=0, le=1)] = 1.0
-    ) -> Image:
-        \"\"\"Tint an image brown.
-
-Args:
-            image: the photo.
-            strength: 0 leaves the image as it is.
-        \"\"\"
+    def sepia(image: Image, *, strength: Annotated[float, Field(ge=0, le=1)] = 1.0) -> Image:
+        \"\"\"Tint an image brown.\"\"\"
 """
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import (
-    Annotated,
-    Any,
-    Final,
-    Literal,
-    TypeVar,
-    get_args,
-    get_origin,
-    get_type_hints,
-    overload,
-)
+from typing import Any, Final, TypeVar, overload
 
-import pydantic
-from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
-from pydantic.fields import FieldInfo
+import numpy as np
+from pydantic import BaseModel, ValidationError
 
 from agewell.shared.errors import BadJobError
 from agewell.shared.protocol.operations import (
-    RESERVED_FIELDS,
+    NAME_PATTERN,
     RESERVED_OPS,
     ImageInput,
     OperationSchema,
-    class_name,
 )
-from agewell.shared.text.problems import first_problem
+from agewell.shared.text.printable import printable
+from agewell.shared.text.problems import first_problem, shortened
 from agewell.workers.imaging.image import Image
 from agewell.workers.operations.context import JobContext
+from agewell.workers.operations.parameters import Parameters as Parameters
+from agewell.workers.operations.parameters import json_schema, parameters_model
+from agewell.workers.operations.signature import (
+    Argument,
+    arguments_of,
+    check_function,
+    descriptions_of,
+)
+from agewell.workers.operations.signature import DeclarationError as DeclarationError
+from agewell.workers.operations.signature import SharedImage as SharedImage
 
 ATTRIBUTE: Final = "agewell_operation"
 """The attribute of a declared function that holds its `Operation`."""
-
-SharedImage = Annotated[Image, "shared"]
-"""An image that all items of a job share, such as a watermark."""
 
 Info = Mapping[str, str | int | float | bool]
 """Facts about one result, such as the number of iterations."""
@@ -62,16 +52,6 @@ Size = tuple[int, int]
 Needs = Callable[..., Size | None]
 Function = Callable[..., Any]
 F = TypeVar("F", bound=Function)
-
-
-class DeclarationError(TypeError):
-    """A function cannot be an operation. The text says why."""
-
-
-class Parameters(BaseModel):
-    """Base of the parameters of all operations: frozen, and unknown names are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,15 +107,21 @@ class Operation:
 
         Returns:
             The function's image, which is not checked, and its facts.
+
+        Raises:
+            Exception: any error of the function, or a fact that JSON cannot hold.
         """
         arguments: dict[str, Any] = dict(images)
         arguments |= {name: getattr(parameters, name) for name in self.parameters.model_fields}
         if self.context_name is not None:
             arguments[self.context_name] = context
-        returned = self.function(**arguments)
+        try:
+            returned = self.function(**arguments)
+        except SystemExit as error:  # it would end the worker's process
+            raise RuntimeError(f"it called sys.exit({error.code!r})") from error
         match returned:
             case (image, Mapping() as info):
-                return image, info
+                return image, _facts(info)
         return returned, {}
 
 
@@ -184,7 +170,8 @@ def operation(
     """
 
     def declare(function: F) -> F:
-        setattr(function, ATTRIBUTE, _declared(function, name, command, example, needs))
+        declared = _declared(function, name, command, example, needs)
+        setattr(function, ATTRIBUTE, declared)
         return function
 
     return declare if function is None else declare(function)
@@ -197,119 +184,73 @@ def _declared(
     example: str,
     needs: Needs | None,
 ) -> Operation:
-    name = name or function.__name__
-    if name in RESERVED_OPS:
-        raise DeclarationError(f"an operation cannot be called {name!r}; choose another name")
+    check_function(function)
+    op = function.__name__ if name is None else name
+    _check_names(op, command)
+    if needs is not None and not callable(needs):
+        raise DeclarationError(f"{op}: needs must be a function, found {needs!r}")
+    if ATTRIBUTE in vars(function):
+        raise DeclarationError(f"{op}: its function is the operation {_name_of(function)} already")
     doc = inspect.getdoc(function) or ""
-    described = _described(doc)
-    arguments = list(_arguments(function, name))
-    inputs = tuple(
-        ImageInput(
-            name=each.name,
-            required=each.default is inspect.Parameter.empty,
-            shared=each.kind == "shared",
-            description=described.get(each.name, ""),
-        )
-        for each in arguments
-        if each.kind in ("image", "shared")
-    )
-    if not inputs or inputs[0].shared or not inputs[0].required:
-        raise DeclarationError(f"{name}: its first image must be an argument of the type Image")
-    model = _parameters_model(name, arguments, described)
+    described = descriptions_of(doc)
+    arguments = arguments_of(function, op)
+    model = parameters_model(op, arguments, described)
     try:
         schema = OperationSchema(
-            name=name,
-            command=command or name.replace("_", "-"),
-            summary=doc.partition("\n")[0].rstrip("."),
+            name=op,
+            command=command or op.replace("_", "-"),
+            summary=printable(doc.partition("\n")[0].rstrip(".")),
             example=example,
-            inputs=inputs,
-            parameters=_json_schema(model),
+            inputs=tuple(_inputs(arguments, described)),
+            parameters=json_schema(op, model),
         )
     except BadJobError as error:
-        raise DeclarationError(f"{name}: {error.reason}") from None
+        raise DeclarationError(f"{op}: {error.reason}") from None
     context_name = next((each.name for each in arguments if each.kind == "context"), None)
     return Operation(function, schema, model, context_name, needs)
 
 
-@dataclass(frozen=True)
-class _Argument:
-    name: str
-    kind: Literal["image", "shared", "context", "parameter"]
-    hint: Any
-    default: Any
+def _check_names(op: str, command: str | None) -> None:
+    if not isinstance(op, str) or re.fullmatch(NAME_PATTERN, op) is None:
+        raise DeclarationError(
+            f"an operation's name must be 1 to 48 small letters, digits and '_', with a letter "
+            f"first, found {op!r}; give one by @operation(name=...)"
+        )
+    for each in (op, command):
+        if each in RESERVED_OPS:
+            raise DeclarationError(f"an operation cannot be called {each!r}; choose another name")
 
 
-def _arguments(function: Function, name: str) -> Iterator[_Argument]:
-    """Yield the arguments of a function, each with its kind."""
-    hints = get_type_hints(function, include_extras=True)
-    for each in inspect.signature(function).parameters.values():
-        if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD, each.POSITIONAL_ONLY):
-            raise DeclarationError(f"{name}: every argument must have a name, found {each}")
-        if each.name not in hints:
-            raise DeclarationError(f"{name}: the argument {each.name} must have a type")
-        kind = _kind_of(hints[each.name])
-        if each.name in RESERVED_FIELDS and kind != "context":
-            reserved = ", ".join(sorted(RESERVED_FIELDS))
-            raise DeclarationError(f"{name}: no argument may be called {each.name} ({reserved})")
-        if kind == "parameter" and each.kind is not each.KEYWORD_ONLY:
-            raise DeclarationError(
-                f"{name}: {each.name} is no image, so it is a parameter, and must come after a `*`"
+def _name_of(function: Function) -> str:
+    declared = getattr(function, ATTRIBUTE)
+    return declared.name if isinstance(declared, Operation) else "another"
+
+
+def _inputs(arguments: list[Argument], described: Mapping[str, str]) -> Iterator[ImageInput]:
+    for each in arguments:
+        if each.kind in ("image", "shared"):
+            yield ImageInput(
+                name=each.name,
+                required=each.is_required,
+                shared=each.kind == "shared",
+                description=described.get(each.name, ""),
             )
-        yield _Argument(each.name, kind, hints[each.name], each.default)
 
 
-def _kind_of(hint: Any) -> Literal["image", "shared", "context", "parameter"]:
-    without_none = [each for each in get_args(hint) if each is not type(None)]
-    if type(None) in get_args(hint) and len(without_none) == 1:
-        return _kind_of(without_none[0])
-    if hint == SharedImage:
-        return "shared"
-    if hint == Image:
-        return "image"
-    return "context" if hint is JobContext else "parameter"
+def _facts(info: Mapping[Any, Any]) -> dict[str, str | int | float | bool]:
+    """Return the facts as JSON values. Numbers of numpy become Python's.
 
-
-def _parameters_model(
-    name: str, arguments: list[_Argument], described: Mapping[str, str]
-) -> type[Parameters]:
-    fields = {
-        each.name: (each.hint, _field(each, described.get(each.name)))
-        for each in arguments
-        if each.kind == "parameter"
-    }
-    try:
-        return create_model(f"{class_name(name)}Parameters", __base__=Parameters, **fields)  # type: ignore[call-overload, no-any-return]
-    except (PydanticUserError, NameError) as error:
-        raise DeclarationError(f"{name}: {error}".partition("\n")[0]) from None
-
-
-def _field(argument: _Argument, description: str | None) -> FieldInfo:
-    """Return the field of a parameter. A description in its type wins over the docstring."""
-    has_own = get_origin(argument.hint) is Annotated and any(
-        isinstance(each, FieldInfo) and each.description for each in get_args(argument.hint)
-    )
-    default = ... if argument.default is inspect.Parameter.empty else argument.default
-    options = {} if has_own or not description else {"description": description}
-    found: FieldInfo = pydantic.Field(default, **options)  # type: ignore[call-overload]
+    Raises:
+        TypeError: a fact has a name or a value that JSON cannot hold.
+    """
+    found: dict[str, str | int | float | bool] = {}
+    for name, value in info.items():
+        plain = value.item() if isinstance(value, np.generic) else value
+        is_finite = not isinstance(plain, float) or math.isfinite(plain)
+        if not isinstance(name, str) or not isinstance(plain, str | int | float) or not is_finite:
+            raise TypeError(
+                f"a fact must be text, a finite number or a boolean by its name, "
+                f"found {shortened(name)}: {shortened(value)}"
+            )
+        found[name] = plain
     return found
-
-
-def _json_schema(model: type[Parameters]) -> dict[str, Any]:
-    try:
-        found = model.model_json_schema()
-    except (PydanticUserError, ValueError) as error:
-        raise DeclarationError(f"{model.__name__}: {error}".partition("\n")[0]) from None
-    found.pop("description", None)
-    return found
-
-
-_SECTION = re.compile(r"^Args:\n((?:[ \t]+.*\n?|\n)+)", re.MULTILINE)
-_ENTRY = re.compile(r"^    (\w+): (.*(?:\n {5}.*)*)", re.MULTILINE)
-
-
-def _described(doc: str) -> dict[str, str]:
-    """Return the descriptions of arguments in a docstring's section "Args:"."""
-    section = _SECTION.search(doc + "\n")
-    if section is None:
-        return {}
-    return {name: " ".join(text.split()) for name, text in _ENTRY.findall(section[1])}

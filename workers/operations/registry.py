@@ -17,10 +17,16 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
+from agewell.shared.text.printable import printable
 from agewell.workers.operations.declaration import ATTRIBUTE, Operation
 
 GROUP: Final = "agewell.operations"
 """The group of entry points that name modules with operations."""
+
+_NONE: Final = (
+    "it declares no operation: use the decorator @operation (those that it imports from other "
+    "packages do not count)"
+)
 
 log = logging.getLogger(__name__)
 
@@ -58,19 +64,35 @@ def load_operations(modules: tuple[str, ...] = ()) -> Registry:
         try:
             operations = list(_operations_in(load()))
             if not operations:
-                raise ImportError("it declares no operation: use the decorator @operation")
+                raise ImportError(_NONE)
         except (Exception, SystemExit) as error:
             log.exception("operations of %s cannot be used", source)
-            failures.append(Failure(source, f"{type(error).__name__}: {error}"))
+            failures.append(Failure(source, printable(f"{type(error).__name__}: {error}")))
             continue
         for each in operations:
-            if each.name in found:
-                owner = sources.get(each.name, "agewell")
-                failures.append(Failure(source, f"{owner} has an operation {each.name} already"))
-                log.error("operation %s of %s: %s has one already", each.name, source, owner)
+            if found.get(each.name) is each:  # the same plug-in under another name
+                continue
+            reason = _taken(each, found, sources)
+            if reason:
+                log.error("operation %s of %s cannot be used: %s", each.name, source, reason)
+                failures.append(Failure(source, reason))
             else:
                 found[each.name], sources[each.name] = each, source
     return Registry(MappingProxyType(found), MappingProxyType(sources), tuple(failures))
+
+
+def _taken(operation: Operation, found: Mapping[str, Operation], sources: Mapping[str, str]) -> str:
+    """Say which other operation has the name or the command of an operation. Empty if none has."""
+    for each in found.values():
+        owner = sources.get(each.name, "agewell")
+        if each.name == operation.name:
+            return f"{owner} has an operation {each.name} already"
+        if operation.schema.command in (each.schema.command, each.name):
+            return (
+                f"{operation.name}: {owner} has a command `agewell enqueue "
+                f"{operation.schema.command}` already"
+            )
+    return ""
 
 
 def _built_in() -> Iterator[tuple[str, Operation]]:
@@ -94,30 +116,36 @@ def _import(name: str) -> ModuleType:
     if not name.endswith(".py"):
         return importlib.import_module(name)
     path = Path(name).resolve()
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    unique = str(path)  # its stem may be the name of a package, such as json.py
+    spec = importlib.util.spec_from_file_location(unique, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    sys.modules[unique] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(unique, None)
+        raise
     return module
 
 
 def _operations_in(found: Any) -> Iterator[Operation]:
     """Yield the operations that a module declares, or the one of a single function."""
     if not isinstance(found, ModuleType):
-        if hasattr(found, ATTRIBUTE):
-            yield getattr(found, ATTRIBUTE)
+        each = getattr(found, ATTRIBUTE, None)
+        if isinstance(each, Operation):
+            yield each
         return
-    seen = set()
+    seen: list[Operation] = []
     for value in list(vars(found).values()):
         each = getattr(value, ATTRIBUTE, None) if callable(value) else None
         if (
             isinstance(each, Operation)
-            and _package(value.__module__) == _package(found.__name__)
-            and each.name not in seen
+            and _package(each.function.__module__) == _package(found.__name__)
+            and each not in seen
         ):
-            seen.add(each.name)
+            seen.append(each)
             yield each
 
 
