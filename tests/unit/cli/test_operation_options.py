@@ -9,7 +9,6 @@ import typer
 import typer.main
 from typer.testing import CliRunner
 
-from agewell import Image, SharedImage, operation
 from agewell.producer.cli import enqueue
 from agewell.producer.cli.enqueue import enqueue_app, operation_command
 from agewell.producer.cli.operation_options import parameters_from
@@ -18,31 +17,25 @@ from agewell.shared.protocol.built_in import built_in_schemas
 from agewell.shared.protocol.operations import OperationSchema
 from tests.unit.protocol.test_parameters import SCHEMA as STRANGE
 
-
-@operation
-def grab(
-    paths: Image,
-    out: SharedImage,
-    *,
-    quality: int = 5,
-    format: str = "a",  # noqa: A002
-    wait: bool = False,
-    priority: int | None = None,
-    help: str = "h",  # noqa: A002
-    as_json: bool = True,
-    block: bool | None = None,
-) -> Image:
-    """Have every name that agewell's own options have.
-
-    Args:
-        paths: the image.
-    """
-    del out
-    return paths
-
-
-GRAB = OperationSchema.model_validate_json(
-    grab.agewell_operation.schema.model_dump_json()  # type: ignore[attr-defined]
+GRAB = OperationSchema.model_validate(
+    {
+        "name": "grab",
+        "command": "grab",
+        "summary": "Have every name that agewell's own options have, as another version may",
+        "inputs": [{"name": "paths"}, {"name": "out", "shared": True}],
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "quality": {"type": "integer", "default": 5},
+                "format": {"type": "string", "default": "a"},
+                "wait": {"type": "boolean", "default": False},
+                "priority": {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": None},
+                "help": {"type": "string", "default": "h"},
+                "as_json": {"type": "boolean", "default": True},
+                "block": {"anyOf": [{"type": "boolean"}, {"type": "null"}], "default": None},
+            },
+        },
+    }
 )
 
 
