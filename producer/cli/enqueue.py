@@ -13,6 +13,7 @@ from agewell.producer.cli.operation_options import (
     arguments_of,
     option_name,
     parameters_from,
+    required_options,
     sentence,
     takes_many_files,
 )
@@ -106,7 +107,7 @@ def _help(schema: OperationSchema) -> str:
         for each in schema.shared_inputs
         if each.required
     ]
-    arguments = schema.example or " ".join([*images, *shared])
+    arguments = schema.example or " ".join([*images, *shared, *required_options(schema)])
     example = f"agewell enqueue {schema.command} {arguments} --out results/"
     return f"{sentence(schema.summary)}\n\nExample: {example}"
 
