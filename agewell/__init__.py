@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from agewell.shared.queue.record import Record as Record
     from agewell.shared.queue.record import State as State
     from agewell.shared.settings import Settings as Settings
+    from agewell.workers.imaging.colour import Colour as Colour
+    from agewell.workers.imaging.colour import parse_colour as parse_colour
     from agewell.workers.imaging.image import Image as Image
     from agewell.workers.operations.context import JobContext as JobContext
     from agewell.workers.operations.declaration import SharedImage as SharedImage
@@ -55,6 +57,7 @@ _MODULE_OF: Final = {
     "AlphaBlendJob": _JOBS,
     "AsyncClient": "agewell.producer.async_client",
     "Client": "agewell.producer.client",
+    "Colour": "agewell.workers.imaging.colour",
     "ErrorInfo": _MESSAGES,
     "HsvItem": _JOBS,
     "HsvJob": _JOBS,
@@ -77,6 +80,7 @@ _MODULE_OF: Final = {
     "State": "agewell.shared.queue.record",
     "Step": _MESSAGES,
     "operation": _DECLARATION,
+    "parse_colour": "agewell.workers.imaging.colour",
 }
 
 __all__ = sorted([*_MODULE_OF, "errors", "jobs"])

@@ -68,7 +68,11 @@ value, or a name that is no setting, it does not start, and names the variable.
 
 def pages() -> dict[Path, str]:
     """The generated pages: the text of each, by the path of its file."""
-    return {DOCS / "cli.md": cli_page(), DOCS / "settings.md": settings_page()}
+    return {
+        DOCS / "cli.md": cli_page(),
+        DOCS / "operation-reference.md": generate_jobs.reference_page(),
+        DOCS / "settings.md": settings_page(),
+    }
 
 
 def modules() -> dict[Path, str]:
@@ -212,12 +216,12 @@ def _escaped(text: str) -> str:
 
 def main() -> None:
     """Write the files of the package, and then the pages, which depend on them."""
-    if "modules" in sys.argv[1:]:
-        _write(modules())
-        return
-    # The command line reads these files when it is imported, so another process writes them first.
-    subprocess.run([sys.executable, "-m", "docs.generate", "modules"], check=True)
-    _write(pages())
+    made = {"modules": modules, "pages": pages}
+    for each in sys.argv[1:]:
+        _write(made[each]())
+    if not sys.argv[1:]:  # the command line reads the modules when it is imported
+        for each in made:
+            subprocess.run([sys.executable, "-m", "docs.generate", each], check=True)
 
 
 def _write(files: Mapping[Path, str]) -> None:

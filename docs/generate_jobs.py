@@ -1,13 +1,17 @@
-"""Makes shared/protocol/built_in.json and built_in_jobs.py from agewell's own operations.
+"""Makes what follows from agewell's own operations: their schemas, typed jobs, and a page.
 
-A producer reads them, because it cannot import the operations: it needs no image library.
+A producer reads shared/protocol/built_in.json and built_in_jobs.py, because it cannot import the
+operations: it needs no image library.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from agewell.producer.cli.operation_options import sentence
 from agewell.shared.protocol.operations import ImageInput, OperationSchema, class_name
+from agewell.shared.protocol.parameter_text import allowed
+from agewell.shared.protocol.parameters import properties_of
 from agewell.workers.operations.registry import load_operations
 
 _BOUNDS = {
@@ -129,3 +133,58 @@ def _annotation(schema: Mapping[str, Any]) -> str:
         bounds.append("allow_inf_nan=False")
     plain = _TYPES[schema["type"]]
     return f"Annotated[{plain}, Field({', '.join(bounds)})]" if bounds else plain
+
+
+REFERENCE_HEAD = """\
+# Operations
+
+This page lists every operation that agewell brings, with its images and its parameters. It is made
+from the code. [Your own operations](operations.md) tells you how to add more, and
+[Pipelines](pipelines.md) how to run several in one job.
+
+Images are uint8: (H, W) gray, (H, W, 3) BGR, or (H, W, 4) BGR with straight alpha. The Celery task
+of an operation is called `cv.` and its name, and its queue is `cv`. The typed job of `flip` is
+`agewell.jobs.FlipJob`, and its step in a pipeline is `FlipStep`.
+
+"""
+
+
+def reference_page() -> str:
+    """Return the page that describes agewell's own operations."""
+    return REFERENCE_HEAD + "\n".join(map(_section, schemas()))
+
+
+def _section(schema: OperationSchema) -> str:
+    rows = [
+        f"| `{each.name}` | {_image_kind(each)} | - | {_cell(each.description)} |"
+        for each in schema.inputs
+    ]
+    required = schema.parameters.get("required", ())
+    for name, each in properties_of(schema).items():
+        default = "required" if name in required else _default_of(each)
+        meaning = _cell(each.get("description", ""))
+        rows.append(f"| `{name}` | {_values(each)} | {default} | {meaning} |")
+    head = ["| name | values | default | meaning |", "| --- | --- | --- | --- |"]
+    summary = sentence(schema.summary)
+    command = f"Task `cv.{schema.name}`, command `agewell enqueue {schema.command}`."
+    return "\n".join([f"## {schema.name}", "", f"{summary} {command}", "", *head, *rows, ""])
+
+
+def _image_kind(image: ImageInput) -> str:
+    kind = "an image for all items" if image.shared else "an image"
+    return kind if image.required else f"{kind}, optional"
+
+
+def _values(values: Mapping[str, Any]) -> str:
+    if "enum" in values:
+        return ", ".join(f"`{each}`" for each in values["enum"])
+    return allowed(values).replace("|", "\\|")
+
+
+def _default_of(schema: Mapping[str, Any]) -> str:
+    default = schema.get("default")
+    return "none" if default is None else f"`{json.dumps(default)}`"
+
+
+def _cell(text: str) -> str:
+    return sentence(" ".join(text.split())).replace("|", "\\|").replace("``", "`")

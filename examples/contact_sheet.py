@@ -1,6 +1,6 @@
 """Make the pictures that show the demo's inputs and results."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, cast
@@ -17,7 +17,7 @@ PAPER, INK, GRAY = (26, 22, 20), (240, 240, 240), (176, 168, 164)  # BGR
 OUTLINE = (60, 220, 255)
 TITLE, LABEL = 34, 19  # px
 WIDE, PHOTO = 8 / 5, 3 / 2  # width to height
-JPEG_QUALITY = 82
+JPEG_QUALITY = 76
 FONT = cv2.FontFace("sans")
 
 
@@ -60,7 +60,8 @@ def save_jpeg(path: Path, image: Image) -> Path:
 
 
 def contact_sheet(
-    hsv: Sequence[tuple[Path, Path]],
+    photos: Sequence[Path],
+    of_each: Mapping[str, Sequence[Path]],
     alpha: Sequence[Blend],
     poisson: Sequence[Blend],
     coloured: Sequence[tuple[Path, Path, Path]],
@@ -68,18 +69,27 @@ def contact_sheet(
     """Make the contact sheet: a section for each operation, with inputs next to results.
 
     Args:
-        hsv: photos and their results.
+        photos: some photos.
+        of_each: their results by operation: `hsv`, `pipeline` and `duotone`.
         alpha: the alpha blends.
         poisson: the Poisson blends.
         coloured: photos, the photos that gave the palettes, and the results.
     """
-    size = panel_size(len(hsv), PHOTO)
+    size = panel_size(len(photos), PHOTO)
+
+    def results(op: str, label: str) -> Image:
+        return row([panel(read(result), size, label) for result in of_each[op]])
+
     return sheet(
         heading(
             "BGR to HSV", "shown as if it were BGR: hue in blue, saturation in green, value in red"
         ),
-        row([panel(read(photo), size, photo.name) for photo, _ in hsv]),
-        row([panel(read(result), size, "HSV, shown as if it were BGR") for _, result in hsv]),
+        row([panel(read(photo), size, photo.name) for photo in photos]),
+        results("hsv", "HSV, shown as if it were BGR"),
+        heading("A pipeline", "resized, adjusted, marked and sharpened in one job"),
+        results("pipeline", "resize | adjust | watermark | sharpen"),
+        heading("Your own operation", "ten lines of Python: examples/own_operations.py"),
+        results("duotone", "duotone"),
         heading("Alpha blending", "by the foreground's own alpha, and by a mask"),
         *(row(alpha_panels(blend)) for blend in alpha),
         heading("Poisson blending", "the source's gradients, the colours of the place it comes to"),

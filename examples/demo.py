@@ -1,4 +1,4 @@
-"""`make demo`: run each operation and both models on the example photos, in half a minute.
+"""`make demo`: run operations, a pipeline and both models on the example photos, in half a minute.
 
 It starts `agewell up`, sends the images through the command line, and makes a contact sheet of the
 results.
@@ -34,7 +34,9 @@ IMAGES = Path(__file__).resolve().parent / "images"
 DIGITS = Path(__file__).resolve().parent / "digits"
 COLOURED = {"william-bout-lighthouse": "canyon-day", "tj-holowaychuk": "sunset-by-the-pier"}
 """Photos to colour from their luminance, each with the photo that gives the palette."""
-HSV_ON_SHEET = ("kodim23-macaws", "canyon-day", "william-bout-lighthouse", "tj-holowaychuk")
+OWN_OPERATIONS = Path(__file__).resolve().parent / "own_operations.py"
+STEPS = "resize width=480 | adjust saturation=1.3 | watermark image={} size=0.3 | sharpen"
+ON_SHEET = ("kodim23-macaws", "canyon-day", "william-bout-lighthouse", "tj-holowaychuk")
 COMMAND_TIMEOUT_S = 90.0
 
 console = Console(highlight=False, soft_wrap=True)
@@ -105,7 +107,7 @@ def _stack() -> Iterator[dict[str, str]]:
         DemoError: it does not start or stop, or the demo fails. The logs are kept then.
     """
     state = Path(tempfile.mkdtemp(prefix="agewell-"))
-    stack = RunningStack(state)
+    stack = RunningStack(state, operations=OWN_OPERATIONS)
     try:
         with console.status("starting") as spinner:
 
@@ -134,6 +136,8 @@ def operations(blends: dict[str, Any], out: Path) -> list[Operation]:
         Operation(
             "BGR to HSV", out / "hsv", [["hsv", _shown(photos)]], len(list(IMAGES.glob("*.jpg")))
         ),
+        Operation("a pipeline", out / "pipeline", [_pipeline_command()], len(ON_SHEET)),
+        Operation("your operation", out / "own", [["duotone", *_on_sheet()]], len(ON_SHEET)),
         Operation(
             "alpha blending",
             out / "blend",
@@ -154,6 +158,15 @@ def operations(blends: dict[str, Any], out: Path) -> list[Operation]:
         ),
         Operation("reading digits", None, [["infer", "digits", _shown(DIGITS)]], 10),
     ]
+
+
+def _on_sheet() -> list[str]:
+    return [_shown(IMAGES / f"{name}.jpg") for name in ON_SHEET]
+
+
+def _pipeline_command() -> list[str]:
+    mark = shlex.quote(_shown(IMAGES / "dahlia-cutout.png"))
+    return ["pipeline", STEPS.format(mark), *_on_sheet(), "--format", "jpeg"]
 
 
 def _blend_command(blend: dict[str, Any]) -> list[str]:
@@ -252,13 +265,23 @@ def make_pictures(blends: dict[str, Any], out: Path) -> Path:
             (("poisson", "poisson_bird"), "source", "poisson", "poisson_blend"),
         )
     )
-    hsv = [(IMAGES / f"{name}.jpg", out / "hsv" / f"{name}.hsv.png") for name in HSV_ON_SHEET]
+    photos = [IMAGES / f"{name}.jpg" for name in ON_SHEET]
+    of_each = {
+        op: [out / folder / f"{photo.stem}.{op}.{suffix}" for photo in photos]
+        for op, folder, suffix in (
+            ("hsv", "hsv", "png"),
+            ("pipeline", "pipeline", "jpeg"),
+            ("duotone", "own", "png"),
+        )
+    }
     coloured = [
         (IMAGES / f"{photo}.jpg", IMAGES / f"{of}.jpg", out / "colour" / f"{photo}.colorizer.png")
         for photo, of in COLOURED.items()
     ]
     save_jpeg(out / "poisson.jpg", poisson_picture(poisson))
-    return save_jpeg(out / "contact-sheet.jpg", contact_sheet(hsv, alpha, poisson, coloured))
+    return save_jpeg(
+        out / "contact-sheet.jpg", contact_sheet(photos, of_each, alpha, poisson, coloured)
+    )
 
 
 def _done(blend: dict[str, Any], main: str, folder: Path, op: str) -> Blend:

@@ -5,15 +5,15 @@ the results of all the jobs that coroutines wait for.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 from agewell.producer.client import Client, Priority, Source
 from agewell.producer.receiving.listen import Listener
 from agewell.producer.receiving.outcome import Outcome, read_outcome
 from agewell.shared.protocol.levels import DEFAULT_LEVEL
-from agewell.shared.protocol.messages import ImageRef, Job
+from agewell.shared.protocol.messages import ImageRef, Job, Output
 from agewell.shared.queue.record import Record
 from agewell.shared.redis.connection import connect_async, unreachable
 from agewell.shared.settings import Settings
@@ -58,6 +58,16 @@ class AsyncClient:
     async def put(self, *sources: Source) -> tuple[ImageRef, ...]:
         """Store encoded images, and return references to them, in order, for the items of jobs."""
         return await asyncio.to_thread(self._client.put, *sources)
+
+    async def job(
+        self,
+        op: str,
+        items: Iterable[Mapping[str, ImageRef | str]],
+        output: Output | None = None,
+        **parameters: Any,
+    ) -> Job:
+        """Make a job of any operation, as `Client.job` does."""
+        return await asyncio.to_thread(self._client.job, op, list(items), output, **parameters)
 
     async def send(self, job: Job, priority: Priority = DEFAULT_LEVEL) -> str:
         """Send a job to its queue, and return its id."""

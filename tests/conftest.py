@@ -21,6 +21,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         groups.put_longest_first(items)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if hasattr(item.config, "workerinput"):
+        groups.end_stacks(item, nextitem)
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> groups.GroupScheduling:
     return groups.GroupScheduling(config, log)
 

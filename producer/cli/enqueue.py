@@ -9,8 +9,11 @@ import typer
 from typer.core import TyperGroup
 
 from agewell.producer.cli.operation_options import (
+    argument_name,
     arguments_of,
+    option_name,
     parameters_from,
+    required_options,
     sentence,
     takes_many_files,
 )
@@ -99,8 +102,12 @@ def _help(schema: OperationSchema) -> str:
         if takes_many_files(schema)
         else [f"{each.name}.png" for each in schema.item_inputs if each.required]
     )
-    shared = [f"--{each.name} {each.name}.png" for each in schema.shared_inputs if each.required]
-    arguments = schema.example or " ".join([*images, *shared])
+    shared = [
+        f"{option_name(schema, each.name)} {each.name}.png"
+        for each in schema.shared_inputs
+        if each.required
+    ]
+    arguments = schema.example or " ".join([*images, *shared, *required_options(schema)])
     example = f"agewell enqueue {schema.command} {arguments} --out results/"
     return f"{sentence(schema.summary)}\n\nExample: {example}"
 
@@ -108,10 +115,11 @@ def _help(schema: OperationSchema) -> str:
 def _send(schema: OperationSchema, given: dict[str, Any], options: Options) -> None:
     parameters = parameters_from(schema, given)
     own = own_results(options.out, schema.name)
+    images = {each.name: given.get(argument_name(each.name)) for each in schema.inputs}
     shared = {
-        each.name: _one_file(each.name, given[each.name])
+        each.name: _one_file(option_name(schema, each.name), str(images[each.name]))
         for each in schema.shared_inputs
-        if given[each.name] is not None
+        if images[each.name] is not None
     }
 
     def sources(on_bad: OnBad) -> Iterator[Sources]:
@@ -119,7 +127,7 @@ def _send(schema: OperationSchema, given: dict[str, Any], options: Options) -> N
             main = schema.item_inputs[0].name
             found = _of_paths(main, expand(given["paths"], on_bad, own))
         else:
-            found = broadcast({each.name: given[each.name] for each in schema.item_inputs}, own)
+            found = broadcast({each.name: images[each.name] for each in schema.item_inputs}, own)
         return (each | shared for each in found)
 
     def make_job(items: list[Fields]) -> Job:
@@ -140,7 +148,7 @@ def _of_paths(role: str, files: Iterator[LocalFile]) -> Iterator[Sources]:
 def _one_file(option: str, pattern: str) -> LocalFile:
     found = list(itertools.islice(expand_one(pattern), 2))
     if len(found) != 1:
-        raise ParameterError(f"--{option}", f"several files, {pattern}", "one file")
+        raise ParameterError(option, f"several files, {pattern}", "one file")
     found[0].size_bytes()
     return found[0]
 

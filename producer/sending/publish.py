@@ -11,7 +11,7 @@ from agewell.producer.sending.plan import Planned
 from agewell.producer.session import Session
 from agewell.shared.errors import MessageTooLargeError, ParameterError
 from agewell.shared.protocol.envelope import DEADLINE_AT, ENQUEUED_AT, ITEMS
-from agewell.shared.protocol.messages import Job, primary_image
+from agewell.shared.protocol.messages import Job, PipelineJob, primary_image
 from agewell.shared.protocol.tasks import queue_of, task_of
 from agewell.shared.redis.connection import REDIS_ERRORS, unreachable
 from agewell.shared.text.durations import LONGEST_S
@@ -110,4 +110,7 @@ def summary(job: Job, level: int) -> str:
     """Describe a job in a few words, which Flower and the logs show instead of its arguments."""
     first = primary_image(job.items[0]).name
     more = f" and {len(job.items) - 1} more" if len(job.items) > 1 else ""
-    return f"{job.op}: {first}{more}, level {level}"
+    op = job.op
+    if isinstance(job, PipelineJob):
+        op += f" ({' | '.join(each.op for each in job.steps)})"
+    return f"{op}: {first}{more}, level {level}"

@@ -19,6 +19,9 @@ __all__ = [
     "BlurItem",
     "BlurJob",
     "BlurStep",
+    "ConvertItem",
+    "ConvertJob",
+    "ConvertStep",
     "CropItem",
     "CropJob",
     "CropStep",
@@ -176,11 +179,44 @@ class BlurStep(Step, _BlurParameters):
     image: ImageRef | None = Field(default=None, description="the image to blur.")
 
 
+class ConvertItem(Item):
+    """The images of one item of a `ConvertJob`."""
+
+    image: ImageRef = Field(description="the image to convert.")
+
+
+class _ConvertParameters(Message):
+    """The parameters of `convert`."""
+
+    profile: Literal["srgb", "ignore"] = Field(
+        default="srgb",
+        description="`srgb` converts the colours by the file's ICC profile. `ignore` keeps the numbers of the pixels as they are.",
+    )
+    metadata: Literal["strip", "keep"] = Field(
+        default="strip",
+        description="`keep` writes EXIF and XMP into the result, if its format can hold them. The orientation becomes 1, since pixels are upright, and thumbnails are removed.",
+    )
+
+
+class ConvertJob(Job, _ConvertParameters):
+    """Convert an image to another format."""
+
+    op: Literal["convert"] = "convert"
+    items: tuple[ConvertItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+
+
+class ConvertStep(Step, _ConvertParameters):
+    """A step of a pipeline: convert."""
+
+    op: Literal["convert"] = "convert"
+    image: ImageRef | None = Field(default=None, description="the image to convert.")
+
+
 class CropItem(Item):
     """The images of one item of a `CropJob`."""
 
     image: ImageRef = Field(
-        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with alpha."
+        description="the image to cut. uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with alpha."
     )
 
 
@@ -200,10 +236,10 @@ class _CropParameters(Message):
         description="x and y of the top left corner, width and height, px. It must lie within the image.",
     )
     width: Annotated[int, Field(le=65535, ge=1)] | None = Field(
-        default=None, description="px; default: that of the image."
+        default=None, description="width of the part, px. By default, that of the image."
     )
     height: Annotated[int, Field(le=65535, ge=1)] | None = Field(
-        default=None, description="px; default: that of the image."
+        default=None, description="height of the part, px. By default, that of the image."
     )
     gravity: Literal[
         "center",
@@ -233,7 +269,8 @@ class CropStep(Step, _CropParameters):
 
     op: Literal["crop"] = "crop"
     image: ImageRef | None = Field(
-        default=None, description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with alpha."
+        default=None,
+        description="the image to cut. uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with alpha.",
     )
 
 
@@ -298,7 +335,7 @@ class GrayscaleItem(Item):
     """The images of one item of a `GrayscaleJob`."""
 
     image: ImageRef = Field(
-        description="uint8, (H, W, 3) BGR, (H, W, 4) BGR with straight alpha, or (H, W) gray."
+        description="the image to convert. uint8, (H, W, 3) BGR, (H, W, 4) BGR with straight alpha, or (H, W) gray."
     )
 
 
@@ -319,7 +356,7 @@ class GrayscaleStep(Step, _GrayscaleParameters):
     op: Literal["grayscale"] = "grayscale"
     image: ImageRef | None = Field(
         default=None,
-        description="uint8, (H, W, 3) BGR, (H, W, 4) BGR with straight alpha, or (H, W) gray.",
+        description="the image to convert. uint8, (H, W, 3) BGR, (H, W, 4) BGR with straight alpha, or (H, W) gray.",
     )
 
 
@@ -425,7 +462,7 @@ class ResizeItem(Item):
     """The images of one item of a `ResizeJob`."""
 
     image: ImageRef = Field(
-        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha."
+        description="the image to resize. uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha."
     )
 
 
@@ -433,9 +470,12 @@ class _ResizeParameters(Message):
     """The parameters of `resize`."""
 
     width: Annotated[int, Field(le=65535, ge=1)] | None = Field(
-        default=None, description="px. With `fit` you may give only one of width and height."
+        default=None,
+        description="width of the result, px. With `fit` you may give only one of width and height.",
     )
-    height: Annotated[int, Field(le=65535, ge=1)] | None = Field(default=None, description="px.")
+    height: Annotated[int, Field(le=65535, ge=1)] | None = Field(
+        default=None, description="height of the result, px."
+    )
     mode: Literal["fit", "fill", "exact"] = Field(
         default="fit",
         description="`fit` keeps the aspect ratio, within width and height. `fill` covers both, and cuts off the rest. `exact` takes both as they are, and distorts the image.",
@@ -473,7 +513,7 @@ class ResizeStep(Step, _ResizeParameters):
     op: Literal["resize"] = "resize"
     image: ImageRef | None = Field(
         default=None,
-        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.",
+        description="the image to resize. uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.",
     )
 
 
@@ -481,7 +521,7 @@ class RotateItem(Item):
     """The images of one item of a `RotateJob`."""
 
     image: ImageRef = Field(
-        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha."
+        description="the image to rotate. uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha."
     )
 
 
@@ -516,7 +556,7 @@ class RotateStep(Step, _RotateParameters):
     op: Literal["rotate"] = "rotate"
     image: ImageRef | None = Field(
         default=None,
-        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.",
+        description="the image to rotate. uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.",
     )
 
 
@@ -561,7 +601,7 @@ class ThumbnailItem(Item):
     """The images of one item of a `ThumbnailJob`."""
 
     image: ImageRef = Field(
-        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha."
+        description="the image to make small. uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha."
     )
 
 
@@ -602,14 +642,14 @@ class ThumbnailStep(Step, _ThumbnailParameters):
     op: Literal["thumbnail"] = "thumbnail"
     image: ImageRef | None = Field(
         default=None,
-        description="uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.",
+        description="the image to make small. uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.",
     )
 
 
 class WatermarkItem(Item):
     """The images of one item of a `WatermarkJob`."""
 
-    photo: ImageRef = Field(description="the photo.")
+    photo: ImageRef = Field(description="the image to mark.")
 
 
 class _WatermarkParameters(Message):
@@ -654,7 +694,7 @@ class WatermarkStep(Step, _WatermarkParameters):
     """A step of a pipeline: watermark."""
 
     op: Literal["watermark"] = "watermark"
-    photo: ImageRef | None = Field(default=None, description="the photo.")
+    photo: ImageRef | None = Field(default=None, description="the image to mark.")
     image: ImageRef | None = Field(
         default=None, description="the watermark. It may have an alpha channel."
     )

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from agewell.shared.errors import AgewellError, BadJobError
-from agewell.shared.protocol.formats import FORMATS, Format, ImageMediaType
+from agewell.shared.protocol.formats import FORMATS, Effort, Format, ImageMediaType
 from agewell.shared.protocol.output_names import NAME_MAX_CHARACTERS
 from agewell.shared.text.printable import printable
 from agewell.shared.text.problems import first_problem, shortened
@@ -87,10 +87,18 @@ class Output(Message):
         description="for JPEG and WebP only. Unset: 95 for JPEG, and lossless WebP",
     )
 
+    effort: Effort | None = Field(
+        default=None,
+        description="for PNG only. Unset: `fast`. `small` takes twenty times as long, and saves 10 "
+        "to 30 % of the bytes",
+    )
+
     @model_validator(mode="after")
     def _check_format_has_quality(self) -> Self:
         if self.quality is not None and not FORMATS[self.format].has_quality:
             raise ValueError(f"{self.format} has no quality: it is lossless")
+        if self.effort is not None and self.format != "png":
+            raise ValueError(f"{self.format} has no effort: only PNG has")
         return self
 
 

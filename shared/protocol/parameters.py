@@ -1,12 +1,17 @@
-"""Checks an operation's parameters by their JSON schema, and says in words which are allowed."""
+"""Checks an operation's parameters by their JSON schema."""
 
-import json
+import math
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from agewell.shared.errors import ParameterError
 from agewell.shared.protocol.operations import OperationSchema
-from agewell.shared.text.problems import pattern_in_words, shortened
+from agewell.shared.protocol.parameter_text import allowed
+from agewell.shared.text.problems import shortened
+
+_DEFINITIONS = "$defs"
 
 
 def complete_parameters(schema: OperationSchema, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -17,7 +22,7 @@ def complete_parameters(schema: OperationSchema, given: Mapping[str, Any]) -> di
     values = check_parameters(schema, given)
     defaults = {
         name: each["default"]
-        for name, each in schema.parameters.get("properties", {}).items()
+        for name, each in properties_of(schema).items()
         if each.get("default") is not None
     }
     return defaults | values
@@ -33,27 +38,103 @@ def check_parameters(schema: OperationSchema, given: Mapping[str, Any]) -> dict[
     Raises:
         ParameterError: a parameter is missing, unknown or not allowed.
     """
-    properties = schema.parameters.get("properties", {})
+    properties = properties_of(schema)
     values = {name: value for name, value in given.items() if value is not None}
     for name, value in values.items():
         if name not in properties:
             known = ", ".join(properties) or "none: it has no parameters"
             raise ParameterError(f"{schema.name}: {name}", shortened(value), known)
-    _check(schema, values)
+    for name in schema.parameters.get("required", ()):
+        if name not in values:
+            raise ParameterError(f"{schema.name}: {name}", "not given", allowed(properties[name]))
+    for name, value in values.items():
+        _check(schema, name, value, properties[name])
     return values
 
 
-def _check(schema: OperationSchema, values: Mapping[str, Any]) -> None:
-    from jsonschema import Draft202012Validator  # it takes 0.1 s to import
+def properties_of(schema: OperationSchema) -> dict[str, Mapping[str, Any]]:
+    """Return the schema of each parameter by name.
 
+    References to the schemas of classes are replaced by these schemas, and an optional parameter
+    has the schema of its values.
+    """
+    definitions = schema.parameters.get(_DEFINITIONS, {})
     properties = schema.parameters.get("properties", {})
-    for error in Draft202012Validator(schema.parameters).iter_errors(_as_json(values)):
-        if not error.path:  # a property is missing
-            name = next(each for each in schema.parameters["required"] if each not in values)
-            raise ParameterError(f"{schema.name}: {name}", "not given", allowed(properties[name]))
-        name = str(error.path[0])
-        found = shortened(values[name])
-        raise ParameterError(f"{schema.name}: {name}", found, allowed(properties[name]))
+    return {
+        name: _without_null(_resolved(each, definitions, ())) for name, each in properties.items()
+    }
+
+
+def _resolved(schema: Any, definitions: Mapping[str, Any], within: tuple[str, ...]) -> Any:
+    """Replace references. One to a class that contains itself becomes a schema of any value."""
+    if isinstance(schema, list):
+        return [_resolved(each, definitions, within) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {
+        name: _resolved(each, definitions, within)
+        for name, each in schema.items()
+        if name != "$ref"
+    }
+    if "$ref" not in schema:
+        return found
+    target = str(schema["$ref"]).rpartition("/")[2]
+    if target in within:
+        return found
+    return _resolved(definitions.get(target, {}), definitions, (*within, target)) | found
+
+
+def _without_null(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    options = schema.get("anyOf", ())
+    others = [each for each in options if each != {"type": "null"}]
+    if len(others) == len(options):
+        return schema
+    rest = {name: each for name, each in schema.items() if name != "anyOf"}
+    return rest | (others[0] if len(others) == 1 else {"anyOf": others})
+
+
+def _check(schema: OperationSchema, name: str, value: Any, resolved: Mapping[str, Any]) -> None:
+    """Check one parameter.
+
+    Raises:
+        ParameterError: it is not allowed. The error names the place of a fault within an object.
+    """
+    title = f"{schema.name}: {name}"
+    try:
+        fault = _fault(schema, name, value) if _is_finite(value) else _Fault((), value, {})
+    except RecursionError:
+        raise ParameterError(title, "nested too deeply", allowed(resolved)) from None
+    if fault is None:
+        return
+    if any(isinstance(each, str) for each in fault.place):
+        title += f" at {'.'.join(map(str, fault.place))}"
+        raise ParameterError(title, shortened(fault.found), allowed(fault.schema))
+    raise ParameterError(title, shortened(value), allowed(resolved))
+
+
+@dataclass(frozen=True)
+class _Fault:
+    place: tuple[str | int, ...]
+    """Names and positions, from the outermost value to the fault."""
+    found: Any
+    schema: Mapping[str, Any]
+    """The schema of the value there."""
+
+
+def _fault(schema: OperationSchema, name: str, value: Any) -> _Fault | None:
+    from jsonschema import Draft202012Validator  # it takes 0.1 s to import
+    from jsonschema.exceptions import best_match
+
+    definitions = schema.parameters.get(_DEFINITIONS, {})
+    checked = schema.parameters["properties"][name] | {_DEFINITIONS: definitions}
+    try:
+        error = best_match(Draft202012Validator(checked).iter_errors(_as_json(value)))
+    except (re.error, OverflowError):
+        return None  # the worker checks it: pydantic's patterns and integers are not Python's
+    if error is None:
+        return None
+    inner = _resolved(error.schema, definitions, ())
+    return _Fault(tuple(error.absolute_path), error.instance, inner)
 
 
 def _as_json(value: Any) -> Any:
@@ -62,60 +143,13 @@ def _as_json(value: Any) -> Any:
     return [_as_json(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def value_from_text(name: str, text: Any, schema: Mapping[str, Any]) -> Any:
-    """Return a parameter's value as JSON. A text is read by the schema, other values are returned.
-
-    Args:
-        name: the parameter, for the error.
-        text: `800`, `true`, `20,-5`, or JSON for a value with structure.
-        schema: the JSON schema of the parameter.
-
-    Raises:
-        ParameterError: the text is not such a value.
-    """
-    inner = without_null(schema)
-    if not isinstance(text, str) or inner.get("type") == "string" or "enum" in inner or not inner:
-        return text
+def _is_finite(value: Any) -> bool:
+    """Return False if a value contains a number that JSON cannot hold, such as NaN."""
     try:
-        if "prefixItems" in inner:
-            return [json.loads(each) for each in text.split(",")]
-        return json.loads(text)
-    except ValueError:
-        raise ParameterError(name, repr(text), allowed(schema)) from None
-
-
-def allowed(schema: Mapping[str, Any]) -> str:
-    """Return the values that a parameter's schema allows, in words: "a number, 0 to 1"."""
-    schema = without_null(schema)
-    if "enum" in schema:
-        return ", ".join(map(str, schema["enum"]))
-    match schema.get("type"):
-        case "boolean":
-            return "true or false"
-        case "integer":
-            return "a whole number" + _range(schema)
-        case "number":
-            return "a number" + _range(schema)
-        case "string":
-            pattern = schema.get("pattern")
-            return pattern_in_words(pattern) if pattern else "text"
-        case "array" if "prefixItems" in schema:
-            items = schema["prefixItems"]
-            return f"{len(items)} values: " + "; ".join(dict.fromkeys(map(allowed, items)))
-    return "see its description"
-
-
-def _range(schema: Mapping[str, Any]) -> str:
-    low, high = schema.get("minimum"), schema.get("maximum")
-    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
-    if low is not None and high is not None:
-        return f", {low} to {high}"
-    words = {"of at least": low, "above": above, "of at most": high, "below": below}
-    found = [f"{word} {value}" for word, value in words.items() if value is not None]
-    return f" {' and '.join(found)}" if found else ""
-
-
-def without_null(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the schema of an optional parameter's values, which may be left out."""
-    others = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
-    return {**schema, **others[0]} if len(others) == 1 else schema
+        if isinstance(value, Mapping):
+            return all(map(_is_finite, value.values()))
+        if isinstance(value, list | tuple):
+            return all(map(_is_finite, value))
+        return not isinstance(value, int | float) or math.isfinite(value)
+    except OverflowError:
+        return False

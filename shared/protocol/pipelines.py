@@ -6,12 +6,14 @@ Words are separated and quoted as in a shell. The same steps may be given as YAM
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from agewell.shared.errors import ParameterError
 from agewell.shared.protocol.messages import MAX_STEPS, ImageRef, Step
 from agewell.shared.protocol.operations import OperationSchema
-from agewell.shared.protocol.parameters import value_from_text
+from agewell.shared.protocol.parameter_text import value_from_text
+from agewell.shared.protocol.parameters import properties_of
 from agewell.shared.text.problems import shortened
 
 PARAMETER = "the pipeline"
@@ -38,21 +40,22 @@ def parse_steps(text: str) -> list[StepText]:
         words = list(lexer)
     except ValueError as error:
         raise ParameterError(PARAMETER, shortened(text), f"closed quotes ({error})") from None
-    return _checked_number([_step(each, text) for each in _split(words)])
+    return _checked_number([_step(n, each, text) for n, each in enumerate(_split(words), 1)])
 
 
 def _split(words: Iterable[str]) -> Iterator[list[str]]:
     step: list[str] = []
     for word in words:
-        if word == "|":
-            yield step
-            step = []
-        else:
+        if word.strip("|"):
             step.append(word)
+        else:
+            for _ in word:
+                yield step
+                step = []
     yield step
 
 
-def _step(words: list[str], text: str) -> StepText:
+def _step(number: int, words: list[str], text: str) -> StepText:
     if not words or "=" in words[0]:
         found = f"{shortened(text)}, with a step that names no operation"
         raise ParameterError(PARAMETER, found, "steps such as resize width=800, separated by |")
@@ -60,7 +63,7 @@ def _step(words: list[str], text: str) -> StepText:
     for word in words[1:]:
         name, is_given, value = word.partition("=")
         if name in values:
-            raise ParameterError(f"{words[0]}: {name}", "given twice", "one value")
+            raise ParameterError(f"step {number}, {words[0]}: {name}", "given twice", "one value")
         values[name] = value if is_given else True
     return StepText(words[0], values)
 
@@ -72,16 +75,16 @@ def steps_of_document(document: Any) -> list[StepText]:
     with `op` and the parameters, as in messages.
 
     Raises:
-        ParameterError: the document is no list of such steps.
+        ParameterError: the document is no list of such steps, or a parameter has no value.
     """
     if isinstance(document, dict) and set(document) == {"steps"}:
         document = document["steps"]
     if not isinstance(document, list):
         raise ParameterError(PARAMETER, shortened(document), "a list of steps")
-    return _checked_number([_step_of(each) for each in document])
+    return _checked_number([_step_of(n, each) for n, each in enumerate(document, 1)])
 
 
-def _step_of(document: Any) -> StepText:
+def _step_of(number: int, document: Any) -> StepText:
     if isinstance(document, str):
         return StepText(document, {})
     if isinstance(document, dict) and all(isinstance(each, str) for each in document):
@@ -90,8 +93,19 @@ def _step_of(document: Any) -> StepText:
         if op is None and len(values) == 1:
             op, values = next(iter(values.items()))
         if isinstance(op, str) and isinstance(values, dict | None):
-            return StepText(op, values or {})
-    raise ParameterError(PARAMETER, shortened(document), "a step such as `resize: {width: 800}`")
+            return StepText(op, _given(f"step {number}, {op}", values or {}))
+    found = shortened(document)
+    raise ParameterError(f"step {number}", found, "a step such as `resize: {width: 800}`")
+
+
+def _given(step: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    for name, value in values.items():
+        if value is None:  # YAML reads `background: #ffffff` as a comment
+            raise ParameterError(f"{step}: {name}", "empty", "a value; put quotes around a #")
+    return {
+        name: value.isoformat() if isinstance(value, date) else value
+        for name, value in values.items()
+    }
 
 
 def _checked_number(steps: list[StepText]) -> list[StepText]:
@@ -107,7 +121,7 @@ def parameter_values(step: StepText, schema: OperationSchema) -> dict[str, Any]:
         ParameterError: a text is not a value of the parameter's type.
     """
     roles = {each.name for each in schema.inputs}
-    properties = schema.parameters.get("properties", {})
+    properties = properties_of(schema)
     return {
         name: value_from_text(f"{step.op}: {name}", value, properties.get(name, {}))
         for name, value in step.values.items()
@@ -118,14 +132,10 @@ def parameter_values(step: StepText, schema: OperationSchema) -> dict[str, Any]:
 def step_as_text(step: Step) -> str:
     """Return a step as a user would write it, with the names of its images."""
     words = [step.op]
-    for name, value in (step.model_extra or {}).items() if type(step) is Step else _fields(step):
-        words.append(f"{name}={shlex.quote(_as_text(value))}")
+    for name, value in step:  # its fields, in their order, and then the additional ones
+        if name != "op" and name in step.model_fields_set and value is not None:
+            words.append(f"{name}={shlex.quote(_as_text(value))}")
     return " ".join(words)
-
-
-def _fields(step: Step) -> Iterator[tuple[str, Any]]:
-    for name in step.model_fields_set - {"op"}:
-        yield name, getattr(step, name)
 
 
 def _as_text(value: Any) -> str:

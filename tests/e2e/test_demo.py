@@ -81,6 +81,8 @@ def test_the_pictures_are_small_files_and_the_docs_show_the_same(demo, name):
     ("operation", "images", "folder"),
     [
         ("BGR to HSV", 16, "hsv"),
+        ("a pipeline", 4, "pipeline"),
+        ("your operation", 4, "own"),
         ("alpha blending", 2, "blend"),
         ("Poisson blending", 2, "poisson"),
         ("colouring", 2, "colour"),
@@ -97,7 +99,7 @@ def test_table_shows_images_rate_and_folder_of_each_operation(demo, operation, i
 def test_the_commands_are_shown_as_one_would_type_them(demo):
     _, said = demo
     assert "$ agewell enqueue hsv 'examples/images/*.jpg' --out " in said
-    assert said.count("$ agewell enqueue ") == 8
+    assert said.count("$ agewell enqueue ") == 10
 
 
 def test_photos_are_coloured_from_their_luminance_and_digits_are_read(demo):

@@ -174,7 +174,7 @@ def test_without_a_stack_the_exit_status_is_3_within_seconds(
     nothing_there: dict[str, str], command: list[str]
 ):
     began = time.monotonic()
-    done = agewell(*command, env=nothing_there)
+    done = agewell(*command, env=nothing_there, installed=True)
     assert time.monotonic() - began < UNREACHABLE_S
     assert done.returncode == 3
     for word in (nothing_there["AGEWELL_STATE_DIR"], "agewell up", "AGEWELL_REDIS_URL"):
@@ -188,7 +188,8 @@ def test_a_closed_port_exits_with_3_within_seconds(
 ):
     url = f"redis://:secret@127.0.0.1:{closed_port}/0"
     began = time.monotonic()
-    done = agewell(*command, env=nothing_there | {"AGEWELL_REDIS_URL": url})
+    env = nothing_there | {"AGEWELL_REDIS_URL": url}
+    done = agewell(*command, env=env, installed=True)
     assert time.monotonic() - began < UNREACHABLE_S
     assert done.returncode == 3
     assert f"127.0.0.1:{closed_port}" in done.stderr

@@ -91,8 +91,8 @@ def without(document: Document, field: str) -> Document:
 
 NO_JOBS = {
     "another_version": ({**good_job(), "schema_version": 2}, ["schema_version is 2", "reads 1"]),
-    "no_operation": (without(good_job(), "op"), ["'op'"]),
-    "unknown_operation": ({**good_job(), "op": "sharpen"}, ["sharpen", "hsv", "poisson_blend"]),
+    "no_operation": (without(good_job(), "op"), ["op: is missing"]),
+    "unknown_operation": ({**good_job(), "op": "sharpen"}, ["op is 'sharpen'", "cv.hsv"]),
     "another_operation": (
         {**good_job(), "op": "alpha_blend"},
         ["foreground"],

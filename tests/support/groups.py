@@ -15,6 +15,9 @@ WATCHED_STACK = "watched stack"
 FAULTS_OF_REDIS = "faults of Redis"
 FAULTS_OF_PROCESSES = "faults of processes"
 
+FIXTURES = ("stack", "rough_stack", "watched")
+"""The stacks of tests/e2e/conftest.py, which several files share."""
+
 FILES = {
     STACK: """bad_blends bad_images client exit_codes hostile_numbers job_commands
         narrow_terminals operations order_and_cancel output oversize plain_celery results""",
@@ -59,6 +62,19 @@ def put_longest_first(items: list[pytest.Item]) -> None:
     """Order tests by their groups: first those of FIRST, then the others as they were."""
     places = {group: place for place, group in enumerate(FIRST)}
     items.sort(key=lambda item: places.get(group_of(item.nodeid), len(places)))
+
+
+def end_stacks(item: pytest.Item, following: pytest.Item | None) -> None:
+    """End the shared stacks after the last test of a group.
+
+    pytest would end them after the last test of the process. Until then each would use 6 % of a
+    processor, to find out that there is nothing to do.
+    """
+    if following is None or group_of(item.nodeid) == group_of(following.nodeid):
+        return
+    for name in FIXTURES:
+        for definition in item.session._fixturemanager.getfixturedefs(name, item) or ():
+            definition.finish(item._request)  # a no-op if it does not run
 
 
 class GroupScheduling(LoadScopeScheduling):

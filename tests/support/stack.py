@@ -25,6 +25,7 @@ from agewell.producer.testing import (
     state_directory,
 )
 from agewell.producer.up.given_settings import variables
+from tests.support.commands import can_fork, run_forked
 
 __all__ = ["READY_TIMEOUT_S", "STOP_TIMEOUT_S", "environment", "state_directory"]
 
@@ -44,11 +45,31 @@ def until(look: Callable[[], Found], timeout_s: float, what: Callable[[], object
 
 
 def agewell(
-    *args: object, env: Mapping[str, str], timeout_s: float = CALL_TIMEOUT_S
+    *args: object,
+    env: Mapping[str, str],
+    timeout_s: float = CALL_TIMEOUT_S,
+    installed: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Run one command to its end. It must never show a traceback."""
-    done = subprocess.run(
-        [str(COMMAND), *map(str, args)],
+    """Run one command to its end. It must never show a traceback.
+
+    Args:
+        args: the command and its arguments.
+        env: its whole environment.
+        timeout_s: kill it if it has not ended by then.
+        installed: True to start the installed command, which imports everything first.
+    """
+    words = [*map(str, args)]
+    run = run_forked if can_fork(words, env) and not installed else _run_installed
+    done = run(words, env, timeout_s)
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+def _run_installed(
+    words: Sequence[str], env: Mapping[str, str], timeout_s: float
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(COMMAND), *words],
         env=dict(env),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -56,8 +77,6 @@ def agewell(
         timeout=timeout_s,
         check=False,
     )
-    assert "Traceback" not in done.stdout + done.stderr
-    return done
 
 
 def _value(raw: bytes) -> float | str:

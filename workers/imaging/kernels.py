@@ -40,6 +40,9 @@ class Kernel:
 TRIANGLE: Final = Kernel(1, lambda x: 1 - np.abs(x))
 """Linear interpolation. If it reduces, a weighted mean of the pixels around."""
 
+BOX: Final = Kernel(1, lambda x: (np.abs(x) <= 0.5).astype(np.float64))
+"""The nearest pixel. If it reduces, the mean of the pixels in the area of each result pixel."""
+
 LANCZOS: Final = Kernel(3, lambda x: np.sinc(x) * np.sinc(x / 3))
 """Lanczos with three lobes.
 

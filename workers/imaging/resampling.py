@@ -10,7 +10,7 @@ import numpy as np
 from agewell.workers.imaging.alpha import Pixels, with_premultiplied
 from agewell.workers.imaging.geometry import Size, size_of
 from agewell.workers.imaging.image import Image
-from agewell.workers.imaging.kernels import LANCZOS, TRIANGLE, resample_by
+from agewell.workers.imaging.kernels import BOX, LANCZOS, TRIANGLE, Box, resample_by
 
 Filter = Literal["auto", "area", "lanczos", "linear", "nearest"]
 
@@ -60,3 +60,19 @@ def resample(image: Image, size: Size, by: Filter = "auto") -> Image:
         return pixels if smaller == size else enlarge(pixels, size)
 
     return with_premultiplied(image, change)
+
+
+_KERNELS: Final = {"auto": BOX, "area": BOX, "lanczos": LANCZOS, "linear": TRIANGLE}
+
+
+def reduce_part(image: Image, size: Size, box: Box, by: Filter) -> Image:
+    """Reduce a part of an image, which may begin and end within pixels.
+
+    Args:
+        image: (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha; uint8.
+        size: width and height of the result, px. It must not be larger than the part.
+        box: the part.
+        by: as in `resample`, except "nearest".
+    """
+    kernel = _KERNELS[by]
+    return with_premultiplied(image, lambda pixels: resample_by(kernel, pixels, size, box))

@@ -5,14 +5,20 @@ none of its values is longer than 64 bytes. The inputs of a job of one image fit
 value: they are JSON, deflated with a dictionary of text that most jobs contain.
 """
 
+import contextlib
 import json
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from agewell.shared.protocol.messages import Job, PipelineJob
+from pydantic import TypeAdapter, ValidationError
+
+from agewell.shared.protocol.messages import ImageRef, Job, PipelineJob, Step
+from agewell.shared.protocol.operations import NAME_PATTERN
 from agewell.shared.protocol.pipelines import step_as_text
+from agewell.shared.protocol.tasks import INFER, PIPELINE
 
 KEPT_ITEMS = 8
 """How many items are recorded. With long values cut, they take 4 kB of JSON at most."""
@@ -58,12 +64,36 @@ def inputs_of(job: Job) -> Inputs:
     document = job.model_dump(mode="json", exclude_none=True)
     items = [_references(item) for item in document["items"][:KEPT_ITEMS]]
     items[0] |= _references(document)  # such as the photo whose colours are copied
-    for step in document.get("steps", []):
-        items[0] |= {f"{step['op']} {role}": each for role, each in _references(step).items()}
+    steps = _steps_of(job)
+    for number, step in enumerate(steps, 1):
+        items[0] |= {f"step {number} {role}": each for role, each in _images_of(step)}
     parameters = _parameters(document)
-    if isinstance(job, PipelineJob):
-        parameters["steps"] = _shortened(" | ".join(map(step_as_text, job.steps)))
+    if steps:
+        parameters["steps"] = _shortened(" | ".join(map(step_as_text, steps)))
     return Inputs(items, parameters)
+
+
+def _steps_of(job: Job) -> tuple[Step, ...]:
+    """Return the steps of a pipeline. Any program may have sent it, and nobody has checked it."""
+    if isinstance(job, PipelineJob):
+        return job.steps
+    if job.op != PIPELINE:
+        return ()
+    try:
+        return _STEPS.validate_python((job.model_extra or {}).get("steps"))
+    except ValidationError:
+        return ()
+
+
+_STEPS = TypeAdapter(tuple[Step, ...])
+
+
+def _images_of(step: Step) -> Iterator[tuple[str, dict[str, Any]]]:
+    for role, value in (step.model_extra or {}).items():
+        if re.fullmatch(NAME_PATTERN, role):
+            with contextlib.suppress(ValidationError):
+                found = ImageRef.model_validate(value).model_dump(mode="json")
+                yield role, _without_data(found)
 
 
 def pack(inputs: Inputs) -> bytes:
@@ -107,18 +137,26 @@ def _references(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_reference(value: Any) -> bool:
-    return isinstance(value, dict) and "uri" in value
+    """Return True for a reference. In a job that nobody has checked, a field may be anything."""
+    return isinstance(value, dict) and all(isinstance(value.get(each), str) for each in _TEXTS)
+
+
+_TEXTS = ("uri", "sha256", "media_type")
 
 
 def _without_data(reference: dict[str, Any]) -> dict[str, Any]:
     if reference["uri"].startswith("data:"):
-        return {"name": reference["name"]}
+        return {"name": reference.get("name", "image")}
     return reference
 
 
 def _parameters(document: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters, including the model's own ones, with long values cut."""
-    own = document.pop("parameters", {})
+    own = document.get("parameters")
+    if document["op"] == INFER and isinstance(own, dict):
+        del document["parameters"]
+    else:
+        own = {}
     values = {
         name: value
         for name, value in document.items()

@@ -7,6 +7,7 @@ import dataclasses
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -32,9 +33,11 @@ from agewell.shared.protocol.messages import (
 from agewell.shared.settings import Settings
 from agewell.workers.imaging.codec import Limits, decode, encode
 from agewell.workers.imaging.image import Image
+from agewell.workers.imaging.shrunk import upright_size
 from agewell.workers.jobs.item_results import Info, Results
 from agewell.workers.jobs.stages import Stage, stages_of
 from agewell.workers.operations.context import JobContext
+from agewell.workers.operations.result import Result
 from agewell.workers.process import memory
 
 Checkpoint = Callable[[], None]
@@ -52,30 +55,45 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
+Needs = Callable[[tuple[int, int]], tuple[int, int] | None]
+"""From the size of an image, width and height in px, to the size that suffices. None: all of it."""
+
+
 class Images:
-    """Decoded images of one job. The last few are cached for items that share them."""
+    """Files and decoded images of one job. The last few are cached for items that share them."""
 
     _KEPT = 2
 
     def __init__(self, blobs: Blobs, settings: Settings) -> None:
         self._blobs = blobs
         self._limits = limits_of(settings)
-        self._recent: OrderedDict[str, Image] = OrderedDict()
+        self._recent: OrderedDict[tuple[str, bool], Image] = OrderedDict()
+        self._last_file: tuple[str, bytes] = ("", b"")
 
-    def get(self, ref: ImageRef) -> Image:
-        """Fetch and decode an image. The array is shared and read-only."""
-        image = self._recent.pop(ref.sha256, None)
+    def get(self, ref: ImageRef, needs: Needs | None = None) -> Image:
+        """Fetch and decode an image. The array is shared and read-only.
+
+        Args:
+            ref: the image.
+            needs: the size that suffices. It must be the same function for all items of a job.
+        """
+        key = ref.sha256, needs is None
+        image = self._recent.pop(key, None)
         if image is None:
-            image = decode(self.file(ref), ref.name, self._limits)
+            data = self.file(ref)
+            at_least = needs(upright_size(data, ref.name)) if needs else None
+            image = decode(data, ref.name, self._limits, at_least)
             image.flags.writeable = False
-        self._recent[ref.sha256] = image
+        self._recent[key] = image
         if len(self._recent) > self._KEPT:
             self._recent.popitem(last=False)
         return image
 
     def file(self, ref: ImageRef) -> bytes:
-        """Fetch the encoded bytes of an image."""
-        return self._blobs.get(ref)
+        """Fetch the encoded bytes of an image. The last ones are kept."""
+        if self._last_file[0] != ref.sha256:
+            self._last_file = ref.sha256, self._blobs.get(ref)
+        return self._last_file[1]
 
 
 class _Files(Mapping[str, bytes]):
@@ -159,8 +177,12 @@ class _Run:
         name, output = primary_image(item).name, self._job.output
         self._steps_done = number * len(self._stages)
         try:
-            image, info = self._compute(item)
-            return encode(image, output.format, output.quality, name), info
+            result = self._compute(item)
+            effort = output.effort or "fast"
+            data = encode(
+                result.image, output.format, output.quality, name, effort, result.metadata
+            )
+            return data, dict(result.info)
         except AgewellError:
             raise
         except Exception as error:  # OpenCV raises any class; only this item fails
@@ -168,16 +190,17 @@ class _Run:
                 raise memory.error_for(name, self._settings) from error
             raise
 
-    def _compute(self, item: Item) -> tuple[Image, Info]:
+    def _compute(self, item: Item) -> Result:
         """Run every stage on an item."""
         first, *further = self._stages
-        image, info = self._run_stage(first, first.references_of(item), item)
+        result = self._run_stage(first, first.references_of(item), item)
         for stage in further:
             self._checkpoint()
-            flowing = {stage.flowing: image} if stage.flowing else {}
-            image, facts = self._run_stage(stage, stage.references, item, flowing)
-            info |= facts
-        return image, info
+            flowing = {stage.flowing: result.image} if stage.flowing else {}
+            found = self._run_stage(stage, stage.references, item, flowing)
+            info = {**result.info, **found.info}
+            result = Result(found.image, info, found.metadata or result.metadata)
+        return result
 
     def _run_stage(
         self,
@@ -185,20 +208,27 @@ class _Run:
         references: Mapping[str, ImageRef],
         item: Item,
         flowing: Mapping[str, Image] = MappingProxyType({}),
-    ) -> tuple[Image, Info]:
-        name = primary_image(item).name
+    ) -> Result:
+        primary = primary_image(item)
+        name = primary.name
+        main = stage.flowing or stage.operation.schema.inputs[0].name
+        needs = stage.operation.needs_of(stage.parameters)
         context = JobContext(
             self._settings,
             self._checkpoint,
             self._report,
             files=_Files(self._images, references),
+            original=partial(self._images.file, primary),
         )
         try:
-            images = {role: self._images.get(ref) for role, ref in references.items()}
-            image, info = stage.operation.run({**images, **flowing}, stage.parameters, context)
+            images = {
+                role: self._images.get(ref, needs if role == main else None)
+                for role, ref in references.items()
+            }
+            result = stage.operation.run({**images, **flowing}, stage.parameters, context)
             self._steps_done += 1
             self._report(0.0)
-            return _checked(image, name, self._settings), dict(info)
+            return dataclasses.replace(result, image=_checked(result.image, name, self._settings))
         except AgewellError as error:
             names = {role: ref.name for role, ref in references.items()}
             raise stage.named(_with_file_name(error, names, name)) from None

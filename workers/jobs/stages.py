@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from agewell.shared.errors import AgewellError, BadJobError, ParameterError
 from agewell.shared.protocol.messages import (
@@ -16,8 +17,11 @@ from agewell.shared.protocol.messages import (
 )
 from agewell.shared.protocol.operations import flowing_input
 from agewell.shared.settings import Settings
+from agewell.shared.text.printable import printable
 from agewell.workers.jobs.job_classes import find_operation, step_class
 from agewell.workers.operations.declaration import Operation
+
+_OP_MAX_CHARS = 48
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,14 @@ class Stage:
         """Add the step to the text of an error."""
         if not self.title:
             return error
+        fields = [each.name for each in dataclasses.fields(error)]
         field = "parameter" if isinstance(error, ParameterError) else "reason"
-        if field not in {each.name for each in dataclasses.fields(error)}:
-            return error
-        return dataclasses.replace(error, **{field: f"{self.title}: {getattr(error, field)}"})
+        changed: dict[str, Any] = {}
+        if field in fields:
+            changed[field] = f"{self.title}: {getattr(error, field)}"
+        elif "name" in fields:
+            changed["name"] = f"{vars(error)['name']} in {self.title}"
+        return dataclasses.replace(error, **changed)
 
 
 def stages_of(job: Job, settings: Settings) -> tuple[Stage, ...]:
@@ -73,7 +81,7 @@ def stages_of(job: Job, settings: Settings) -> tuple[Stage, ...]:
 
 def _steps(job: PipelineJob, settings: Settings) -> Iterator[Stage]:
     for number, raw in enumerate(job.steps, 1):
-        title = f"step {number} ({raw.op})"
+        title = f"step {number} ({printable(raw.op[:_OP_MAX_CHARS])})"
         try:
             operation = find_operation(raw.op, settings.operations)
             step = step_class(operation)(**raw.model_dump(exclude_unset=True))

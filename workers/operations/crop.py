@@ -27,10 +27,10 @@ def crop(
     Give either a box, or a width, a height or both.
 
     Args:
-        image: uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with alpha.
+        image: the image to cut. uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with alpha.
         box: x and y of the top left corner, width and height, px. It must lie within the image.
-        width: px; default: that of the image.
-        height: px; default: that of the image.
+        width: width of the part, px. By default, that of the image.
+        height: height of the part, px. By default, that of the image.
         gravity: the side or corner of the image to keep, or its middle. It has no effect on a box.
 
     Returns:

@@ -12,11 +12,12 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, TypeVar, overload
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from agewell.shared.errors import BadJobError
 from agewell.shared.protocol.operations import (
@@ -26,11 +27,12 @@ from agewell.shared.protocol.operations import (
     OperationSchema,
 )
 from agewell.shared.text.printable import printable
-from agewell.shared.text.problems import shortened
+from agewell.shared.text.problems import first_problem, shortened
 from agewell.workers.imaging.image import Image
 from agewell.workers.operations.context import JobContext
 from agewell.workers.operations.parameters import Parameters as Parameters
 from agewell.workers.operations.parameters import json_schema, parameters_model
+from agewell.workers.operations.result import Info, Result
 from agewell.workers.operations.signature import (
     Argument,
     arguments_of,
@@ -43,11 +45,9 @@ from agewell.workers.operations.signature import SharedImage as SharedImage
 ATTRIBUTE: Final = "agewell_operation"
 """The attribute of a declared function that holds its `Operation`."""
 
-Info = Mapping[str, str | int | float | bool]
-"""Facts about one result, such as the number of iterations."""
-
-Returned = Image | tuple[Image, Info]
-Needs = Callable[..., tuple[int, int] | None]
+Returned = Image | tuple[Image, Info] | Result
+Size = tuple[int, int]
+Needs = Callable[..., Size | None]
 Function = Callable[..., Any]
 F = TypeVar("F", bound=Function)
 
@@ -75,9 +75,27 @@ class Operation:
         """The name of the operation, as in messages."""
         return self.schema.name
 
+    def read_parameters(self, values: Mapping[str, Any]) -> Parameters:
+        """Check parameters.
+
+        Raises:
+            BadJobError: a parameter is missing, unknown or not allowed.
+        """
+        try:
+            return self.parameters.model_validate(dict(values))
+        except ValidationError as error:
+            raise BadJobError(first_problem(error).line(self.name)) from None
+
+    def needs_of(self, parameters: BaseModel) -> Callable[[Size], Size | None] | None:
+        """Return a function from the main image's size to the size that suffices, or None."""
+        if self.needs is None:
+            return None
+        values = {name: getattr(parameters, name) for name in self.parameters.model_fields}
+        return partial(self.needs, **values)
+
     def run(
         self, images: Mapping[str, Image], parameters: BaseModel, context: JobContext
-    ) -> tuple[Any, Info]:
+    ) -> Result:
         """Call the function.
 
         Args:
@@ -86,7 +104,7 @@ class Operation:
             context: the surroundings of the job.
 
         Returns:
-            The function's image, which is not checked, and its facts.
+            The function's image, which is not checked, with its facts and metadata.
 
         Raises:
             Exception: any error of the function, or a fact that JSON cannot hold.
@@ -100,9 +118,11 @@ class Operation:
         except SystemExit as error:  # it would end the worker's process
             raise RuntimeError(f"it called sys.exit({error.code!r})") from error
         match returned:
+            case Result():
+                return replace(returned, info=_facts(returned.info))
             case (image, Mapping() as info):
-                return image, _facts(info)
-        return returned, {}
+                return Result(image, _facts(info))
+        return Result(returned)
 
 
 @overload
@@ -134,16 +154,17 @@ def operation(
     - everything else is a parameter, and must be a keyword argument. Its type is any that pydantic
       can check and JSON can hold. `Annotated[float, Field(ge=0, le=1)]` gives bounds.
 
-    It returns an `Image`, or an `Image` and a mapping of facts about it.
+    It returns an `Image`, or an `Image` and a mapping of facts about it, or a `Result`, which can
+    also have metadata for the file.
 
     Args:
         function: the function.
         name: the name in messages. Default: the function's name.
         command: the name after `agewell enqueue`. Default: the name, with `-` for `_`.
         example: arguments of the command, for its help, such as "photos/ --strength 0.5".
-        needs: called with the parameters as keyword arguments. It returns the width and the height
-            in px that suffice, or None for all. A large JPEG is then decoded at a half, a quarter
-            or an eighth of its size, and at least this large.
+        needs: called with the size of the main image, (width, height) in px, and the parameters as
+            keyword arguments. It returns the size that suffices, or None for all. A large JPEG is
+            then decoded at a half, a quarter or an eighth of its size, and at least this large.
 
     Raises:
         DeclarationError: the function cannot be an operation.

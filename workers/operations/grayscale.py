@@ -15,7 +15,8 @@ def grayscale(image: Image) -> Image:
     Luma is 0.299 R + 0.587 G + 0.114 B of the stored values, rounded to nearest.
 
     Args:
-        image: uint8, (H, W, 3) BGR, (H, W, 4) BGR with straight alpha, or (H, W) gray.
+        image: the image to convert. uint8, (H, W, 3) BGR,
+            (H, W, 4) BGR with straight alpha, or (H, W) gray.
 
     Returns:
         (H, W) uint8. An image with alpha becomes (H, W, 4), with B = G = R and its alpha

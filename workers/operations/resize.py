@@ -1,6 +1,6 @@
 """Change the size of images."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from agewell.shared.errors import ParameterError
 from agewell.workers.imaging.geometry import (
@@ -11,17 +11,38 @@ from agewell.workers.imaging.geometry import (
     cut,
     fitted,
     gravitate,
-    size_of,
 )
 from agewell.workers.imaging.image import Image
-from agewell.workers.imaging.resampling import Filter, resample
+from agewell.workers.imaging.resampling import Filter, reduce_part, resample
+from agewell.workers.imaging.shrunk import whole_size
 from agewell.workers.operations.context import JobContext
 from agewell.workers.operations.declaration import operation
 
 Mode = Literal["fit", "fill", "exact"]
 
 
-@operation
+def _needs(
+    whole: Size,
+    *,
+    width: int | None,
+    height: int | None,
+    mode: Mode,
+    enlarge: bool,
+    filter: Filter,  # noqa: A002
+    **_others: Any,
+) -> Size | None:
+    """Twice the size of the result suffices, except to copy single pixels."""
+    if filter == "nearest" or _is_incomplete(width, height, mode):
+        return None
+    part, size = planned(whole, width, height, mode, enlarge)
+    return 2 * size[0] * whole[0] // part[0], 2 * size[1] * whole[1] // part[1]
+
+
+def _is_incomplete(width: int | None, height: int | None, mode: Mode) -> bool:
+    return None in (width, height) and (mode != "fit" or width is height)
+
+
+@operation(example="photos/ --width 1600", needs=_needs)
 def resize(
     image: Image,
     *,
@@ -39,12 +60,14 @@ def resize(
     (fit), keeps its pixels and is only cut to the box (fill), or becomes smaller in one direction
     (exact). So the result can be smaller than the box.
 
-    For small pictures of large JPEGs, `thumbnail` is faster.
+    A JPEG that becomes less than half as large is decoded at a half, a quarter or an eighth of its
+    size, which is faster.
 
     Args:
-        image: uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.
-        width: px. With `fit` you may give only one of width and height.
-        height: px.
+        image: the image to resize. uint8, (H, W) gray, (H, W, 3) BGR or
+            (H, W, 4) BGR with straight alpha.
+        width: width of the result, px. With `fit` you may give only one of width and height.
+        height: height of the result, px.
         mode: `fit` keeps the aspect ratio, within width and height. `fill` covers both, and cuts
             off the rest. `exact` takes both as they are, and distorts the image.
         enlarge: allow the result to be larger than the image.
@@ -63,10 +86,14 @@ def resize(
         ParameterError: neither width nor height is given, or only one for `fill` or `exact`.
         ImageTooLargeError: the result would be larger than the settings allow.
     """
-    given = size_of(image)
-    part, size = planned(given, width, height, mode, enlarge)
+    whole, scale = whole_size(image, context.files.get("image"))
+    part, size = planned(whole, width, height, mode, enlarge)
     check_result(size, context.settings)
-    return resample(cut(image, gravitate(part, given, gravity), part), size, filter)
+    x, y = gravitate(part, whole, gravity)
+    if scale == 1:
+        return resample(cut(image, (x, y), part), size, filter)
+    box = x * scale, y * scale, part[0] * scale, part[1] * scale
+    return reduce_part(image, size, box, filter)
 
 
 def planned(

@@ -43,7 +43,8 @@ def rotate(
     """Rotate images clockwise, about their middle.
 
     Args:
-        image: uint8, (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR with straight alpha.
+        image: the image to rotate. uint8, (H, W) gray, (H, W, 3) BGR or
+            (H, W, 4) BGR with straight alpha.
         angle: degrees, clockwise. Multiples of 90 only move pixels; other angles interpolate.
         background: the colour of the corners: `#rrggbb`, `#rrggbbaa` or `transparent`.
         expand: enlarge the image, so that nothing is cut off. Otherwise it keeps its size.

@@ -47,7 +47,7 @@ def watermark(
     under it are computed.
 
     Args:
-        photo: the photo.
+        photo: the image to mark.
         image: the watermark. It may have an alpha channel.
         gravity: the side or corner of the photo at which the watermark lies, or the middle.
         margin: distance from that side or corner, px.

@@ -35,8 +35,9 @@ def an_image(*shape: int) -> np.ndarray:
 
 def decoded_small(encoded: bytes, size: int, square: bool) -> np.ndarray:
     """Decode a JPEG at the smallest of libjpeg's scales that the declaration allows."""
-    width, height = getattr(thumbnail, ATTRIBUTE).needs(size=size, square=square, gravity="center")
     rows, columns, _, _ = simplejpeg.decode_jpeg_header(encoded)
+    needs = getattr(thumbnail, ATTRIBUTE).needs
+    width, height = needs((columns, rows), size=size, square=square, gravity="center")
     if columns < width or rows < height:  # simplejpeg lowers such a bound to the side
         return simplejpeg.decode_jpeg(encoded, "BGR")
     return simplejpeg.decode_jpeg(encoded, "BGR", min_width=width, min_height=height)
@@ -143,14 +144,9 @@ def test_a_turned_jpeg_is_measured_upright():
     assert of_file(tagged, upright, size=100).shape[:2] == (25, 100)  # of 401 x 101, not 201 x 51
 
 
-def test_an_image_made_by_a_step_before_is_not_taken_for_the_file():
-    encoded = simplejpeg.encode_jpeg(np.ascontiguousarray(an_image(400, 600, 3)), 90, "BGR")
+def test_an_image_made_by_a_step_before_stays_if_it_is_small():
     half = an_image(200, 300, 3)
-    np.testing.assert_array_equal(of_file(encoded, half, size=400), half)
-    other = an_image(211, 307, 3)
-    np.testing.assert_array_equal(
-        of_file(encoded, other, size=50), thumbnail(other, size=50, context=CONTEXT)
-    )
+    np.testing.assert_array_equal(thumbnail(half, size=400, context=CONTEXT), half)
 
 
 @pytest.mark.parametrize("values", [{"size": 0}, {"size": 65_536}, {"gravity": "up"}])
