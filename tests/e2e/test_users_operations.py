@@ -328,6 +328,15 @@ def test_an_operation_that_fails_gives_its_job_an_error(installed: Stack, small:
     assert installed.pool == pool
 
 
+def test_it_goes_on_with_the_images_of_a_chain(installed: Stack, small: dict):
+    first = installed.celery.signature("cv.mirrors", args=[sepia_job(small) | {"op": "mirrors"}])
+    second = installed.celery.signature("cv.sepia", args=[{"op": "sepia", "strength": 0}])
+    last = (first.set(queue="cv") | second.set(queue="cv")).apply_async()
+    [item] = answer_to(installed, last.id)["items"]
+    assert item["image"]["name"] == "small.mirrors.sepia.png"
+    assert facts_of(page_of(installed, last.id))["Operation"] == "sepia"
+
+
 def test_a_failing_step_of_a_pipeline_is_named(installed: Stack, small: dict):
     steps = [{"op": "sepia"}, {"op": "raises"}]
     job = {"op": "pipeline", "items": [{"image": small}], "steps": steps}

@@ -305,8 +305,8 @@ def test_a_decorated_function_keeps_its_signature():
         return image + np.uint8(x)
 
     found = getattr(op, ATTRIBUTE)
-    image, _ = found.run({"image": PHOTO}, found.parameters(x=3), CONTEXT)
-    assert (image == 3).all()
+    result = found.run({"image": PHOTO}, found.parameters(x=3), CONTEXT)
+    assert (result.image == 3).all()
 
 
 # How it is called
@@ -331,7 +331,7 @@ def test_numpys_numbers_among_the_facts_become_pythons():
         return image, {"a": np.int64(3), "b": np.float32(0.5), "c": np.bool_(True), "d": "text"}
 
     found = declared(op)
-    _, facts = found.run({"image": PHOTO}, found.parameters(), CONTEXT)
+    facts = found.run({"image": PHOTO}, found.parameters(), CONTEXT).info
     assert facts == {"a": 3, "b": 0.5, "c": True, "d": "text"}
     assert [type(each) for each in facts.values()] == [int, float, bool, str]
 
@@ -488,8 +488,8 @@ def test_other_names_are_free(name: str):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _job_class(found)
-    image, _ = found.run({"image": PHOTO}, found.parameters(**{name: 2}), CONTEXT)
-    assert image is PHOTO
+    result = found.run({"image": PHOTO}, found.parameters(**{name: 2}), CONTEXT)
+    assert result.image is PHOTO
 
 
 def option(name: Any) -> dict[str, Any]:
