@@ -7,6 +7,7 @@ from agewell.producer.doctor.messages import check_messages
 from agewell.producer.doctor.operations import check_operations
 from agewell.shared.celery.app import make_app
 from agewell.shared.operation_offers import Offer, OfferFailure, OperationOffers
+from agewell.shared.protocol.operations import ImageInput, OperationSchema
 
 
 def check(client, *offers: Offer):
@@ -46,6 +47,26 @@ def test_operations_that_only_some_workers_have_are_a_note(client):
     )
     assert found.verdict is Verdict.NOTE
     assert found.found == "only on cv@a, cv@c of 3 cv workers: flip"
+
+
+def schema(**properties: object) -> OperationSchema:
+    return OperationSchema(
+        name="sepia",
+        command="sepia",
+        summary="Tint it",
+        inputs=(ImageInput(name="image"),),
+        parameters={"type": "object", "properties": properties},
+    )
+
+
+def test_an_operation_of_two_versions_is_a_note(client):
+    found = check(
+        client,
+        Offer(worker="cv@a", users=(schema(),)),
+        Offer(worker="cv@b", users=(schema(strength={"type": "number"}),)),
+    )
+    assert found.verdict is Verdict.NOTE
+    assert found.found == "sepia has other images or parameters on some cv workers"
 
 
 def test_messages_of_any_operation_are_agewells(client, settings):

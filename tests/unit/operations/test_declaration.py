@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 import re
+import signal
 import warnings
 from typing import Annotated, Any, ClassVar, Literal, Optional
 
@@ -352,6 +353,15 @@ def test_an_operation_that_exits_does_not_end_the_process():
 
     found = declared(op)
     with pytest.raises(RuntimeError, match=r"it called sys.exit\(4\)"):
+        found.run({"image": PHOTO}, found.parameters(), CONTEXT)
+
+
+def test_a_process_that_is_to_end_does_so_in_an_operation_too():
+    def op(image: Image) -> Image:
+        raise SystemExit(-(256 - signal.SIGTERM))  # as billiard.common does for a signal
+
+    found = declared(op)
+    with pytest.raises(SystemExit):
         found.run({"image": PHOTO}, found.parameters(), CONTEXT)
 
 
