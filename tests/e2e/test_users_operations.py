@@ -394,13 +394,14 @@ def test_a_plain_job_that_no_worker_can_run_becomes_a_dead_letter(installed: Sta
 
 
 @pytest.fixture
-def plain_log(installed: Stack, tmp_path: Path) -> Iterator[Path]:
-    """The log of a second worker of the same queue, without the package."""
+def plain_log(request: pytest.FixtureRequest, installed: Stack, tmp_path: Path) -> Iterator[Path]:
+    """The log of a second worker of the same queue, with a kind of pool, without the package."""
     env = {key: value for key, value in installed.env.items() if key != "AGEWELL_OPERATIONS"}
     env |= {
         "AGEWELL_REDIS_URL": installed.running.redis_url,
         "AGEWELL_BLOB_URL": installed.running.blob_url,
         "AGEWELL_STATE_DIR": str(tmp_path),
+        "AGEWELL_POOL": request.param,
     }
     command = ("-P", "-m", "celery", "-A", "agewell.workers.cv", "worker", "-Q", "cv")
     with (tmp_path / "log").open("wb") as log:
@@ -422,6 +423,7 @@ def _workers_of(stack: Stack, op: str) -> list[str]:
     return list(rows.get(op, []))
 
 
+@pytest.mark.parametrize("plain_log", ["prefork"], indirect=True)
 def test_a_worker_without_it_gives_jobs_back(installed: Stack, plain_log: Path, small: dict):
     assert len(_workers_of(installed, "sepia")) == 1
     ended = 'agewell_jobs_ended_total{state="done"}'
@@ -443,6 +445,7 @@ def test_a_worker_without_it_gives_jobs_back(installed: Stack, plain_log: Path, 
     assert _metric(installed, ended) == before + 14
 
 
+@pytest.mark.parametrize("plain_log", ["threads"], indirect=True)
 def test_jobs_wait_while_the_only_worker_with_it_restarts(
     installed: Stack, plain_log: Path, small: dict
 ):
