@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from importlib import import_module
 
 BENCHMARKS = {
-    "poisson": "Poisson blending, compared with fpie's plain iteration",
-    "system": "images per second through the whole system, compared with a bare loop",
+    "poisson": "Poisson blending, compared with fpie's plain iteration and OpenCV",
+    "system": "time of an image in the whole system, compared with a bare loop",
+    "thumbnails": "time of a thumbnail, compared with libvips, Pillow and OpenCV",
+    "pipelines": "time of a pipeline, compared with a chain of jobs",
+    "codec": "processor time to decode, convert and encode an image, compared with OpenCV",
     "enqueue": "files per second of `agewell enqueue`, compared with a bare loop",
-    "memory": "memory of a cv worker over 2,000 jobs",
+    "memory": "memory of a cv worker over 5,000 mixed jobs",
     "core": "cost of the queue in Redis, with a million waiting jobs",
     "consume": "no-op jobs per second of a worker, compared with stock Celery",
     "attention": "one pass of the colorizer's network, with and without its speed-ups",

@@ -23,8 +23,8 @@ from agewell.shared.queue.status import queue_status
 from agewell.workers.maintenance.aging import reprioritise, rescore
 from agewell.workers.maintenance.orphans import WALK_EVERY_S, find_orphans
 from benchmarks import filling, programs
+from benchmarks.photos import make_images
 from benchmarks.servers import Meter, Server
-from benchmarks.system import make_images
 
 SETTLE_S, UPKEEP_S, BEAT_S = 10.0, 60.0, 30.0
 WARM_UP_JOBS, ENDED_JOBS = 200, 2000

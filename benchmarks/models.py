@@ -41,8 +41,8 @@ from agewell.workers.models import device
 from agewell.workers.models.load import load_model
 from agewell.workers.models.model import Model
 from benchmarks.model_files import resnet50, wide_network
+from benchmarks.photos import make_images
 from benchmarks.report import Spread, report
-from benchmarks.system import make_images
 
 ROUNDS = 3
 IN_FLIGHT = 32

@@ -13,8 +13,8 @@ from agewell.producer.client import Client
 from agewell.producer.session import Session
 from agewell.shared.protocol.built_in_jobs import HsvItem, HsvJob
 from agewell.testing import running_stack
+from benchmarks.photos import make_images
 from benchmarks.report import report
-from benchmarks.system import make_images
 
 RUN_JOBS = 600
 WAITING_JOBS = 20_000

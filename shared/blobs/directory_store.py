@@ -87,11 +87,14 @@ class DirectoryStore:
             return None
         self._open()
         name, offset = found
-        path = self._path(name)
+        folder = f"{self._root}/{name[:2]}"
         for _ in range(READ_ATTEMPTS):
-            for each in (path, *path.parent.glob(f"{name}.*{SWEPT}")):
+            with contextlib.suppress(FileNotFoundError):
+                return _read(f"{folder}/{name}", offset, size_bytes)
+            # Listed only now: a folder can have many files.
+            for swept in Path(folder).glob(f"{name}.*{SWEPT}"):
                 with contextlib.suppress(FileNotFoundError):
-                    return _read(each, offset, size_bytes)
+                    return _read(swept, offset, size_bytes)
         self._check_mounted()
         return None
 
@@ -204,7 +207,7 @@ class DirectoryStore:
         return self._root / name[:2] / name
 
 
-def _read(path: Path, offset: int, size_bytes: int) -> bytes | None:
+def _read(path: str | Path, offset: int, size_bytes: int) -> bytes | None:
     try:
         # Links are not followed: a blob must be a file in this directory.
         with open(path, "rb", opener=_open_no_link) as file:

@@ -19,6 +19,9 @@ __all__ = [
     "BlurItem",
     "BlurJob",
     "BlurStep",
+    "ConvertItem",
+    "ConvertJob",
+    "ConvertStep",
     "CropItem",
     "CropJob",
     "CropStep",
@@ -174,6 +177,39 @@ class BlurStep(Step, _BlurParameters):
 
     op: Literal["blur"] = "blur"
     image: ImageRef | None = Field(default=None, description="the image to blur.")
+
+
+class ConvertItem(Item):
+    """The images of one item of a `ConvertJob`."""
+
+    image: ImageRef = Field(description="the image to convert.")
+
+
+class _ConvertParameters(Message):
+    """The parameters of `convert`."""
+
+    profile: Literal["srgb", "ignore"] = Field(
+        default="srgb",
+        description="`srgb` converts the colours by the file's ICC profile. `ignore` keeps the numbers of the pixels as they are.",
+    )
+    metadata: Literal["strip", "keep"] = Field(
+        default="strip",
+        description="`keep` writes EXIF and XMP into the result, if its format can hold them. The orientation becomes 1, since pixels are upright, and thumbnails are removed.",
+    )
+
+
+class ConvertJob(Job, _ConvertParameters):
+    """Convert an image to another format."""
+
+    op: Literal["convert"] = "convert"
+    items: tuple[ConvertItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+
+
+class ConvertStep(Step, _ConvertParameters):
+    """A step of a pipeline: convert."""
+
+    op: Literal["convert"] = "convert"
+    image: ImageRef | None = Field(default=None, description="the image to convert.")
 
 
 class CropItem(Item):

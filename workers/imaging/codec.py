@@ -28,6 +28,8 @@ from agewell.workers.imaging.decoders import decode_pixels
 from agewell.workers.imaging.headers import Header, read_header
 from agewell.workers.imaging.image import Image
 from agewell.workers.imaging.jpeg.pixels import reduced_size, reduction
+from agewell.workers.imaging.metadata import Metadata
+from agewell.workers.imaging.metadata_io import add_metadata
 from agewell.workers.imaging.png import encode as png
 from agewell.workers.process import memory
 
@@ -154,6 +156,7 @@ def encode(
     quality: int | None,
     name: str,
     effort: Effort = "fast",
+    metadata: Metadata | None = None,
 ) -> bytes:
     """Encode an image.
 
@@ -164,6 +167,7 @@ def encode(
         name: the name of the image in error messages.
         effort: "fast" takes a third of the time of OpenCV's PNG for a file of the same size.
             "small" takes twenty times as long as "fast" and saves 10 to 30 %. It changes only PNG.
+        metadata: EXIF and XMP to write, as far as the format can hold them. None writes none.
 
     Returns:
         The bytes of the file.
@@ -178,6 +182,13 @@ def encode(
     """
     _check_encodable(image, image_format, name)
     options = _options(image_format, quality)
+    data = _encoded(image, image_format, options, name, effort)
+    return data if metadata is None else add_metadata(data, image_format, metadata)
+
+
+def _encoded(
+    image: Image, image_format: Format, options: list[int], name: str, effort: Effort
+) -> bytes:
     try:
         with tally.timed(Metric.ENCODE, image_format):
             if image_format == "png":

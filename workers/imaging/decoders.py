@@ -42,9 +42,7 @@ def decode_pixels(image_format: Format, data: bytes, name: str, divisor: int = 1
         UnsupportedPixelsError: the file is intact, but its kind of pixels is not supported.
     """
     try:
-        if image_format == "jpeg":
-            return _jpeg(data, name, divisor)
-        return _DECODERS[image_format](data, name)
+        return _DECODERS[image_format](data, name, divisor)
     except ValueError as error:
         raise UndecodableError(name, str(error)) from None
     except NotImplementedError as error:
@@ -71,9 +69,10 @@ def _jpeg(data: bytes, name: str, divisor: int) -> Image:
     return _by_opencv(pixels, name) if image is None else image
 
 
-_DECODERS: dict[Format, Callable[[bytes, str], Image]] = {
-    "png": lambda data, name: _by_opencv(png.pixels_only(data), name),
-    "webp": lambda data, name: _by_opencv(webp.pixels_only(data), name),
-    "tiff": lambda data, _name: tiff_pixels.decode(data),
-    "bmp": lambda data, _name: bmp_pixels.decode(data),
+_DECODERS: dict[Format, Callable[[bytes, str, int], Image]] = {
+    "png": lambda data, name, _divisor: _by_opencv(png.pixels_only(data), name),
+    "jpeg": _jpeg,
+    "webp": lambda data, name, _divisor: _by_opencv(webp.pixels_only(data), name),
+    "tiff": lambda data, _name, _divisor: tiff_pixels.decode(data),
+    "bmp": lambda data, _name, _divisor: bmp_pixels.decode(data),
 }

@@ -40,3 +40,13 @@ def _xmp_orientation(packet: bytes) -> int | None:
     """
     found = _IN_XMP.search(packet)
     return int(found[1] or found[2]) if found else None
+
+
+def with_upright_xmp(packet: bytes) -> bytes:
+    """Return an XMP packet with every orientation replaced by 1. Its length does not change."""
+    return _IN_XMP.sub(_upright, packet)
+
+
+def _upright(found: re.Match[bytes]) -> bytes:
+    digit = found.start(found.lastindex or 1) - found.start()
+    return found[0][:digit] + b"1" + found[0][digit + 1 :]

@@ -1,16 +1,17 @@
-"""The WebP format: reading the header, and removing the metadata.
+"""The WebP format: reading the header, and removing, reading and adding the metadata.
 
 Source: RFC 9649.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from agewell.workers.imaging.image_header import MOST_PARTS, Header
+from agewell.workers.imaging.metadata import Embedded, Metadata
 from agewell.workers.imaging.orientation import find_orientation
 
 _PIXELS = (b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
-_ALPHA_OR_ANIMATION = 0x10 | 0x02  # flags of VP8X; those of metadata are cleared
+_ALPHA, _ANIMATION, _EXIF, _XMP = 0x10, 0x02, 0x08, 0x04  # flags of VP8X
 
 
 def read_header(data: bytes) -> Header:
@@ -44,9 +45,41 @@ def pixels_only(data: bytes) -> bytes:
         if kind in _PIXELS:
             kept.append(data[start - 8 : end + (end - start) % 2])
         elif kind == b"VP8X":
-            flags = data[start] & _ALPHA_OR_ANIMATION
+            flags = data[start] & (_ALPHA | _ANIMATION)
             kept.append(data[start - 8 : start] + bytes([flags]) + data[start + 1 : end])
-    content = b"WEBP" + b"".join(kept)
+    return _file(kept)
+
+
+def read_metadata(data: bytes) -> Embedded:
+    """Read the metadata of a WebP file, the first of each kind."""
+    found: dict[bytes, bytes] = {}
+    for kind, start, end in _chunks(data, _size(data)):
+        if kind in (b"EXIF", b"XMP ", b"ICCP"):
+            found.setdefault(kind, data[start:end])
+    return Embedded(found.get(b"EXIF", b""), found.get(b"XMP ", b""), found.get(b"ICCP", b""))
+
+
+def add_metadata(data: bytes, metadata: Metadata) -> bytes:
+    """Return a WebP file of one picture with metadata. It must have none."""
+    header = read_header(data)
+    chunks = {kind: data[start:end] for kind, start, end in _chunks(data, _size(data))}
+    flags = chunks.pop(b"VP8X", b"\0")[0]
+    if b"VP8L" in chunks and chunks[b"VP8L"][4] & _VP8L_ALPHA:
+        flags |= _ALPHA
+    flags |= (_EXIF if metadata.exif else 0) | (_XMP if metadata.xmp else 0)
+    sides = ((side - 1).to_bytes(3, "little") for side in (header.width, header.height))
+    first = bytes([flags, 0, 0, 0]) + b"".join(sides)
+    added = {b"EXIF": metadata.exif, b"XMP ": metadata.xmp}
+    last = {kind: content for kind, content in added.items() if content}
+    return _file(_chunk(*each) for each in ({b"VP8X": first} | chunks | last).items())
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return kind + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+
+
+def _file(chunks: Iterable[bytes]) -> bytes:
+    content = b"WEBP" + b"".join(chunks)
     return b"RIFF" + struct.pack("<I", len(content)) + content
 
 
@@ -83,4 +116,5 @@ def _vp8x_size(data: bytes, start: int) -> tuple[int, int]:
     return int.from_bytes(width, "little") + 1, int.from_bytes(height, "little") + 1
 
 
+_VP8L_ALPHA = 0x10  # in the last byte of its header, after a mark and two sides of 14 bits
 _SIZES = {b"VP8 ": _vp8_size, b"VP8L": _vp8l_size, b"VP8X": _vp8x_size}

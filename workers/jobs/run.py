@@ -7,6 +7,7 @@ import dataclasses
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -36,6 +37,7 @@ from agewell.workers.imaging.shrunk import upright_size
 from agewell.workers.jobs.item_results import Info, Results
 from agewell.workers.jobs.stages import Stage, stages_of
 from agewell.workers.operations.context import JobContext
+from agewell.workers.operations.result import Result
 from agewell.workers.process import memory
 
 Checkpoint = Callable[[], None]
@@ -175,9 +177,12 @@ class _Run:
         name, output = primary_image(item).name, self._job.output
         self._steps_done = number * len(self._stages)
         try:
-            image, info = self._compute(item)
-            data = encode(image, output.format, output.quality, name, output.effort or "fast")
-            return data, info
+            result = self._compute(item)
+            effort = output.effort or "fast"
+            data = encode(
+                result.image, output.format, output.quality, name, effort, result.metadata
+            )
+            return data, dict(result.info)
         except AgewellError:
             raise
         except Exception as error:  # OpenCV raises any class; only this item fails
@@ -185,16 +190,17 @@ class _Run:
                 raise memory.error_for(name, self._settings) from error
             raise
 
-    def _compute(self, item: Item) -> tuple[Image, Info]:
+    def _compute(self, item: Item) -> Result:
         """Run every stage on an item."""
         first, *further = self._stages
-        image, info = self._run_stage(first, first.references_of(item), item)
+        result = self._run_stage(first, first.references_of(item), item)
         for stage in further:
             self._checkpoint()
-            flowing = {stage.flowing: image} if stage.flowing else {}
-            image, facts = self._run_stage(stage, stage.references, item, flowing)
-            info |= facts
-        return image, info
+            flowing = {stage.flowing: result.image} if stage.flowing else {}
+            found = self._run_stage(stage, stage.references, item, flowing)
+            info = {**result.info, **found.info}
+            result = Result(found.image, info, found.metadata or result.metadata)
+        return result
 
     def _run_stage(
         self,
@@ -202,8 +208,9 @@ class _Run:
         references: Mapping[str, ImageRef],
         item: Item,
         flowing: Mapping[str, Image] = MappingProxyType({}),
-    ) -> tuple[Image, Info]:
-        name = primary_image(item).name
+    ) -> Result:
+        primary = primary_image(item)
+        name = primary.name
         main = stage.flowing or stage.operation.schema.inputs[0].name
         needs = stage.operation.needs_of(stage.parameters)
         context = JobContext(
@@ -211,16 +218,17 @@ class _Run:
             self._checkpoint,
             self._report,
             files=_Files(self._images, references),
+            original=partial(self._images.file, primary),
         )
         try:
             images = {
                 role: self._images.get(ref, needs if role == main else None)
                 for role, ref in references.items()
             }
-            image, info = stage.operation.run({**images, **flowing}, stage.parameters, context)
+            result = stage.operation.run({**images, **flowing}, stage.parameters, context)
             self._steps_done += 1
             self._report(0.0)
-            return _checked(image, name, self._settings), dict(info)
+            return dataclasses.replace(result, image=_checked(result.image, name, self._settings))
         except AgewellError as error:
             names = {role: ref.name for role, ref in references.items()}
             raise stage.named(_with_file_name(error, names, name)) from None

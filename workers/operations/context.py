@@ -17,9 +17,12 @@ class JobContext:
         progress: call it with the part of this item that is done, 0 to 1. The job's page and
             `agewell show` tell it. Calls are cheap: it is stored once a second at most.
         files: the encoded bytes of the images by role, as they were sent.
+        original: returns the encoded bytes of the item's main image, as it was sent. Unlike
+            `files`, it also does in the later steps of a pipeline. It is empty in plain calls.
     """
 
     settings: Settings
     checkpoint: Callable[[], None] = lambda: None
     progress: Callable[[float], None] = lambda _done: None
     files: Mapping[str, bytes] = field(default_factory=dict)
+    original: Callable[[], bytes] = lambda: b""

@@ -12,7 +12,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, TypeVar, overload
 
@@ -32,6 +32,7 @@ from agewell.workers.imaging.image import Image
 from agewell.workers.operations.context import JobContext
 from agewell.workers.operations.parameters import Parameters as Parameters
 from agewell.workers.operations.parameters import json_schema, parameters_model
+from agewell.workers.operations.result import Info, Result
 from agewell.workers.operations.signature import (
     Argument,
     arguments_of,
@@ -44,10 +45,7 @@ from agewell.workers.operations.signature import SharedImage as SharedImage
 ATTRIBUTE: Final = "agewell_operation"
 """The attribute of a declared function that holds its `Operation`."""
 
-Info = Mapping[str, str | int | float | bool]
-"""Facts about one result, such as the number of iterations."""
-
-Returned = Image | tuple[Image, Info]
+Returned = Image | tuple[Image, Info] | Result
 Size = tuple[int, int]
 Needs = Callable[..., Size | None]
 Function = Callable[..., Any]
@@ -97,7 +95,7 @@ class Operation:
 
     def run(
         self, images: Mapping[str, Image], parameters: BaseModel, context: JobContext
-    ) -> tuple[Any, Info]:
+    ) -> Result:
         """Call the function.
 
         Args:
@@ -106,7 +104,7 @@ class Operation:
             context: the surroundings of the job.
 
         Returns:
-            The function's image, which is not checked, and its facts.
+            The function's image, which is not checked, with its facts and metadata.
 
         Raises:
             Exception: any error of the function, or a fact that JSON cannot hold.
@@ -120,9 +118,11 @@ class Operation:
         except SystemExit as error:  # it would end the worker's process
             raise RuntimeError(f"it called sys.exit({error.code!r})") from error
         match returned:
+            case Result():
+                return replace(returned, info=_facts(returned.info))
             case (image, Mapping() as info):
-                return image, _facts(info)
-        return returned, {}
+                return Result(image, _facts(info))
+        return Result(returned)
 
 
 @overload
@@ -154,7 +154,8 @@ def operation(
     - everything else is a parameter, and must be a keyword argument. Its type is any that pydantic
       can check and JSON can hold. `Annotated[float, Field(ge=0, le=1)]` gives bounds.
 
-    It returns an `Image`, or an `Image` and a mapping of facts about it.
+    It returns an `Image`, or an `Image` and a mapping of facts about it, or a `Result`, which can
+    also have metadata for the file.
 
     Args:
         function: the function.

@@ -8,9 +8,10 @@ from agewell.shared.protocol.operations import Offset
 from agewell.workers.imaging.codec import as_bgr, as_mask
 from agewell.workers.imaging.image import Image
 from agewell.workers.operations.context import JobContext
-from agewell.workers.operations.declaration import Info, operation
+from agewell.workers.operations.declaration import operation
 from agewell.workers.operations.poisson import blend
 from agewell.workers.operations.poisson.blend import Gradient
+from agewell.workers.operations.result import Info
 
 
 @operation(command="poisson", example="bird.jpg bird-mask.png sky.jpg --at 840,110")

@@ -59,14 +59,15 @@ def encode(image: Image, effort: Effort) -> bytes:
     height, width = image.shape[:2]
     pixels = image.reshape(height, width, -1)
     kind = _COLOUR_TYPE[pixels.shape[2]]
-    file = [_SIGNATURE, *_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0))]
+    file = [_SIGNATURE, *chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0))]
     for packed in _packed(pixels, _COMPRESSORS[effort]):
-        file += _chunk(b"IDAT", packed)
-    file += _chunk(b"IEND", b"")
+        file += chunk(b"IDAT", packed)
+    file += chunk(b"IEND", b"")
     return b"".join(file)
 
 
-def _chunk(kind: bytes, content: bytes) -> tuple[bytes, bytes, bytes]:
+def chunk(kind: bytes, content: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the parts of a chunk: its head, its content, and its checksum."""
     checksum = isal_zlib.crc32(content, isal_zlib.crc32(kind))
     return struct.pack(">I4s", len(content), kind), content, struct.pack(">I", checksum)
 

@@ -18,7 +18,7 @@ _Chunk = tuple[bytes, int, int]  # type, start and end of its content
 
 _PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
 _END = b"\0\0\0\0IEND\xae\x42\x60\x82"
-_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _GRAY, _RGB, _PALETTE = 0, 2, 3
 _CHANNELS = {_GRAY: 1, _RGB: 3, _PALETTE: 1, 4: 2, 6: 4}  # by colour type
 _DEPTHS = {_GRAY: (1, 2, 4, 8, 16), _RGB: (8, 16), _PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
@@ -60,14 +60,14 @@ def read_header(data: bytes) -> Header:
     frames, refusal = 1, f"16 bits a channel; {SAVE_8_BITS}" if size.bits == 16 else None
     exif: list[bytes] = []
     texts: list[Text] = []
-    for kind, start, end in _chunks(data):
+    for kind, start, end in read_chunks(data):
         if kind == b"acTL":
             (frames,) = struct.unpack_from(">I", data, start)
         elif kind == b"fdAT":
             frames = max(frames, 2)  # in addition to the one in IDAT
         elif kind == b"eXIf":
             exif.append(data[start:end])
-        elif kind in _TEXTS:
+        elif kind in TEXTS:
             texts.append(Text(kind, data, start, end))
         elif kind == b"tRNS" and size.colour_type == _GRAY:
             refusal = refusal or "gray with one transparent value; save it as gray with alpha"
@@ -83,7 +83,7 @@ def pixels_only(data: bytes) -> bytearray:
     Raises:
         ValueError: the pixels are damaged, or their size is not that of the header.
     """
-    chunks = [each for each in _chunks(data) if each[0] in _PIXELS]
+    chunks = [each for each in read_chunks(data) if each[0] in _PIXELS]
     size = _size(data)
     image = bytearray(data[:8])
     for _, start, end in _colours(chunks, size.colour_type):
@@ -140,7 +140,7 @@ def _size(data: bytes) -> _Size:
     return _Size(width, height, bits, colour_type, interlacing == 1)
 
 
-def _chunks(data: bytes) -> Iterator[_Chunk]:
+def read_chunks(data: bytes) -> Iterator[_Chunk]:
     """Yield the type of each chunk, and the start and end of its content.
 
     The end mark is the last one.

@@ -17,7 +17,7 @@ from agewell.workers.imaging.orientation import EXIF_PREFIX, XMP_IN_JPEG
 
 _MOST_TEXT_BYTES = 2**20  # an EXIF block has at most 64 KiB, twice that in hexadecimal
 _LONGEST_KEYWORD = 79
-_XMP = b"XML:com.adobe.xmp"
+XMP = b"XML:com.adobe.xmp"
 _RAW_EXIF = (b"Raw profile type exif", b"Raw profile type APP1")
 _RAW_XMP = (b"Raw profile type xmp", b"Raw profile type APP1")
 _RAW_PROFILE = re.compile(rb"\n[^\n]*\n\s*(\d+)\n([0-9A-Fa-f\s]*)")  # name, length, content
@@ -58,7 +58,7 @@ def exif_in(texts: Sequence[Text]) -> Iterator[bytes]:
 
 def xmp_in(texts: Sequence[Text]) -> Iterator[bytes]:
     """Yield the XMP packets in a PNG's texts."""
-    yield from (text.content() for text in _first_of(texts, [_XMP]))
+    yield from (text.content() for text in _first_of(texts, [XMP]))
     profiles = (_raw_profile(text.content()) for text in _first_of(texts, _RAW_XMP))
     yield from (each for each in profiles if not each.startswith(EXIF_PREFIX))
 
