@@ -300,14 +300,13 @@ def test_page_of_a_pipeline_shows_its_steps_and_their_images(watched: Stack, sho
 
 
 LONG = [{"op": "blur", "sigma": 60}] * 32
-"""Steps that take minutes on a large photo."""
+"""Steps that take minutes on 64 large photos."""
 
 
 def long_pipeline(stack: Stack, photo: Path) -> str:
     image = stored(stack, photo.read_bytes(), photo.name)
-    job_id = send(
-        stack, "cv.pipeline", {"op": "pipeline", "items": [{"image": image}], "steps": LONG}
-    )
+    document = {"op": "pipeline", "items": [{"image": image}] * 64, "steps": LONG}
+    job_id = send(stack, "cv.pipeline", document)
     until(lambda: _has_progress(stack, job_id), 60, lambda: "one step is done")
     return job_id
 
@@ -497,7 +496,7 @@ def test_pipeline_sent_to_the_task_of_an_operation_is_refused(stack: Stack, unha
 def test_client_cancels_a_running_pipeline(client: Client, stack: Stack, large_photo: Path):
     (image,) = client.put(large_photo)
     steps = tuple(Step(**each) for each in LONG)
-    job_id = client.send(PipelineJob(items=(PipelineItem(image=image),), steps=steps))
+    job_id = client.send(PipelineJob(items=(PipelineItem(image=image),) * 64, steps=steps))
     until(lambda: _has_progress(stack, job_id), 60, lambda: "one step is done")
     client.cancel(job_id)
     outcome = client.wait(job_id, timeout_s=30)
