@@ -118,7 +118,7 @@ def observed(metric: Metric) -> int:
 
 def test_each_image_is_read_and_decoded_once_and_encoded_once(blobs):
     photos = [
-        put(blobs, f"{n}.jpg", file_of("JPEG", picture().rotate(n)), "JPEG") for n in range(5)
+        put(blobs, f"{n}.jpg", file_of("JPEG", picture().rotate(20 * n)), "JPEG") for n in range(5)
     ]
     logo = put(blobs, "logo.png", file_of("PNG", picture("RGBA")))
     steps = [ResizeStep(width=30), WatermarkStep(image=logo, size=0.5, margin=1), FlipStep()]
@@ -127,6 +127,16 @@ def test_each_image_is_read_and_decoded_once_and_encoded_once(blobs):
     assert observed(Metric.DECODE) - before[0] == len(photos) + 1
     assert observed(Metric.ENCODE) - before[1] == len(photos)
     assert sorted(blobs.reads) == sorted([*(f"{n}.jpg" for n in range(5)), "logo.png"])
+
+
+def test_images_of_several_steps_are_decoded_once_for_all_items(blobs):
+    photos = [put(blobs, f"{n}.png", file_of("PNG", picture().rotate(20 * n))) for n in range(5)]
+    marks = [
+        put(blobs, f"mark-{n}.png", file_of("PNG", picture().rotate(7 * n))) for n in (1, 2, 3)
+    ]
+    before = observed(Metric.DECODE)
+    run(blobs, [WatermarkStep(image=each, size=0.5, margin=1) for each in marks], *photos)
+    assert observed(Metric.DECODE) - before == len(photos) + len(marks)
 
 
 class Stopping:
@@ -152,7 +162,7 @@ def test_job_is_cancelled_between_its_steps(blobs):
 
 
 def test_progress_is_of_all_steps_of_all_items(blobs):
-    photos = [put(blobs, f"{n}.png", file_of("PNG", picture().rotate(n))) for n in range(3)]
+    photos = [put(blobs, f"{n}.png", file_of("PNG", picture().rotate(20 * n))) for n in range(3)]
     done: list[float] = []
     run(blobs, [FlipStep(), SharpenStep()], *photos, progress=done.append)
     assert done == [n / 6 for n in range(1, 7)]
