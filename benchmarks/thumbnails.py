@@ -29,6 +29,7 @@ from benchmarks.whole_system import whole_system
 
 SIZE = (2000, 1333)
 IMAGES = 128
+IMAGES_PER_JOB = 32
 SIDE = 500
 QUALITY = 95  # agewell's default and OpenCV's
 
@@ -88,7 +89,7 @@ def main() -> None:
         paths = make_images(Path(folder), SIZE, IMAGES)
 
         def run_system() -> Cost:
-            return system.run(make_job, paths)[0]
+            return system.run(make_job, paths, IMAGES_PER_JOB)[0]
 
         runs = {name: partial(bare.run, work, paths) for name, work in peers().items()}
         costs = in_turns({"agewell": run_system, **runs})

@@ -63,8 +63,18 @@ class Images:
     """Files and decoded images of one job. The last few are cached for items that share them."""
 
     _KEPT = 2
+    _KEPT_BYTES = 64 * 2**20
 
-    def __init__(self, blobs: Blobs, settings: Settings) -> None:
+    def __init__(self, blobs: Blobs, settings: Settings, shared: int = 1) -> None:
+        """Prepare to read images.
+
+        Args:
+            blobs: the store.
+            settings: the limits of an image.
+            shared: how many images go with every item, as those of a pipeline's steps do. All of
+                them are cached if they are small enough together.
+        """
+        self._most = max(self._KEPT, 1 + shared)
         self._blobs = blobs
         self._limits = limits_of(settings)
         self._recent: OrderedDict[tuple[str, bool], Image] = OrderedDict()
@@ -85,9 +95,12 @@ class Images:
             image = decode(data, ref.name, self._limits, at_least)
             image.flags.writeable = False
         self._recent[key] = image
-        if len(self._recent) > self._KEPT:
+        while len(self._recent) > (self._most if self._are_small() else self._KEPT):
             self._recent.popitem(last=False)
         return image
+
+    def _are_small(self) -> bool:
+        return sum(each.nbytes for each in self._recent.values()) <= self._KEPT_BYTES
 
     def file(self, ref: ImageRef) -> bytes:
         """Fetch the encoded bytes of an image. The last ones are kept."""
@@ -166,7 +179,8 @@ class _Run:
     ) -> None:
         self._job = job
         self._stages = stages_of(job, settings)
-        self._images = Images(blobs, settings)
+        shared = {ref.sha256 for stage in self._stages for ref in stage.references.values()}
+        self._images = Images(blobs, settings, len(shared))
         self._settings = settings
         self._checkpoint = checkpoint
         self._progress = progress
