@@ -11,13 +11,7 @@ from agewell.shared.protocol.operations import OperationSchema
 def check_operations(session: Session) -> Finding:
     """Report plug-ins that a worker cannot use, and operations that differ between workers."""
     offers = OperationOffers(session.client).all()
-    failures = sorted(
-        {
-            f"{offer.worker} cannot use {each.source}: {each.reason}"
-            for offer in offers
-            for each in offer.failures
-        }
-    )
+    failures = _failures(offers)
     if failures:
         return problem(
             "operations",
@@ -35,6 +29,17 @@ def check_operations(session: Session) -> Finding:
         )
     names = {name for offer in offers for name in offer.names}
     return ok("operations", f"{len(names)}, the same on each of {len(offers)} cv workers")
+
+
+def _failures(offers: Sequence[Offer]) -> list[str]:
+    """Name the modules that a worker cannot use, with the reasons."""
+    return sorted(
+        {
+            f"{offer.worker} cannot use {each.source}: {each.reason}"
+            for offer in offers
+            for each in offer.failures
+        }
+    )
 
 
 def _partly_offered(offers: Sequence[Offer]) -> list[str]:

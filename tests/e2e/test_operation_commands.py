@@ -10,7 +10,7 @@ import pytest
 
 from agewell.shared.settings import Settings
 from agewell.workers.imaging.codec import decode
-from agewell.workers.jobs.run import limits_of
+from agewell.workers.jobs.images import limits_of
 from agewell.workers.operations.adjust import adjust
 from agewell.workers.operations.alpha_blend import alpha_blend
 from agewell.workers.operations.context import JobContext

@@ -27,7 +27,7 @@ from agewell.shared.metrics import Metric
 from agewell.shared.redis import keys
 from agewell.shared.settings import Settings
 from agewell.workers.imaging.codec import decode
-from agewell.workers.jobs.run import limits_of
+from agewell.workers.jobs.images import limits_of
 from agewell.workers.operations.context import JobContext
 from agewell.workers.operations.resize import resize
 from agewell.workers.operations.sharpen import sharpen

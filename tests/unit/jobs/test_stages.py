@@ -22,8 +22,9 @@ from agewell.shared.metrics import Metric, tally
 from agewell.shared.protocol.messages import ImageRef, PipelineItem, PipelineJob, Step
 from agewell.shared.settings import Settings
 from agewell.workers.imaging.codec import decode
+from agewell.workers.jobs.images import limits_of
 from agewell.workers.jobs.job_classes import parse_job
-from agewell.workers.jobs.run import limits_of, run_job
+from agewell.workers.jobs.run import run_job
 from agewell.workers.jobs.stages import stages_of
 from agewell.workers.operations.context import JobContext
 from agewell.workers.operations.crop import crop
