@@ -55,7 +55,8 @@ class OperationOffers:
         pipe.sadd(keys.CV_WORKERS, run)
         pipe.set(keys.cv_worker(run), offer.model_dump_json(), ex=GONE_AFTER_S)
         now = time.time()
-        pipe.zadd(keys.CV_OPERATIONS, dict.fromkeys(offer.names, now))
+        if offer.names:
+            pipe.zadd(keys.CV_OPERATIONS, dict.fromkeys(offer.names, now))
         pipe.zremrangebyscore(keys.CV_OPERATIONS, "-inf", now - RECENT_S)
         pipe.execute()
 

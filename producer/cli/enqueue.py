@@ -13,6 +13,7 @@ from agewell.producer.cli.operation_options import (
     arguments_of,
     option_name,
     parameters_from,
+    required_options,
     sentence,
     takes_many_files,
 )
@@ -106,7 +107,7 @@ def _help(schema: OperationSchema) -> str:
         for each in schema.shared_inputs
         if each.required
     ]
-    arguments = schema.example or " ".join([*images, *shared])
+    arguments = schema.example or " ".join([*images, *shared, *required_options(schema)])
     example = f"agewell enqueue {schema.command} {arguments} --out results/"
     return f"{sentence(schema.summary)}\n\nExample: {example}"
 
@@ -130,14 +131,17 @@ def _send(schema: OperationSchema, given: dict[str, Any], options: Options) -> N
         return (each | shared for each in found)
 
     def make_job(items: list[Fields]) -> Job:
-        for_all = {name: items[0][name] for name in shared}
-        of_each = [{k: v for k, v in each.items() if k not in shared} for each in items]
-        made = tuple(GenericItem(**each) for each in of_each)
-        return GenericJob(
-            op=schema.name, items=made, output=options.output, **for_all, **parameters
-        )
+        return _job(items, set(shared), op=schema.name, output=options.output, **parameters)
 
     send_and_report(schema.name, sources, make_job, options)
+
+
+def _job(items: list[Fields], shared: set[str], **given: Any) -> Job:
+    """Make a job of items. The images that they share are fields of the job."""
+    for_all = {name: items[0][name] for name in shared}
+    of_each = [{name: each[name] for name in each if name not in shared} for each in items]
+    made = tuple(GenericItem(**each) for each in of_each)
+    return GenericJob(items=made, **for_all, **given)
 
 
 def _of_paths(role: str, files: Iterator[LocalFile]) -> Iterator[Sources]:

@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -22,9 +23,10 @@ from agewell.shared.protocol.parameters import complete_parameters, properties_o
 _ONE_FOR_ALL = "One file goes with all the others."
 _KINDS: Mapping[str, type] = {"boolean": bool, "integer": int, "number": float, "string": str}
 
-_SHARED = frozenset(inspect.signature(read_options).parameters)
-_TAKEN = _SHARED | {"format", "json", "help", "paths", "options"}
-"""Names of the arguments and options that every command has."""
+_ARGUMENTS = frozenset(inspect.signature(read_options).parameters) | {"paths", "options", "help"}
+"""Names of Python arguments that every command has."""
+_FLAGS = _ARGUMENTS - {"image_format", "as_json", "paths", "options"} | {"format", "json", "help"}
+"""Names of options that every command has."""
 
 
 def takes_many_files(schema: OperationSchema) -> bool:
@@ -47,7 +49,7 @@ def arguments_of(schema: OperationSchema) -> Iterator[inspect.Parameter]:
 
 def argument_name(name: str) -> str:
     """Return the name of the Python argument of an image or a parameter."""
-    return f"{name}_" if name in _TAKEN else name
+    return f"{name}_" if name in _ARGUMENTS else name
 
 
 def _argument(
@@ -79,9 +81,27 @@ def option_name(schema: OperationSchema, name: str) -> str:
     If every command has an option of that name, it begins with the command: `--sepia-quality`.
     """
     given = schema.parameters.get("properties", {}).get(name, {}).get("option", name)
-    if given.replace("-", "_") in _TAKEN:
+    if given.replace("-", "_") in _FLAGS:
         given = f"{schema.command}-{given}"
     return "--" + str(given).replace("_", "-")
+
+
+def required_options(schema: OperationSchema) -> Iterator[str]:
+    """Yield the options of required parameters with a value for each, for an example."""
+    properties = properties_of(schema)
+    for name in schema.parameters.get("required", ()):
+        flag, values = option_name(schema, name), properties[name]
+        yield flag if values.get("type") == "boolean" else f"{flag} {_example_of(values)}"
+
+
+def _example_of(schema: Mapping[str, Any]) -> str:
+    choices = choices_of(schema)
+    if choices:
+        return shlex.quote(choice_as_text(choices[0]))
+    if schema.get("type") in ("integer", "number"):
+        low, high = schema.get("minimum", 1), schema.get("maximum", 1)
+        return str(min(max(1, low), max(high, low)))
+    return str(_type_of(schema)[1].get("metavar", "TEXT"))
 
 
 def _option(schema: OperationSchema, name: str, inner: Mapping[str, Any]) -> inspect.Parameter:

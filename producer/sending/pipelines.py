@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from agewell.producer.sending.files import LocalFile
+from agewell.producer.sending.files import LocalFile, reason_of
 from agewell.producer.sending.listing import expand_one
 from agewell.producer.sending.offered import OfferedSchemas
 from agewell.shared.errors import BadFileError, BadJobError, ParameterError
@@ -21,6 +21,7 @@ from agewell.shared.protocol.pipelines import (
     parse_steps,
     steps_of_document,
 )
+from agewell.shared.text.problems import shortened
 
 SUFFIXES = (".yaml", ".yml")
 FILE_MAX_BYTES = 2**20
@@ -52,14 +53,14 @@ def plan_steps(text: str, schemas: OfferedSchemas) -> list[PlannedStep]:
 
 
 def _read(text: str) -> tuple[Path, list[StepText]]:
-    if not text.endswith(SUFFIXES) or "|" in text:
-        return Path(), parse_steps(text)
     path = Path(text)
+    if not text.endswith(SUFFIXES) or (set("|=") & set(text) and not path.is_file()):
+        return Path(), parse_steps(text)
     try:
         with path.open("rb") as file:
             document = yaml.safe_load(file.read(FILE_MAX_BYTES).decode())
     except OSError as error:
-        raise BadFileError(text, error.strerror or str(error)) from None
+        raise BadFileError(text, reason_of(error)) from None
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise BadFileError(text, f"no YAML: {reason}") from None
@@ -67,26 +68,41 @@ def _read(text: str) -> tuple[Path, list[StepText]]:
 
 
 def _planned(number: int, step: StepText, folder: Path, schemas: OfferedSchemas) -> PlannedStep:
-    place = f"step {number}"
     try:
         schema = schemas.find(step.op)
         roles = [each.name for each in schema.inputs if each.name in step.values]
-        files = {role: _one_file(role, folder, step.values[role]) for role in roles}
+        _check_roles(schema, roles)
+        files = {role: _one_file(f"{step.op}: {role}", folder, step.values[role]) for role in roles}
         parameters = check_parameters(schema, parameter_values(step, schema))
-        flowing_input(schema, files)
     except ParameterError as error:
-        raise ParameterError(f"{place}, {error.parameter}", error.found, error.allowed) from None
-    except BadJobError as error:
-        raise BadJobError(f"{place} ({step.op}): {error.reason}") from None
+        title = f"step {number}, {error.parameter}"
+        raise ParameterError(title, error.found, error.allowed) from None
+    except BadFileError as error:
+        raise BadFileError(f"step {number}, {step.op}: {error.path}", error.reason) from None
     return PlannedStep(schema.name, parameters, files)
 
 
-def _one_file(role: str, folder: Path, value: Any) -> LocalFile:
+def _check_roles(schema: OperationSchema, roles: Sequence[str]) -> None:
+    """Check that a step gives the images of its operation, but for the one that it works on.
+
+    Raises:
+        ParameterError: it gives one too many, or too few.
+    """
+    free = [each.name for each in schema.inputs if each.required and each.name not in roles]
+    if not free:
+        given = " and ".join(roles)
+        less = "one image less: that one is the result of the step before"
+        raise ParameterError(schema.name, f"given every image ({given})", less)
+    if len(free) > 1:
+        raise ParameterError(f"{schema.name}: {free[1]}", "not given", "the path of an image")
+
+
+def _one_file(title: str, folder: Path, value: Any) -> LocalFile:
     if not isinstance(value, str):
-        raise ParameterError(role, repr(value), "the path of an image")
-    found = list(itertools.islice(expand_one(str(folder / value)), 2))
+        raise ParameterError(title, shortened(value), "the path of an image")
+    found = list(itertools.islice(expand_one(str(folder / value) if value else ""), 2))
     if len(found) != 1:
-        raise ParameterError(role, f"several files, {value}", "one file")
+        raise ParameterError(title, f"several files, {value}", "one file")
     found[0].size_bytes()
     return found[0]
 

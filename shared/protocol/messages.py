@@ -117,8 +117,6 @@ class Item(Message):
 class Job(Message):
     """Base of all jobs: one operation, with its parameters as fields, on 1 to 64 items."""
 
-    model_config = ConfigDict(allow_inf_nan=False)  # JSON has no such numbers
-
     schema_version: Literal[1] = SCHEMA_VERSION
     op: str
     items: tuple[Item, ...] = Field(min_length=1, max_length=MAX_ITEMS)
@@ -174,7 +172,7 @@ class Step(Message):
     The image that it leaves out is the result of the step before.
     """
 
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow")
 
     op: str
 

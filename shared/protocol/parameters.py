@@ -100,10 +100,8 @@ def _check(schema: OperationSchema, name: str, value: Any, resolved: Mapping[str
         ParameterError: it is not allowed. The error names the place of a fault within an object.
     """
     title = f"{schema.name}: {name}"
-    if not _is_finite(value):
-        raise ParameterError(title, shortened(value), allowed(resolved))
     try:
-        fault = _fault(schema, name, value)
+        fault = _fault(schema, name, value) if _is_finite(value) else _Fault((), value, {})
     except RecursionError:
         raise ParameterError(title, "nested too deeply", allowed(resolved)) from None
     if fault is None:
@@ -153,5 +151,5 @@ def _is_finite(value: Any) -> bool:
         if isinstance(value, list | tuple):
             return all(map(_is_finite, value))
         return not isinstance(value, int | float) or math.isfinite(value)
-    except (OverflowError, RecursionError):
+    except OverflowError:
         return False

@@ -33,6 +33,12 @@ NO_TASKS = {
     "a_task_that_is_a_list": message(headers={"task": ["cv.hsv"], "id": "some-id"}),
     "no_id": message(headers={"task": "cv.hsv"}),
     "an_id_that_is_null": message(headers={"task": "cv.hsv", "id": None}),
+    "an_id_that_is_false": message(headers={"task": "cv.hsv", "id": False}),
+    "an_id_that_is_a_number": message(headers={"task": "cv.hsv", "id": 17}),
+    "a_task_that_is_true": message(headers={"task": True, "id": "some-id"}),
+    "an_id_in_the_body_that_is_false": message(
+        headers={}, body=encoded('{"id": false, "task": "cv.hsv", "args": [1], "kwargs": {}}')
+    ),
     "a_bad_time_limit": message(headers={"task": "cv.hsv", "id": "some-id", "timelimit": "x"}),
     "a_bad_start": message(headers={"task": "cv.hsv", "id": "some-id", "eta": "soon"}),
     "a_bad_end": message(headers={"task": "cv.hsv", "id": "some-id", "expires": "soon"}),

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-import transformers
 import yaml
 from onnx import TensorProto, helper
 
@@ -115,6 +114,8 @@ def exported_program(root: Path, name: str = "twice", version: str = "1", **more
 
 def hugging_face(root: Path, name: str = "resnet", version: str = "1", **more: Any) -> Path:
     """A tiny ResNet of random weights, as transformers saves one."""
+    import transformers  # takes most of a second
+
     config = transformers.ResNetConfig(
         embedding_size=8,
         hidden_sizes=[8, 16],

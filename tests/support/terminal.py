@@ -13,6 +13,11 @@ from collections.abc import Mapping
 from tests.support.stack import COMMAND
 
 
+def _hear_ctrl_c() -> None:
+    """Undo that a shell has programs in the background ignore Ctrl-C, these tests among them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def on_terminal(
     *args: object, columns: int, env: Mapping[str, str], until: str | None = None
 ) -> list[str]:
@@ -29,6 +34,7 @@ def on_terminal(
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
+        preexec_fn=_hear_ctrl_c,
     )
     os.close(theirs)
     said = b""

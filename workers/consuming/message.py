@@ -1,5 +1,6 @@
 """Builds kombu's message from the answer of a take."""
 
+import base64
 import json
 from typing import Any
 
@@ -9,6 +10,7 @@ from agewell.shared.protocol import envelope
 from agewell.shared.queue.letter import beginning
 from agewell.shared.queue.publish import ORDERED, due_at_of
 from agewell.shared.queue.unpack import unpack
+from agewell.shared.text.problems import shortened
 from agewell.workers.consuming.take import Taken
 
 FLAG = "agewell_flag"
@@ -33,6 +35,7 @@ def message_of(taken: Taken, tag: str, now: float, max_bytes: int) -> dict[str, 
     message: dict[str, Any] = unpack(_loads(taken.raw.decode()), max_bytes)
     envelope.bound(message)
     headers, properties = message["headers"], message["properties"]
+    _check_names(headers if "task" in headers else _body_of_protocol_1(message))
     properties["delivery_tag"] = tag
     if taken.queue in ORDERED:
         headers[SINCE], headers[FLAG] = taken.since, taken.flag
@@ -42,6 +45,25 @@ def message_of(taken: Taken, tag: str, now: float, max_bytes: int) -> dict[str, 
     if taken.is_redelivered:
         headers["redelivered"] = properties["delivery_info"]["redelivered"] = True
     return message
+
+
+def _check_names(names: Any) -> None:
+    """Check the id and the task. Celery takes any value for them, and Redis only text.
+
+    Raises:
+        TypeError: one of them is not text.
+    """
+    for name in ("id", "task"):
+        if isinstance(names, dict) and name in names and not isinstance(names[name], str):
+            raise TypeError(f"its {name} must be text, found {shortened(names[name])}")
+
+
+def _body_of_protocol_1(message: dict[str, Any]) -> Any:
+    """Return the body, which has the id and the task in Celery's protocol 1, or None."""
+    try:
+        return json.loads(base64.b64decode(message["body"]))
+    except (ValueError, TypeError, RecursionError):
+        return None  # Celery refuses it
 
 
 def _loads(text: str) -> Any:

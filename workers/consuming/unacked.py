@@ -135,6 +135,12 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
             self.channel.refuse(delivery_tag, "refused by the worker")
         virtual.QoS.ack(self, delivery_tag)
 
+    def return_unrun(self, delivery_tag: str) -> None:
+        """Requeue a job that this worker cannot run. The delivery does not count as a lost one."""
+        if not self._is_cut_off():
+            self._give_back(delivery_tag, 0)
+        virtual.QoS.ack(self, delivery_tag)
+
     def restore_unacked(self, client: Any = None) -> None:
         """Requeue everything that is reserved, if Redis can be reached."""
         del client  # kombu's client may add a prefix to our keys

@@ -24,13 +24,15 @@ from agewell.shared.errors import (
 )
 from agewell.shared.protocol.messages import InferItem, InferJob, ItemResult, JobResult
 from agewell.shared.settings import Settings
-from agewell.workers.imaging.codec import as_bgr, encode
+from agewell.workers.imaging.channels import as_bgr
+from agewell.workers.imaging.codec import encode
 from agewell.workers.imaging.image import Image
 from agewell.workers.inference.batching.batcher import Batcher
 from agewell.workers.inference.batching.queue import Rank, Request
 from agewell.workers.inference.engine import Engine
+from agewell.workers.jobs.images import Images
 from agewell.workers.jobs.item_results import Extra, Results
-from agewell.workers.jobs.run import Checkpoint, Images
+from agewell.workers.jobs.run import Checkpoint
 from agewell.workers.models.arrays import TAP, OutOfMemoryError
 from agewell.workers.models.model import Model, Prediction
 from agewell.workers.models.taps import as_npz, heat_map

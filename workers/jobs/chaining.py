@@ -26,19 +26,19 @@ Earlier = tuple[ErrorInfo | None, ...]
 """For each item of the step before: its error, or None if it has an image."""
 
 
-def _required_images(op: str, modules: tuple[str, ...]) -> list[str]:
-    """Return the image fields that an item of an operation requires."""
+def _required_images(op: str, modules: tuple[str, ...] | None) -> list[str]:
+    """Return the image fields that an item of an operation requires. Empty if it is unknown."""
     if op in (INFER, PIPELINE):
         return ["image"]
     schema = built_in_schemas().get(op)
-    if schema is None and modules:
+    if schema is None and modules is not None:
         users = load_operations(modules).operations.get(op)
         schema = None if users is None else users.schema
     return [each.name for each in schema.item_inputs if each.required] if schema else []
 
 
 def next_job(
-    before: Any, document: Any, modules: tuple[str, ...] = ()
+    before: Any, document: Any, modules: tuple[str, ...] | None = None
 ) -> tuple[dict[str, Any], Earlier]:
     """Make the document of the next job.
 
@@ -47,7 +47,8 @@ def next_job(
         document: the next job, without the images that come from the step before. Its `items` hold
             one template for all images, or one for each item of the step before. It may be left
             out.
-        modules: the users' modules with operations, as in AGEWELL_OPERATIONS.
+        modules: the users' modules with operations, as in AGEWELL_OPERATIONS. None: users'
+            operations are not known here, and their items are left as they are.
 
     Returns:
         The complete job, with one item per image, and the errors of the items that have no image.
@@ -122,7 +123,7 @@ def _templates(document: dict[str, Any], count: int) -> list[dict[str, Any]]:
 
 
 def _filled(
-    op: str, template: dict[str, Any], item: ItemResult, modules: tuple[str, ...]
+    op: str, template: dict[str, Any], item: ItemResult, modules: tuple[str, ...] | None
 ) -> dict[str, Any]:
     """Return an item with the image from before in the first field that the template leaves out."""
     image = item.image.model_dump(mode="json") if item.image is not None else None

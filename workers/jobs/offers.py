@@ -58,13 +58,17 @@ class Offers(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, consumer: Any) -> None:
         """Publish now, and then every `REFRESH_S`."""
         self._run = consumer.app.conf.agewell_worker_id
-        offers, offer = OperationOffers(context().client), offer_of(consumer.hostname, settings())
-        offers.publish(self._run, offer)
+        offer = offer_of(consumer.hostname, settings())
+        self._publish(offer)
         run_pipeline = consumer.strategies[task_of(PIPELINE)]
         consumer.strategies[task_of(PIPELINE)] = partial(self._on_pipeline, run_pipeline)
-        self._timer_entry = consumer.timer.call_repeatedly(
-            REFRESH_S, offers.publish, (self._run, offer)
-        )
+        self._timer_entry = consumer.timer.call_repeatedly(REFRESH_S, self._publish, (offer,))
+
+    def _publish(self, offer: Offer) -> None:
+        try:
+            OperationOffers(context().client).publish(self._run, offer)
+        except REDIS_ERRORS as error:  # a full Redis: the worker must take jobs all the same
+            log.warning("the operations of this worker cannot be published yet: %s", error)
 
     def stop(self, consumer: Any) -> None:
         """Withdraw the operations. The worker ends, or it reconnects and publishes them again."""
@@ -79,8 +83,12 @@ class Offers(bootsteps.StartStopStep):  # type: ignore[misc]
     def _on_unknown_task(self, body: Any, message: Any, error: Exception) -> None:
         """Give a job back if another worker offers its operation. Otherwise Celery fails it."""
         op = op_of_task((message.headers or {}).get("task"))
-        if op is None or not self._gives_back(message, {op}):
-            self._refuse(body, message, error)
+        if op is not None and self._gives_back(message, {op}):
+            return
+        if op is not None:
+            # Before Celery does, whose dead letter would not name the operation.
+            message.channel.refuse(message.delivery_tag, f"no worker has the operation {op!r}")
+        self._refuse(body, message, error)
 
     def _on_pipeline(self, run: Callable[..., Any], message: Any, *arguments: Any) -> None:
         """Give a pipeline back if only other workers offer its operations. Otherwise run it."""
@@ -95,8 +103,18 @@ class Offers(bootsteps.StartStopStep):  # type: ignore[misc]
         except REDIS_ERRORS as error:  # the consumer reconnects, and gets the job again
             log.warning("not known which workers offer %s: %s", ", ".join(sorted(ops)), error)
         log.info("not installed here: %s; the job goes back to the queue", ", ".join(sorted(ops)))
-        self._consumer.timer.call_later(RETURN_AFTER_S, _give_back, (message,))
+        self._return_later(message)
         return True
+
+    def _return_later(self, message: Any) -> None:
+        self._consumer.timer.call_after(RETURN_AFTER_S, self._return, (message,))
+
+    def _return(self, message: Any) -> None:
+        try:
+            message.channel.qos.return_unrun(message.delivery_tag)
+        except REDIS_ERRORS as error:
+            log.warning("a job cannot be given back yet: %s", error)
+            self._return_later(message)
 
 
 def steps_of(message: Any) -> set[str]:
@@ -112,11 +130,6 @@ def steps_of(message: Any) -> set[str]:
         }
     except Exception:  # noqa: BLE001  any program may send it, and the task says what is wrong
         return set()
-
-
-def _give_back(message: Any) -> None:
-    if not message.acknowledged:
-        message.requeue()
 
 
 def install(app: Celery) -> None:

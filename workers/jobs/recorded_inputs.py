@@ -66,7 +66,7 @@ def inputs_of(job: Job) -> Inputs:
     items[0] |= _references(document)  # such as the photo whose colours are copied
     steps = _steps_of(job)
     for number, step in enumerate(steps, 1):
-        items[0] |= {f"step {number} {role}": each for role, each in _images_of(step)}
+        items[0] |= {f"step_{number}_{role}": each for role, each in _images_of(step)}
     parameters = _parameters(document)
     if steps:
         parameters["steps"] = _shortened(" | ".join(map(step_as_text, steps)))

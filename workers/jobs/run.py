@@ -5,8 +5,7 @@ One bad image never fails the other items.
 
 import dataclasses
 import logging
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
@@ -31,9 +30,9 @@ from agewell.shared.protocol.messages import (
     primary_image,
 )
 from agewell.shared.settings import Settings
-from agewell.workers.imaging.codec import Limits, decode, encode
+from agewell.workers.imaging.codec import encode
 from agewell.workers.imaging.image import Image
-from agewell.workers.imaging.shrunk import upright_size
+from agewell.workers.jobs.images import Files, Images
 from agewell.workers.jobs.item_results import Info, Results
 from agewell.workers.jobs.stages import Stage, stages_of
 from agewell.workers.operations.context import JobContext
@@ -44,73 +43,6 @@ Checkpoint = Callable[[], None]
 Progress = Callable[[float], None]
 
 log = logging.getLogger(__name__)
-
-
-def limits_of(settings: Settings) -> Limits:
-    """Return the limits of one image."""
-    return Limits(
-        max_file_bytes=settings.max_file_bytes,
-        max_pixels=settings.max_pixels,
-        max_side=settings.max_side,
-    )
-
-
-Needs = Callable[[tuple[int, int]], tuple[int, int] | None]
-"""From the size of an image, width and height in px, to the size that suffices. None: all of it."""
-
-
-class Images:
-    """Files and decoded images of one job. The last few are cached for items that share them."""
-
-    _KEPT = 2
-
-    def __init__(self, blobs: Blobs, settings: Settings) -> None:
-        self._blobs = blobs
-        self._limits = limits_of(settings)
-        self._recent: OrderedDict[tuple[str, bool], Image] = OrderedDict()
-        self._last_file: tuple[str, bytes] = ("", b"")
-
-    def get(self, ref: ImageRef, needs: Needs | None = None) -> Image:
-        """Fetch and decode an image. The array is shared and read-only.
-
-        Args:
-            ref: the image.
-            needs: the size that suffices. It must be the same function for all items of a job.
-        """
-        key = ref.sha256, needs is None
-        image = self._recent.pop(key, None)
-        if image is None:
-            data = self.file(ref)
-            at_least = needs(upright_size(data, ref.name)) if needs else None
-            image = decode(data, ref.name, self._limits, at_least)
-            image.flags.writeable = False
-        self._recent[key] = image
-        if len(self._recent) > self._KEPT:
-            self._recent.popitem(last=False)
-        return image
-
-    def file(self, ref: ImageRef) -> bytes:
-        """Fetch the encoded bytes of an image. The last ones are kept."""
-        if self._last_file[0] != ref.sha256:
-            self._last_file = ref.sha256, self._blobs.get(ref)
-        return self._last_file[1]
-
-
-class _Files(Mapping[str, bytes]):
-    """The encoded bytes of an item's images by role, fetched if an operation asks for them."""
-
-    def __init__(self, images: Images, references: Mapping[str, ImageRef]) -> None:
-        self._images = images
-        self._references = references
-
-    def __getitem__(self, role: str) -> bytes:
-        return self._images.file(self._references[role])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._references)
-
-    def __len__(self) -> int:
-        return len(self._references)
 
 
 def run_job(
@@ -166,7 +98,8 @@ class _Run:
     ) -> None:
         self._job = job
         self._stages = stages_of(job, settings)
-        self._images = Images(blobs, settings)
+        shared = {ref.sha256 for stage in self._stages for ref in stage.references.values()}
+        self._images = Images(blobs, settings, len(shared))
         self._settings = settings
         self._checkpoint = checkpoint
         self._progress = progress
@@ -217,7 +150,7 @@ class _Run:
             self._settings,
             self._checkpoint,
             self._report,
-            files=_Files(self._images, references),
+            files=Files(self._images, references),
             original=partial(self._images.file, primary),
         )
         try:

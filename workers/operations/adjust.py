@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from agewell.workers.imaging.codec import channels, split_alpha
+from agewell.workers.imaging.channels import channels, split_alpha
 from agewell.workers.imaging.image import Image
 from agewell.workers.operations.declaration import operation
 

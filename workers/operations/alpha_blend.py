@@ -15,7 +15,7 @@ from pydantic import Field
 
 from agewell.shared.errors import ParameterError, ShapeError
 from agewell.shared.protocol.operations import Offset
-from agewell.workers.imaging.codec import as_bgr, as_mask, split_alpha
+from agewell.workers.imaging.channels import as_bgr, as_mask, split_alpha
 from agewell.workers.imaging.image import Image
 from agewell.workers.operations.declaration import operation
 

@@ -14,7 +14,7 @@ from agewell.workers.imaging.alpha import (
     premultiply,
     unpremultiply,
 )
-from agewell.workers.imaging.codec import channels, split_alpha
+from agewell.workers.imaging.channels import channels, split_alpha
 from agewell.workers.imaging.image import Image
 from agewell.workers.operations.declaration import operation
 

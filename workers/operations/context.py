@@ -15,7 +15,7 @@ class JobContext:
         checkpoint: call it between the steps of long work. It raises to end a cancelled job, so
             let its errors pass.
         progress: call it with the part of this item that is done, 0 to 1. The job's page and
-            `agewell show` tell it. Calls are cheap: it is stored once a second at most.
+            `agewell status` tell it. Calls are cheap: it is stored twice a second at most.
         files: the encoded bytes of the images by role, as they were sent.
         original: returns the encoded bytes of the item's main image, as it was sent. Unlike
             `files`, it also does in the later steps of a pipeline. It is empty in plain calls.

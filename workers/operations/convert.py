@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from agewell.workers.imaging.codec import channels
+from agewell.workers.imaging.channels import channels
 from agewell.workers.imaging.image import Image
 from agewell.workers.imaging.metadata import upright
 from agewell.workers.imaging.metadata_io import read_embedded

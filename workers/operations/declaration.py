@@ -116,6 +116,8 @@ class Operation:
         try:
             returned = self.function(**arguments)
         except SystemExit as error:  # it would end the worker's process
+            if isinstance(error.code, int) and error.code < 0:
+                raise  # billiard's answer to a signal: the process is to end, with this job
             raise RuntimeError(f"it called sys.exit({error.code!r})") from error
         match returned:
             case Result():

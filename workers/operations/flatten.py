@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from agewell.workers.imaging.alpha import is_opaque
-from agewell.workers.imaging.codec import channels
+from agewell.workers.imaging.channels import channels
 from agewell.workers.imaging.colour import OpaqueColour, parse_colour
 from agewell.workers.imaging.image import Image
 from agewell.workers.operations.alpha_blend import alpha_blend

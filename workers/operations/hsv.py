@@ -4,7 +4,7 @@ from typing import cast
 
 import cv2
 
-from agewell.workers.imaging.codec import split_alpha
+from agewell.workers.imaging.channels import split_alpha
 from agewell.workers.imaging.image import Image
 from agewell.workers.operations.declaration import operation
 

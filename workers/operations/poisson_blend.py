@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from agewell.shared.protocol.operations import Offset
-from agewell.workers.imaging.codec import as_bgr, as_mask
+from agewell.workers.imaging.channels import as_bgr, as_mask
 from agewell.workers.imaging.image import Image
 from agewell.workers.operations.context import JobContext
 from agewell.workers.operations.declaration import operation

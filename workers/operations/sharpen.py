@@ -5,7 +5,7 @@ from typing import Annotated, cast
 import cv2
 from pydantic import Field
 
-from agewell.workers.imaging.codec import channels
+from agewell.workers.imaging.channels import channels
 from agewell.workers.imaging.image import Image
 from agewell.workers.operations.blur import Sigma, blur
 from agewell.workers.operations.declaration import operation

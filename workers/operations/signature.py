@@ -16,9 +16,9 @@ SharedImage = Annotated[Image, "shared"]
 """An image that all items of a job share, such as a watermark."""
 
 COMMAND_OPTIONS: Final = frozenset(
-    {"as_json", "block", "deadline", "dry_run", "format", "help", "image_format", "images_per_job"}
+    {"as_json", "block", "deadline", "dry_run", "effort", "format", "help", "image_format"}
     | {"json", "options", "out", "overwrite", "paths", "priority", "quality", "skip_existing"}
-    | {"self", "wait"}
+    | {"images_per_job", "self", "wait"}
 )
 """Options of every `agewell enqueue` command, and names of Python's. No argument may have them."""
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from agewell.shared.errors import ParameterError
 from agewell.workers.imaging.alpha import is_opaque
-from agewell.workers.imaging.codec import channels, split_alpha
+from agewell.workers.imaging.channels import channels, split_alpha
 from agewell.workers.imaging.geometry import (
     Gravity,
     Size,

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from agewell.shared.errors import ImageTooLargeError, ParameterError, UnsupportedPixelsError
-from agewell.workers.imaging.codec import Limits, as_bgr, as_mask, decode, encode, split_alpha
+from agewell.workers.imaging.channels import as_bgr, as_mask, split_alpha
+from agewell.workers.imaging.codec import Limits, decode, encode
 from tests.support.image_files import read_by_pillow
 
 LIMITS = Limits()

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-import transformers
 
 from agewell.shared.errors import ModelError, ParameterError
 from agewell.workers.models.arrays import TAP, DeviceLostError
@@ -144,6 +143,8 @@ def test_an_archive_with_a_pickle_or_code_in_it_is_refused_and_never_run(tmp_pat
 
 
 def test_a_hugging_face_directory_classifies_as_transformers_itself_does(tmp_path):
+    import transformers  # takes most of a second
+
     directory = hugging_face(tmp_path)
     model = load_model(directory, CPU)
     image = np.random.default_rng(2).integers(0, 256, (32, 32, 3), np.uint8)

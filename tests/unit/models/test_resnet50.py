@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-import transformers
 
 from agewell.workers.models.load import load_model
 
@@ -19,6 +18,8 @@ max_batch_size: 2
 @pytest.fixture
 def saved(tmp_path):
     """A directory as `save_pretrained` writes it, and the network that it was written from."""
+    import transformers  # takes most of a second
+
     torch.manual_seed(0)
     net = transformers.ResNetForImageClassification(
         transformers.ResNetConfig(num_labels=1000)

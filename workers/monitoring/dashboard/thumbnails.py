@@ -97,7 +97,7 @@ def _thumbnail(ref: ImageRef) -> bytes:
 
     from agewell.workers.imaging.codec import decode, encode
     from agewell.workers.imaging.image import Image
-    from agewell.workers.jobs.run import limits_of
+    from agewell.workers.jobs.images import limits_of
     from agewell.workers.process import memory
     from agewell.workers.process.context import context
 

@@ -9,8 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.nn import functional
 
@@ -35,6 +33,10 @@ class Digits:
     @classmethod
     def load(cls) -> "Digits":
         """Load the 1,797 digits of scikit-learn. A quarter of them is for testing."""
+        # They take a second, and nothing else of this module needs them.
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+
         images, labels = load_digits(return_X_y=True)
         images = (images / _FULL_INK).reshape(-1, 1, 8, 8).astype(np.float32)
         split = train_test_split(
