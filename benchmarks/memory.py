@@ -146,6 +146,13 @@ def sample(client: Client) -> tuple[list[float], int]:
     return samples, failed
 
 
+def _by_eighths(samples: Sequence[float]) -> str:
+    """Return the means of each eighth of the run, to tell steady growth from one step."""
+    size = len(samples) // 8
+    means = (statistics.mean(samples[size * each : size * (each + 1)]) for each in range(8))
+    return " ".join(f"{mean:.0f}" for mean in means)
+
+
 def main() -> None:
     """Measure one run with each pool."""
     rows = []
@@ -163,6 +170,7 @@ def main() -> None:
                 "with a bad file": failed,
                 "MiB, at a quarter": early,
                 "MiB, last 500": late,
+                "by eighths": _by_eighths(samples),
                 "largest": max(samples),
                 "growth, %": 100 * (late / early - 1),
             }

@@ -5,6 +5,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 OUTPUT = Path("bench-output")
+WIDTH = 240
+"""Characters of a line in a file or a pipe, so that no cell is cut off."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def report(name: str, title: str, rows: Sequence[dict[str, Any]]) -> None:
         table.add_column(heading, justify="left" if isinstance(rows[0][heading], str) else "right")
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    Console(soft_wrap=True).print(table)
+    Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH).print(table)
     OUTPUT.mkdir(exist_ok=True)
     document = {"name": name, "machine": machine(), "rows": rows}
     path = OUTPUT / f"{name}.json"

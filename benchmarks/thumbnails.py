@@ -1,4 +1,4 @@
-"""What does a thumbnail cost, compared with bare loops of libvips, Pillow and OpenCV?
+"""Cost of a thumbnail, compared with bare loops of libvips, Pillow and OpenCV.
 
 Each makes a JPEG of 500 px of one of 2000 x 1333. libvips, Pillow and agewell decode the JPEG at a
 smaller scale and then resize by Lanczos. OpenCV decodes all of it, as its defaults do, and resizes

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from agewell.shared.protocol.built_in import built_in_schemas
+from benchmarks import memory
 from benchmarks.__main__ import BENCHMARKS, main
+from benchmarks.cost import Cost, in_turns, ratios
 
 
 def test_the_help_lists_every_benchmark(capsys):
@@ -38,3 +41,33 @@ def test_every_module_that_is_a_program_is_listed():
         )
     }
     assert programs - {"__main__"} == set(BENCHMARKS)
+
+
+def test_runs_take_turns_in_alternating_order_after_a_warm_up():
+    order = []
+
+    def run(name):
+        order.append(name)
+        return Cost(wall_s=len(order), processor_s=1)
+
+    costs = in_turns({"one": lambda: run("one"), "two": lambda: run("two")}, rounds=3)
+    assert order == ["one", "two", "two", "one", "one", "two", "two", "one"]
+    assert [each.wall_s for each in costs["one"]] == [4, 5, 8]
+    assert [each.wall_s for each in costs["two"]] == [3, 6, 7]
+
+
+def test_a_ratio_is_made_of_each_pair():
+    ours = [Cost(wall_s=1, processor_s=2), Cost(wall_s=2, processor_s=4)]
+    theirs = [Cost(wall_s=3, processor_s=2), Cost(wall_s=2, processor_s=2)]
+    found = ratios(ours, theirs)
+    assert found["by wall"].values == (3, 1)
+    assert found["by processor"].values == (1, 0.5)
+
+
+def test_mixed_jobs_give_parameters_only_to_operations_that_exist():
+    operations = built_in_schemas()
+    assert set(memory.PARAMETERS) <= set(operations)
+    assert {step["op"] for steps in memory.STEPS for step in steps} <= set(operations)
+    for name, schema in operations.items():
+        missing = set(schema.parameters.get("required", ())) - set(memory.PARAMETERS.get(name, {}))
+        assert not missing, f"{name} needs {missing}"
