@@ -9,7 +9,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agewell.producer.cli.operation_options import sentence
-from agewell.shared.protocol.operations import ImageInput, OperationSchema, class_name
+from agewell.shared.protocol.operations import (
+    PIXELS_MAX,
+    PIXELS_MIN,
+    ImageInput,
+    OperationSchema,
+    class_name,
+)
 from agewell.shared.protocol.parameter_text import allowed
 from agewell.shared.protocol.parameters import properties_of
 from agewell.workers.operations.registry import load_operations
@@ -25,6 +31,9 @@ _BOUNDS = {
     "multipleOf": "multiple_of",
 }
 _TYPES = {"boolean": "bool", "integer": "int", "number": "float", "string": "str", "null": "None"}
+
+_PIXELS = f", {PIXELS_MIN} to {PIXELS_MAX}"
+"""Bounds that nobody reaches, so the page leaves them out."""
 
 _HEAD = '''"""The typed jobs and steps of agewell's own operations.
 
@@ -178,7 +187,7 @@ def _image_kind(image: ImageInput) -> str:
 def _values(values: Mapping[str, Any]) -> str:
     if "enum" in values:
         return ", ".join(f"`{each}`" for each in values["enum"])
-    return allowed(values).replace("|", "\\|")
+    return allowed(values).replace(_PIXELS, "").replace("|", "\\|")
 
 
 def _default_of(schema: Mapping[str, Any]) -> str:

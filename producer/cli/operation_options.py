@@ -19,6 +19,7 @@ from agewell.shared.protocol.parameter_text import (
     value_from_text,
 )
 from agewell.shared.protocol.parameters import complete_parameters, properties_of
+from agewell.shared.text.problems import shortened
 
 _ONE_FOR_ALL = "One file goes with all the others."
 _KINDS: Mapping[str, type] = {"boolean": bool, "integer": int, "number": float, "string": str}
@@ -176,7 +177,9 @@ def parameters_from(schema: OperationSchema, given: Mapping[str, Any]) -> dict[s
     except ParameterError as error:
         name, _, place = error.parameter.removeprefix(f"{schema.name}: ").partition(" ")
         option = f"{option_name(schema, name)} {place}".rstrip()
-        raise ParameterError(option, error.found, error.allowed) from None
+        typed = given.get(argument_name(name))
+        found = shortened(typed) if isinstance(typed, str) and not place else error.found
+        raise ParameterError(option, found, error.allowed) from None
 
 
 def sentence(text: str) -> str:

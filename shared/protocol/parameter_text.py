@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agewell.shared.errors import ParameterError
-from agewell.shared.protocol.operations import PIXELS_MAX, PIXELS_MIN
 from agewell.shared.text.problems import pattern_in_words, shortened
 
 _SCALARS = ("boolean", "integer", "number", "string")
@@ -118,8 +117,6 @@ def _range(schema: Mapping[str, Any]) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     multiple = f", a multiple of {schema['multipleOf']}" if "multipleOf" in schema else ""
-    if (low, high) == (PIXELS_MIN, PIXELS_MAX):  # bounds that nobody reaches
-        return multiple
     if low is not None and high is not None:
         return f", {low} to {high}{multiple}"
     words = {"of at least": low, "above": above, "of at most": high, "below": below}

@@ -88,7 +88,7 @@ REFUSED: dict[str, tuple[Document, type[AgewellError], list[str]]] = {
     "offset_past_32_bits": (
         alpha_job(alpha=0.5, offset=[10**30, 0]),
         BadJobError,
-        ["alpha_blend.offset.0", "at most 2147483647"],
+        ["not a valid job: offset.0", "at most 2147483647"],
     ),
     "unknown_gradient": (
         poisson_job(MIDDLE, gradient="min"),
@@ -130,7 +130,7 @@ REFUSED: dict[str, tuple[Document, type[AgewellError], list[str]]] = {
     "place_past_32_bits": (
         poisson_job(MIDDLE, mask_on_destination=[10**30, 0]),
         BadJobError,
-        ["poisson_blend.mask_on_destination.0", "at most 2147483647"],
+        ["not a valid job: mask_on_destination.0", "at most 2147483647"],
     ),
 }
 

@@ -28,11 +28,14 @@ def closed_port() -> int:
 
 
 USAGE = {
-    "unknown_operation": (["sharpen", "a.png"], ["sharpen"]),
+    "unknown_operation": (["nonesuch", "a.png"], ["nonesuch"]),
     "no_operation": ([], ["Usage"]),
     "bad_priority_name": (["hsv", "a.png", "--priority", "soon"], ["priority", "soon", "urgent"]),
     "priority_past_nine": (["hsv", "a.png", "--priority", "10"], ["priority", "10", "0 to 9"]),
-    "alpha_above_one": (["blend", "a.png", "b.png", "--alpha", "1.5"], ["alpha", "1.5", "0 to 1"]),
+    "alpha_above_one": (
+        ["blend", "a.png", "b.png", "--alpha", "1.5"],
+        ["1.5", "at most 1"],
+    ),
     "negative_alpha": (["blend", "a.png", "b.png", "--alpha", "-0.1"], ["alpha", "-0.1"]),
     "nan_alpha": (["blend", "a.png", "b.png", "--alpha", "nan"], ["alpha", "nan"]),
     "wordy_alpha": (["blend", "a.png", "b.png", "--alpha", "half"], ["--alpha", "number"]),
@@ -40,7 +43,10 @@ USAGE = {
         ["poisson", "a.png", "b.png", "c.png", "--gradient", "min"],
         ["gradient", "min", "src", "max", "avg"],
     ),
-    "bad_offset": (["blend", "a.png", "b.png", "--offset", "20"], ["--offset", "20", "X,Y"]),
+    "bad_offset": (
+        ["blend", "a.png", "b.png", "--offset", "20"],
+        ["--offset", "20", "2 values"],
+    ),
     "fraction_in_offset": (["blend", "a.png", "b.png", "--offset", "1.5,2"], ["--offset", "1.5"]),
     "offset_past_32_bits": (
         ["blend", "a.png", "b.png", "--offset", "2147483648,0", "--dry-run"],
