@@ -86,7 +86,7 @@ def test_wrong_option_is_refused_before_redis_is_asked(files: dict[str, Path], s
     away = "redis://127.0.0.1:1"
     done = stack.run("enqueue", "crop", files["photo"], "--box", "1,2,3", REDIS_URL=away)
     assert done.returncode == 2
-    said = "error: --box is [1, 2, 3]; allowed: 4 values: "
+    said = "error: --box is '1,2,3'; allowed: 4 values: "
     assert done.stderr.startswith(said)
 
 

@@ -9,6 +9,7 @@ import importlib.util
 import logging
 import pkgutil
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -65,8 +66,8 @@ def load_operations(modules: tuple[str, ...] = ()) -> Registry:
             operations = list(_operations_in(load()))
             if not operations:
                 raise ImportError(_NONE)
-        except (Exception, SystemExit) as error:
-            log.exception("operations of %s cannot be used", source)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a module raises anything
+            log.error("operations of %s cannot be used:\n%s", printable(source), _traceback())
             failures.append(Failure(source, printable(f"{type(error).__name__}: {error}")))
             continue
         for each in operations:
@@ -74,7 +75,8 @@ def load_operations(modules: tuple[str, ...] = ()) -> Registry:
                 continue
             reason = _taken(each, found, sources)
             if reason:
-                log.error("operation %s of %s cannot be used: %s", each.name, source, reason)
+                where = printable(source)
+                log.error("operation %s of %s cannot be used: %s", each.name, where, reason)
                 failures.append(Failure(source, reason))
             else:
                 found[each.name], sources[each.name] = each, source
@@ -147,6 +149,11 @@ def _operations_in(found: Any) -> Iterator[Operation]:
         ):
             seen.append(each)
             yield each
+
+
+def _traceback() -> str:
+    """Return the traceback as text that every log can hold: a path may not be UTF-8."""
+    return traceback.format_exc().encode(errors="backslashreplace").decode()
 
 
 def _package(module: str) -> str:
