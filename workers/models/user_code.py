@@ -5,13 +5,12 @@ Anyone who can write to the models directory can run code in the workers.
 
 import hashlib
 import importlib
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 from agewell.shared.errors import ModelError
 from agewell.workers.models.spec import ModelSpec
+from agewell.workers.process.python_files import import_file
 
 
 def load_code(entry: str, spec: ModelSpec, directory: Path) -> Any:
@@ -41,17 +40,4 @@ def _import(place: str) -> Any:
 def _load_file(path: Path) -> Any:
     """Import a file as a separate module for each path and content: versions do not share one."""
     digest = hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:16]
-    name = f"agewell_model_{digest}"
-    if name in sys.modules:
-        return sys.modules[name]
-    found = importlib.util.spec_from_file_location(name, path)
-    if found is None or found.loader is None:
-        raise ImportError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(found)
-    sys.modules[name] = module
-    try:
-        found.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    return import_file(path, f"agewell_model_{digest}")

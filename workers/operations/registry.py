@@ -5,10 +5,8 @@ and the entry points of the group `agewell.operations`.
 """
 
 import importlib
-import importlib.util
 import logging
 import pkgutil
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from typing import Any, Final
 
 from agewell.shared.text.printable import printable
 from agewell.workers.operations.declaration import ATTRIBUTE, Operation
+from agewell.workers.process.python_files import import_file
 
 GROUP: Final = "agewell.operations"
 """The group of entry points that name modules with operations."""
@@ -118,18 +117,7 @@ def _import(name: str) -> ModuleType:
     if not name.endswith(".py"):
         return importlib.import_module(name)
     path = Path(name).resolve()
-    unique = str(path)  # its stem may be the name of a package, such as json.py
-    spec = importlib.util.spec_from_file_location(unique, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[unique] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(unique, None)
-        raise
-    return module
+    return import_file(path, str(path))  # its stem may be the name of a package, as in json.py
 
 
 def _operations_in(found: Any) -> Iterator[Operation]:
