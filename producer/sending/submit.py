@@ -105,14 +105,16 @@ class Submitter:
     ) -> Iterator[list[Planned]]:
         """Group items into jobs: a fixed number each, or about AUTO_JOB_BYTES of files each."""
         parcel: list[Planned] = []
-        size_bytes = 0
+        size_bytes, counted = 0, set[Path]()
         for item in items:
             parcel.append(item)
-            size_bytes += sum(_size_or_zero(file) for file in item.files.values())
+            new = [file for file in item.files.values() if file.path not in counted]
+            size_bytes += sum(map(_size_or_zero, new))
+            counted.update(file.path for file in new)  # a logo that all items share counts once
             full = len(parcel) >= (images_per_job or MAX_ITEMS)
             if full or (images_per_job is None and size_bytes >= AUTO_JOB_BYTES):
                 yield parcel
-                parcel, size_bytes = [], 0
+                parcel, size_bytes, counted = [], 0, set()
         if parcel:
             yield parcel
 
