@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from agewell.shared.protocol.messages import ErrorInfo, Message
 from agewell.shared.redis import keys
+from agewell.shared.redis.living import statuses_of_living
 
 BEAT_S: Final = 2.0
 DEAD_AFTER_S: Final = 15
@@ -71,12 +72,8 @@ class ModelControl:
 
     def workers(self) -> list[WorkerStatus]:
         """Return the status of each infer worker that is alive."""
-        runs = sorted(each.decode() for each in self._members())
-        found = self._client.mget([keys.infer_worker(run) for run in runs]) if runs else []
-        gone = [run for run, status in zip(runs, found, strict=True) if status is None]
-        if gone:
-            self._client.srem(keys.INFER_WORKERS, *gone)
-        return [status for each in found if each is not None and (status := _status(each))]
+        found = statuses_of_living(self._client, keys.INFER_WORKERS, keys.infer_worker)
+        return [status for each in found if (status := _status(each))]
 
     def announce(self, status: WorkerStatus) -> None:
         """Publish a worker's status. It expires after `DEAD_AFTER_S` seconds."""
@@ -154,9 +151,6 @@ class ModelControl:
         """Return the active version of each model that has one."""
         raw = cast("dict[bytes, bytes]", self._client.hgetall(keys.ACTIVE_MODELS))
         return {name.decode(): version.decode() for name, version in raw.items()}
-
-    def _members(self) -> set[bytes]:
-        return cast("set[bytes]", self._client.smembers(keys.INFER_WORKERS))
 
 
 def _status(document: Any) -> WorkerStatus | None:

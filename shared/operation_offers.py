@@ -4,9 +4,8 @@ Each worker publishes the schemas of its users' operations, and the modules that
 import. What it has published expires soon after the worker has ended.
 """
 
-import time
 from collections.abc import Collection, Iterator, Mapping
-from typing import Final, cast
+from typing import Final
 
 import redis
 from pydantic import ValidationError
@@ -14,6 +13,8 @@ from pydantic import ValidationError
 from agewell.shared.protocol.messages import Message
 from agewell.shared.protocol.operations import OperationSchema
 from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
+from agewell.shared.redis.living import statuses_of_living
 
 REFRESH_S: Final = 5.0
 GONE_AFTER_S: Final = 30
@@ -54,7 +55,7 @@ class OperationOffers:
         pipe = self._client.pipeline(transaction=False)
         pipe.sadd(keys.CV_WORKERS, run)
         pipe.set(keys.cv_worker(run), offer.model_dump_json(), ex=GONE_AFTER_S)
-        now = time.time()
+        now = redis_now(self._client)
         if offer.names:
             pipe.zadd(keys.CV_OPERATIONS, dict.fromkeys(offer.names, now))
         pipe.zremrangebyscore(keys.CV_OPERATIONS, "-inf", now - RECENT_S)
@@ -66,21 +67,13 @@ class OperationOffers:
 
     def all(self) -> list[Offer]:
         """Return the operations of each CV worker that is alive."""
-        members = cast("set[bytes]", self._client.smembers(keys.CV_WORKERS))
-        runs = sorted(each.decode() for each in members)
-        found = cast(
-            "list[bytes | None]",
-            self._client.mget([keys.cv_worker(run) for run in runs]) if runs else [],
-        )
-        gone = [run for run, raw in zip(runs, found, strict=True) if raw is None]
-        if gone:
-            self._client.srem(keys.CV_WORKERS, *gone)
+        found = statuses_of_living(self._client, keys.CV_WORKERS, keys.cv_worker)
         return list(_read(found))
 
     def were_offered(self, names: Collection[str]) -> bool:
         """Tell if workers have offered all of these operations within the last `RECENT_S`."""
         scores = self._client.zmscore(keys.CV_OPERATIONS, sorted(names))
-        oldest = time.time() - RECENT_S
+        oldest = redis_now(self._client) - RECENT_S
         return all(score is not None and score > oldest for score in scores)
 
     def schemas(self) -> dict[str, OperationSchema]:
@@ -88,10 +81,9 @@ class OperationOffers:
         return {each.name: each for offer in self.all() for each in offer.users}
 
 
-def _read(found: list[bytes | None]) -> Iterator[Offer]:
+def _read(found: list[bytes]) -> Iterator[Offer]:
     for raw in found:
         try:
-            if raw is not None:
-                yield Offer.model_validate_json(raw)
+            yield Offer.model_validate_json(raw)
         except ValidationError:  # of a worker of another version
             continue
