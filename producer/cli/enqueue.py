@@ -1,7 +1,6 @@
 """`agewell enqueue`: sends files to the image operations, with one command for each."""
 
 import inspect
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +20,7 @@ from agewell.producer.cli.send import send_and_report
 from agewell.producer.cli.send_options import Options, with_send_options
 from agewell.producer.receiving.result_names import own_results
 from agewell.producer.sending.files import LocalFile
-from agewell.producer.sending.listing import OnBad, expand, expand_one
+from agewell.producer.sending.listing import OnBad, expand, only_file
 from agewell.producer.sending.offered import OfferedSchemas
 from agewell.producer.sending.pairing import broadcast
 from agewell.producer.sending.plan import Sources
@@ -117,7 +116,7 @@ def _send(schema: OperationSchema, given: dict[str, Any], options: Options) -> N
     own = own_results(options.out, schema.name)
     images = {each.name: given.get(argument_name(each.name)) for each in schema.inputs}
     shared = {
-        each.name: _one_file(option_name(schema, each.name), str(images[each.name]))
+        each.name: only_file(str(images[each.name]), option_name(schema, each.name))
         for each in schema.shared_inputs
         if images[each.name] is not None
     }
@@ -146,14 +145,6 @@ def _job(items: list[Fields], shared: set[str], **given: Any) -> Job:
 
 def _of_paths(role: str, files: Iterator[LocalFile]) -> Iterator[Sources]:
     return ({role: each} for each in files)
-
-
-def _one_file(option: str, pattern: str) -> LocalFile:
-    found = list(itertools.islice(expand_one(pattern), 2))
-    if len(found) != 1:
-        raise ParameterError(option, f"several files, {pattern}", "one file")
-    found[0].size_bytes()
-    return found[0]
 
 
 for _schema in built_in_schemas().values():

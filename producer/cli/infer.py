@@ -1,6 +1,5 @@
 """`agewell enqueue infer`: sends images to a model."""
 
-import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -12,8 +11,7 @@ from agewell.producer.cli.options import shown_as
 from agewell.producer.cli.send import send_and_report
 from agewell.producer.cli.send_options import Options, Paths, with_send_options
 from agewell.producer.receiving.result_names import own_results
-from agewell.producer.sending.files import LocalFile
-from agewell.producer.sending.listing import OnBad, expand, expand_one
+from agewell.producer.sending.listing import OnBad, expand, only_file
 from agewell.producer.sending.plan import Sources
 from agewell.producer.sending.submit import Fields
 from agewell.shared.errors import BadJobError, ParameterError
@@ -65,7 +63,7 @@ def infer(
     given: dict[str, Any] = {"model": model, "version": version, "tap": tap}
     given |= {"palette": _palette(palette), "parameters": _parameters(parameters or [])}
     _check(given)
-    photo = _one_file(reference)
+    photo = None if reference is None else only_file(reference, "--reference", "one photo")
 
     def sources(on_bad: OnBad) -> Iterator[Sources]:
         for file in expand(paths, on_bad, own_results(options.out, model)):
@@ -117,13 +115,3 @@ def _check(given: dict[str, Any]) -> None:
         read_job({"items": [{"image": placeholder}], **document}, InferJob)
     except BadJobError as error:
         raise ParameterError("the job", error.reason, "see `agewell models list`") from None
-
-
-def _one_file(reference: str | None) -> LocalFile | None:
-    if reference is None:
-        return None
-    found = list(itertools.islice(expand_one(reference), 2))
-    if len(found) != 1:
-        raise ParameterError("--reference", f"several files, {reference}", "one photo")
-    found[0].size_bytes()
-    return found[0]

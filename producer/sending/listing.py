@@ -4,6 +4,7 @@ import fnmatch
 import functools
 import glob
 import hashlib
+import itertools
 import os
 import re
 import unicodedata
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from agewell.producer.sending.files import LocalFile, reason_of
-from agewell.shared.errors import BadFileError
+from agewell.shared.errors import BadFileError, ParameterError
 from agewell.shared.protocol.formats import IMAGE_SUFFIXES
 
 GLOB_MAX_PARTS = 100
@@ -77,6 +78,25 @@ def expand_one(
         yield from _nonempty(found, pattern, "no file matches", on_bad)
     else:
         yield LocalFile(Path(pattern), Path(pattern).name)
+
+
+def only_file(pattern: str, option: str, allowed: str = "one file") -> LocalFile:
+    """Find the file that goes with every item.
+
+    Args:
+        pattern: its path, or a folder or glob that stands for this file alone.
+        option: the name of the option, for the error.
+        allowed: what the option takes, for the error.
+
+    Raises:
+        ParameterError: the pattern stands for several files.
+        BadFileError: it stands for none, or the file cannot be read.
+    """
+    found = list(itertools.islice(expand_one(pattern), 2))
+    if len(found) != 1:
+        raise ParameterError(option, f"several files, {pattern}", allowed)
+    found[0].size_bytes()
+    return found[0]
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -1,6 +1,5 @@
 """Plans the steps of a pipeline: checks their parameters, and finds the files that they name."""
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import yaml
 
 from agewell.producer.sending.files import LocalFile, reason_of
-from agewell.producer.sending.listing import expand_one
+from agewell.producer.sending.listing import only_file
 from agewell.producer.sending.offered import OfferedSchemas
 from agewell.shared.errors import BadFileError, BadJobError, ParameterError
 from agewell.shared.protocol.messages import ImageRef, Step
@@ -100,11 +99,7 @@ def _check_roles(schema: OperationSchema, roles: Sequence[str]) -> None:
 def _one_file(title: str, folder: Path, value: Any) -> LocalFile:
     if not isinstance(value, str):
         raise ParameterError(title, shortened(value), "the path of an image")
-    found = list(itertools.islice(expand_one(str(folder / value) if value else ""), 2))
-    if len(found) != 1:
-        raise ParameterError(title, f"several files, {value}", "one file")
-    found[0].size_bytes()
-    return found[0]
+    return only_file(str(folder / value) if value else "", title)
 
 
 def check_steps(steps: Sequence[Step], schemas: OfferedSchemas) -> None:
