@@ -12,7 +12,7 @@ from agewell.producer.sending.listing import only_file
 from agewell.producer.sending.offered import OfferedSchemas
 from agewell.shared.errors import BadFileError, BadJobError, ParameterError
 from agewell.shared.protocol.messages import ImageRef, Step
-from agewell.shared.protocol.operations import OperationSchema, flowing_input
+from agewell.shared.protocol.operations import OperationSchema, flowing_input, free_inputs
 from agewell.shared.protocol.parameters import check_parameters
 from agewell.shared.protocol.pipelines import (
     StepText,
@@ -87,7 +87,7 @@ def _check_roles(schema: OperationSchema, roles: Sequence[str]) -> None:
     Raises:
         ParameterError: it gives one too many, or too few.
     """
-    free = [each.name for each in schema.inputs if each.required and each.name not in roles]
+    free = free_inputs(schema, roles)
     if not free:
         given = " and ".join(roles)
         less = "one image less: that one is the result of the step before"

@@ -12,9 +12,10 @@ from pydantic import Field
 
 from agewell.shared.errors import BadJobError
 from agewell.shared.protocol.messages import Message
+from agewell.shared.protocol.tasks import INFER, PIPELINE
 
 NAME_PATTERN: Final = r"^[a-z][a-z0-9_]{0,47}$"
-RESERVED_OPS: Final = frozenset({"infer", "pipeline"})
+RESERVED_OPS: Final = frozenset({INFER, PIPELINE})
 """Names of jobs that are not operations."""
 RESERVED_FIELDS: Final = frozenset(
     {"schema_version", "op", "items", "output", "output_name", "steps", "context"}
@@ -70,6 +71,11 @@ def class_name(op: str) -> str:
     return re.sub(r"(?:^|_)([a-z0-9])", lambda found: found[1].upper(), op)
 
 
+def free_inputs(schema: OperationSchema, given: Collection[str]) -> list[str]:
+    """Return the roles of the images that an operation requires and that a step does not give."""
+    return [each.name for each in schema.inputs if each.required and each.name not in given]
+
+
 def flowing_input(schema: OperationSchema, given: Collection[str]) -> str:
     """Return the role that the result of the step before takes in a step of a pipeline.
 
@@ -82,7 +88,7 @@ def flowing_input(schema: OperationSchema, given: Collection[str]) -> str:
     Raises:
         BadJobError: the step gives every image, or too few.
     """
-    free = [each.name for each in schema.inputs if each.required and each.name not in given]
+    free = free_inputs(schema, given)
     if not free:
         raise BadJobError(
             f"every image of {schema.name} is given; leave the one out that the step before makes"

@@ -19,6 +19,7 @@ from agewell.shared.protocol.messages import (
     read_job,
 )
 from agewell.shared.protocol.operations import ImageInput, class_name
+from agewell.shared.protocol.tasks import INFER, PIPELINE
 from agewell.shared.text.problems import shortened
 from agewell.workers.operations.declaration import Operation
 from agewell.workers.operations.registry import load_operations
@@ -66,7 +67,7 @@ def find_operation(op: str, modules: tuple[str, ...] = ()) -> Operation:
     return operations[op]
 
 
-_OTHERS: dict[str, type[Job]] = {"infer": InferJob, "pipeline": PipelineJob}
+_OTHERS: dict[str, type[Job]] = {INFER: InferJob, PIPELINE: PipelineJob}
 
 
 @cache

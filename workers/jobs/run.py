@@ -21,6 +21,7 @@ from agewell.shared.errors import (
     OperationError,
     PassingError,
     ShapeError,
+    UnsupportedPixelsError,
 )
 from agewell.shared.protocol.messages import (
     ImageRef,
@@ -30,6 +31,7 @@ from agewell.shared.protocol.messages import (
     primary_image,
 )
 from agewell.shared.settings import Settings
+from agewell.workers.imaging.channels import channels
 from agewell.workers.imaging.codec import encode
 from agewell.workers.imaging.image import Image
 from agewell.workers.jobs.images import Files, Images
@@ -192,10 +194,11 @@ def _checked(image: object, name: str, settings: Settings) -> Image:
         raise OperationError(name, f"it returned {type(image).__name__}, not {_AN_IMAGE}")
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[..., 0]
-    channels = 1 if image.ndim == 2 else image.shape[2] if image.ndim == 3 else 0
-    if image.dtype != np.uint8 or channels not in (1, 3, 4) or image.size == 0:
+    try:
+        channels(image, name)
+    except UnsupportedPixelsError:
         found = f"it returned an array of shape {image.shape} and type {image.dtype}"
-        raise OperationError(name, f"{found}, not {_AN_IMAGE}")
+        raise OperationError(name, f"{found}, not {_AN_IMAGE}") from None
     height, width = image.shape[:2]
     if width * height > settings.max_pixels or max(width, height) > settings.max_side:
         limit = f"{settings.max_pixels:,} pixels and {settings.max_side:,} px a side"

@@ -1,7 +1,7 @@
 """The operations that a job runs on each item: one, or the steps of a pipeline."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from agewell.shared.protocol.messages import (
     images_of,
     primary_image,
 )
-from agewell.shared.protocol.operations import flowing_input
+from agewell.shared.protocol.operations import ImageInput, flowing_input
 from agewell.shared.settings import Settings
 from agewell.shared.text.printable import printable
 from agewell.workers.jobs.job_classes import find_operation, step_class
@@ -73,10 +73,7 @@ def stages_of(job: Job, settings: Settings) -> tuple[Stage, ...]:
     if isinstance(job, PipelineJob):
         return tuple(_steps(job, settings))
     operation = find_operation(job.op, settings.operations)
-    shared = (each.name for each in operation.schema.shared_inputs)
-    references = {name: getattr(job, name) for name in shared}
-    given = {name: value for name, value in references.items() if value is not None}
-    return (Stage(operation, job, given),)
+    return (Stage(operation, job, _references(operation.schema.shared_inputs, job)),)
 
 
 def _steps(job: PipelineJob, settings: Settings) -> Iterator[Stage]:
@@ -85,15 +82,14 @@ def _steps(job: PipelineJob, settings: Settings) -> Iterator[Stage]:
         try:
             operation = find_operation(raw.op, settings.operations)
             step = step_class(operation)(**raw.model_dump(exclude_unset=True))
-            references = {
-                name: value for name, value in _references(operation, step) if value is not None
-            }
+            references = _references(operation.schema.inputs, step)
             flowing = flowing_input(operation.schema, references)
         except BadJobError as error:
             raise BadJobError(f"{title}: {error.reason}") from None
         yield Stage(operation, step, references, flowing, title)
 
 
-def _references(operation: Operation, step: Step) -> Iterator[tuple[str, ImageRef | None]]:
-    for each in operation.schema.inputs:
-        yield each.name, getattr(step, each.name)
+def _references(inputs: Iterable[ImageInput], holder: Job | Step) -> dict[str, ImageRef]:
+    """Return the images by role that a job or a step gives."""
+    found = {each.name: getattr(holder, each.name) for each in inputs}
+    return {role: ref for role, ref in found.items() if ref is not None}

@@ -28,6 +28,7 @@ from agewell.shared.protocol.operations import (
 )
 from agewell.shared.text.printable import printable
 from agewell.shared.text.problems import first_problem, shortened
+from agewell.workers.imaging.geometry import Size
 from agewell.workers.imaging.image import Image
 from agewell.workers.operations.context import JobContext
 from agewell.workers.operations.parameters import Parameters as Parameters
@@ -46,7 +47,6 @@ ATTRIBUTE: Final = "agewell_operation"
 """The attribute of a declared function that holds its `Operation`."""
 
 Returned = Image | tuple[Image, Info] | Result
-Size = tuple[int, int]
 Needs = Callable[..., Size | None]
 Function = Callable[..., Any]
 F = TypeVar("F", bound=Function)
