@@ -1,9 +1,14 @@
 """The commands of README.md and of docs/*.md, in the order in which they are written."""
 
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.support.python_process import run_python
+from tests.support.stack import Stack
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", *sorted(f"docs/{each.name}" for each in ROOT.glob("docs/*.md"))]
@@ -63,3 +68,10 @@ def _typed(block: str) -> Iterator[Command]:
                 break
         if text.strip():
             yield Command(text)
+
+
+def run_program(text: str, folder: Path, stack: Stack) -> subprocess.CompletedProcess[str]:
+    """Run a Python program of a page in a folder that has the examples."""
+    (folder / "examples").symlink_to(ROOT / "examples")
+    env = os.environ | stack.env | {"REDIS_URL": stack.celery.conf.broker_url}
+    return run_python(text, folder, env, timeout_s=120)

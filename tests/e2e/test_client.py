@@ -1,9 +1,6 @@
 """The Python client against a running stack, and the examples of docs/python.md as printed."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from agewell.shared.errors import BadFileError, BadJobError, ParameterError, Que
 from agewell.shared.protocol.built_in_jobs import AlphaBlendItem, AlphaBlendJob, HsvItem, HsvJob
 from agewell.shared.queue.record import State
 from agewell.shared.settings import Settings
+from tests.e2e.doc_pages import run_program
 from tests.support.image_files import file_of
 from tests.support.paths import ROOT
 from tests.support.pixels import expected_hsv, over, same
@@ -130,15 +128,6 @@ def test_the_example_of_a_stack_for_tests_is_sound():
 
 @pytest.mark.parametrize(("text", "says"), list(zip(EXAMPLES, SAYS, strict=True)), ids=SAYS)
 def test_every_example_of_the_page_runs(stack: Stack, tmp_path: Path, text: str, says: str):
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    done = subprocess.run(
-        [sys.executable, "-c", text.partition("```")[0]],
-        cwd=tmp_path,
-        env=os.environ | stack.env | {"REDIS_URL": stack.celery.conf.broker_url},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_program(text.partition("```")[0], tmp_path, stack)
     assert done.returncode == 0, done.stderr
     assert says in done.stdout

@@ -1,10 +1,8 @@
 """Pipelines with real workers: sent in every way, refused in every way, cancelled and limited."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from agewell.workers.operations.context import JobContext
 from agewell.workers.operations.resize import resize
 from agewell.workers.operations.sharpen import sharpen
 from agewell.workers.operations.watermark import watermark
+from tests.e2e.doc_pages import run_program
 from tests.e2e.test_job_page import facts, page_of, texts
 from tests.support.messages import answer_to, ask, bytes_of, good_job, hsv_job, inline, send, stored
 from tests.support.paths import ROOT
@@ -515,15 +514,6 @@ EXAMPLES = (ROOT / "docs" / "pipelines.md").read_text().split("```python\n")[1:]
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_every_program_of_the_page_runs(stack: Stack, tmp_path: Path, number: int):
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    done = subprocess.run(
-        [sys.executable, "-c", EXAMPLES[number].partition("```")[0]],
-        cwd=tmp_path,
-        env=os.environ | stack.env | {"REDIS_URL": stack.celery.conf.broker_url},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_program(EXAMPLES[number].partition("```")[0], tmp_path, stack)
     assert done.returncode == 0, done.stderr
     assert "bird.pipeline.webp" in done.stdout
