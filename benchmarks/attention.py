@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from agewell.workers.models.export import graph
+from agewell.workers.models.input_spec import InputSpec
 from agewell.workers.models.kinds.onnx_graph import OnnxGraph
 from agewell.workers.models.library import attention_unet
 from agewell.workers.models.library.attention_unet import AttentionUNet
 from agewell.workers.models.library.colorizer.network import Colorizer
-from agewell.workers.models.spec import InputSpec, ModelSpec
+from agewell.workers.models.spec import ModelSpec
 from benchmarks.report import Spread, report
 
 ROUNDS = 7

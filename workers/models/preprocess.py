@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agewell.workers.imaging.image import Image
-from agewell.workers.models.spec import InputSpec
+from agewell.workers.models.input_spec import InputSpec
 
 Float = npt.NDArray[np.float32]
 

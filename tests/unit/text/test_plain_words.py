@@ -19,7 +19,8 @@ from agewell.shared.setting_names import PREFIX
 from agewell.shared.settings import Settings
 from agewell.shared.text import problems
 from agewell.workers.jobs.job_classes import parse_job
-from agewell.workers.models.spec import InputSpec, ModelSpec, read_spec
+from agewell.workers.models.input_spec import InputSpec
+from agewell.workers.models.spec import ModelSpec, read_spec
 
 PYDANTICS = re.compile(
     r"Input should|Field required|Extra inputs|Value error|Assertion failed|validation error|"

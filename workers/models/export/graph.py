@@ -14,8 +14,8 @@ import onnx
 import torch
 
 from agewell.workers.models.arrays import Arrays
+from agewell.workers.models.input_spec import InputSpec
 from agewell.workers.models.kinds import tensors
-from agewell.workers.models.spec import InputSpec
 
 OPSET = 23
 """The first opset with an Attention operator, to which scaled_dot_product_attention is exported."""

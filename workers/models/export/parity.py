@@ -8,9 +8,9 @@ import numpy as np
 
 from agewell.workers.imaging.image import Image
 from agewell.workers.models.arrays import Array, Arrays
+from agewell.workers.models.input_spec import InputSpec
 from agewell.workers.models.kinds.network import Network
 from agewell.workers.models.model import Model
-from agewell.workers.models.spec import InputSpec
 
 MAX_ABS = 1e-4
 """The largest allowed difference between two outputs in float32."""

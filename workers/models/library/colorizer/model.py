@@ -8,11 +8,11 @@ import numpy as np
 
 from agewell.workers.imaging.image import Image
 from agewell.workers.models.arrays import Array, Arrays
+from agewell.workers.models.input_spec import InputSpec
 from agewell.workers.models.library.colorizer import palette as palettes
 from agewell.workers.models.library.colorizer.palette import Floats
 from agewell.workers.models.model import Model, Parameters, Prediction
 from agewell.workers.models.preprocess import fitting_size
-from agewell.workers.models.spec import InputSpec
 
 _ROWS = 32
 """Rows converted at a time, so that intermediate values stay in the cache."""

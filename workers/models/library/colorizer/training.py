@@ -20,13 +20,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from agewell.workers.imaging.image import Image
+from agewell.workers.models.input_spec import InputSpec
 from agewell.workers.models.library.colorizer import crops, measure, sheet
 from agewell.workers.models.library.colorizer import palette as palettes
 from agewell.workers.models.library.colorizer.crops import Batch
 from agewell.workers.models.library.colorizer.model import enlarge, shrink
 from agewell.workers.models.library.colorizer.network import Colorizer, ColorizerConfig
 from agewell.workers.models.library.colorizer.palette import Floats
-from agewell.workers.models.spec import InputSpec
 from agewell.workers.models.training import plots
 from agewell.workers.models.training.state import TrainingState
 
