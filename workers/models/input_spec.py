@@ -100,16 +100,11 @@ class InputSpec(Document):
     def _one_way_to_the_size(self) -> Self:
         if self.resize is not None and self.fit == "crop":
             raise ValueError("fit: crop cuts before it resizes, and resize cuts after; choose one")
-        if isinstance(self.resize, tuple) and self.size is None:
-            raise ValueError(
-                "resize to [height, width] needs height and width, the size to cut out; to "
-                "stretch to a size without a cut, give only height and width"
-            )
         return self
 
     @property
     def size(self) -> tuple[int, int] | None:
         """The fixed size, (height, width) in px, or None for any size."""
         if self.height is None or self.width is None:
-            return None
+            return self.resize if isinstance(self.resize, tuple) else None
         return self.height, self.width

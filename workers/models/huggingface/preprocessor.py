@@ -71,8 +71,7 @@ def read_fields(directory: Path) -> Fields:
 def _fields(found: Processor) -> Fields:
     name = found.name
     _refuse_unknown(name, found.given)
-    given = {key: value for key, value in found.given.items() if value is not None}
-    values = {**DEFAULTS[name], **given}
+    values = {**DEFAULTS[name], **found.given}
     geometry = _geometry(name, values)
     fields = geometry.fields() | _arithmetic(name, values)
     if geometry.resize is not False:
@@ -103,7 +102,7 @@ def _geometry(name: str, values: Values) -> _Geometry:
     match name:
         case "ConvNextImageProcessor":
             return _convnext(values, _needed(shorter, name, values), cut)
-        case "PoolFormerImageProcessor":
+        case "PoolFormerImageProcessor" if values["crop_pct"] is not None:
             return _Geometry(_grown(values, size), cut)
         case "LevitImageProcessor" if shorter is not None:
             return _Geometry(int(256 / 224 * shorter), cut)
