@@ -22,19 +22,20 @@ from agewell.shared.errors import (
     ParameterError,
     PassingError,
 )
-from agewell.shared.protocol.messages import InferItem, InferJob, ItemResult, JobResult
+from agewell.shared.protocol.messages import ImageRef, InferItem, InferJob, ItemResult, JobResult
 from agewell.shared.settings import Settings
-from agewell.workers.imaging.channels import as_bgr
 from agewell.workers.imaging.codec import encode
 from agewell.workers.imaging.image import Image
 from agewell.workers.inference.batching.batcher import Batcher
 from agewell.workers.inference.batching.queue import Rank, Request
 from agewell.workers.inference.engine import Engine
+from agewell.workers.inference.opaque import as_opaque
 from agewell.workers.jobs.images import Images
 from agewell.workers.jobs.item_results import Extra, Results
 from agewell.workers.jobs.run import Checkpoint
 from agewell.workers.models.arrays import TAP, OutOfMemoryError
 from agewell.workers.models.model import Model, Prediction
+from agewell.workers.models.preprocess import input_pixels
 from agewell.workers.models.taps import as_npz, heat_map
 
 Outputs = dict[str, npt.NDArray[Any]]
@@ -55,6 +56,7 @@ class _Underway:
     item: InferItem
     image: Image
     future: "Future[Outputs]"
+    flattened: bool = False  # the image had transparent pixels
 
 
 def run_infer_job(
@@ -110,7 +112,9 @@ class _Run:
         self._images = images
         self._results = results
         self._rank = rank
-        self._parameters = _parameters(job, images)
+        self._background = model.spec.input.background
+        self._reference_flattened = False
+        self._parameters = self._all_parameters()
         self._taps = _taps(job, model)
         model.check_parameters(self._parameters)
 
@@ -132,17 +136,29 @@ class _Run:
                 each.future.cancel()
         return self._results.finish()
 
+    def _all_parameters(self) -> dict[str, Any]:
+        """Return the job's parameters by name. Palette and reference are arrays."""
+        job = self._job
+        parameters: dict[str, Any] = dict(job.parameters)
+        if job.palette:
+            rgb = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in job.palette]
+            parameters["palette"] = np.array(rgb, np.uint8)
+        if job.reference is not None:
+            parameters["reference"], self._reference_flattened = self._opaque(job.reference)
+        return parameters
+
+    def _opaque(self, ref: ImageRef) -> tuple[Image, bool]:
+        return as_opaque(self._images.get(ref), ref.name, self._background)
+
     def _begin(self, item: InferItem) -> _Underway:
         """Decode and prepare an item, and submit it to the batcher."""
         image: Image = np.empty((0, 0, 3), np.uint8)
         try:
-            image = as_bgr(self._images.get(item.image), item.image.name)
+            image, flattened = self._opaque(item.image)
             arrays = self._model.preprocess(image, self._parameters)
-            pixels = image.shape[0] * image.shape[1]
-            if self._model.spec.input.size is not None:
-                pixels = int(np.prod(self._model.spec.input.size))
+            pixels = input_pixels(image, self._model.spec.input)
             request = Request(self._model, arrays, pixels, self._rank, self._taps)
-            return _Underway(item, image, self._batcher.submit(request))
+            return _Underway(item, image, self._batcher.submit(request), flattened)
         except PassingError:
             raise
         except Exception as error:  # noqa: BLE001  only this item fails; _finish_item raises it again
@@ -185,10 +201,13 @@ class _Run:
         data = None
         if prediction.image is not None:
             data = encode(prediction.image, job.output.format, job.output.quality, name)
-        result = ItemResult(
-            prediction=prediction.values or None,
-            info={"image": name, "model": spec.name, "version": spec.version},
-        )
+        info: dict[str, str | int | float | bool] = {"image": name, "model": spec.name}
+        info["version"] = spec.version
+        if entry.flattened:
+            info["flattened"] = self._background
+        if self._reference_flattened:
+            info["reference_flattened"] = self._background
+        result = ItemResult(prediction=prediction.values or None, info=info)
         self._results.add(entry.item, result, data, list(self._extras(entry, output)))
 
     def _extras(self, entry: _Underway, output: Outputs) -> list[Extra]:
@@ -199,17 +218,6 @@ class _Run:
             extras.append((f".{tap}.npz", "application/x-npz", as_npz(tap, array)))
             extras.append((f".{tap}.png", "image/png", picture))
         return extras
-
-
-def _parameters(job: InferJob, images: Images) -> dict[str, Any]:
-    """Return the job's parameters for the model, by name. Palette and reference are arrays."""
-    parameters: dict[str, Any] = dict(job.parameters)
-    if job.palette:
-        rgb = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in job.palette]
-        parameters["palette"] = np.array(rgb, np.uint8)
-    if job.reference is not None:
-        parameters["reference"] = as_bgr(images.get(job.reference), job.reference.name)
-    return parameters
 
 
 def _taps(job: InferJob, model: Model) -> tuple[str, ...]:

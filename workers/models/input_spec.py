@@ -8,10 +8,20 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
-Side = Annotated[int, Field(gt=0, strict=True)]  # strict, or a shorter side of `true` were 1 px
-Resize = Literal[False] | Side | tuple[Side, Side]
 
 _HEX: Final = re.compile(r"#[0-9a-f]{6}")
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _resize(value: Any) -> Any:
+    """Check what stands for `resize`. One message for all its types is easier to read."""
+    pair = isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_side, value))
+    if not (value is None or value is False or _is_side(value) or pair):
+        raise ValueError("must be the shorter side in px, [height, width], or false")
+    return value
 
 
 def _colour(value: Any) -> str:
@@ -44,7 +54,7 @@ class InputSpec(Document):
         default="stretch",
         description="how to reach a fixed size: stretch the image, or crop its centre first",
     )
-    resize: Resize | None = Field(
+    resize: Annotated[bool | int | tuple[int, int] | None, BeforeValidator(_resize)] = Field(
         default=None,
         description="resize before the centre of height x width is cut out: the shorter side in "
         "px, [height, width] to stretch to, or false not to resize; without a fixed size, nothing "

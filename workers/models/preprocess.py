@@ -81,6 +81,20 @@ def fitting_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
     )
 
 
+def input_pixels(image: Image, spec: InputSpec) -> int:
+    """Return the pixels of an image in a pass, by which batches are limited.
+
+    They are those of the network's input if its size follows from model.yaml, or else those of the
+    image, because a model may prepare its images in another way.
+    """
+    height, width = int(image.shape[0]), int(image.shape[1])
+    if spec.size is not None:
+        height, width = spec.size
+    elif spec.resize is not None:
+        height, width = fitting_size(height, width, spec)
+    return height * width
+
+
 def size_by_shorter_side(
     height: int, width: int, side: int, max_side: int | None = None
 ) -> tuple[int, int]:

@@ -119,6 +119,9 @@ class ModelSpec(Document):
         suffix = {"torch": ".safetensors", "exported": ".pt2", "onnx": ".onnx"}.get(self.kind)
         if suffix and self.weights and not self.weights.endswith(suffix):
             raise ValueError(f"weights of kind {self.kind} end with {suffix}, never a pickle")
+        cuts = self.input.resize is not None and self.input.height is not None
+        if self.task == "image" and self.model_class is None and cuts:
+            raise ValueError("task image returns the whole picture: leave out input.resize")
         if self.batch_buckets and max(self.batch_buckets) < self.max_batch_size:
             raise ValueError("the largest of batch_buckets is below max_batch_size")
         return self
