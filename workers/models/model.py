@@ -175,6 +175,14 @@ class Model(ABC):
         """Return the memory of the weights in bytes."""
         return self.network.size_bytes()
 
+    def runs_on(self) -> str:
+        """Return the library and device that run it, such as `torch, cpu`, or "" if unknown."""
+        return "" if self._network is None else self._network.runs_on()
+
+    def warning(self) -> str:
+        """Return what the operator should know about how it runs, or ""."""
+        return "" if self._network is None else self._network.warning()
+
     def tap_points(self) -> list[str]:
         """Return the names of the intermediates that `forward` can return in addition."""
         return self.network.tap_points()

@@ -13,6 +13,7 @@ from pydantic import (
 
 from agewell.shared.errors import ModelError
 from agewell.shared.text.problems import first_problem
+from agewell.workers.models.ignored_fields import ignored
 from agewell.workers.models.input_spec import Document, InputSpec, PositiveInt
 from agewell.workers.models.moved_code import refuse_moved
 
@@ -104,6 +105,12 @@ class ModelSpec(Document):
         default=False, description="record each pass once and replay it; only on CUDA"
     )
 
+    provider: Literal["auto", "cpu", "cuda", "openvino"] = Field(
+        default="auto",
+        description="kind onnx: what runs the graph; auto: CUDA on a worker with a GPU if "
+        "onnxruntime supports it, otherwise the CPU",
+    )
+
     @field_validator("entry", "model_class")
     @classmethod
     def _not_moved(cls, entry: str | None) -> str | None:
@@ -120,6 +127,8 @@ class ModelSpec(Document):
             raise ValueError(f"weights of kind {self.kind} end with {suffix}, never a pickle")
         if self.batch_buckets and max(self.batch_buckets) < self.max_batch_size:
             raise ValueError("the largest of batch_buckets is below max_batch_size")
+        if fault := next(ignored(self), None):
+            raise ValueError(fault)
         return self
 
     @property
