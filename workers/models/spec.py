@@ -37,6 +37,11 @@ class ModelSpec(Document):
     version: str = Field(
         pattern=NAME_PATTERN, description="the version's name; default: that of the directory"
     )
+    variant_of: str | None = Field(
+        default=None,
+        pattern=NAME_PATTERN,
+        description="the version of which this is an export; it serves only if it is activated",
+    )
     description: str = Field(default="", description="a line for `agewell models list`")
     task: Task = Field(
         description="classification returns labels with probabilities, image returns a picture"
@@ -185,8 +190,10 @@ def read_spec(directory: Path) -> ModelSpec:
 
 
 def _texts(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document with its version as text, if YAML has read it as a number."""
-    version = document.get("version")
-    if isinstance(version, int | float) and not isinstance(version, bool):
-        return document | {"version": str(version)}
-    return document
+    """Return the document with its versions as text, if YAML has read them as numbers."""
+    found = {name: document[name] for name in ("version", "variant_of") if name in document}
+    return document | {
+        name: str(value)
+        for name, value in found.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
