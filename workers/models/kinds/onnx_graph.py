@@ -11,7 +11,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
 
-from agewell.shared.setting_types import usable_cores
+from agewell.workers.models import threads
 from agewell.workers.models.arrays import Array, Arrays, DeviceLostError, OutOfMemoryError
 from agewell.workers.models.kinds import providers
 from agewell.workers.models.kinds.network import Network
@@ -42,7 +42,7 @@ class OnnxGraph(Network):
         path = self.checked_weights()
         options = ort.SessionOptions()
         options.log_severity_level = 3  # only errors, which are raised as well
-        options.intra_op_num_threads = usable_cores()
+        options.intra_op_num_threads = threads.count()
         # Threads that spin between passes would take the cores from threads that decode.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import onnxruntime as ort
 
+from agewell.workers.models import threads
+
 if TYPE_CHECKING:
     import torch
 
@@ -41,7 +43,7 @@ def choose(wanted: str, on: "torch.device") -> list[Any]:
         )
     if wanted == "openvino":
         _require(OPENVINO)
-        return [(OPENVINO, {"device_type": "CPU"}), CPU]
+        return [(OPENVINO, {"device_type": "CPU", "num_of_threads": str(threads.count())}), CPU]
     if wanted == "cuda":
         _require(CUDA)
     if wanted != "cpu" and on.type == "cuda" and CUDA in ort.get_available_providers():
