@@ -37,6 +37,11 @@ class ModelSpec(Document):
         pattern=NAME_PATTERN, description="the version's name; default: that of the directory"
     )
     description: str = Field(default="", description="a line for `agewell models list`")
+    variant_of: str | None = Field(
+        default=None,
+        pattern=NAME_PATTERN,
+        description="the version of which this is an export",
+    )
     task: Task = Field(
         description="classification returns labels with probabilities, image returns a picture"
     )
@@ -176,8 +181,10 @@ def read_spec(directory: Path) -> ModelSpec:
 
 
 def _texts(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document with its version as text, if YAML has read it as a number."""
-    version = document.get("version")
-    if isinstance(version, int | float) and not isinstance(version, bool):
-        return document | {"version": str(version)}
-    return document
+    """Return the document with its versions as text, if YAML has read them as numbers."""
+    found = {name: document.get(name) for name in ("version", "variant_of")}
+    return document | {
+        name: str(value)
+        for name, value in found.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }

@@ -131,6 +131,7 @@ def _write_spec(source: Path, made: Path, target: Path, allowed: float) -> None:
         digest = hashlib.sha256((made / GRAPH).read_bytes()).hexdigest()
         document |= {"kind": "onnx", "weights": GRAPH, "sha256": digest}
         document |= {"name": target.parent.name, "version": target.name}
+        document |= {"variant_of": source.name}
     ModelSpec.model_validate(document | {"version": str(document["version"])})
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=96)
     (made / FILE_NAME).write_text(text)
