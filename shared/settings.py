@@ -40,6 +40,8 @@ from agewell.shared.text.problems import first_problem
 
 SECRETS = ("redis_url", "flower_password", "blob_url")
 """Settings whose values are never shown, not even in errors."""
+OWN_MODELS = Path(__file__).absolute().parents[1] / "models"
+"""The models that come with agewell."""
 DEFAULT_K_PER_S = 0.05
 """The default k of the aging formula, per second: a job climbs one level every 20 seconds."""
 MAX_DELIVERIES = 3
@@ -115,9 +117,9 @@ class Settings(BaseSettings):
         "or in threads.",
     )
     models_dir: AbsolutePath = Field(
-        default_factory=lambda: Path(__file__).parents[1] / "models",
+        default_factory=lambda: OWN_MODELS,
         description="Directory of models, each as name/version/model.yaml. Unset: the models that "
-        "come with agewell.",
+        "come with agewell, and those in the directory models of AGEWELL_STATE_DIR.",
     )
     models_memory_bytes: PositiveInt = Field(
         default=4 * 2**30,
@@ -233,6 +235,17 @@ class Settings(BaseSettings):
     def lifetimes_s(self) -> tuple[int, int]:
         """Seconds to keep the records of done jobs, and of jobs that ended in another state."""
         return self.done_ttl_s or self.result_ttl_s, self.result_ttl_s
+
+    @property
+    def model_dirs(self) -> tuple[Path, ...]:
+        """The directories of models that a worker serves from.
+
+        agewell's own directory is not written to. So if that one is used, exports are in the state
+        directory, and are served from there.
+        """
+        if self.models_dir != OWN_MODELS:
+            return (self.models_dir,)
+        return self.models_dir, self.state_dir / "models"
 
     @property
     def threads_per_job(self) -> int:

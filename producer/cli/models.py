@@ -1,5 +1,6 @@
 """`agewell models`: lists, loads, unloads and activates models on the infer workers."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
@@ -8,6 +9,7 @@ from rich.table import Table
 
 from agewell.producer.cli import terminal
 from agewell.producer.cli.exit_codes import ExitCode, exit_codes
+from agewell.producer.cli.model_problems import warn_of_problems
 from agewell.producer.cli.options import METAVAR, Json, time_between
 from agewell.producer.cli.tables import Column, print_table
 from agewell.producer.sending.model_commands import Models, VersionOnWorkers
@@ -129,7 +131,7 @@ def activate(
     """
     with exit_codes():
         replies = Models(open_session()).activate(name, version, timeout)
-        _report("active", name, replies, as_json)
+        _exit(_report("active", name, replies, as_json))
 
 
 @models_app.command()
@@ -139,8 +141,9 @@ def info(name: Name, version: Version = None, as_json: Json = False) -> None:
     Example: agewell models info colorizer
     """
     with exit_codes():
+        session = open_session()
         command = Command(action="info", name=name, version=version)
-        reply = Models(open_session()).ask_one(command, LONG_S)
+        reply = Models(session).ask_one(command, LONG_S)
         if reply.error is not None:
             terminal.print_error(reply.error.message)
             raise typer.Exit(ExitCode.SOME_FAILED)
@@ -148,6 +151,8 @@ def info(name: Name, version: Version = None, as_json: Json = False) -> None:
             terminal.print_json({"model": name, "version": reply.version, **reply.details})
         else:
             _show_info(name, reply)
+        if version is None:
+            warn_of_problems(session, name)
 
 
 def _show_info(name: str, reply: Reply) -> None:
@@ -163,14 +168,18 @@ def _show_info(name: str, reply: Reply) -> None:
 
 
 def _call(command: Command, done: str, timeout_s: float, as_json: bool) -> None:
-    """Send a command to every infer worker, and report the answers."""
+    """Send a command to every infer worker, report the answers, and exit."""
     with exit_codes():
-        replies = Models(open_session()).call(command, timeout_s)
-        _report(done, command.name, replies, as_json)
+        session = open_session()
+        replies = Models(session).call(command, timeout_s)
+        failed = _report(done, command.name, replies, as_json)
+        if command.version is None and not failed:
+            warn_of_problems(session, command.name)
+        _exit(failed)
 
 
-def _report(done: str, name: str, replies: Any, as_json: bool) -> None:
-    """Print one line for each worker's answer, and exit with 1 if one of them is an error."""
+def _report(done: str, name: str, replies: Iterable[Reply], as_json: bool) -> bool:
+    """Print one line for each worker's answer, and return True if one of them is an error."""
     failed = False
     for reply in replies:
         failed = failed or reply.error is not None
@@ -182,6 +191,10 @@ def _report(done: str, name: str, replies: Any, as_json: bool) -> None:
             unloaded = reply.details.get("unloaded")
             subject = f"{name}/{reply.version}" if unloaded is None else _unloaded(name, unloaded)
             terminal.print_line(f"{reply.worker}: {subject} {done}")
+    return failed
+
+
+def _exit(failed: bool) -> None:
     raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
 
 

@@ -1,6 +1,7 @@
 """Checks of `agewell doctor` on models, on this machine and on the infer workers."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from agewell.producer.doctor.finding import Finding, note, ok, problem
@@ -10,9 +11,14 @@ from agewell.shared.model_commands import ModelControl
 _WEIGHTS = re.compile(r"^weights:\s*[\"']?([^\"'#\n]+?)[\"']?\s*(?:#.*)?$", re.MULTILINE)
 
 
-def check_models(models_dir: Path) -> Finding:
-    """Check that the weights of every model are in the folder of its model.yaml."""
-    files = sorted(models_dir.glob("*/*/model.yaml"))
+def check_models(models_dirs: Sequence[Path]) -> Finding:
+    """Check that the weights of every model are in the folder of its model.yaml.
+
+    Args:
+        models_dirs: the models directories, at least one.
+    """
+    files = sorted(path for each in models_dirs for path in each.glob("*/*/model.yaml"))
+    places = " and ".join(str(each) for each in models_dirs if each.is_dir()) or models_dirs[0]
     missing = [
         str(file.with_name(found[1]))
         for file in files
@@ -26,8 +32,8 @@ def check_models(models_dir: Path) -> Finding:
         )
     if not files:
         do = "set AGEWELL_MODELS_DIR if you want to run models"
-        return note("models", f"none in {models_dir}", do)
-    return ok("models", f"{len(files)} in {models_dir}, all with their weights")
+        return note("models", f"none in {places}", do)
+    return ok("models", f"{len(files)} in {places}, all with their weights")
 
 
 def check_served_models(session: Session) -> Finding:

@@ -57,6 +57,23 @@ class Models:
             for found in by_id.values()
         ]
 
+    def problems(self, name: str, version: str | None = None) -> dict[str, str]:
+        """Return why versions of a name cannot be loaded, by version, as the workers know it.
+
+        Args:
+            name: of the model.
+            version: the only one to look at. Default: all versions.
+
+        Returns:
+            Nothing if no infer worker is running.
+        """
+        return {
+            each.version: each.problem
+            for worker in self._control.workers()
+            for each in worker.versions
+            if each.name == name and each.problem and version in (None, each.version)
+        }
+
     def call(self, command: Command, timeout_s: float) -> Iterator[Reply]:
         """Send a command to every worker, and yield each reply when it arrives.
 

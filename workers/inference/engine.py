@@ -16,6 +16,7 @@ from agewell.workers.inference.batching.bisect import Outputs, run_pass
 from agewell.workers.inference.batching.queue import Request
 from agewell.workers.models import device
 from agewell.workers.models.arrays import DeviceLostError
+from agewell.workers.models.catalogue import Catalogue
 from agewell.workers.models.load import load_model
 from agewell.workers.models.registry import Registry
 
@@ -35,14 +36,14 @@ def start_engine(settings: Settings) -> Engine:
     """Choose the device, and start the batcher's thread.
 
     Args:
-        settings: `models_dir` and `models_memory_bytes` are used.
+        settings: `model_dirs` and `models_memory_bytes` are used.
     """
     on = device.choose_device()
     log.info("models run on %s", device.describe(on))
     return Engine(
         device=device.describe(on),
         registry=Registry(
-            settings.models_dir,
+            Catalogue(*settings.model_dirs),
             load=partial(load_model, on=on),
             budget_bytes=settings.models_memory_bytes,
             release=partial(device.release_memory, on),

@@ -36,12 +36,12 @@ class ModelSpec(Document):
     version: str = Field(
         pattern=NAME_PATTERN, description="the version's name; default: that of the directory"
     )
-    description: str = Field(default="", description="a line for `agewell models list`")
     variant_of: str | None = Field(
         default=None,
         pattern=NAME_PATTERN,
-        description="the version of which this is an export",
+        description="the version of which this is an export; it serves only if it is activated",
     )
+    description: str = Field(default="", description="a line for `agewell models list`")
     task: Task = Field(
         description="classification returns labels with probabilities, image returns a picture"
     )
@@ -182,7 +182,7 @@ def read_spec(directory: Path) -> ModelSpec:
 
 def _texts(document: dict[str, Any]) -> dict[str, Any]:
     """Return the document with its versions as text, if YAML has read them as numbers."""
-    found = {name: document.get(name) for name in ("version", "variant_of")}
+    found = {name: document[name] for name in ("version", "variant_of") if name in document}
     return document | {
         name: str(value)
         for name, value in found.items()
