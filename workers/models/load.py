@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 _OF_TASK: dict[str, type[Model]] = {"classification": Classifier, "image": PictureModel}
 
-_PLAIN = {"onnx": None, "compile": False, "cuda_graphs": False, "dtype": "float32"}
+_PLAIN = {
+    "onnx": None,
+    "compile": False,
+    "cuda_graphs": False,
+    "dtype": "float32",
+    "weights_dtype": "float32",
+    "fold_batch_norm": False,
+}
 
 
 def make_model(directory: Path, *, plain: bool = False) -> Model:

@@ -23,6 +23,8 @@ CODE_PATTERN: Final = r"^(\./[\w-]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):[A-Za-z_]
 """`package.module:name`, if the worker can import the module, or `./file.py:name`, if the file is
 next to model.yaml."""
 
+_CHECK_SHARES: Final = {"float32": 0.0, "bfloat16": 0.05, "float16": 0.01}
+
 Kind = Literal["torch", "exported", "onnx", "huggingface"]
 Task = Literal["classification", "image"]
 Code = Annotated[str, Field(pattern=CODE_PATTERN)]
@@ -99,8 +101,16 @@ class ModelSpec(Document):
         default="float32",
         description="type of the arithmetic, by autocast; inputs and outputs stay float32",
     )
+    weights_dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32",
+        description="type of the weights and of the arithmetic, without autocast: half of the "
+        "memory; outputs are converted to float32",
+    )
+    fold_batch_norm: bool = Field(
+        default=False, description="fold batch norm into the convolutions before it"
+    )
     check_max_abs: Annotated[float, Field(ge=0)] = Field(
-        default=1e-3, description="the largest allowed difference from check.npz"
+        default=1e-3, description="the largest allowed difference from check.npz, in float32"
     )
     channels_last: bool = Field(
         default=False, description="use torch's channels-last memory order, for convolutions"
@@ -130,6 +140,9 @@ class ModelSpec(Document):
         suffix = {"torch": ".safetensors", "exported": ".pt2", "onnx": ".onnx"}.get(self.kind)
         if suffix and self.weights and not self.weights.endswith(suffix):
             raise ValueError(f"weights of kind {self.kind} end with {suffix}, never a pickle")
+        types = {self.dtype, self.weights_dtype} - {"float32"}
+        if len(types) > 1:
+            raise ValueError(f"dtype is {self.dtype}, but weights_dtype is {self.weights_dtype}")
         if self.batch_buckets and max(self.batch_buckets) < self.max_batch_size:
             raise ValueError("the largest of batch_buckets is below max_batch_size")
         if fault := next(ignored(self), None):
@@ -140,6 +153,15 @@ class ModelSpec(Document):
     def id(self) -> str:
         """The text `NAME/VERSION`."""
         return f"{self.name}/{self.version}"
+
+    @property
+    def check_share(self) -> float:
+        """The allowed difference from check.npz, as a share of the largest expected output.
+
+        It is 0 in float32. A bfloat16 has 8 bits of precision, and a float16 has 11. Each layer
+        rounds, so the bounds are about 12 and 20 times the rounding error of one value.
+        """
+        return _CHECK_SHARES[self.dtype if self.weights_dtype == "float32" else self.weights_dtype]
 
     @property
     def buckets(self) -> tuple[int, ...]:
