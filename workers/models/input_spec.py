@@ -23,9 +23,15 @@ class InputSpec(Document):
     width: PositiveInt | None = Field(
         default=None, description="fixed width of the input in px; without it, any width"
     )
-    fit: Literal["stretch", "crop"] = Field(
+    fit: Literal["stretch", "crop", "letterbox"] = Field(
         default="stretch",
-        description="how to reach a fixed size: stretch the image, or crop its centre first",
+        description="how to reach a fixed size: stretch the image, crop its centre first, or keep "
+        "its proportions and fill the rest with `pad`",
+    )
+    pad: tuple[Annotated[int, Field(ge=0, le=255)], ...] = Field(
+        default=(114,),
+        description="fit letterbox: the colour around the image, 0..255, one value or red, green "
+        "and blue",
     )
     multiple: PositiveInt = Field(
         default=1, description="without a fixed size: each side is a multiple of this, in px"
@@ -54,6 +60,8 @@ class InputSpec(Document):
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, channels):
                 raise ValueError(f"{name} has {len(values)} values for {channels} channels")
+        if len(self.pad) not in (1, 3):
+            raise ValueError(f"pad has {len(self.pad)} values; allowed: 1, or red, green and blue")
         return self
 
     @property

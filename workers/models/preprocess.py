@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from agewell.workers.imaging.image import Image
 from agewell.workers.models.input_spec import InputSpec
+from agewell.workers.models.letterbox import Window, letterbox_window, pad_to
 
 Float = npt.NDArray[np.float32]
 
@@ -43,8 +44,12 @@ def fit(image: Image, spec: InputSpec) -> Image:
     height, width = image.shape[:2]
     if spec.size is None:
         return resized(image, *fitting_size(height, width, spec))
+    if spec.fit == "letterbox":
+        window = letterbox_window(height, width, spec.size)
+        return pad_to(resized(image, window.height, window.width), window, spec.size, spec.pad)
     if spec.fit == "crop":
-        image = _centre(image, spec.size)
+        part = centre_window(height, width, spec.size)
+        image = image[part.top : part.top + part.height, part.left : part.left + part.width]
     return resized(image, *spec.size)
 
 
@@ -78,10 +83,14 @@ def resized(image: Image, height: int, width: int) -> Image:
     return cast(Image, cv2.resize(image, (width, height), interpolation=method))
 
 
-def _centre(image: Image, size: tuple[int, int]) -> Image:
-    """Cut out the largest centred part of an image with the proportions of a size."""
-    height, width = image.shape[:2]
+def centre_window(height: int, width: int, size: tuple[int, int]) -> Window:
+    """Return the largest centred part of an image with the proportions of a size.
+
+    Args:
+        height: px, of the image.
+        width: px, of the image.
+        size: (height, width) in px.
+    """
     scale = min(height / size[0], width / size[1])
     part_h, part_w = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-    top, left = (height - part_h) // 2, (width - part_w) // 2
-    return image[top : top + part_h, left : left + part_w]
+    return Window((width - part_w) // 2, (height - part_h) // 2, part_w, part_h)
