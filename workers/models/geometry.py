@@ -8,7 +8,13 @@ import numpy.typing as npt
 
 from agewell.workers.models.input_spec import InputSpec
 from agewell.workers.models.letterbox import Window, letterbox_window
-from agewell.workers.models.preprocess import centre_window, fitting_size
+from agewell.workers.models.preprocess import (
+    cuts_before,
+    fitting_size,
+    proportioned_size,
+    size_before_cut,
+    size_to_cut,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,7 +35,15 @@ class Placement:
     left: float  # px of the input
     top: float
     window: Window
-    """The part of the input that shows the image, px."""
+    """The place in the input of the part that was resized, px. It may reach beyond the input."""
+
+    @property
+    def shows_all(self) -> bool:
+        """True if the whole image is in the input."""
+        corners = [[0, 0], [self.input_width, self.input_height]]
+        edges = (np.array(corners) - (self.left, self.top)) / (self.scale_x, self.scale_y)
+        low, high = edges.round(6)
+        return bool((low <= 0).all() and (high >= (self.width, self.height)).all())
 
     def to_image(self, points: npt.NDArray[Any]) -> Floats:
         """Convert points of the input to points of the image, clipped to the image.
@@ -54,11 +68,7 @@ def placement_of(height: int, width: int, spec: InputSpec) -> Placement:
         spec: model.yaml's `input`.
     """
     size = spec.size or fitting_size(height, width, spec)
-    shown, part = Window(0, 0, width, height), Window(0, 0, size[1], size[0])
-    if spec.size is not None and spec.fit == "crop":
-        shown = centre_window(height, width, size)
-    if spec.size is not None and spec.fit == "letterbox":
-        part = letterbox_window(height, width, size)
+    shown, part = _shown(height, width, spec), _part(height, width, spec)
     scale_x, scale_y = part.width / shown.width, part.height / shown.height
     return Placement(
         height=height,
@@ -71,3 +81,28 @@ def placement_of(height: int, width: int, spec: InputSpec) -> Placement:
         top=part.top - shown.top * scale_y,
         window=part,
     )
+
+
+def _shown(height: int, width: int, spec: InputSpec) -> Window:
+    """Return the part of the image that is resized."""
+    size = height, width
+    if cuts_before(spec):
+        size = size_before_cut(height, width)
+    elif spec.size is not None and spec.fit == "crop":
+        size = proportioned_size(height, width, spec.size)
+    return Window((width - size[1]) // 2, (height - size[0]) // 2, size[1], size[0])
+
+
+def _part(height: int, width: int, spec: InputSpec) -> Window:
+    """Return the place in the input of that part. It may reach beyond the input."""
+    if spec.size is None:
+        size = fitting_size(height, width, spec)
+        return Window(0, 0, size[1], size[0])
+    if spec.resize is not None:
+        rows, columns = size_to_cut(height, width, spec)
+        # Rounded as preprocess.cut_centre does, whether it cuts or pads.
+        left, top = -((columns - spec.size[1]) // 2), -((rows - spec.size[0]) // 2)
+        return Window(left, top, columns, rows)
+    if spec.fit == "letterbox":
+        return letterbox_window(height, width, spec.size)
+    return Window(0, 0, spec.size[1], spec.size[0])

@@ -13,6 +13,7 @@ from pydantic import (
 
 from agewell.shared.errors import ModelError
 from agewell.shared.text.problems import first_problem
+from agewell.workers.models.huggingface.effective_input import effective_input
 from agewell.workers.models.input_spec import Document, InputSpec, PositiveInt
 from agewell.workers.models.moved_code import refuse_moved
 from agewell.workers.models.outputs_spec import TASK_OF_FAMILY, Outputs
@@ -136,8 +137,6 @@ class ModelSpec(Document):
         if needs and self.outputs is None:
             families = ", ".join(each for each, of in TASK_OF_FAMILY.items() if of == "detection")
             raise ValueError(f"task detection needs outputs with a family: {families}")
-        if self.task == "segmentation" and self.input.fit == "crop":
-            raise ValueError("input.fit crop hides a part of the image; use stretch or letterbox")
         return self
 
     @property
@@ -168,8 +167,11 @@ class ModelSpec(Document):
 def read_spec(directory: Path) -> ModelSpec:
     """Read `model.yaml` of a version's directory, `.../NAME/VERSION`.
 
+    For kind `huggingface`, `input` is completed from the directory's preprocessor_config.json.
+
     Raises:
-        ModelError: it is missing, not valid, or has another name or version than the directory.
+        ModelError: it is missing, not valid, or has another name or version than the directory. Or
+            it is unknown how a network of kind `huggingface` expects its images.
     """
     name, version = directory.parent.name, directory.name
     path = directory / FILE_NAME
@@ -190,7 +192,12 @@ def read_spec(directory: Path) -> ModelSpec:
         raise ModelError(
             name, version, f"{path} is of {spec.id}, in the directory {name}/{version}"
         )
-    return spec
+    if spec.kind != "huggingface":
+        return spec
+    try:
+        return spec.model_copy(update={"input": effective_input(spec.input, directory)})
+    except ValueError as error:
+        raise ModelError(name, version, str(error)) from None
 
 
 def _texts(document: dict[str, Any]) -> dict[str, Any]:

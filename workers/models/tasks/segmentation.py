@@ -50,6 +50,9 @@ class Segmenter(Model):
         Raises:
             ModelError: there is not. It says what was found and what was expected.
         """
+        shapes = ((300, 100), (100, 300))
+        if not all(placement_of(*each, self.spec.input).shows_all for each in shapes):
+            raise self._error("its input cuts off parts of images; use `fit: letterbox` or stretch")
         try:
             found = pick(outputs, _AXES, self._outputs.output)
             self._check_shape(found.shape)
