@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,16 +22,17 @@ from agewell.shared.errors import (
     ParameterError,
     PassingError,
 )
-from agewell.shared.protocol.messages import ImageRef, InferItem, InferJob, ItemResult, JobResult
+from agewell.shared.protocol.formats import FORMATS
+from agewell.shared.protocol.messages import InferItem, InferJob, ItemResult, JobResult, Output
 from agewell.shared.settings import Settings
 from agewell.workers.imaging.codec import encode
 from agewell.workers.imaging.image import Image
 from agewell.workers.inference.batching.batcher import Batcher
 from agewell.workers.inference.batching.queue import Rank, Request
 from agewell.workers.inference.engine import Engine
-from agewell.workers.inference.opaque import as_opaque
+from agewell.workers.inference.inputs import Inputs
 from agewell.workers.jobs.images import Images
-from agewell.workers.jobs.item_results import Extra, Results
+from agewell.workers.jobs.item_results import Extra, Info, Results
 from agewell.workers.jobs.run import Checkpoint
 from agewell.workers.models.arrays import TAP, OutOfMemoryError
 from agewell.workers.models.model import Model, Prediction
@@ -56,7 +57,7 @@ class _Underway:
     item: InferItem
     image: Image
     future: "Future[Outputs]"
-    flattened: bool = False  # the image had transparent pixels
+    info: Info = field(default_factory=dict)  # what was done to the image
 
 
 def run_infer_job(
@@ -109,12 +110,10 @@ class _Run:
         self._job = job
         self._model = model
         self._batcher = batcher
-        self._images = images
         self._results = results
         self._rank = rank
-        self._background = model.spec.input.background
-        self._reference_flattened = False
-        self._parameters = self._all_parameters()
+        self._inputs = Inputs(job, images, model.spec.input.background)
+        self._parameters = self._inputs.parameters
         self._taps = _taps(job, model)
         model.check_parameters(self._parameters)
 
@@ -136,29 +135,15 @@ class _Run:
                 each.future.cancel()
         return self._results.finish()
 
-    def _all_parameters(self) -> dict[str, Any]:
-        """Return the job's parameters by name. Palette and reference are arrays."""
-        job = self._job
-        parameters: dict[str, Any] = dict(job.parameters)
-        if job.palette:
-            rgb = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in job.palette]
-            parameters["palette"] = np.array(rgb, np.uint8)
-        if job.reference is not None:
-            parameters["reference"], self._reference_flattened = self._opaque(job.reference)
-        return parameters
-
-    def _opaque(self, ref: ImageRef) -> tuple[Image, bool]:
-        return as_opaque(self._images.get(ref), ref.name, self._background)
-
     def _begin(self, item: InferItem) -> _Underway:
         """Decode and prepare an item, and submit it to the batcher."""
         image: Image = np.empty((0, 0, 3), np.uint8)
         try:
-            image, flattened = self._opaque(item.image)
+            image, info = self._inputs.image(item.image)
             arrays = self._model.preprocess(image, self._parameters)
             pixels = input_pixels(image, self._model.spec.input)
             request = Request(self._model, arrays, pixels, self._rank, self._taps)
-            return _Underway(item, image, self._batcher.submit(request), flattened)
+            return _Underway(item, image, self._batcher.submit(request), info)
         except PassingError:
             raise
         except Exception as error:  # noqa: BLE001  only this item fails; _finish_item raises it again
@@ -197,18 +182,27 @@ class _Run:
                     checkpoint()
 
     def _add(self, entry: _Underway, prediction: Prediction, output: Outputs) -> None:
-        job, spec, name = self._job, self._model.spec, entry.item.image.name
+        spec, name = self._model.spec, entry.item.image.name
         data = None
         if prediction.image is not None:
-            data = encode(prediction.image, job.output.format, job.output.quality, name)
-        info: dict[str, str | int | float | bool] = {"image": name, "model": spec.name}
-        info["version"] = spec.version
-        if entry.flattened:
-            info["flattened"] = self._background
-        if self._reference_flattened:
-            info["reference_flattened"] = self._background
-        result = ItemResult(prediction=prediction.values or None, info=info)
-        self._results.add(entry.item, result, data, list(self._extras(entry, output)))
+            _check_lossless(prediction, self._job.output)
+            data = self._encoded(prediction.image, name)
+        named = {"image": name, "model": spec.name, "version": spec.version}
+        result = ItemResult(prediction=prediction.values or None, info={**named, **entry.info})
+        extras = [*self._pictures(prediction, name), *self._extras(entry, output)]
+        self._results.add(entry.item, result, data, extras)
+
+    def _encoded(self, image: Image, name: str) -> bytes:
+        output = self._job.output
+        return encode(image, output.format, output.quality, name, output.effort or "fast")
+
+    def _pictures(self, prediction: Prediction, name: str) -> list[Extra]:
+        suffix = self._job.output.format
+        media_type = FORMATS[suffix].media_type
+        return [
+            (f".{each}.{suffix}", media_type, self._encoded(picture, name))
+            for each, picture in prediction.pictures.items()
+        ]
 
     def _extras(self, entry: _Underway, output: Outputs) -> list[Extra]:
         extras: list[Extra] = []
@@ -229,6 +223,20 @@ def _taps(job: InferJob, model: Model) -> tuple[str, ...]:
         more = f" and {len(points) - 20} more" if len(points) > 20 else ""
         raise ParameterError("tap", job.tap, f"by {model.spec.id}: {shown}{more}")
     return (job.tap,)
+
+
+def _check_lossless(prediction: Prediction, output: Output) -> None:
+    """Check that the output's format keeps every value of a picture that needs it.
+
+    Raises:
+        ParameterError: it does not.
+    """
+    is_lossy = output.format == "jpeg" or output.quality is not None
+    if prediction.exact and is_lossy:
+        quality = "" if output.quality is None else f" with quality {output.quality}"
+        lossless = ", ".join(each for each in FORMATS if each != "jpeg")
+        allowed = f"{lossless}, without a quality, because each gray value is a class"
+        raise ParameterError("format", f"{output.format}{quality}", allowed)
 
 
 def _check_finite(output: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -50,9 +50,15 @@ class InputSpec(Document):
     width: PositiveInt | None = Field(
         default=None, description="fixed width of the input in px; without it, any width"
     )
-    fit: Literal["stretch", "crop"] = Field(
+    fit: Literal["stretch", "crop", "letterbox"] = Field(
         default="stretch",
-        description="how to reach a fixed size: stretch the image, or crop its centre first",
+        description="how to reach a fixed size: stretch the image, crop its centre first, or keep "
+        "its proportions and fill the rest with `pad`",
+    )
+    pad: tuple[Annotated[int, Field(ge=0, le=255)], ...] = Field(
+        default=(114,),
+        description="fit letterbox: the colour around the image, 0..255, one value or red, green "
+        "and blue",
     )
     resize: Annotated[bool | int | tuple[int, int] | None, BeforeValidator(_resize)] = Field(
         default=None,
@@ -104,12 +110,18 @@ class InputSpec(Document):
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, channels):
                 raise ValueError(f"{name} has {len(values)} values for {channels} channels")
+        if len(self.pad) not in (1, 3):
+            raise ValueError(f"pad has {len(self.pad)} values; allowed: 1, or red, green and blue")
         return self
 
     @model_validator(mode="after")
     def _one_way_to_the_size(self) -> Self:
         if self.resize is not None and self.fit == "crop":
             raise ValueError("fit: crop cuts before it resizes, and resize cuts after; choose one")
+        if self.resize is not None and self.fit == "letterbox":
+            raise ValueError("fit: letterbox keeps the whole image, and resize cuts; choose one")
+        if self.size is None and self.fit == "letterbox":
+            raise ValueError("fit: letterbox needs height and width, the size to fill")
         return self
 
     @property

@@ -9,6 +9,7 @@ from PIL import Image as Pillow
 
 from agewell.workers.imaging.image import Image
 from agewell.workers.models.input_spec import InputSpec, Resample
+from agewell.workers.models.letterbox import letterbox_window, pad_to
 
 Float = npt.NDArray[np.float32]
 
@@ -50,6 +51,10 @@ def fit(image: Image, spec: InputSpec) -> Image:
         return resized(image, *fitting_size(height, width, spec), spec.resample)
     if spec.resize is not None:
         return cut_centre(_resized_to_cut(image, spec), *spec.size)
+    if spec.fit == "letterbox":
+        window = letterbox_window(height, width, spec.size)
+        shown = resized(image, window.height, window.width, spec.resample)
+        return pad_to(shown, window, spec.size, spec.pad)
     if spec.fit == "crop":
         image = _proportioned(image, spec.size)
     return resized(image, *spec.size, spec.resample)
@@ -152,18 +157,39 @@ def cut_centre(image: Image, height: int, width: int) -> Image:
 
 
 def _resized_to_cut(image: Image, spec: InputSpec) -> Image:
-    if spec.resize is None or spec.resize is False:
-        return image
+    height, width = image.shape[:2]
+    if cuts_before(spec):
+        image = cut_centre(image, *size_before_cut(height, width))
+    return resized(image, *size_to_cut(height, width, spec), spec.resample)
+
+
+def cuts_before(spec: InputSpec) -> bool:
+    """Return True if the ends of a very long image go before it is resized."""
+    return spec.size is not None and type(spec.resize) is int
+
+
+def size_before_cut(height: int, width: int) -> tuple[int, int]:
+    """Return the size without the ends of a very long image, (height, width) in px."""
+    longest = _LONGEST * min(height, width)
+    return min(height, longest), min(width, longest)
+
+
+def size_to_cut(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
+    """Return the size from which the centre is cut out, (height, width) in px."""
     if isinstance(spec.resize, tuple):
-        return resized(image, *spec.resize, spec.resample)
-    longest = _LONGEST * min(image.shape[:2])
-    height, width = min(image.shape[0], longest), min(image.shape[1], longest)
-    size = size_by_shorter_side(height, width, spec.resize)
-    return resized(cut_centre(image, height, width), *size, spec.resample)
+        return spec.resize
+    if spec.resize is None or spec.resize is False:
+        return height, width
+    return size_by_shorter_side(*size_before_cut(height, width), spec.resize)
 
 
 def _proportioned(image: Image, size: tuple[int, int]) -> Image:
     """Cut out the largest centred part of an image with the proportions of a size."""
     height, width = image.shape[:2]
+    return cut_centre(image, *proportioned_size(height, width, size))
+
+
+def proportioned_size(height: int, width: int, size: tuple[int, int]) -> tuple[int, int]:
+    """Return the largest size within a picture that has the proportions of another size."""
     scale = min(height / size[0], width / size[1])
-    return cut_centre(image, max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

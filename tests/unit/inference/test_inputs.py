@@ -13,6 +13,7 @@ from agewell.shared.settings import Settings
 from agewell.workers.inference.batching.batcher import Batcher
 from agewell.workers.inference.engine import Engine
 from agewell.workers.inference.run import run_infer_job
+from agewell.workers.models.catalogue import Catalogue
 from agewell.workers.models.library.colorizer import palette as palettes
 from agewell.workers.models.load import load_model
 from agewell.workers.models.registry import Registry
@@ -63,7 +64,7 @@ def run(tmp_path):
     blobs = MemoryBlobs()
     batcher = Batcher().start()
     load = partial(load_model, on=torch.device("cpu"))
-    engine = Engine("cpu", Registry(tmp_path, load, 2**20), batcher)
+    engine = Engine("cpu", Registry(Catalogue(tmp_path), load, 2**20), batcher)
 
     def made(files, model="echo", **fields):
         refs = blobs.put([(f"{number}", "image/png", each) for number, each in enumerate(files)])
