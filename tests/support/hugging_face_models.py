@@ -127,20 +127,27 @@ ARCHITECTURES: dict[str, tuple[Callable[..., Any], dict[str, Any], Callable[...,
 """By model type: the class of the configuration, its values, and that of the image processor."""
 
 
-def saved(root: Path, name: str, processor: dict[str, Any] | None = None, **document: Any) -> Path:
+def saved(
+    root: Path,
+    name: str,
+    processor: dict[str, Any] | None = None,
+    problem_type: str | None = None,
+    **document: Any,
+) -> Path:
     """Save a network of an architecture with its image processor, and with a model.yaml.
 
     Args:
         root: the models directory.
         name: of the architecture.
         processor: values of the image processor that differ from its defaults.
+        problem_type: of config.json.
         document: further fields of model.yaml.
     """
     make_config, values, make_processor = ARCHITECTURES[name]
     directory = root / name / "1"
     directory.mkdir(parents=True)
     torch.manual_seed(len(name))
-    config = make_config(**values, id2label=LABELS, architectures=[])
+    config = make_config(**values, id2label=LABELS, architectures=[], problem_type=problem_type)
     network = hf.AutoModelForImageClassification.from_config(config).eval()
     prepare = make_processor(**(processor or {}))
     noise = np.random.default_rng(1).integers(0, 256, (400, 400, 3), np.uint8)

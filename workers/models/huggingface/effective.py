@@ -1,14 +1,19 @@
-"""The input of a Hugging Face version: its preprocessor's file, with what model.yaml overrides."""
+"""The fields of model.yaml that the files of a Hugging Face directory complete."""
 
 import logging
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
 from agewell.shared.text.problems import first_problem
+from agewell.workers.models.huggingface.json_files import read_config
 from agewell.workers.models.huggingface.preprocessor import Fields, read_fields
 from agewell.workers.models.input_spec import InputSpec
+from agewell.workers.models.outputs_spec import ClassOutputs
+
+if TYPE_CHECKING:
+    from agewell.workers.models.spec import ModelSpec
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +24,34 @@ _WHOLE: Final = {"height", "width", "mean", "std"}
 _ADVICE: Final = (
     "give height, width, mean and std in model.yaml's `input`, which then decides alone"
 )
+
+
+def completed(spec: "ModelSpec", directory: Path) -> "ModelSpec":
+    """Return a version's model.yaml with `input` and `outputs` as the directory's files say.
+
+    Raises:
+        ValueError: see `effective_input`. Or the network does not classify.
+    """
+    changed: dict[str, Any] = {"input": effective_input(spec.input, directory)}
+    if spec.task == "classification" and spec.model_class is None:
+        changed["outputs"] = _class_outputs(spec, directory)
+    return spec.model_copy(update=changed)
+
+
+def _class_outputs(spec: "ModelSpec", directory: Path) -> ClassOutputs | None:
+    """Return how classes are read: an image has one of them, or several, as config.json says."""
+    given = spec.outputs if isinstance(spec.outputs, ClassOutputs) else None
+    kind = read_config(directory).get("problem_type")
+    if given is not None and given.activation is not None:
+        return given
+    if kind == "regression":
+        raise ValueError(
+            "config.json: problem_type: the network gives values, not classes; found 'regression'; "
+            "write a model_class for them, or the `activation` in model.yaml's `outputs`"
+        )
+    if kind != "multi_label_classification":
+        return given
+    return (given or ClassOutputs()).model_copy(update={"activation": "sigmoid"})
 
 
 def effective_input(given: InputSpec, directory: Path) -> InputSpec:
