@@ -1,13 +1,18 @@
 """The fields of model.yaml's `input`, written by hand, against Pillow, OpenCV and the formula."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
+import yaml
 from PIL import Image as Pillow
 from pydantic import ValidationError
 
 from agewell.workers.models.input_spec import InputSpec
 from agewell.workers.models.preprocess import as_input, fit, fitting_size, input_pixels
+from agewell.workers.models.spec import ModelSpec
+from tests.support.paths import ROOT
 
 
 def an_image(height, width):
@@ -147,3 +152,19 @@ def test_colours_are_named_or_given_as_digits():
     assert InputSpec().background == "#ffffff"
     assert InputSpec(background="White").background == "#ffffff"
     assert InputSpec(background="#ABCDEF").background == "#abcdef"
+
+
+MODELS_PAGE = (ROOT / "docs" / "models.md").read_text()
+
+
+def test_docs_name_every_field_of_input():
+    section = MODELS_PAGE.partition("## How an image becomes an input")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(
+        InputSpec.model_fields
+    )
+
+
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", MODELS_PAGE, re.DOTALL))
+def test_each_model_yaml_of_the_docs_is_valid(text):
+    ModelSpec.model_validate({"name": "m", "version": "1"} | yaml.safe_load(text))
