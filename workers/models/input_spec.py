@@ -72,9 +72,10 @@ class InputSpec(Document):
         "reduce, and its bilinear interpolation to enlarge",
     )
     multiple: PositiveInt = Field(
-        default=1,
-        description="without a fixed size: each side is a multiple of this, in px; the nearest "
-        "one, or the next one with resize",
+        default=1, description="without a fixed size: each side is a multiple of this, in px"
+    )
+    rounding: Literal["nearest", "up", "down"] = Field(
+        default="nearest", description="how to get to that multiple"
     )
     max_side: PositiveInt = Field(
         default=2048, description="without a fixed size: the longest side in px"

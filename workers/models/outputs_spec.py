@@ -167,7 +167,7 @@ class SegmentationOutputs(Document):
 class ClassOutputs(Document):
     """One output of a classifier: (N, classes), or (N, 1) for yes and no."""
 
-    family: Literal["classes"] = "classes"
+    family: Literal["classes"]
     output: Name | None = Field(default=None, description="name of the output; default: the first")
     class_count: PositiveInt | None = Field(
         default=None,

@@ -24,7 +24,7 @@ from tests.support.paths import ROOT
 
 CPU = torch.device("cpu")
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
-SIZES = [(120, 160), (37, 211), (251, 66), (9, 7), (64, 64)]
+SIZES = [(120, 160), (37, 211), (251, 66), (17, 16), (64, 64)]
 """Of images, (height, width): wide, very wide, tall, tiny, square."""
 
 
@@ -258,6 +258,15 @@ def test_every_value_has_the_effect_that_it_has_in_transformers(tmp_path, values
             "TextNetImageProcessor",
             {"size": {"shortest_edge": 50}, "size_divisor": 1, "do_center_crop": True},
         ),
+        ("DetrImageProcessor", {}),
+        ("DetrImageProcessor", {"size": {"height": 70, "width": 90}}),
+        ("DetrImageProcessor", {"size": 80, "max_size": 133, "format": "coco_detection"}),
+        ("DetrImageProcessor", {"size": 80, "pad_and_return_pixel_mask": True}),
+        ("ConditionalDetrImageProcessor", {"size": {"shortest_edge": 64, "longest_edge": 99}}),
+        ("DeformableDetrImageProcessor", {"size": {"shortest_edge": 66, "longest_edge": 99}}),
+        ("RTDetrImageProcessor", {}),
+        ("YolosImageProcessor", {"size": {"shortest_edge": 51, "longest_edge": 133}}),
+        ("YolosImageProcessor", {"size": {"shortest_edge": 66, "longest_edge": 99}}),
     ],
 )
 def test_classes_with_steps_of_their_own_are_followed(tmp_path, name, values):
@@ -345,6 +354,10 @@ def test_network_of_one_channel_gets_gray_images(tmp_path):
             {"image_processor_type": "ConvNextImageProcessor", "size": {"height": 9, "width": 9}},
             ["ConvNextImageProcessor needs a shortest_edge"],
         ),
+        (
+            {"image_processor_type": "DetrImageProcessor", "size": {"shortest_edge": 9}},
+            ["DetrImageProcessor needs height and width, or a longest_edge"],
+        ),
     ],
 )
 def test_value_that_cannot_be_honoured_is_refused_by_its_key(tmp_path, values, words):
@@ -386,6 +399,15 @@ def test_directory_without_file_and_without_input_is_refused(tmp_path):
             read_spec(directory)
     described = version(tmp_path, None, {"input": {"height": 9, "width": 9}})
     assert read_spec(described).input == InputSpec(height=9, width=9)
+
+
+def test_model_class_may_prepare_images_in_its_own_way(tmp_path):
+    own = {"model_class": "./model.py:Mine"}
+    assert read_spec(version(tmp_path / "a", None, own)).input == InputSpec()
+    unknown = {"image_processor_type": "DonutImageProcessor"}
+    assert read_spec(version(tmp_path / "b", unknown, own)).input == InputSpec()
+    known = {"image_processor_type": "ViTImageProcessor"}
+    assert read_spec(version(tmp_path / "c", known, own)).input.size == (224, 224)
 
 
 RESIZED_AND_CUT = {"image_processor_type": "BitImageProcessor", "size": 50, "crop_size": 40}

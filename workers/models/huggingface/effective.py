@@ -19,8 +19,9 @@ log = logging.getLogger(__name__)
 
 _ASIDE: Final = {"background", "warmup_side"}
 """Fields that say nothing about how the network was trained."""
-_WHOLE: Final = {"height", "width", "mean", "std"}
-"""If model.yaml gives these, it describes the input without the file."""
+_VALUES: Final = {"mean", "std"}
+_SIZES: Final = {"height", "resize", "multiple", "max_side"}
+"""If model.yaml gives both values and a size, it describes the input without the file."""
 _ADVICE: Final = (
     "give height, width, mean and std in model.yaml's `input`, which then decides alone"
 )
@@ -32,9 +33,15 @@ def completed(spec: "ModelSpec", directory: Path) -> "ModelSpec":
     Raises:
         ValueError: see `effective_input`. Or the network does not classify.
     """
-    changed: dict[str, Any] = {"input": effective_input(spec.input, directory)}
-    if spec.task == "classification" and spec.model_class is None:
-        changed["outputs"] = _class_outputs(spec, directory)
+    changed: dict[str, Any] = {}
+    try:
+        changed["input"] = effective_input(spec.input, directory)
+        if spec.task == "classification":
+            changed["outputs"] = _class_outputs(spec, directory)
+    except ValueError:
+        if spec.model_class is None:
+            raise
+        # A class of the user's own may prepare images and read outputs in its own way.
     return spec.model_copy(update=changed)
 
 
@@ -51,7 +58,7 @@ def _class_outputs(spec: "ModelSpec", directory: Path) -> ClassOutputs | None:
         )
     if kind != "multi_label_classification":
         return given
-    return (given or ClassOutputs()).model_copy(update={"activation": "sigmoid"})
+    return (given or ClassOutputs(family="classes")).model_copy(update={"activation": "sigmoid"})
 
 
 def effective_input(given: InputSpec, directory: Path) -> InputSpec:
@@ -80,7 +87,7 @@ def effective_input(given: InputSpec, directory: Path) -> InputSpec:
             f"{reason}; copy that file from the network's source, or {_ADVICE}"
         ) from None
     except ValueError as error:
-        if own >= _WHOLE:
+        if own >= _VALUES and own & _SIZES:
             log.warning("%s: model.yaml decides alone: %s", directory, error)
             return given
         raise ValueError(f"{error}; {_ADVICE}") from None

@@ -32,7 +32,7 @@ class Classifier(Model):
     @cached_property
     def _outputs(self) -> ClassOutputs:
         outputs = self.spec.outputs
-        return outputs if isinstance(outputs, ClassOutputs) else ClassOutputs()
+        return outputs if isinstance(outputs, ClassOutputs) else ClassOutputs(family="classes")
 
     @cached_property
     def _classes(self) -> Classes:
