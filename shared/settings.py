@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from agewell.shared.cores import usable_cores
 from agewell.shared.errors import SettingsError
 from agewell.shared.protocol.tasks import Queue
 from agewell.shared.setting_names import PREFIX, SECRETS_DIR, check_files, check_variables
@@ -33,7 +34,6 @@ from agewell.shared.setting_types import (
     RedisUrl,
     WholeSeconds,
     is_loopback,
-    usable_cores,
     xdg_state_home,
 )
 from agewell.shared.text.problems import first_problem
@@ -130,6 +130,11 @@ class Settings(BaseSettings):
         default=32,
         description="Number of jobs that an infer worker runs at the same time. Their images "
         "share batches.",
+    )
+    infer_threads: PositiveInt | None = Field(
+        default=None,
+        description="Threads of one pass of a model on the CPU. Unset: one for each core that the "
+        "infer worker may use.",
     )
     operations: ModuleNames = Field(
         default=(),
@@ -251,6 +256,11 @@ class Settings(BaseSettings):
     def threads_per_job(self) -> int:
         """Threads that one running job may use, so that all jobs together use every core once."""
         return max(1, usable_cores() // self.concurrency)
+
+    @property
+    def threads_per_pass(self) -> int:
+        """Threads of one pass of a model on the CPU."""
+        return self.infer_threads or usable_cores()
 
     def flower_login(self) -> str | None:
         """Return Flower's login as user:password, or None if it needs none.

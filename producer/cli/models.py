@@ -14,7 +14,7 @@ from agewell.producer.cli.options import METAVAR, Json, time_between
 from agewell.producer.cli.tables import Column, print_table
 from agewell.producer.sending.model_commands import Models, VersionOnWorkers
 from agewell.producer.session import open_session
-from agewell.shared.model_commands import Command, Reply
+from agewell.shared.model_commands import Command, Reply, VersionStatus
 
 models_app = typer.Typer(
     name="models", help="List, load, switch, export and train models.", no_args_is_help=True
@@ -46,6 +46,7 @@ COLUMNS = (
     Column("active"),
     Column("loaded", drop=1),
     Column("MB", right=True, drop=4),
+    Column("runs on", drop=5),
     Column("about", flexible=True),
 )
 
@@ -80,8 +81,15 @@ def _cells(found: VersionOnWorkers) -> list[str]:
         _on(found.active_on, found.workers),
         _on(found.loaded_on, found.workers),
         f"{status.size_bytes / 1e6:.1f}" if status.size_bytes else "-",
-        f"broken: {status.problem}" if status.problem else status.description,
+        status.runs_on or "-",
+        _about(status),
     ]
+
+
+def _about(status: VersionStatus) -> str:
+    if status.problem:
+        return f"broken: {status.problem}"
+    return f"warning: {status.warning}" if status.warning else status.description
 
 
 def _on(count: int, workers: int) -> str:

@@ -16,7 +16,7 @@ train_app = typer.Typer(help="Train the models that come with agewell.", no_args
 
 Out = Annotated[Path, typer.Option(help="Directory for the new version, models/NAME/VERSION.")]
 Threads = Annotated[
-    int | None, typer.Option(min=1, help="Threads of torch. Default: one per core.")
+    int | None, typer.Option(min=1, help="Threads of one pass. Default: one per core.")
 ]
 Photos = Annotated[
     Path, typer.Option("--images", metavar="DIR", help="Directory of photos to learn from.")

@@ -37,7 +37,10 @@ def check_models(models_dirs: Sequence[Path]) -> Finding:
 
 
 def check_served_models(session: Session) -> Finding:
-    """Report the versions that an infer worker could not load, with the reasons."""
+    """Report the versions that an infer worker could not load, or not onto its GPU.
+
+    If all is well, name the libraries and devices that run the loaded ones.
+    """
     workers = ModelControl(session.client).workers()
     broken = {
         f"{each.name}/{each.version}: {each.problem}"
@@ -52,5 +55,21 @@ def check_served_models(session: Session) -> Finding:
             "fix the files or remove the version's directory, then run `agewell models load NAME "
             "VERSION`",
         )
+    slow = {
+        f"{each.name}/{each.version} on {worker.worker}: {each.warning}"
+        for worker in workers
+        for each in worker.versions
+        if each.warning
+    }
+    if slow:
+        return problem(
+            "served models",
+            "; ".join(sorted(slow)),
+            "fix that on the host of the worker and start it again, or set `provider: cpu` in "
+            "model.yaml if the CPU is meant",
+        )
     versions = {(each.name, each.version) for worker in workers for each in worker.versions}
-    return ok("served models", f"{len(versions)} seen by {len(workers)} infer workers, none broken")
+    runs_on = sorted({each.runs_on for worker in workers for each in worker.versions} - {""})
+    loaded = f"; loaded ones run on {' and '.join(runs_on)}" if runs_on else ""
+    found = f"{len(versions)} seen by {len(workers)} infer workers, none broken{loaded}"
+    return ok("served models", found)

@@ -152,6 +152,8 @@ class Agent:
                         spec=spec.model_dump(mode="json", exclude_defaults=True),
                         directory=str(model.directory),
                         size_bytes=model.size_bytes(),
+                        runs_on=model.runs_on(),
+                        **({"warning": model.warning()} if model.warning() else {}),
                         tap_points=model.tap_points(),
                         parameters=sorted(model.parameters),
                     )
@@ -181,4 +183,6 @@ class Agent:
             size_bytes=held.size_bytes if held else 0,
             jobs=held.leases if held else 0,
             problem=found.problem or failed,
+            runs_on=held.model.runs_on() if held else "",
+            warning=held.model.warning() if held else "",
         )

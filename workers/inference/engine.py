@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from agewell.shared.setting_types import usable_cores
 from agewell.shared.settings import Settings
 from agewell.workers.inference.batching.batcher import Batcher
 from agewell.workers.inference.batching.bisect import Outputs, run_pass
@@ -36,8 +35,9 @@ def start_engine(settings: Settings) -> Engine:
     """Choose the device, and start the batcher's thread.
 
     Args:
-        settings: `model_dirs` and `models_memory_bytes` are used.
+        settings: `model_dirs`, `models_memory_bytes` and `threads_per_pass` are used.
     """
+    device.limit_threads(settings.threads_per_pass)
     on = device.choose_device()
     log.info("models run on %s", device.describe(on))
     return Engine(
@@ -49,7 +49,7 @@ def start_engine(settings: Settings) -> Engine:
             release=partial(device.release_memory, on),
         ),
         batcher=Batcher(
-            run=_run_or_end, prepare=partial(device.limit_threads, usable_cores())
+            run=_run_or_end, prepare=partial(device.limit_threads, settings.threads_per_pass)
         ).start(),
     )
 

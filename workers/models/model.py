@@ -37,11 +37,20 @@ class Prediction:
     """A model's result for one image."""
 
     image: Image | None = None
-    """(H, W, 3) uint8 BGR, for a model that makes a picture."""
+    """(H, W, 3) uint8 BGR, or (H, W) uint8 gray, for a model that makes a picture."""
 
     values: dict[str, Any] = field(default_factory=dict)
     """JSON values. A classification has {"classes": [{"label": text, "probability": 0..1}, ...]},
-    with the most probable class first."""
+    with the most probable class first. A detection has {"boxes": [{"label": text, "score": 0..1,
+    "box": [x0, y0, x1, y1]}, ...]}, and a segmentation {"segments": [{"label": text, "share":
+    0..1}, ...]}."""
+
+    pictures: Mapping[str, Image] = field(default_factory=dict)
+    """Further pictures by name, (H, W, 3) uint8 BGR. Each becomes a file of its own: `crop-1` of
+    `cat.yolo.png` is `cat.yolo.crop-1.png`."""
+
+    exact: bool = False
+    """True if each value of the image has a meaning, so that a lossy format would change it."""
 
 
 class Model(ABC):
@@ -82,6 +91,18 @@ class Model(ABC):
                 if not np.isfinite(array).all():
                     found = f"output {name} has values that are not finite"
                     raise self._error(f"warm-up failed: {found}")
+            self.check_outputs(outputs)
+
+    def check_outputs(self, outputs: Arrays) -> None:
+        """Check the outputs of a warm-up pass, beyond their batch axis. The default accepts all.
+
+        Args:
+            outputs: arrays as `forward` returns them. All values are finite.
+
+        Raises:
+            ModelError: they are not what `postprocess` needs.
+        """
+        del outputs
 
     def verify(self) -> None:
         """Compare the outputs with `check.npz`, if the directory has this file.
@@ -186,6 +207,14 @@ class Model(ABC):
     def size_bytes(self) -> int:
         """Return the memory of the weights in bytes."""
         return self.network.size_bytes()
+
+    def runs_on(self) -> str:
+        """Return the library and device that run it, such as `torch, cpu`, or "" if unknown."""
+        return "" if self._network is None else self._network.runs_on()
+
+    def warning(self) -> str:
+        """Return what the operator should know about how it runs, or ""."""
+        return "" if self._network is None else self._network.warning()
 
     def tap_points(self) -> list[str]:
         """Return the names of the intermediates that `forward` can return in addition."""

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
+from agewell.shared.cores import usable_cores
 from agewell.shared.errors import AgewellError
+from agewell.workers.models import device
 from agewell.workers.models.catalogue import Catalogue
 from agewell.workers.models.export import gate, report
 from agewell.workers.models.export.folder import open_folder
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         valid.
     """
     options = _parser().parse_args(arguments)
-    torch.set_num_threads(options.threads)
+    device.limit_threads(options.threads)
     try:
         made = _export(options)
     except (AgewellError, ValueError, OSError) as error:
@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         help="add the graph to the original version; workers use the faster one",
     )
     add("--images", type=Path, help="a directory of photos to compare on as well")
-    add("--threads", type=int, default=torch.get_num_threads(), help="number of torch's threads")
+    add("--threads", type=int, default=usable_cores(), help="number of threads of one pass")
     add("--json", action="store_true", help="print the comparison as JSON")
     return parser
 

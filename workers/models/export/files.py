@@ -87,8 +87,10 @@ def _as_variant(
 ) -> dict[str, Any]:
     """Return the document of the new version, and copy the file with its model class."""
     kept = {name: value for name, value in document.items() if name not in TORCH_ONLY}
-    if model.network.labels() and not model.spec.labels and model.spec.task == "classification":
+    if model.network.labels() and not model.spec.labels and model.spec.task != "image":
         kept["labels"] = list(model.network.labels())
+    # For kind huggingface, a part of it comes from preprocessor_config.json, which stays behind.
+    kept["input"] = model.spec.input.model_dump(mode="json", exclude_defaults=True)
     file = (model.spec.model_class or "").partition(":")[0]
     if file.startswith("./"):
         shutil.copyfile(source / file, made / file)

@@ -12,6 +12,7 @@ import torch
 from agewell.workers.models import device
 from agewell.workers.models.arrays import TAP, Array, Arrays, DeviceLostError, OutOfMemoryError
 from agewell.workers.models.kinds import folding, tensors
+from agewell.workers.models.kinds.inspection import Inspection
 from agewell.workers.models.kinds.network import Network
 from agewell.workers.models.user_code import load_code
 
@@ -24,6 +25,7 @@ class TorchModule(Network):
     _module: torch.nn.Module
     _run: Pass
     _transfer: device.Transfer
+    _inspection: Inspection
 
     def load(self, on: torch.device) -> None:
         """Make the module, load its weights, and move it to the device.
@@ -43,6 +45,7 @@ class TorchModule(Network):
         self._transfer = device.Transfer(on)
         called: Any = torch.compile(self._module) if self.spec.compile else self._module
         self._run = partial(tensors.call, called)
+        self._inspection = Inspection(self._module)
         if self.spec.cuda_graphs and on.type == "cuda":
             self._run = device.CudaGraphs(self._run, on)
 
@@ -52,7 +55,12 @@ class TorchModule(Network):
 
     @property
     def module(self) -> torch.nn.Module:
-        """The loaded module, for hooks and for looking at its parts."""
+        """The loaded module, for hooks and for looking at its parts.
+
+        Whoever asks for it may change it, so the plain module runs from then on: no ONNX graph, no
+        compiled module and no CUDA graph.
+        """
+        self._inspection.opened = True
         return self._module
 
     def make_module(self) -> torch.nn.Module:
@@ -86,7 +94,8 @@ class TorchModule(Network):
     def forward(self, batch: Arrays, taps: Sequence[str] = ()) -> dict[str, Array]:
         """Run a batch. Arguments, outputs and errors are those of `Model.forward`.
 
-        A pass with taps runs the module uncompiled and without CUDA graphs.
+        A pass with taps runs the module uncompiled and without CUDA graphs. So does every pass
+        while somebody looks into the module.
 
         Raises:
             DeviceLostError: the device has failed.
@@ -96,7 +105,8 @@ class TorchModule(Network):
                 inputs = self._converted(self._transfer.upload(batch))
                 if self.spec.channels_last:
                     inputs = {name: _channels_last(each) for name, each in inputs.items()}
-                found = self._tapped(inputs, taps) if taps else self._run(inputs)
+                plain = taps or self._inspection.going_on()
+                found = self._tapped(inputs, taps) if plain else self._run(inputs)
                 return self._transfer.download(found)
         except Exception as error:
             self._explain_dtype(error)
@@ -133,6 +143,10 @@ class TorchModule(Network):
     def tap_points(self) -> list[str]:
         """Return the dotted names of all submodules."""
         return [name for name, _ in self._module.named_modules() if name]
+
+    def runs_on(self) -> str:
+        """Return the device of the module, such as `torch, cuda:0`."""
+        return f"torch, {self._transfer.device}"
 
     def size_bytes(self) -> int:
         """Return the size of all parameters and buffers in bytes."""
