@@ -1,14 +1,12 @@
 """`agewell models train` and `agewell models export`. They run in child processes with torch."""
 
-import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agewell.producer.cli.exit_codes import ExitCode, exit_codes, leave
+from agewell.producer.cli.child import EXPORT, TRAINING, named, run_child
+from agewell.producer.cli.exit_codes import exit_codes
 from agewell.producer.cli.options import Json, shown_as
 from agewell.shared.settings import Settings
 
@@ -16,7 +14,7 @@ train_app = typer.Typer(help="Train the models that come with agewell.", no_args
 
 Out = Annotated[Path, typer.Option(help="Directory for the new version, models/NAME/VERSION.")]
 Threads = Annotated[
-    int | None, typer.Option(min=1, help="Threads of one pass. Default: one per core.")
+    int | None, typer.Option(min=1, help="Number of threads. Default: one per core.")
 ]
 Photos = Annotated[
     Path, typer.Option("--images", metavar="DIR", help="Directory of photos to learn from.")
@@ -50,7 +48,7 @@ def colorizer(
     Example: agewell models train colorizer --images photos/ --out models/colorizer/2
     """
     given = ["colorizer", "--images", images, "--out", out, "--steps", steps, "--every", every]
-    _run("training", "train", [*given, *_named(held_out=held_out, threads=threads)])
+    run_child(TRAINING, "train", [*given, *named(held_out=held_out, threads=threads)])
 
 
 @train_app.command()
@@ -64,7 +62,7 @@ def digits(
     Example: agewell models train digits --out models/digits/2
     """
     given = ["digits", "--out", out, "--epochs", epochs]
-    _run("training", "train", [*given, *_named(threads=threads)])
+    run_child(TRAINING, "train", [*given, *named(threads=threads)])
 
 
 Version = Annotated[
@@ -143,32 +141,5 @@ def export(
         given += ["--models", directory]
     given += [flag for flag, wanted in flags.items() if wanted]
     options = {"version": version, "as": export_as, "images": images, "threads": threads}
-    quantised = _named(calibrate=calibrate, min_agreement=min_agreement)
-    _run("export", "export", [*given, *_named(**options), *quantised])
-
-
-def _named(**options: object) -> list[object]:
-    """Turn the options that were given into arguments."""
-    given: list[object] = []
-    for name, value in options.items():
-        if value is not None:
-            given += [f"--{name.replace('_', '-')}", value]
-    return given
-
-
-def _run(package: str, extra: str, arguments: list[object]) -> None:
-    """Run a package of agewell.workers.models in a child process, and exit with its status."""
-    if importlib.util.find_spec("torch") is None:
-        leave(ExitCode.USAGE, f"torch is not installed: pip install 'agewell[{extra}]'")
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        f"agewell.workers.models.{package}",
-        *map(str, arguments),
-    ]
-    try:
-        code = subprocess.run(command, check=False).returncode
-    except KeyboardInterrupt:  # the child got the signal too, and has ended
-        code = ExitCode.INTERRUPTED
-    raise typer.Exit(code)
+    quantised = named(calibrate=calibrate, min_agreement=min_agreement)
+    run_child(EXPORT, "export", [*given, *named(**options), *quantised])

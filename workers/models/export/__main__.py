@@ -12,8 +12,8 @@ from agewell.shared.errors import AgewellError
 from agewell.workers.models import device
 from agewell.workers.models.catalogue import Catalogue
 from agewell.workers.models.export import gate, report
-from agewell.workers.models.export.folder import open_folder
 from agewell.workers.models.export.version import Calibration, Export, export
+from agewell.workers.models.image_folder import open_folder
 from agewell.workers.models.library.colorizer.crops import read_photos
 from agewell.workers.models.spec import read_spec
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from agewell.workers.models.agreement import agreement_for
 from agewell.workers.models.arrays import Arrays
-from agewell.workers.models.export.folder import Folder
-from agewell.workers.models.export.progress import Progress
+from agewell.workers.models.image_folder import Folder
 from agewell.workers.models.kinds.network import Network
 from agewell.workers.models.model import Model
+from agewell.workers.models.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,12 @@ from agewell.workers.models.agreement import Outputs
 from agewell.workers.models.arrays import Arrays
 from agewell.workers.models.export import gate
 from agewell.workers.models.export.files import open_graph
-from agewell.workers.models.export.folder import Folder
 from agewell.workers.models.export.gate import Gate
 from agewell.workers.models.export.graph import quiet
-from agewell.workers.models.export.progress import Progress
+from agewell.workers.models.image_folder import Folder
 from agewell.workers.models.kinds.network import Network
 from agewell.workers.models.model import Model
+from agewell.workers.models.progress import Progress
 
 _OPERATORS = ["Conv", "Gemm", "MatMul"]
 _RANGES_HELD = 64
@@ -187,16 +187,20 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
         return batch
 
 
-def saturates() -> bool:
-    """Return True if this processor may saturate when it adds two 8-bit products.
+def saturates(machine: str = "", cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Return True if a processor may saturate when it adds two 8-bit products.
 
     AVX2 and AVX-512 without VNNI add pairs of products in 16 bits. Weights of 7 bits avoid this.
     ARM and processors with VNNI add in 32 bits.
+
+    Args:
+        machine: such as `x86_64`. Default: that of this machine.
+        cpuinfo: the kernel's file with the processor's flags.
     """
-    if platform.machine() not in ("x86_64", "AMD64", "i686"):
+    if (machine or platform.machine()) not in ("x86_64", "AMD64", "i686"):
         return False
     try:
-        flags = set(Path("/proc/cpuinfo").read_text().split())
+        flags = set(cpuinfo.read_text().split())
     except OSError:
         return True
     return _VNNI.isdisjoint(flags)

@@ -10,9 +10,9 @@ import torch
 from agewell.shared.errors import ModelError
 from agewell.workers.imaging.image import Image
 from agewell.workers.models.export import files, graph, int8, parity
-from agewell.workers.models.export.folder import Folder
 from agewell.workers.models.export.int8 import Quantised
 from agewell.workers.models.export.parity import Case, Speed
+from agewell.workers.models.image_folder import Folder
 from agewell.workers.models.kinds.torch_module import TorchModule
 from agewell.workers.models.load import make_model
 from agewell.workers.models.model import Model
