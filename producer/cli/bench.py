@@ -97,7 +97,7 @@ def _show_speed(measured: Sequence[Mapping[str, Any]]) -> None:
     sizes = sorted({passes["batch"] for each in measured for passes in each["batches"]})
     columns = [Column("variant", flexible=True)]
     for size in sizes:
-        columns += [Column(f"batch {size}, ms", right=True), Column("img/s", right=True)]
+        columns += [Column(f"batch {size}", right=True), Column("img/s", right=True)]
     rows = []
     for each in measured:
         by_size = {passes["batch"]: passes for passes in each["batches"]}
@@ -147,10 +147,11 @@ def _show_notes(measured: Sequence[Mapping[str, Any]]) -> None:
     first = measured[0]
     agreed, threads = first["agreement"], first["threads"]
     images = f"{agreed['images']} images" + (" of noise" if agreed["noise"] else "")
-    spread = "medians of passes, ± half of the interquartile range"
+    plural = "" if threads == 1 else "s"
+    spread = "median, ± half of the interquartile range"
     for line in (
         "",
-        f"Threads of one pass: {threads}. ms: {spread}.",
+        f"batch: ms of a pass with {threads} thread{plural}: {spread}.",
         f"queue/s: images per second of a full queue, up to {first['queue_batch']} in a batch.",
         "peak MB: resident memory of the process with its libraries; on a GPU, its memory.",
         f"agreement with torch in float32: {agreed['measure']}, on {images}.",

@@ -188,7 +188,8 @@ def test_the_code_and_the_labels_of_the_original_come_along(tmp_path):
         "import torch\nfrom torch import nn\n"
         "from agewell.workers.models.tasks.classification import Classifier\n"
         "class Mine(Classifier):\n    pass\n"
-        "def make():\n    torch.manual_seed(0)\n    return nn.Sequential(nn.Flatten(), nn.Linear(48, 2))\n"
+        "def make():\n    torch.manual_seed(0)\n    "
+        "return nn.Sequential(nn.Flatten(), nn.Linear(48, 2))\n"
     )
     document = {
         "task": "classification",
