@@ -153,7 +153,7 @@ def _show_notes(measured: Sequence[Mapping[str, Any]]) -> None:
         "",
         f"batch: ms of a pass with {threads} thread{plural}: {spread}.",
         f"queue/s: images per second of a full queue, up to {first['queue_batch']} in a batch.",
-        "peak MB: resident memory of the process with its libraries; on a GPU, its memory.",
+        "peak MB: resident memory of the process; on a GPU, its memory.",
         f"agreement with torch in float32: {agreed['measure']}, on {images}.",
     ):
         terminal.print_line(line)

@@ -39,7 +39,7 @@ _LEAST_PASSES, _MOST_PASSES = 5, 500
 
 @dataclass(frozen=True)
 class Task:
-    """What to measure."""
+    """A variant to measure, and how."""
 
     directory: str
     reference: str

@@ -1,4 +1,4 @@
-"""What `agewell models export` prints."""
+"""The output of `agewell models export`."""
 
 import sys
 from collections.abc import Iterator, Sequence
