@@ -63,13 +63,13 @@ def blob_detector(root: Path, name: str = "blobs", version: str = "1", **more: A
 
 
 def constant_onnx(
-    root: Path, outputs: dict[str, np.ndarray], name: str = "constant", **more: Any
+    root: Path, arrays: dict[str, np.ndarray], name: str = "constant", **more: Any
 ) -> Path:
     """An ONNX graph with the same outputs for each image of a batch.
 
     Args:
         root: the models directory.
-        outputs: the outputs of one image by name.
+        arrays: the outputs of one image by name.
         name: of the model.
         more: fields of model.yaml.
     """
@@ -79,7 +79,7 @@ def constant_onnx(
         helper.make_node("Mul", ["mean", "zero"], ["zeros"]),
     ]
     infos = []
-    for each, array in outputs.items():
+    for each, array in arrays.items():
         constants |= {
             f"{each}_of_one": array[None],
             f"{each}_shape": np.array([-1] + [1] * array.ndim),

@@ -51,12 +51,19 @@ class YoloDecoder(Decoder):
         axes = _axes(spec.family, str(count) if known else "classes", transposed=spec.transposed)
         found = f"the output is (N, {shape[1]}, {shape[2]})"
         classes = f" with {count} classes" if known and spec.family != "yolov10" else ""
-        fitting = _layouts(shape, count) if known else []
-        hint = f"; it fits {' or '.join(fitting)}" if fitting else ""
-        if not fitting and known and spec.family != "yolov10":
-            has = self._rows(np.empty(shape[1:])).shape[1] - _COLUMNS[spec.family]
-            hint = f"; it has room for {has} classes" if has > 0 else ""
-        return f"{found}; {spec.family}{classes} is {axes}{hint}"
+        return f"{found}; {spec.family}{classes} is {axes}{self._hint(shape)}"
+
+    def _hint(self, shape: tuple[int, ...]) -> str:
+        """Return how the output could be meant, if the number of classes is known."""
+        if self._classes is None:
+            return ""
+        boxes, columns = self._rows(np.empty(shape[1:])).shape
+        fitting = " or ".join(_layouts(shape, self._classes))
+        room = columns - _COLUMNS[self._spec.family]
+        hints = [f"fits {fitting}"] if fitting else []
+        if self._spec.family != "yolov10" and 0 < room < boxes:
+            hints.insert(0, f"has room for {room} classes")
+        return f"; it {', or '.join(hints)}" if hints else ""
 
     def _rows(self, found: Array) -> Array:
         """Return a view with one row for each box."""
