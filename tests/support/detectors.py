@@ -62,6 +62,35 @@ def blob_detector(root: Path, name: str = "blobs", version: str = "1", **more: A
     return directory
 
 
+PAINTS = textwrap.dedent(
+    '''
+    import torch
+
+
+    class Paints(torch.nn.Module):
+        """Dark, red, green and blue: (N, 3, H, W) -> (N, 4, H / 2, W / 2) logits."""
+
+        def forward(self, image):
+            half = torch.nn.functional.avg_pool2d(image, 2)
+            return 20 * torch.cat([torch.full_like(half[:, :1], 0.5), half], 1)
+    '''
+)
+
+
+def paint_segmenter(root: Path, name: str = "paints", version: str = "1", **more: Any) -> Path:
+    """A torch module that tells dark, red, green and blue pixels apart."""
+    document: dict[str, Any] = {
+        "task": "segmentation",
+        "kind": "torch",
+        "entry": "./model.py:Paints",
+        "labels": ["dark", *COLOURS],
+        "input": {"height": 64, "width": 64, "fit": "letterbox", "pad": [0]},
+    }
+    directory = version_directory(root, name, version, **(document | more))
+    (directory / "model.py").write_text(PAINTS)
+    return directory
+
+
 def constant_onnx(
     root: Path, arrays: dict[str, np.ndarray], name: str = "constant", **more: Any
 ) -> Path:
