@@ -18,6 +18,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[stack,dev]'
+	# Its ONNX files are needed, not its code, whose dependencies would replace OpenCV.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --no-deps --ignore-requires-python rapidocr-onnxruntime
 	@touch $@
 
 install: $(INSTALLED) ## make .venv with everything in it, the versions as tested

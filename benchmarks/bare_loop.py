@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from agewell.shared.setting_types import usable_cores
+from agewell.shared.cores import usable_cores
 from benchmarks.cost import Cost
 
 Work = Callable[[bytes], bytes]

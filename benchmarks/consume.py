@@ -15,8 +15,8 @@ import psutil
 from celery import Celery
 
 from agewell.shared.celery.app import broker_url, make_app
+from agewell.shared.cores import usable_cores
 from agewell.shared.protocol.tasks import Queue
-from agewell.shared.setting_types import usable_cores
 from agewell.shared.settings import Settings
 from benchmarks import programs
 from benchmarks.filling import JOB

@@ -30,9 +30,9 @@ from agewell.producer.sending.plan import Planned
 from agewell.producer.sending.publish import publish
 from agewell.producer.sending.submit import Submitter
 from agewell.producer.session import Session
+from agewell.shared.cores import usable_cores
 from agewell.shared.protocol.messages import ImageRef, InferItem, InferJob
 from agewell.shared.redis import keys
-from agewell.shared.setting_types import usable_cores
 from agewell.testing import running_stack
 from agewell.workers.imaging.codec import Limits, decode
 from agewell.workers.inference.batching.batcher import Batcher

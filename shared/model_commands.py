@@ -35,6 +35,8 @@ class VersionStatus(Message):
     size_bytes: int = 0
     jobs: int = Field(default=0, description="number of jobs that use it now")
     problem: str = Field(default="", description="why it cannot be used")
+    runs_on: str = Field(default="", description="library and device, if it is loaded")
+    warning: str = Field(default="", description="what is wrong with how it runs")
 
 
 class WorkerStatus(Message):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
+from agewell.shared.cores import usable_cores as usable_cores
 from agewell.shared.errors import SettingsError
 from agewell.shared.protocol.tasks import WORK_QUEUES
 from agewell.shared.setting_names import PREFIX
@@ -48,13 +49,6 @@ def xdg_state_home() -> Path:
         raise SettingsError(
             f"{PREFIX}STATE_DIR", "must be set, because this user has no home directory"
         ) from None
-
-
-def usable_cores() -> int:
-    """Return the number of processor cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def read_json(value: Any) -> Any:

@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from agewell.shared.cores import usable_cores
 from agewell.shared.errors import SettingsError
 from agewell.shared.protocol.tasks import Queue
 from agewell.shared.setting_names import PREFIX, SECRETS_DIR, check_files, check_variables
@@ -33,13 +34,14 @@ from agewell.shared.setting_types import (
     RedisUrl,
     WholeSeconds,
     is_loopback,
-    usable_cores,
     xdg_state_home,
 )
 from agewell.shared.text.problems import first_problem
 
 SECRETS = ("redis_url", "flower_password", "blob_url")
 """Settings whose values are never shown, not even in errors."""
+OWN_MODELS = Path(__file__).absolute().parents[1] / "models"
+"""The models that come with agewell."""
 DEFAULT_K_PER_S = 0.05
 """The default k of the aging formula, per second: a job climbs one level every 20 seconds."""
 MAX_DELIVERIES = 3
@@ -115,9 +117,9 @@ class Settings(BaseSettings):
         "or in threads.",
     )
     models_dir: AbsolutePath = Field(
-        default_factory=lambda: Path(__file__).parents[1] / "models",
+        default_factory=lambda: OWN_MODELS,
         description="Directory of models, each as name/version/model.yaml. Unset: the models that "
-        "come with agewell.",
+        "come with agewell, and those in the directory models of AGEWELL_STATE_DIR.",
     )
     models_memory_bytes: PositiveInt = Field(
         default=4 * 2**30,
@@ -128,6 +130,11 @@ class Settings(BaseSettings):
         default=32,
         description="Number of jobs that an infer worker runs at the same time. Their images "
         "share batches.",
+    )
+    infer_threads: PositiveInt | None = Field(
+        default=None,
+        description="Threads of one pass of a model on the CPU. Unset: one for each core that the "
+        "infer worker may use.",
     )
     operations: ModuleNames = Field(
         default=(),
@@ -235,9 +242,25 @@ class Settings(BaseSettings):
         return self.done_ttl_s or self.result_ttl_s, self.result_ttl_s
 
     @property
+    def model_dirs(self) -> tuple[Path, ...]:
+        """The directories of models that a worker serves from.
+
+        agewell's own directory is not written to. So if that one is used, exports are in the state
+        directory, and are served from there.
+        """
+        if self.models_dir != OWN_MODELS:
+            return (self.models_dir,)
+        return self.models_dir, self.state_dir / "models"
+
+    @property
     def threads_per_job(self) -> int:
         """Threads that one running job may use, so that all jobs together use every core once."""
         return max(1, usable_cores() // self.concurrency)
+
+    @property
+    def threads_per_pass(self) -> int:
+        """Threads of one pass of a model on the CPU."""
+        return self.infer_threads or usable_cores()
 
     def flower_login(self) -> str | None:
         """Return Flower's login as user:password, or None if it needs none.

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from agewell.producer.cli.model_problems import warn_of_problems
 from agewell.producer.cli.options import shown_as
 from agewell.producer.cli.send import send_and_report
 from agewell.producer.cli.send_options import Options, Paths, with_send_options
@@ -14,6 +15,7 @@ from agewell.producer.receiving.result_names import own_results
 from agewell.producer.sending.listing import OnBad, expand, only_file
 from agewell.producer.sending.plan import Sources
 from agewell.producer.sending.submit import Fields
+from agewell.producer.session import Session
 from agewell.shared.errors import BadJobError, ParameterError
 from agewell.shared.protocol.messages import MAX_ITEMS, InferItem, InferJob, Job, read_job
 
@@ -73,7 +75,11 @@ def infer(
         return _job(items, output=options.output, **given)
 
     extras = (f".{tap}.npz", f".{tap}.png") if tap else ()
-    send_and_report(model, sources, make_job, options, extras)
+
+    def warn(session: Session) -> None:
+        warn_of_problems(session, model, version)
+
+    send_and_report(model, sources, make_job, options, extras, warn)
 
 
 def _job(items: list[Fields], **given: Any) -> InferJob:

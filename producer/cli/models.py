@@ -1,5 +1,6 @@
 """`agewell models`: lists, loads, unloads and activates models on the infer workers."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
@@ -8,11 +9,12 @@ from rich.table import Table
 
 from agewell.producer.cli import terminal
 from agewell.producer.cli.exit_codes import ExitCode, exit_codes
+from agewell.producer.cli.model_problems import warn_of_problems
 from agewell.producer.cli.options import METAVAR, Json, time_between
 from agewell.producer.cli.tables import Column, print_table
 from agewell.producer.sending.model_commands import Models, VersionOnWorkers
 from agewell.producer.session import open_session
-from agewell.shared.model_commands import Command, Reply
+from agewell.shared.model_commands import Command, Reply, VersionStatus
 
 models_app = typer.Typer(
     name="models", help="List, load, switch, export and train models.", no_args_is_help=True
@@ -44,6 +46,7 @@ COLUMNS = (
     Column("active"),
     Column("loaded", drop=1),
     Column("MB", right=True, drop=4),
+    Column("runs on", drop=5),
     Column("about", flexible=True),
 )
 
@@ -78,8 +81,15 @@ def _cells(found: VersionOnWorkers) -> list[str]:
         _on(found.active_on, found.workers),
         _on(found.loaded_on, found.workers),
         f"{status.size_bytes / 1e6:.1f}" if status.size_bytes else "-",
-        f"broken: {status.problem}" if status.problem else status.description,
+        status.runs_on or "-",
+        _about(status),
     ]
+
+
+def _about(status: VersionStatus) -> str:
+    if status.problem:
+        return f"broken: {status.problem}"
+    return f"warning: {status.warning}" if status.warning else status.description
 
 
 def _on(count: int, workers: int) -> str:
@@ -129,7 +139,7 @@ def activate(
     """
     with exit_codes():
         replies = Models(open_session()).activate(name, version, timeout)
-        _report("active", name, replies, as_json)
+        _exit(_report("active", name, replies, as_json))
 
 
 @models_app.command()
@@ -139,8 +149,9 @@ def info(name: Name, version: Version = None, as_json: Json = False) -> None:
     Example: agewell models info colorizer
     """
     with exit_codes():
+        session = open_session()
         command = Command(action="info", name=name, version=version)
-        reply = Models(open_session()).ask_one(command, LONG_S)
+        reply = Models(session).ask_one(command, LONG_S)
         if reply.error is not None:
             terminal.print_error(reply.error.message)
             raise typer.Exit(ExitCode.SOME_FAILED)
@@ -148,6 +159,8 @@ def info(name: Name, version: Version = None, as_json: Json = False) -> None:
             terminal.print_json({"model": name, "version": reply.version, **reply.details})
         else:
             _show_info(name, reply)
+        if version is None:
+            warn_of_problems(session, name)
 
 
 def _show_info(name: str, reply: Reply) -> None:
@@ -163,14 +176,18 @@ def _show_info(name: str, reply: Reply) -> None:
 
 
 def _call(command: Command, done: str, timeout_s: float, as_json: bool) -> None:
-    """Send a command to every infer worker, and report the answers."""
+    """Send a command to every infer worker, report the answers, and exit."""
     with exit_codes():
-        replies = Models(open_session()).call(command, timeout_s)
-        _report(done, command.name, replies, as_json)
+        session = open_session()
+        replies = Models(session).call(command, timeout_s)
+        failed = _report(done, command.name, replies, as_json)
+        if command.version is None and not failed:
+            warn_of_problems(session, command.name)
+        _exit(failed)
 
 
-def _report(done: str, name: str, replies: Any, as_json: bool) -> None:
-    """Print one line for each worker's answer, and exit with 1 if one of them is an error."""
+def _report(done: str, name: str, replies: Iterable[Reply], as_json: bool) -> bool:
+    """Print one line for each worker's answer, and return True if one of them is an error."""
     failed = False
     for reply in replies:
         failed = failed or reply.error is not None
@@ -182,6 +199,10 @@ def _report(done: str, name: str, replies: Any, as_json: bool) -> None:
             unloaded = reply.details.get("unloaded")
             subject = f"{name}/{reply.version}" if unloaded is None else _unloaded(name, unloaded)
             terminal.print_line(f"{reply.worker}: {subject} {done}")
+    return failed
+
+
+def _exit(failed: bool) -> None:
     raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
 
 

@@ -44,6 +44,7 @@ def send_and_report(
     make_job: Callable[[list[Fields]], Job],
     options: Options,
     extras: tuple[str, ...] = (),
+    warn: Callable[[Session], None] = lambda _: None,
 ) -> None:
     """Send jobs, wait for them if asked to, print a summary, and exit.
 
@@ -53,6 +54,7 @@ def send_and_report(
         make_job: makes a job of the fields of its items.
         options: the shared options of the command line.
         extras: the endings of the further result files of each item.
+        warn: prints warnings about the job before it is sent.
     """
     plan = Plan(sources, made_by, options.output.format, extras, options.out, options.skip_existing)
     if options.dry_run:
@@ -60,6 +62,7 @@ def send_and_report(
         good = preview(plan, limit, overwrite=options.overwrite, as_json=options.as_json)
         raise typer.Exit(ExitCode.DONE if good else ExitCode.SOME_FAILED)
     session = open_session()
+    warn(session)
     total = check_plan(plan, overwrite=options.overwrite)
     if options.out is not None:
         prepare_folder(options.out)

@@ -73,6 +73,11 @@ def print_error(message: str) -> None:
     err.print(f"[bold red]error:[/] {_plain(message)}", soft_wrap=True)
 
 
+def print_warning(message: str) -> None:
+    """Print a warning to stderr, as one line."""
+    err.print(f"[bold yellow]warning:[/] {_plain(message)}", soft_wrap=True)
+
+
 def print_note(message: str) -> None:
     """Print a note to stderr, as one line."""
     err.print(_plain(message), soft_wrap=True)

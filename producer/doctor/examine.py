@@ -23,7 +23,7 @@ def examine(settings: Settings, clock: Clock = time.time) -> Iterator[Finding]:
         clock: this machine's clock, Unix time in seconds.
     """
     yield check_gpu()
-    yield check_models(settings.models_dir)
+    yield check_models(settings.model_dirs)
     try:
         session = make_session(locate(settings))
     except BrokerUnreachableError as error:

@@ -49,13 +49,30 @@ class Models:
                 by_id.setdefault((each.name, each.version), []).append(each)
         return [
             VersionOnWorkers(
-                status=max(found, key=lambda each: (each.problem != "", each.size_bytes)),
+                status=_merged(found),
                 loaded_on=sum(each.loaded for each in found),
                 active_on=sum(each.active for each in found),
                 workers=len(workers),
             )
             for found in by_id.values()
         ]
+
+    def problems(self, name: str, version: str | None = None) -> dict[str, str]:
+        """Return why versions of a name cannot be loaded, by version, as the workers know it.
+
+        Args:
+            name: of the model.
+            version: the only one to look at. Default: all versions.
+
+        Returns:
+            Nothing if no infer worker is running.
+        """
+        return {
+            each.version: each.problem
+            for worker in self._control.workers()
+            for each in worker.versions
+            if each.name == name and each.problem and version in (None, each.version)
+        }
 
     def call(self, command: Command, timeout_s: float) -> Iterator[Reply]:
         """Send a command to every worker, and yield each reply when it arrives.
@@ -102,6 +119,13 @@ class Models:
                     yield _silent(worker, "it ended before it answered")
         for worker in waiting:
             yield _silent(worker, f"no answer within {timeout_s:g} s")
+
+
+def _merged(found: list[VersionStatus]) -> VersionStatus:
+    """Return the status with a problem or a warning, if there is one, and all that run it."""
+    worst = max(found, key=lambda each: (each.problem, each.warning, each.size_bytes))
+    runs_on = sorted({each.runs_on for each in found} - {""})
+    return worst.model_copy(update={"runs_on": " or ".join(runs_on)})
 
 
 def _silent(worker: str, reason: str) -> Reply:

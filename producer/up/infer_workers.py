@@ -61,7 +61,7 @@ def infer_programs(
 def _why_none(settings: Settings) -> str | None:
     if importlib.util.find_spec("torch") is None:
         return "torch is not installed (pip install 'agewell[workers]')"
-    if not any(settings.models_dir.glob("*/*/model.yaml")):
+    if not any(path for each in settings.model_dirs for path in each.glob("*/*/model.yaml")):
         return f"no name/version/model.yaml in {settings.models_dir} (AGEWELL_MODELS_DIR)"
     return None
 

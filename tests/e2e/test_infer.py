@@ -173,7 +173,7 @@ def test_a_version_that_does_not_load_is_refused_and_the_old_one_goes_on(infer_s
         (
             ["mark", "--version", "7"],
             1,
-            "no model mark/7; there are: mark/broken (broken), mark/1, mark/2",
+            "no model mark/7; there are: mark/broken (broken: no file ",
         ),
         (["mark", "--tap", "nosuch"], 1, "tap is nosuch; allowed: by mark/"),
         (["light", "--set", "top=0"], 1, "top is 0; allowed: 1 to 1000"),
@@ -202,6 +202,17 @@ def test_a_command_that_names_a_broken_model_says_why(infer_stack, command):
     assert done.returncode == 1
     assert "model wrecked/1: " in done.stderr
     assert "kind: must be 'torch', 'exported', 'onnx' or 'huggingface'" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["load", "info", "unload", "enqueue"])
+def test_a_command_that_does_not_use_a_broken_version_warns_of_it(infer_stack, tmp_path, command):
+    if command == "enqueue":
+        done = infer_stack.ok("enqueue", "infer", "mark", grays(tmp_path / "in", 90))
+    else:
+        done = infer_stack.ok("models", command, "mark")
+    assert "warning: mark/broken cannot be loaded: no file " in done.stderr
+    pinned = infer_stack.ok("models", "load", "mark", "1")
+    assert "broken" not in pinned.stderr
 
 
 def test_the_doctor_names_the_models_that_do_not_load(infer_stack):

@@ -41,7 +41,7 @@ def install() -> None:
 def _start(sender: Any, **_: Any) -> None:
     from agewell.workers.inference.tasks import engine, engine_if_built
 
-    agent = Agent(context().client, sender.hostname, context().settings.models_dir)
+    agent = Agent(context().client, sender.hostname, Catalogue(*context().settings.model_dirs))
     agent.start(engine, engine_if_built)
     signals.worker_shutting_down.connect(lambda **_: agent.stop(), weak=False)
 
@@ -49,11 +49,11 @@ def _start(sender: Any, **_: Any) -> None:
 class Agent:
     """Executes commands one after the other, and announces this worker's status regularly."""
 
-    def __init__(self, client: redis.Redis, worker: str, models_dir: Any) -> None:
+    def __init__(self, client: redis.Redis, worker: str, catalogue: Catalogue) -> None:
         self._control = ModelControl(client)
         self._worker = worker
         self._run = f"{worker}:{uuid.uuid4().hex}"
-        self._catalogue = Catalogue(models_dir)
+        self._catalogue = catalogue
         self._stopped = threading.Event()
         self._first = True  # the next catch-up is the first: no active version is loaded yet
         self._refused: set[tuple[str, str]] = set()
@@ -152,6 +152,8 @@ class Agent:
                         spec=spec.model_dump(mode="json", exclude_defaults=True),
                         directory=str(model.directory),
                         size_bytes=model.size_bytes(),
+                        runs_on=model.runs_on(),
+                        **({"warning": model.warning()} if model.warning() else {}),
                         tap_points=model.tap_points(),
                         parameters=sorted(model.parameters),
                     )
@@ -181,4 +183,6 @@ class Agent:
             size_bytes=held.size_bytes if held else 0,
             jobs=held.leases if held else 0,
             problem=found.problem or failed,
+            runs_on=held.model.runs_on() if held else "",
+            warning=held.model.warning() if held else "",
         )

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from agewell.shared.setting_types import usable_cores
 from agewell.shared.settings import Settings
 from agewell.workers.inference.batching.batcher import Batcher
 from agewell.workers.inference.batching.bisect import Outputs, run_pass
 from agewell.workers.inference.batching.queue import Request
 from agewell.workers.models import device
 from agewell.workers.models.arrays import DeviceLostError
+from agewell.workers.models.catalogue import Catalogue
 from agewell.workers.models.load import load_model
 from agewell.workers.models.registry import Registry
 
@@ -35,20 +35,21 @@ def start_engine(settings: Settings) -> Engine:
     """Choose the device, and start the batcher's thread.
 
     Args:
-        settings: `models_dir` and `models_memory_bytes` are used.
+        settings: `model_dirs`, `models_memory_bytes` and `threads_per_pass` are used.
     """
+    device.limit_threads(settings.threads_per_pass)
     on = device.choose_device()
     log.info("models run on %s", device.describe(on))
     return Engine(
         device=device.describe(on),
         registry=Registry(
-            settings.models_dir,
+            Catalogue(*settings.model_dirs),
             load=partial(load_model, on=on),
             budget_bytes=settings.models_memory_bytes,
             release=partial(device.release_memory, on),
         ),
         batcher=Batcher(
-            run=_run_or_end, prepare=partial(device.limit_threads, usable_cores())
+            run=_run_or_end, prepare=partial(device.limit_threads, settings.threads_per_pass)
         ).start(),
     )
 

@@ -1,4 +1,4 @@
-"""The versions on disk: NAME/VERSION/model.yaml below the models directory."""
+"""The versions on disk: NAME/VERSION/model.yaml below the models directories."""
 
 import re
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ from pathlib import Path
 from agewell.shared.errors import ModelError, UnknownModelError
 from agewell.workers.models.file_faults import fault_of
 from agewell.workers.models.spec import FILE_NAME, NAME_PATTERN, ModelSpec, read_spec
+
+_PLAIN_NUMBER = r"\d+(\.\d+)*"
 
 
 @dataclass(frozen=True)
@@ -22,16 +24,36 @@ class Found:
 
 
 class Catalogue:
-    """The versions in a directory. Every call looks at the files again, because they may change."""
+    """The versions in some directories. Every call looks at the files again, as they may change."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, *roots: Path) -> None:
+        """Make a catalogue.
+
+        Args:
+            roots: the models directories. If two have the same version, the first one's is used.
+        """
+        self.roots = roots
 
     def versions(self) -> list[Found]:
         """Return all versions, sorted by name and version. Version 10 comes after 9."""
-        paths = [path for path in self.root.glob(f"*/*/{FILE_NAME}") if _named_well(path)]
-        found = [_read(path.parent) for path in paths]
-        return sorted(found, key=lambda each: (each.name, _natural(each.version)))
+        found: dict[tuple[str, str], Found] = {}
+        for root in self.roots:
+            for path in root.glob(f"*/*/{FILE_NAME}"):
+                if _named_well(path):
+                    each = _read(path.parent)
+                    found.setdefault((each.name, each.version), each)
+        return sorted(found.values(), key=lambda each: (each.name, _natural(each.version)))
+
+    def of_name(self, name: str) -> list[Found]:
+        """Return the versions of a name, sorted.
+
+        Raises:
+            UnknownModelError: there is no model of this name.
+        """
+        found = [each for each in self.versions() if each.name == name]
+        if not found:
+            raise UnknownModelError(name, self._known(name))
+        return found
 
     def directory(self, name: str, version: str) -> Path:
         """Return the directory of a version.
@@ -40,46 +62,53 @@ class Catalogue:
             UnknownModelError: there is no such model or version.
             ModelError: its directory has no model.yaml.
         """
-        path = self.root / name / version
         if _is_name(name) and _is_name(version):
-            if (path / FILE_NAME).is_file():
-                return path
-            if path.is_dir():
-                raise ModelError(name, version, f"there is no {FILE_NAME} in {path}")
+            paths = [root / name / version for root in self.roots]
+            for path in paths:
+                if (path / FILE_NAME).is_file():
+                    return path
+            for path in paths:
+                if path.is_dir():
+                    raise ModelError(name, version, f"there is no {FILE_NAME} in {path}")
         raise UnknownModelError(f"{name}/{version}", self._known(name))
 
     def latest(self, name: str) -> str:
-        """Return the highest version of a name with a valid model.yaml. 10 is above 9.
+        """Return the version of a name that serves if none was activated.
+
+        This is the highest version that is a plain number, such as 2 or 1.10, without a visible
+        fault. Exports and versions with other names serve only if they are activated.
 
         Raises:
             UnknownModelError: there is no model of this name.
-            ModelError: every version has a broken model.yaml. The error is that of the highest.
+            ModelError: no version is a plain number, or all of these have faults. The error is
+                that of the highest.
         """
-        found = [each for each in self.versions() if each.name == name]
-        good = [each for each in found if each.spec is not None]
+        found = self.of_name(name)
+        plain = [each for each in found if _serves_unasked(each)]
+        good = [each for each in plain if not each.problem]
         if good:
             return good[-1].version
-        if found:
-            raise ModelError(name, found[-1].version, found[-1].problem)
-        raise UnknownModelError(name, self._known(name))
+        if plain:
+            raise ModelError(name, plain[-1].version, plain[-1].problem)
+        version = found[-1].version
+        do = f"run `agewell models activate {name} {version}`, or name it in the job"
+        raise ModelError(name, version, f"serves only if it is activated, as it is no number: {do}")
 
     def latest_of_torch(self, name: str) -> str:
-        """Return the highest version of a name of kind `torch`, which can be exported.
+        """Return the version to export: the highest plain number of kind `torch`.
 
         Raises:
             UnknownModelError: there is no model of this name.
-            ModelError: none of its versions is of kind `torch`.
+            ModelError: none of its versions is a plain number of kind `torch` that can be read.
         """
-        kinds = {
-            each.version: each.spec.kind
-            for each in self.versions()
-            if each.name == name and each.spec is not None
-        }
-        found = [version for version, kind in kinds.items() if kind == "torch"]
-        if not found:
-            latest = self.latest(name)
-            raise ModelError(name, latest, f"is of kind {kinds[latest]}, not torch")
-        return found[-1]
+        plain = [each for each in self.of_name(name) if _serves_unasked(each)]
+        found = [each for each in plain if each.spec is not None and each.spec.kind == "torch"]
+        if found:
+            return found[-1].version
+        version = self.latest(name)
+        [other] = [each for each in plain if each.version == version]
+        kind = other.spec.kind if other.spec is not None else "unknown"
+        raise ModelError(name, version, f"is of kind {kind}, not torch")
 
     def _known(self, name: str) -> str:
         """Return the versions of a name as text. If there are none, return all names."""
@@ -88,8 +117,14 @@ class Catalogue:
         return ", ".join(versions or sorted({each.name for each in found}))
 
 
+def _serves_unasked(found: Found) -> bool:
+    """Return True for a plain number that is not an export of another version."""
+    variant = found.spec is not None and found.spec.variant_of is not None
+    return not variant and re.fullmatch(_PLAIN_NUMBER, found.version) is not None
+
+
 def _told(found: Found) -> str:
-    return f"{found.name}/{found.version}{' (broken)' if found.problem else ''}"
+    return f"{found.name}/{found.version}{f' (broken: {found.problem})' if found.problem else ''}"
 
 
 def _read(directory: Path) -> Found:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from agewell.workers.models import malloc
+from agewell.workers.models import malloc, threads
 
 Array = npt.NDArray[Any]
 Tensors = dict[str, torch.Tensor]
@@ -25,8 +25,12 @@ def choose_device() -> torch.device:
 
 
 def limit_threads(count: int) -> None:
-    """Limit the threads of one pass on the CPU, for the calling thread and those it starts."""
+    """Limit the threads of one pass on the CPU, for the calling thread and those it starts.
+
+    ONNX graphs that are opened later have the same limit.
+    """
     torch.set_num_threads(count)
+    threads.limit(count)
 
 
 def autocast(device: torch.device, dtype: str) -> AbstractContextManager[Any]:

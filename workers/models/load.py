@@ -23,7 +23,14 @@ _OF_TASK: dict[str, type[Model]] = {
     "segmentation": Segmenter,
 }
 
-_PLAIN = {"onnx": None, "compile": False, "cuda_graphs": False, "dtype": "float32"}
+_PLAIN = {
+    "onnx": None,
+    "compile": False,
+    "cuda_graphs": False,
+    "dtype": "float32",
+    "weights_dtype": "float32",
+    "fold_batch_norm": False,
+}
 
 
 def make_model(directory: Path, *, plain: bool = False) -> Model:

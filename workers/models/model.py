@@ -112,7 +112,8 @@ class Model(ABC):
         outputs is refused.
 
         Raises:
-            ModelError: an output differs by more than model.yaml's `check_max_abs`.
+            ModelError: an output differs by more than model.yaml's `check_max_abs`, or with
+                bfloat16 or float16 by more than a share of the largest output (`check_share`).
         """
         path = self.directory / CHECK_FILE
         if not path.exists():
@@ -129,8 +130,10 @@ class Model(ABC):
                 shape = None if found is None else found.shape
                 raise self._error(f"{CHECK_FILE}: {name} is {shape}, expected {expected.shape}")
             differs = float(np.abs(found.astype(np.float64) - expected).max(initial=0.0))
-            if not differs <= self.spec.check_max_abs:
-                reason = f"{name} differs by {differs:.3g}, allowed {self.spec.check_max_abs:.3g}"
+            largest = float(np.abs(expected).max(initial=0.0))
+            allowed = max(self.spec.check_max_abs, self.spec.check_share * largest)
+            if not differs <= allowed:
+                reason = f"{name} differs by {differs:.3g}, allowed {allowed:.3g}"
                 raise self._error(f"{CHECK_FILE}: {reason}")
 
     def example(self) -> dict[str, Array]:
@@ -195,6 +198,14 @@ class Model(ABC):
     def size_bytes(self) -> int:
         """Return the memory of the weights in bytes."""
         return self.network.size_bytes()
+
+    def runs_on(self) -> str:
+        """Return the library and device that run it, such as `torch, cpu`, or "" if unknown."""
+        return "" if self._network is None else self._network.runs_on()
+
+    def warning(self) -> str:
+        """Return what the operator should know about how it runs, or ""."""
+        return "" if self._network is None else self._network.warning()
 
     def tap_points(self) -> list[str]:
         """Return the names of the intermediates that `forward` can return in addition."""

@@ -32,7 +32,7 @@ class Registry:
 
     def __init__(
         self,
-        root: Path,
+        catalogue: Catalogue,
         load: Callable[[Path], Model],
         budget_bytes: int,
         *,
@@ -42,13 +42,13 @@ class Registry:
         """Make an empty registry.
 
         Args:
-            root: the models directory.
+            catalogue: the versions on disk.
             load: loads, warms up and verifies the model of a version's directory.
             budget_bytes: limit of the memory of all weights.
             release: called after models were unloaded, to return memory to the system.
             clock: returns seconds.
         """
-        self.catalogue = Catalogue(root)
+        self.catalogue = catalogue
         self._load = load
         self._budget_bytes = budget_bytes
         self._release = release
@@ -90,10 +90,12 @@ class Registry:
     def active(self, name: str) -> str:
         """Return the version for jobs that do not name one: the activated one, or the highest.
 
-        The highest version is determined once. If you add a higher one later, activate it.
+        The highest version (`Catalogue.latest`) is determined once. If you add a higher one later,
+        activate it.
 
         Raises:
             UnknownModelError: there is no model of this name.
+            ModelError: no version of this name serves without being activated.
         """
         with self._lock:
             chosen = self._active.get(name)

@@ -14,6 +14,7 @@ from pydantic import (
 from agewell.shared.errors import ModelError
 from agewell.shared.text.problems import first_problem
 from agewell.workers.models.huggingface.effective_input import effective_input
+from agewell.workers.models.ignored_fields import ignored
 from agewell.workers.models.input_spec import Document, InputSpec, PositiveInt
 from agewell.workers.models.moved_code import refuse_moved
 from agewell.workers.models.outputs_spec import TASK_OF_FAMILY, Outputs
@@ -23,6 +24,8 @@ NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 CODE_PATTERN: Final = r"^(\./[\w-]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):[A-Za-z_]\w*$"
 """`package.module:name`, if the worker can import the module, or `./file.py:name`, if the file is
 next to model.yaml."""
+
+_CHECK_SHARES: Final = {"float32": 0.0, "bfloat16": 0.05, "float16": 0.01}
 
 Kind = Literal["torch", "exported", "onnx", "huggingface"]
 Task = Literal["classification", "image", "detection", "segmentation"]
@@ -37,6 +40,11 @@ class ModelSpec(Document):
     )
     version: str = Field(
         pattern=NAME_PATTERN, description="the version's name; default: that of the directory"
+    )
+    variant_of: str | None = Field(
+        default=None,
+        pattern=NAME_PATTERN,
+        description="the version of which this is an export; it serves only if it is activated",
     )
     description: str = Field(default="", description="a line for `agewell models list`")
     task: Task = Field(
@@ -100,8 +108,16 @@ class ModelSpec(Document):
         default="float32",
         description="type of the arithmetic, by autocast; inputs and outputs stay float32",
     )
+    weights_dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32",
+        description="type of the weights and of the arithmetic, without autocast: half of the "
+        "memory; outputs are converted to float32",
+    )
+    fold_batch_norm: bool = Field(
+        default=False, description="fold batch norm into the convolutions before it"
+    )
     check_max_abs: Annotated[float, Field(ge=0)] = Field(
-        default=1e-3, description="the largest allowed difference from check.npz"
+        default=1e-3, description="the largest allowed difference from check.npz, in float32"
     )
     channels_last: bool = Field(
         default=False, description="use torch's channels-last memory order, for convolutions"
@@ -109,6 +125,12 @@ class ModelSpec(Document):
     compile: bool = Field(default=False, description="compile the module by torch.compile")
     cuda_graphs: bool = Field(
         default=False, description="record each pass once and replay it; only on CUDA"
+    )
+
+    provider: Literal["auto", "cpu", "cuda", "openvino"] = Field(
+        default="auto",
+        description="kind onnx: what runs the graph; auto: CUDA on a worker with a GPU if "
+        "onnxruntime supports it, otherwise the CPU",
     )
 
     @field_validator("entry", "model_class")
@@ -125,8 +147,13 @@ class ModelSpec(Document):
         suffix = {"torch": ".safetensors", "exported": ".pt2", "onnx": ".onnx"}.get(self.kind)
         if suffix and self.weights and not self.weights.endswith(suffix):
             raise ValueError(f"weights of kind {self.kind} end with {suffix}, never a pickle")
+        types = {self.dtype, self.weights_dtype} - {"float32"}
+        if len(types) > 1:
+            raise ValueError(f"dtype is {self.dtype}, but weights_dtype is {self.weights_dtype}")
         if self.batch_buckets and max(self.batch_buckets) < self.max_batch_size:
             raise ValueError("the largest of batch_buckets is below max_batch_size")
+        if fault := next(ignored(self), None):
+            raise ValueError(fault)
         return self
 
     @model_validator(mode="after")
@@ -143,6 +170,15 @@ class ModelSpec(Document):
     def id(self) -> str:
         """The text `NAME/VERSION`."""
         return f"{self.name}/{self.version}"
+
+    @property
+    def check_share(self) -> float:
+        """The allowed difference from check.npz, as a share of the largest expected output.
+
+        It is 0 in float32. A bfloat16 has 8 bits of precision, and a float16 has 11. Each layer
+        rounds, so the bounds are about 12 and 20 times the rounding error of one value.
+        """
+        return _CHECK_SHARES[self.dtype if self.weights_dtype == "float32" else self.weights_dtype]
 
     @property
     def buckets(self) -> tuple[int, ...]:
@@ -201,8 +237,10 @@ def read_spec(directory: Path) -> ModelSpec:
 
 
 def _texts(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document with its version as text, if YAML has read it as a number."""
-    version = document.get("version")
-    if isinstance(version, int | float) and not isinstance(version, bool):
-        return document | {"version": str(version)}
-    return document
+    """Return the document with its versions as text, if YAML has read them as numbers."""
+    found = {name: document[name] for name in ("version", "variant_of") if name in document}
+    return document | {
+        name: str(value)
+        for name, value in found.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }

@@ -80,7 +80,7 @@ def test_a_command_that_names_a_broken_version_says_why(version: Path, spoil, wh
 
         return load_model(directory, torch.device("cpu"))
 
-    registry = Registry(version.parents[1], load, 2**30)
+    registry = Registry(Catalogue(version.parents[1]), load, 2**30)
     with pytest.raises(ModelError) as caught:
         registry.load("pets", named)
     assert str(caught.value).startswith("model pets/1: ")
@@ -95,7 +95,7 @@ def test_a_version_that_failed_to_load_is_remembered_with_the_reason(version: Pa
     def load(directory: Path):
         raise RuntimeError("out of luck")
 
-    registry = Registry(version.parents[1], load, 2**30)
+    registry = Registry(Catalogue(version.parents[1]), load, 2**30)
     with pytest.raises(ModelError, match="out of luck"):
         registry.load("pets", "1")
     assert registry.failure("pets", "1") == "RuntimeError: out of luck"
@@ -109,23 +109,69 @@ def test_directory_without_model_yaml_is_named(version: Path):
 
 def test_an_unknown_version_is_told_which_ones_are_broken(version: Path):
     (version / "model.yaml").write_text("[]")
-    with pytest.raises(UnknownModelError, match=r"no model pets/7; there are: pets/1 \(broken\)"):
+    with pytest.raises(
+        UnknownModelError, match=r"no model pets/7; there are: pets/1 \(broken: .* mapping"
+    ):
         Catalogue(version.parents[1]).directory("pets", "7")
+
+
+ONNX = "task: image\nkind: onnx\nweights: m.onnx\n"
+
+
+def add_versions(root: Path, documents: dict[str, str]) -> None:
+    for name, text in documents.items():
+        (root / "pets" / name).mkdir(parents=True)
+        (root / "pets" / name / "model.yaml").write_text(text)
 
 
 def test_export_takes_the_highest_torch_version(version: Path):
     root = version.parents[1]
-    for name, text in {
-        "1-onnx": "task: image\nkind: onnx\nweights: m.onnx\n",
-        "1-int8": "task: image\nkind: onnx\nweights: m.onnx\n",
-        "9": "[]",
-    }.items():
-        (root / "pets" / name).mkdir()
-        (root / "pets" / name / "model.yaml").write_text(text)
-    assert Catalogue(root).latest("pets") != "1"
+    add_versions(root, {"1-onnx": ONNX, "1-int8": ONNX, "9": "[]"})
     assert Catalogue(root).latest_of_torch("pets") == "1"
     shutil.rmtree(version)
+    with pytest.raises(ModelError, match=r"pets/9: .* must be a mapping"):
+        Catalogue(root).latest_of_torch("pets")
+    (root / "pets" / "9" / "model.yaml").write_text(ONNX)
+    (root / "pets" / "9" / "m.onnx").write_bytes(b"graph")
     with pytest.raises(ModelError, match="is of kind onnx, not torch"):
         Catalogue(root).latest_of_torch("pets")
     with pytest.raises(UnknownModelError):
         Catalogue(root).latest_of_torch("nosuch")
+
+
+@pytest.mark.parametrize("name", ["1-onnx", "1-int8", "2-onnx", "v3", "latest", "3rc", "3-old"])
+def test_only_a_plain_number_serves_unasked(version: Path, name: str):
+    root = version.parents[1]
+    add_versions(root, {name: GOOD})
+    shutil.copy(version / "w.safetensors", root / "pets" / name)
+    shutil.copy(version / "model.py", root / "pets" / name)
+    assert Catalogue(root).latest("pets") == "1"
+    shutil.rmtree(version)
+    with pytest.raises(ModelError, match=f"serves only if it is activated.*activate pets {name}`"):
+        Catalogue(root).latest("pets")
+
+
+def test_an_export_named_by_a_number_does_not_serve_unasked(version: Path):
+    root = version.parents[1]
+    shutil.copytree(version, root / "pets" / "2")
+    assert Catalogue(root).latest("pets") == "2"
+    (root / "pets" / "2" / "model.yaml").write_text(GOOD + "variant_of: 1\n")
+    assert Catalogue(root).latest("pets") == "1"
+    assert Catalogue(root).latest_of_torch("pets") == "1"
+
+
+@pytest.mark.parametrize("name", ["1.2", "10", "002"])
+def test_the_highest_number_serves(version: Path, name: str):
+    shutil.copytree(version, version.parent / name)
+    shutil.copytree(version, version.parent / "0.9")
+    assert Catalogue(version.parents[1]).latest("pets") == name
+
+
+def test_versions_of_several_directories_are_one_catalogue(version: Path, tmp_path: Path):
+    other = tmp_path / "exports"
+    shutil.copytree(version, other / "pets" / "1-onnx")
+    shutil.copytree(version, other / "pets" / "1")
+    catalogue = Catalogue(version.parents[1], other, tmp_path / "missing")
+    assert [each.version for each in catalogue.versions()] == ["1", "1-onnx"]
+    assert catalogue.directory("pets", "1") == version
+    assert catalogue.directory("pets", "1-onnx") == other / "pets" / "1-onnx"

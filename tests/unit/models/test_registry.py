@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from agewell.shared.errors import ModelError, UnknownModelError
+from agewell.workers.models.catalogue import Catalogue
 from agewell.workers.models.load_failures import FORGET_FAILURE_S
 from agewell.workers.models.registry import Registry
 from tests.support.model_files import version_directory
@@ -63,7 +64,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def registry(root, loader, clock):
-    return Registry(root, loader, budget_bytes=1000, clock=clock)
+    return Registry(Catalogue(root), loader, budget_bytes=1000, clock=clock)
 
 
 def leased(registry, *model_id):
@@ -133,7 +134,7 @@ def test_a_failed_version_is_not_tried_again_for_each_waiting_job(registry, load
 
 
 def test_least_recently_used_model_leaves_when_memory_is_short(root, loader, clock):
-    registry = Registry(root, loader, budget_bytes=350, clock=clock)
+    registry = Registry(Catalogue(root), loader, budget_bytes=350, clock=clock)
     for version in ("1", "2", "9"):
         registry.load("cats", version)
     leased(registry, "cats", "1")
@@ -142,7 +143,7 @@ def test_least_recently_used_model_leaves_when_memory_is_short(root, loader, clo
 
 
 def test_model_in_use_stays_when_memory_is_short(root, loader, clock):
-    registry = Registry(root, loader, budget_bytes=150, clock=clock)
+    registry = Registry(Catalogue(root), loader, budget_bytes=150, clock=clock)
     with registry.lease("cats", "1") as model:
         registry.load("cats", "2")
         assert "cats/1" in ids(registry)
@@ -151,7 +152,7 @@ def test_model_in_use_stays_when_memory_is_short(root, loader, clock):
 
 
 def test_a_model_larger_than_the_budget_is_refused(root, loader, clock):
-    registry = Registry(root, loader, budget_bytes=99, clock=clock)
+    registry = Registry(Catalogue(root), loader, budget_bytes=99, clock=clock)
     with pytest.raises(ModelError, match=r"takes 100 bytes; the budget is 99"):
         registry.load("cats", "1")
 
@@ -186,7 +187,7 @@ def test_jobs_go_on_while_another_version_loads(root, clock):
             assert gate.wait(PATIENCE_S)
         return FakeModel(directory)
 
-    registry = Registry(root, load, budget_bytes=1000, clock=clock)
+    registry = Registry(Catalogue(root), load, budget_bytes=1000, clock=clock)
     registry.activate("cats", "1")
     with ThreadPoolExecutor(1) as pool:
         switching = pool.submit(registry.activate, "cats", "2")

@@ -2,8 +2,8 @@ from typing import get_args
 
 import pytest
 
+from agewell.shared.cores import usable_cores
 from agewell.shared.errors import SettingsError
-from agewell.shared.setting_types import usable_cores
 from agewell.shared.settings import Settings
 from agewell.workers.operations.poisson.fpie import BACKENDS
 

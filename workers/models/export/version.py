@@ -23,6 +23,10 @@ from agewell.workers.models.spec import FILE_NAME, ModelSpec
 
 GRAPH = "model.onnx"
 _CHECK_SIDE = 64
+_TORCH_ONLY = frozenset(
+    ("entry", "entry_options", "onnx", "compile", "cuda_graphs", "dtype", "channels_last")
+)
+"""Fields of model.yaml that kind `onnx` does not have."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +130,13 @@ def _write_spec(source: Path, made: Path, target: Path, allowed: float) -> None:
     if target.resolve() == source.resolve():
         document["onnx"] = GRAPH
     else:
-        for torch_only in ("entry", "entry_options", "onnx", "compile", "cuda_graphs", "dtype"):
+        for torch_only in _TORCH_ONLY:
             document.pop(torch_only, None)
         digest = hashlib.sha256((made / GRAPH).read_bytes()).hexdigest()
         document |= {"kind": "onnx", "weights": GRAPH, "sha256": digest}
         document |= {"name": target.parent.name, "version": target.name}
-    ModelSpec.model_validate(document | {"version": str(document["version"])})
+        document |= {"variant_of": source.name}
+    names = {"name": target.parent.name, "version": target.name}  # a document may lack them
+    ModelSpec.model_validate(document | names)
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=96)
     (made / FILE_NAME).write_text(text)

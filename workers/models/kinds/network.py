@@ -37,6 +37,14 @@ class Network(ABC):
         """Return the names of the intermediates that can be tapped. The default is none."""
         return []
 
+    def runs_on(self) -> str:
+        """Return the library and the device that run the network, or "" if they are not known."""
+        return ""
+
+    def warning(self) -> str:
+        """Return what the operator should know about how it runs, or ""."""
+        return ""
+
     def labels(self) -> Sequence[str]:
         """Return the names of the classes, if they are stored with the weights."""
         return ()

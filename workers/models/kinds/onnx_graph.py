@@ -1,5 +1,6 @@
 """Kind `onnx`: a graph run by onnxruntime."""
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,15 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
 
-from agewell.shared.setting_types import usable_cores
+from agewell.workers.models import threads
 from agewell.workers.models.arrays import Array, Arrays, DeviceLostError, OutOfMemoryError
+from agewell.workers.models.kinds import providers
 from agewell.workers.models.kinds.network import Network
 
 if TYPE_CHECKING:
     import torch
+
+log = logging.getLogger(__name__)
 
 _NO_MEMORY = ("failed to allocate memory", "bad_alloc", "out of memory")
 _DEVICE_LOST = "cuda failure"
@@ -23,26 +27,34 @@ _DEVICE_LOST = "cuda failure"
 
 
 class OnnxGraph(Network):
-    """A session of onnxruntime, on the GPU if its build supports one, or on the CPU."""
+    """A session of onnxruntime, with the provider that model.yaml names."""
 
     _session: Any
+    _warning = ""
 
     def load(self, on: "torch.device") -> None:
         """Open the session.
 
         Raises:
-            ModelError: the file is missing or damaged, or onnxruntime cannot run it.
+            ModelError: the file is missing or damaged, or onnxruntime cannot run it, or not with
+                this provider.
         """
         path = self.checked_weights()
         options = ort.SessionOptions()
         options.log_severity_level = 3  # only errors, which are raised as well
-        options.intra_op_num_threads = usable_cores()
+        options.intra_op_num_threads = threads.count()
         # Threads that spin between passes would take the cores from threads that decode.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = ort.InferenceSession(path, options, providers=_providers(on))
+            chosen = providers.choose(self.spec.provider, on)
+            self._session = ort.InferenceSession(path, options, providers=chosen)
+            self._warning = providers.check(self.spec.provider, on, self._session.get_providers())
+        except providers.ProviderError as error:
+            raise self.error(str(error)) from error
         except Exception as error:  # onnxruntime has a dozen classes without a common base
             raise self.error(f"{path.name}: {error}") from error
+        if self._warning:
+            log.warning("model %s: %s", self.spec.id, self._warning)
         self._inputs = {each.name: each.type for each in self._session.get_inputs()}
         self._outputs = [each.name for each in self._session.get_outputs()]
 
@@ -66,9 +78,10 @@ class OnnxGraph(Network):
             raise
         return dict(zip(self._outputs, found, strict=True))
 
+    def runs_on(self) -> str:
+        """Return the execution provider, such as `onnxruntime, CUDA`."""
+        return f"onnxruntime, {providers.shown(self._session.get_providers()[0])}"
 
-def _providers(on: "torch.device") -> list[Any]:
-    available = ort.get_available_providers()
-    if on.type == "cuda" and "CUDAExecutionProvider" in available:
-        return [("CUDAExecutionProvider", {"device_id": on.index or 0}), "CPUExecutionProvider"]
-    return ["CPUExecutionProvider"]
+    def warning(self) -> str:
+        """Return why the graph does not run on the worker's GPU, or ""."""
+        return self._warning

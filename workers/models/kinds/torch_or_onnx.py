@@ -24,7 +24,8 @@ class TorchOrOnnx(TorchModule):
     """A torch module that uses its ONNX graph on a CPU if the graph is faster on this machine.
 
     Both are timed while loading, with the inputs of `check.npz`. `Model.verify` then compares the
-    chosen one with the outputs in that file. Passes with taps always use the torch module.
+    chosen one with the outputs in that file. Passes with taps always use the torch module, and so
+    do all passes while somebody looks into it.
     """
 
     _graph: Network | None = None
@@ -33,7 +34,10 @@ class TorchOrOnnx(TorchModule):
         """Load both, keep the faster."""
         super().load(on)
         path = self.directory / CHECK_FILE
-        if on.type != "cpu" or self.spec.onnx is None or not path.exists():
+        if on.type != "cpu" or self.spec.onnx is None or self._inspection.opened:
+            return
+        if not path.exists():
+            log.warning("%s: %s is not used without %s", self.spec.id, self.spec.onnx, CHECK_FILE)
             return
         with np.load(path, allow_pickle=False) as kept:
             batch = {name[3:]: kept[name] for name in kept.files if name.startswith("in:")}
@@ -47,10 +51,16 @@ class TorchOrOnnx(TorchModule):
 
     def forward(self, batch: Arrays, taps: Sequence[str] = ()) -> dict[str, Array]:
         """Run a batch. Arguments, outputs and errors are those of `Model.forward`."""
-        if self._graph is None or taps:
+        if self._graph is None or taps or self._inspection.going_on():
             return super().forward(batch, taps)
         outputs = self._graph.forward(batch)
         return {"output": outputs.popitem()[1]} if len(outputs) == 1 else outputs
+
+    def runs_on(self) -> str:
+        """Return the library that runs the next pass, with its device."""
+        if self._graph is None or self._inspection.going_on():
+            return super().runs_on()
+        return self._graph.runs_on()
 
 
 def _seconds(run: Callable[[Arrays], object], batch: Arrays) -> float:
