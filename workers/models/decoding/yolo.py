@@ -6,7 +6,7 @@ import numpy as np
 
 from agewell.workers.models.arrays import Array, Arrays
 from agewell.workers.models.decoding.decoder import Candidates, Decoder, corners_of_centres
-from agewell.workers.models.decoding.picking import OutputsError, check_fractions, pick
+from agewell.workers.models.decoding.picking import OutputsError, check_fractions, classes, pick
 from agewell.workers.models.outputs_spec import YoloOutputs
 
 _COLUMNS: Final = {"yolov5": 5, "yolov8": 4, "yolov10": 6}
@@ -50,8 +50,8 @@ class YoloDecoder(Decoder):
         count = self._classes or 0
         axes = _axes(spec.family, str(count) if known else "classes", transposed=spec.transposed)
         found = f"the output is (N, {shape[1]}, {shape[2]})"
-        classes = f" with {count} classes" if known and spec.family != "yolov10" else ""
-        return f"{found}; {spec.family}{classes} is {axes}{self._hint(shape)}"
+        named = f" with {classes(count)}" if known and spec.family != "yolov10" else ""
+        return f"{found}; {spec.family}{named} is {axes}{self._hint(shape)}"
 
     def _hint(self, shape: tuple[int, ...]) -> str:
         """Return how the output could be meant, if the number of classes is known."""
@@ -62,7 +62,7 @@ class YoloDecoder(Decoder):
         room = columns - _COLUMNS[self._spec.family]
         hints = [f"fits {fitting}"] if fitting else []
         if self._spec.family != "yolov10" and 0 < room < boxes:
-            hints.insert(0, f"has room for {room} classes")
+            hints.insert(0, f"has room for {classes(room)}")
         return f"; it {', or '.join(hints)}" if hints else ""
 
     def _rows(self, found: Array) -> Array:
