@@ -22,7 +22,8 @@ from agewell.shared.errors import (
     ParameterError,
     PassingError,
 )
-from agewell.shared.protocol.messages import InferItem, InferJob, ItemResult, JobResult
+from agewell.shared.protocol.formats import FORMATS
+from agewell.shared.protocol.messages import InferItem, InferJob, ItemResult, JobResult, Output
 from agewell.shared.settings import Settings
 from agewell.workers.imaging.channels import as_bgr
 from agewell.workers.imaging.codec import encode
@@ -181,15 +182,29 @@ class _Run:
                     checkpoint()
 
     def _add(self, entry: _Underway, prediction: Prediction, output: Outputs) -> None:
-        job, spec, name = self._job, self._model.spec, entry.item.image.name
+        spec, name = self._model.spec, entry.item.image.name
         data = None
         if prediction.image is not None:
-            data = encode(prediction.image, job.output.format, job.output.quality, name)
+            _check_lossless(prediction, self._job.output)
+            data = self._encoded(prediction.image, name)
         result = ItemResult(
             prediction=prediction.values or None,
             info={"image": name, "model": spec.name, "version": spec.version},
         )
-        self._results.add(entry.item, result, data, list(self._extras(entry, output)))
+        extras = [*self._pictures(prediction, name), *self._extras(entry, output)]
+        self._results.add(entry.item, result, data, extras)
+
+    def _encoded(self, image: Image, name: str) -> bytes:
+        output = self._job.output
+        return encode(image, output.format, output.quality, name, output.effort or "fast")
+
+    def _pictures(self, prediction: Prediction, name: str) -> list[Extra]:
+        suffix = self._job.output.format
+        media_type = FORMATS[suffix].media_type
+        return [
+            (f".{each}.{suffix}", media_type, self._encoded(picture, name))
+            for each, picture in prediction.pictures.items()
+        ]
 
     def _extras(self, entry: _Underway, output: Outputs) -> list[Extra]:
         extras: list[Extra] = []
@@ -221,6 +236,20 @@ def _taps(job: InferJob, model: Model) -> tuple[str, ...]:
         more = f" and {len(points) - 20} more" if len(points) > 20 else ""
         raise ParameterError("tap", job.tap, f"by {model.spec.id}: {shown}{more}")
     return (job.tap,)
+
+
+def _check_lossless(prediction: Prediction, output: Output) -> None:
+    """Check that the output's format keeps every value of a picture that needs it.
+
+    Raises:
+        ParameterError: it does not.
+    """
+    is_lossy = output.format == "jpeg" or output.quality is not None
+    if prediction.exact and is_lossy:
+        quality = "" if output.quality is None else f" with quality {output.quality}"
+        lossless = ", ".join(each for each in FORMATS if each != "jpeg")
+        allowed = f"{lossless}, without a quality, because each gray value is a class"
+        raise ParameterError("format", f"{output.format}{quality}", allowed)
 
 
 def _check_finite(output: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -1,10 +1,27 @@
 """The field `input` of `model.yaml`: how an image is converted to a network's input."""
 
-from typing import Annotated, Literal, Self
+import re
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from PIL import ImageColor
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 PositiveInt = Annotated[int, Field(gt=0)]
+Resample = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+Side = Annotated[int, Field(gt=0, strict=True)]  # strict, or a shorter side of `true` were 1 px
+Resize = Literal[False] | Side | tuple[Side, Side]
+
+_HEX: Final = re.compile(r"#[0-9a-f]{6}")
+
+
+def _colour(value: Any) -> str:
+    """Return a colour as `#rrggbb`."""
+    text = value.lower() if isinstance(value, str) else ""
+    found = ImageColor.colormap.get(text, text)
+    if not isinstance(found, str) or not _HEX.fullmatch(found):
+        quotes = "in quotes, because YAML takes an unquoted # for a comment"
+        raise ValueError(f"must be a colour, such as white, or '#f0e0d0' {quotes}")
+    return found
 
 
 class Document(BaseModel):
@@ -23,12 +40,31 @@ class InputSpec(Document):
     width: PositiveInt | None = Field(
         default=None, description="fixed width of the input in px; without it, any width"
     )
-    fit: Literal["stretch", "crop"] = Field(
+    fit: Literal["stretch", "crop", "letterbox"] = Field(
         default="stretch",
-        description="how to reach a fixed size: stretch the image, or crop its centre first",
+        description="how to reach a fixed size: stretch the image, crop its centre first, or keep "
+        "its proportions and fill the rest with `pad`",
+    )
+    pad: tuple[Annotated[int, Field(ge=0, le=255)], ...] = Field(
+        default=(114,),
+        description="fit letterbox: the colour around the image, 0..255, one value or red, green "
+        "and blue",
+    )
+    resize: Resize | None = Field(
+        default=None,
+        description="resize before the centre of height x width is cut out: the shorter side in "
+        "px, [height, width] to stretch to, or false not to resize; without a fixed size, nothing "
+        "is cut",
+    )
+    resample: Resample | None = Field(
+        default=None,
+        description="filter for resizing, as in Pillow; without it, OpenCV's area averages to "
+        "reduce, and its bilinear interpolation to enlarge",
     )
     multiple: PositiveInt = Field(
-        default=1, description="without a fixed size: each side is a multiple of this, in px"
+        default=1,
+        description="without a fixed size: each side is a multiple of this, in px; the nearest "
+        "one, or the next one with resize",
     )
     max_side: PositiveInt = Field(
         default=2048, description="without a fixed size: the longest side in px"
@@ -39,11 +75,21 @@ class InputSpec(Document):
     colours: Literal["rgb", "bgr", "gray"] = Field(
         default="rgb", description="the input's channels, in this order"
     )
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        default=1 / 255, description="multiplies the values 0..255"
+    )
+    offset: Annotated[float, Field(allow_inf_nan=False)] = Field(
+        default=0.0, description="added to the values after that"
+    )
     mean: tuple[float, ...] = Field(
-        default=(0.0,), description="subtracted from values 0..1: one, or one per channel"
+        default=(0.0,), description="subtracted from the values: one, or one per channel"
     )
     std: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=(1.0,), description="divides the values after that: one, or one per channel"
+    )
+    background: Annotated[str, BeforeValidator(_colour)] = Field(
+        default="#ffffff",
+        description="colour behind an image with an alpha channel: a name or '#rrggbb'",
     )
 
     @model_validator(mode="after")
@@ -54,6 +100,23 @@ class InputSpec(Document):
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, channels):
                 raise ValueError(f"{name} has {len(values)} values for {channels} channels")
+        if len(self.pad) not in (1, 3):
+            raise ValueError(f"pad has {len(self.pad)} values; allowed: 1, or red, green and blue")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_the_size(self) -> Self:
+        if self.resize is not None and self.fit == "crop":
+            raise ValueError("fit: crop cuts before it resizes, and resize cuts after; choose one")
+        if self.resize is not None and self.fit == "letterbox":
+            raise ValueError("fit: letterbox keeps the whole image, and resize cuts; choose one")
+        if self.size is None and self.fit == "letterbox":
+            raise ValueError("fit: letterbox needs height and width, the size to fill")
+        if isinstance(self.resize, tuple) and self.size is None:
+            raise ValueError(
+                "resize to [height, width] needs height and width, the size to cut out; to "
+                "stretch to a size without a cut, give only height and width"
+            )
         return self
 
     @property

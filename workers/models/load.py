@@ -8,15 +8,29 @@ from agewell.workers.models import malloc
 from agewell.workers.models.model import Model
 from agewell.workers.models.spec import read_spec
 from agewell.workers.models.tasks.classification import Classifier
+from agewell.workers.models.tasks.detection import Detector
 from agewell.workers.models.tasks.image import PictureModel
+from agewell.workers.models.tasks.segmentation import Segmenter
 from agewell.workers.models.user_code import load_code
 
 if TYPE_CHECKING:
     import torch
 
-_OF_TASK: dict[str, type[Model]] = {"classification": Classifier, "image": PictureModel}
+_OF_TASK: dict[str, type[Model]] = {
+    "classification": Classifier,
+    "detection": Detector,
+    "image": PictureModel,
+    "segmentation": Segmenter,
+}
 
-_PLAIN = {"onnx": None, "compile": False, "cuda_graphs": False, "dtype": "float32"}
+_PLAIN = {
+    "onnx": None,
+    "compile": False,
+    "cuda_graphs": False,
+    "dtype": "float32",
+    "weights_dtype": "float32",
+    "fold_batch_norm": False,
+}
 
 
 def make_model(directory: Path, *, plain: bool = False) -> Model:

@@ -37,11 +37,20 @@ class Prediction:
     """A model's result for one image."""
 
     image: Image | None = None
-    """(H, W, 3) uint8 BGR, for a model that makes a picture."""
+    """(H, W, 3) uint8 BGR, or (H, W) uint8 gray, for a model that makes a picture."""
 
     values: dict[str, Any] = field(default_factory=dict)
     """JSON values. A classification has {"classes": [{"label": text, "probability": 0..1}, ...]},
-    with the most probable class first."""
+    with the most probable class first. A detection has {"boxes": [{"label": text, "score": 0..1,
+    "box": [x0, y0, x1, y1]}, ...]}, and a segmentation {"segments": [{"label": text, "share":
+    0..1}, ...]}."""
+
+    pictures: Mapping[str, Image] = field(default_factory=dict)
+    """Further pictures by name, (H, W, 3) uint8 BGR. Each becomes a file of its own: `crop-1` of
+    `cat.yolo.png` is `cat.yolo.crop-1.png`."""
+
+    exact: bool = False
+    """True if each value of the image has a meaning, so that a lossy format would change it."""
 
 
 class Model(ABC):
@@ -82,6 +91,18 @@ class Model(ABC):
                 if not np.isfinite(array).all():
                     found = f"output {name} has values that are not finite"
                     raise self._error(f"warm-up failed: {found}")
+            self.check_outputs(outputs)
+
+    def check_outputs(self, outputs: Arrays) -> None:
+        """Check the outputs of a warm-up pass, beyond their batch axis. The default accepts all.
+
+        Args:
+            outputs: arrays as `forward` returns them. All values are finite.
+
+        Raises:
+            ModelError: they are not what `postprocess` needs.
+        """
+        del outputs
 
     def verify(self) -> None:
         """Compare the outputs with `check.npz`, if the directory has this file.
@@ -91,7 +112,8 @@ class Model(ABC):
         outputs is refused.
 
         Raises:
-            ModelError: an output differs by more than model.yaml's `check_max_abs`.
+            ModelError: an output differs by more than model.yaml's `check_max_abs`, or with
+                bfloat16 or float16 by more than a share of the largest output (`check_share`).
         """
         path = self.directory / CHECK_FILE
         if not path.exists():
@@ -108,8 +130,10 @@ class Model(ABC):
                 shape = None if found is None else found.shape
                 raise self._error(f"{CHECK_FILE}: {name} is {shape}, expected {expected.shape}")
             differs = float(np.abs(found.astype(np.float64) - expected).max(initial=0.0))
-            if not differs <= self.spec.check_max_abs:
-                reason = f"{name} differs by {differs:.3g}, allowed {self.spec.check_max_abs:.3g}"
+            largest = float(np.abs(expected).max(initial=0.0))
+            allowed = max(self.spec.check_max_abs, self.spec.check_share * largest)
+            if not differs <= allowed:
+                reason = f"{name} differs by {differs:.3g}, allowed {allowed:.3g}"
                 raise self._error(f"{CHECK_FILE}: {reason}")
 
     def example(self) -> dict[str, Array]:

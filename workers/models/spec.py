@@ -13,9 +13,11 @@ from pydantic import (
 
 from agewell.shared.errors import ModelError
 from agewell.shared.text.problems import first_problem
+from agewell.workers.models.huggingface.effective_input import effective_input
 from agewell.workers.models.ignored_fields import ignored
 from agewell.workers.models.input_spec import Document, InputSpec, PositiveInt
 from agewell.workers.models.moved_code import refuse_moved
+from agewell.workers.models.outputs_spec import TASK_OF_FAMILY, Outputs
 
 FILE_NAME: Final = "model.yaml"
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
@@ -23,8 +25,10 @@ CODE_PATTERN: Final = r"^(\./[\w-]+\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):[A-Za-z_]
 """`package.module:name`, if the worker can import the module, or `./file.py:name`, if the file is
 next to model.yaml."""
 
+_CHECK_SHARES: Final = {"float32": 0.0, "bfloat16": 0.05, "float16": 0.01}
+
 Kind = Literal["torch", "exported", "onnx", "huggingface"]
-Task = Literal["classification", "image"]
+Task = Literal["classification", "image", "detection", "segmentation"]
 Code = Annotated[str, Field(pattern=CODE_PATTERN)]
 
 
@@ -44,7 +48,8 @@ class ModelSpec(Document):
     )
     description: str = Field(default="", description="a line for `agewell models list`")
     task: Task = Field(
-        description="classification returns labels with probabilities, image returns a picture"
+        description="classification returns labels with probabilities, image a picture, detection "
+        "boxes with labels and scores, segmentation a mask"
     )
     kind: Kind = Field(description="how the network is stored, and which library runs it")
     weights: str | None = Field(
@@ -75,10 +80,14 @@ class ModelSpec(Document):
         default_factory=dict, description="values for the model_class, which may use them"
     )
     labels: tuple[str, ...] = Field(
-        default=(), description="task classification: the names of the classes, in order"
+        default=(), description="the names of the classes, in order; not for task image"
     )
     input: InputSpec = Field(
         default=InputSpec(), description="how an image is converted to the network's input"
+    )
+    outputs: Outputs | None = Field(
+        default=None,
+        description="tasks detection and segmentation: how the network's outputs are read",
     )
 
     max_batch_size: PositiveInt = Field(default=16, description="images in one forward pass")
@@ -99,8 +108,16 @@ class ModelSpec(Document):
         default="float32",
         description="type of the arithmetic, by autocast; inputs and outputs stay float32",
     )
+    weights_dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32",
+        description="type of the weights and of the arithmetic, without autocast: half of the "
+        "memory; outputs are converted to float32",
+    )
+    fold_batch_norm: bool = Field(
+        default=False, description="fold batch norm into the convolutions before it"
+    )
     check_max_abs: Annotated[float, Field(ge=0)] = Field(
-        default=1e-3, description="the largest allowed difference from check.npz"
+        default=1e-3, description="the largest allowed difference from check.npz, in float32"
     )
     channels_last: bool = Field(
         default=False, description="use torch's channels-last memory order, for convolutions"
@@ -130,16 +147,38 @@ class ModelSpec(Document):
         suffix = {"torch": ".safetensors", "exported": ".pt2", "onnx": ".onnx"}.get(self.kind)
         if suffix and self.weights and not self.weights.endswith(suffix):
             raise ValueError(f"weights of kind {self.kind} end with {suffix}, never a pickle")
+        types = {self.dtype, self.weights_dtype} - {"float32"}
+        if len(types) > 1:
+            raise ValueError(f"dtype is {self.dtype}, but weights_dtype is {self.weights_dtype}")
         if self.batch_buckets and max(self.batch_buckets) < self.max_batch_size:
             raise ValueError("the largest of batch_buckets is below max_batch_size")
         if fault := next(ignored(self), None):
             raise ValueError(fault)
         return self
 
+    @model_validator(mode="after")
+    def _outputs_fit_the_task(self) -> Self:
+        if self.outputs is not None and TASK_OF_FAMILY.get(self.outputs.family) != self.task:
+            raise ValueError(f"outputs of family {self.outputs.family} do not fit task {self.task}")
+        needs = self.task == "detection" and self.kind != "huggingface" and not self.model_class
+        if needs and self.outputs is None:
+            families = ", ".join(each for each, of in TASK_OF_FAMILY.items() if of == "detection")
+            raise ValueError(f"task detection needs outputs with a family: {families}")
+        return self
+
     @property
     def id(self) -> str:
         """The text `NAME/VERSION`."""
         return f"{self.name}/{self.version}"
+
+    @property
+    def check_share(self) -> float:
+        """The allowed difference from check.npz, as a share of the largest expected output.
+
+        It is 0 in float32. A bfloat16 has 8 bits of precision, and a float16 has 11. Each layer
+        rounds, so the bounds are about 12 and 20 times the rounding error of one value.
+        """
+        return _CHECK_SHARES[self.dtype if self.weights_dtype == "float32" else self.weights_dtype]
 
     @property
     def buckets(self) -> tuple[int, ...]:
@@ -164,8 +203,11 @@ class ModelSpec(Document):
 def read_spec(directory: Path) -> ModelSpec:
     """Read `model.yaml` of a version's directory, `.../NAME/VERSION`.
 
+    For kind `huggingface`, `input` is completed from the directory's preprocessor_config.json.
+
     Raises:
-        ModelError: it is missing, not valid, or has another name or version than the directory.
+        ModelError: it is missing, not valid, or has another name or version than the directory. Or
+            it is unknown how a network of kind `huggingface` expects its images.
     """
     name, version = directory.parent.name, directory.name
     path = directory / FILE_NAME
@@ -186,7 +228,12 @@ def read_spec(directory: Path) -> ModelSpec:
         raise ModelError(
             name, version, f"{path} is of {spec.id}, in the directory {name}/{version}"
         )
-    return spec
+    if spec.kind != "huggingface":
+        return spec
+    try:
+        return spec.model_copy(update={"input": effective_input(spec.input, directory)})
+    except ValueError as error:
+        raise ModelError(name, version, str(error)) from None
 
 
 def _texts(document: dict[str, Any]) -> dict[str, Any]:

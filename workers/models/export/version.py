@@ -135,6 +135,7 @@ def _write_spec(source: Path, made: Path, target: Path, allowed: float) -> None:
         digest = hashlib.sha256((made / GRAPH).read_bytes()).hexdigest()
         document |= {"kind": "onnx", "weights": GRAPH, "sha256": digest}
         document |= {"name": target.parent.name, "version": target.name}
+        document |= {"variant_of": source.name}
     names = {"name": target.parent.name, "version": target.name}  # a document may lack them
     ModelSpec.model_validate(document | names)
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=96)

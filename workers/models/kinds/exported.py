@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from agewell.workers.models.kinds.folding_graph import fold_graph
 from agewell.workers.models.kinds.torch_module import TorchModule
 
 _CODE = ("data/aotinductor/", "data/constants/custom_obj", "data/constants/opaque_obj")
@@ -30,6 +31,10 @@ class ExportedProgram(TorchModule):
         except Exception as error:  # a damaged archive raises errors of torch, zipfile, KeyError
             raise self.error(f"{path.name}: {type(error).__name__}: {error}") from error
         return _Evaluated(program.module())
+
+    def fold(self, module: torch.nn.Module) -> None:
+        """Fold the batch norms of the graph in place."""
+        fold_graph(module.graph)  # type: ignore[arg-type]
 
 
 def _refuse_code(data: bytes) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from agewell.workers.models import device
 from agewell.workers.models.arrays import TAP, Array, Arrays, DeviceLostError, OutOfMemoryError
-from agewell.workers.models.kinds import tensors
+from agewell.workers.models.kinds import folding, tensors
 from agewell.workers.models.kinds.inspection import Inspection
 from agewell.workers.models.kinds.network import Network
 from agewell.workers.models.user_code import load_code
@@ -34,6 +34,10 @@ class TorchModule(Network):
             ModelError: the code or the weights are missing or do not fit each other.
         """
         module = self.make_module().eval().requires_grad_(False)
+        if self.spec.fold_batch_norm:
+            self.fold(module)
+        if self.spec.weights_dtype != "float32":
+            module = module.to(getattr(torch, self.spec.weights_dtype))
         if self.spec.channels_last:
             # torch's type stubs have no overload with memory_format.
             module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -44,6 +48,10 @@ class TorchModule(Network):
         self._inspection = Inspection(self._module)
         if self.spec.cuda_graphs and on.type == "cuda":
             self._run = device.CudaGraphs(self._run, on)
+
+    def fold(self, module: torch.nn.Module) -> None:
+        """Fold the batch norms of the module in place, as far as it is safe."""
+        folding.fold(module)
 
     @property
     def module(self) -> torch.nn.Module:
@@ -94,19 +102,38 @@ class TorchModule(Network):
         """
         try:
             with torch.inference_mode(), device.autocast(self._transfer.device, self.spec.dtype):
-                inputs = self._transfer.upload(batch)
+                inputs = self._converted(self._transfer.upload(batch))
                 if self.spec.channels_last:
                     inputs = {name: _channels_last(each) for name, each in inputs.items()}
                 plain = taps or self._inspection.going_on()
                 found = self._tapped(inputs, taps) if plain else self._run(inputs)
                 return self._transfer.download(found)
         except Exception as error:
+            self._explain_dtype(error)
             if device.is_out_of_memory(error):
                 device.release_memory(self._transfer.device)
                 raise OutOfMemoryError(str(error)) from error
             if device.is_lost(error):
                 raise DeviceLostError(str(error)) from error
             raise
+
+    def _converted(self, inputs: device.Tensors) -> device.Tensors:
+        """Convert floating point inputs to the type of the weights."""
+        if self.spec.weights_dtype == "float32":
+            return inputs
+        wanted = getattr(torch, self.spec.weights_dtype)
+        return {
+            name: tensor.to(wanted) if tensor.is_floating_point() else tensor
+            for name, tensor in inputs.items()
+        }
+
+    def _explain_dtype(self, error: Exception) -> None:
+        """Raise a ModelError if the module cannot run because of its `weights_dtype`."""
+        chosen = self.spec.weights_dtype
+        if chosen != "float32" and isinstance(error, RuntimeError) and _is_of_dtype(error):
+            reason = f"cannot run with weights_dtype {chosen}: {error}"
+            hint = "use dtype: bfloat16 (autocast), or leave weights_dtype out"
+            raise self.error(f"{reason}; {hint}") from error
 
     def _tapped(self, inputs: device.Tensors, taps: Sequence[str]) -> device.Tensors:
         with _hooked(self._module, taps) as seen:
@@ -125,6 +152,12 @@ class TorchModule(Network):
         """Return the size of all parameters and buffers in bytes."""
         held = [*self._module.parameters(), *self._module.buffers()]
         return sum(tensor.numel() * tensor.element_size() for tensor in held)
+
+
+def _is_of_dtype(error: RuntimeError) -> bool:
+    """Return True if torch has no kernel for a type, or was given two types at once."""
+    text = str(error)
+    return any(words in text for words in ("not implemented for", "dtype", "scalar type"))
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Files that transformers writes beside the weights, read without transformers."""

@@ -1,0 +1,79 @@
+"""The input of a Hugging Face version: its preprocessor's file, with what model.yaml overrides."""
+
+import logging
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from agewell.shared.text.problems import first_problem
+from agewell.workers.models.huggingface.preprocessor import Fields, read_fields
+from agewell.workers.models.input_spec import InputSpec
+
+log = logging.getLogger(__name__)
+
+_ASIDE: Final = {"background", "warmup_side"}
+"""Fields that say nothing about how the network was trained."""
+_WHOLE: Final = {"height", "width", "mean", "std"}
+"""If model.yaml gives these, it describes the input without the file."""
+_ADVICE: Final = (
+    "give height, width, mean and std in model.yaml's `input`, which then decides alone"
+)
+
+
+def effective_input(given: InputSpec, directory: Path) -> InputSpec:
+    """Return the input of a version: the fields of model.yaml, and the others from its file.
+
+    A field that model.yaml gives overrides only itself, except that `fit` replaces the file's way
+    to the size: its `resize`. If the file cannot be honoured, or is not there, model.yaml decides
+    alone, provided that it describes the input.
+
+    Args:
+        given: `input` in model.yaml. The fields that were set there count.
+        directory: of the version.
+
+    Raises:
+        ValueError: there is no file, and model.yaml does not describe the input either. Or the
+            file has a value that agewell cannot honour, or that does not fit those of model.yaml.
+    """
+    own = given.model_fields_set
+    try:
+        fields = read_fields(directory)
+    except FileNotFoundError as error:
+        if own - _ASIDE:
+            return given
+        reason = f"{error}, so it is unknown how the network expects its images"
+        raise ValueError(
+            f"{reason}; copy that file from the network's source, or {_ADVICE}"
+        ) from None
+    except ValueError as error:
+        if own >= _WHOLE:
+            log.warning("%s: model.yaml decides alone: %s", directory, error)
+            return given
+        raise ValueError(f"{error}; {_ADVICE}") from None
+    return _merged(given, fields)
+
+
+def _merged(given: InputSpec, fields: Fields) -> InputSpec:
+    own = {name: getattr(given, name) for name in given.model_fields_set}
+    if "fit" in own:
+        fields = {name: value for name, value in fields.items() if name != "resize"}
+    elif "height" in own and "resize" not in own:
+        _check_cut(own, fields)
+    try:
+        return InputSpec.model_validate(fields | own)
+    except ValidationError as error:
+        problem = first_problem(error).line()
+        raise ValueError(f"input, completed by preprocessor_config.json: {problem}") from None
+
+
+def _check_cut(own: dict[str, Any], fields: Fields) -> None:
+    """Check that model.yaml's size is not larger than the size to which the file resizes."""
+    resize = fields.get("resize")
+    if not resize:
+        return
+    sides = resize if isinstance(resize, tuple) else (resize, resize)
+    if sides[0] < own["height"] or sides[1] < own["width"]:
+        size = f"{own['height']} x {own['width']}"
+        reason = f"the file resizes to {resize} px, which is less than height x width = {size}"
+        raise ValueError(f"input: {reason}; give resize or fit as well")
