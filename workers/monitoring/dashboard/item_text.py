@@ -33,7 +33,7 @@ class ItemText:
     classes: list[Class] = field(default_factory=list)
     """In the order of the result, the most probable first."""
     of_classes: str = "Probability"
-    """What the number of a class is."""
+    """The heading of the numbers of classes."""
     boxes: list[Box] = field(default_factory=list)
     """In the order of the result, the best score first."""
     values: list[tuple[str, str]] = field(default_factory=list)
