@@ -15,24 +15,28 @@ SIDE = 8
 INPUT = {"height": SIDE, "width": SIDE}
 
 MARKING = """
+import time
+
 import torch
 
 
 class Marking(torch.nn.Module):
     \"\"\"A picture of one gray value, whatever it is shown: the mark of a version.\"\"\"
 
-    def __init__(self, mark, width, ballast):
+    def __init__(self, mark, width, ballast, pass_s):
         super().__init__()
+        self.pass_s = pass_s
         self.ballast = torch.nn.Parameter(torch.ones(ballast))
         self.first = torch.nn.Conv2d(3, width, 3, padding=1)
         self.mark = mark
 
     def forward(self, image):
+        time.sleep(self.pass_s)  # as on a GPU, for a batch of any size
         return torch.zeros_like(image) * self.first(image).mean() + self.mark / 255
 
 
-def make(mark, width=4, ballast=0):
-    return Marking(mark, width, ballast)
+def make(mark, width=4, ballast=0, pass_s=0):
+    return Marking(mark, width, ballast, pass_s)
 """
 
 

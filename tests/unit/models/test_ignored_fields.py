@@ -58,7 +58,14 @@ def test_other_kinds_refuse_the_code_and_the_graph_of_kind_torch(tmp_path, kind,
     "name", ["dtype", "weights_dtype", "compile", "channels_last", "cuda_graphs"]
 )
 def test_all_kinds_of_torch_take_the_options_of_torch(tmp_path, kind, name):
-    spec = read(tmp_path, kind=kind, weights=WEIGHTS[kind], **{name: OPTIONS[name]})
+    given = {
+        "height": 8,
+        "width": 8,
+        "mean": [0],
+        "std": [1],
+    }  # no preprocessor_config.json is needed
+    fields = {"kind": kind, "weights": WEIGHTS[kind], "input": given, name: OPTIONS[name]}
+    spec = read(tmp_path, **fields)
     assert getattr(spec, name) == OPTIONS[name]
 
 
@@ -118,7 +125,12 @@ def test_a_field_without_the_field_that_it_needs_is_refused(tmp_path, document, 
         {"kind": "onnx", "weights": "m.onnx", "dtype": "float32", "compile": False, "entry": None},
         {"kind": "onnx", "weights": "m.onnx", "provider": "openvino", "cuda_graphs": False},
         {"kind": "onnx", "weights": "m.onnx", "model_class": "a:b", "options": {"x": 1}},
-        {"kind": "huggingface", "weights": "model.safetensors", "sha256": "0" * 64},
+        {
+            "kind": "huggingface",
+            "weights": "model.safetensors",
+            "sha256": "0" * 64,
+            "input": {"height": 8, "width": 8, "mean": [0], "std": [1]},
+        },
         {"kind": "torch", "model_class": "a:b", "entry_options": {"x": 1}, "labels": ["a"]},
         {"kind": "torch", "entry": "a:b", "input": {"height": 640, "width": 640, "multiple": 32}},
     ],
