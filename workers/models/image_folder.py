@@ -6,9 +6,9 @@ from pathlib import Path
 
 from agewell.shared.errors import AgewellError
 from agewell.shared.protocol.formats import IMAGE_SUFFIXES
-from agewell.workers.imaging.channels import as_bgr
 from agewell.workers.imaging.codec import Limits, decode
 from agewell.workers.imaging.image import Image
+from agewell.workers.imaging.opaque import as_opaque
 
 HELD_OUT_EVERY = 5
 """Every fifth photo is not calibrated on, but measured on."""
@@ -22,6 +22,7 @@ class Folder:
     path: Path
     files: tuple[Path, ...]
     say: Callable[[str], None]
+    background: str  # the colour behind transparent pixels, `#rrggbb`
     skipped: dict[Path, str] = field(default_factory=dict)
 
     def calibration(self) -> tuple[Path, ...]:
@@ -57,19 +58,21 @@ class Folder:
         if file in self.skipped:
             return None
         try:
-            return as_bgr(decode(file.read_bytes(), file.name, Limits()), file.name)
+            image = decode(file.read_bytes(), file.name, Limits())
+            return as_opaque(image, file.name, self.background)[0]
         except (AgewellError, OSError) as error:
             self.skipped[file] = str(error)
             self.say(f"skipped {file}: {error}")
             return None
 
 
-def open_folder(path: Path, say: Callable[[str], None]) -> Folder:
+def open_folder(path: Path, say: Callable[[str], None], background: str = "#ffffff") -> Folder:
     """List the photos of a folder and its folders, in the order of their paths.
 
     Args:
         path: of the folder.
         say: gets a line about each photo that cannot be read.
+        background: the colour behind transparent pixels, `#rrggbb`.
 
     Raises:
         ValueError: there is no such folder, or it has no photos.
@@ -80,4 +83,4 @@ def open_folder(path: Path, say: Callable[[str], None]) -> Folder:
     files = tuple(sorted(each for each in found if each.is_file()))
     if not files:
         raise ValueError(f"{path}: no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in it")
-    return Folder(path, files, say)
+    return Folder(path, files, say, background)

@@ -179,7 +179,7 @@ def _outputs(model: Model, image: Image, parameters: Mapping[str, Any]) -> Array
 
 def _images(model: Model, task: Task, say: Callable[[str], None]) -> Iterator[Image]:
     if task.images is not None:
-        folder = open_folder(Path(task.images), say)
+        folder = open_folder(Path(task.images), say, model.spec.input.background)
         yield from itertools.islice(folder.read(folder.files), PHOTOS)
         return
     rng = np.random.default_rng(0)
