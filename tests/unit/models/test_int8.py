@@ -238,6 +238,39 @@ def test_photos_that_cannot_be_read_are_named_and_left_out(classifier, tmp_path,
     assert "has 9 images, and 3 that cannot be read" in capsys.readouterr().err
 
 
+def test_photos_that_the_model_refuses_are_named_and_left_out(tmp_path, capsys):
+    document = {"task": "classification", "model_class": "./model.py:Picky"}
+    picky = """
+from agewell.shared.errors import ParameterError
+from agewell.workers.models.tasks.classification import Classifier
+
+class Picky(Classifier):
+    def preprocess(self, image, parameters):
+        if image.shape[1] == 41:
+            raise ParameterError("image", "41 px wide", "40 px")
+        return super().preprocess(image, parameters)
+"""
+    size = {"height": 32, "width": 32}
+    write_version(tmp_path, "net", CLASSIFIER + picky, {**document, "input": size})
+    folder = photos(tmp_path / "photos", 15)
+    assert export(tmp_path, "net", "--calibrate", folder, "--min-agreement", 0) == 0
+    told = capsys.readouterr()
+    assert "calibrated on 10 images, 3 held out, 2 skipped" in told.out
+    assert told.err.count("skipped ") == 2
+
+
+def test_photos_with_alpha_are_flattened_as_in_a_worker(classifier, tmp_path):
+    picture = np.zeros((36, 40, 4), np.uint8)
+    picture[:20] = (10, 20, 30, 255)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), picture)
+    opened = open_folder(folder, print, "#ff8000")
+    [(image, _)] = opened.prepare(opened.files, lambda image: None)
+    assert image[0, 0].tolist() == [10, 20, 30]
+    assert image[30, 0].tolist() == [0, 0x80, 0xFF]  # BGR
+
+
 def test_photos_are_read_one_at_a_time(classifier, tmp_path):
     folder = open_folder(photos(tmp_path / "photos", 20), lambda line: None)
     model = make_model(classifier / "net" / "1")
