@@ -25,9 +25,12 @@ _SIZES: Final = {"height", "resize", "multiple", "max_side"}
 """If model.yaml gives both values and a size, it describes the input without the file."""
 _ACTIVATIONS: Final[Mapping[str, Literal["softmax", "sigmoid"]]] = {
     "conditional_detr": "sigmoid",
+    "d_fine": "sigmoid",
+    "dab-detr": "sigmoid",
     "deformable_detr": "sigmoid",
     "detr": "softmax",
     "rt_detr": "sigmoid",
+    "rt_detr_v2": "sigmoid",
     "table-transformer": "softmax",
     "yolos": "softmax",
 }
