@@ -259,7 +259,7 @@ class ItemResult(Message):
     )
     extras: tuple[ImageRef, ...] | None = Field(
         default=None,
-        description="further files: a tapped intermediate and a picture of it, or the crops of boxes",
+        description="further files: a tapped intermediate and its picture, or the crops of boxes",
     )
     info: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="values that the operation reports with the image"
