@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from agewell.shared.errors import ModelError, ParameterError
+from agewell.workers.models.agreement import agreement_for
 from agewell.workers.models.load import load_model
 from tests.support.detectors import blob_detector, constant_onnx
 from tests.support.model_files import version_directory
@@ -288,6 +289,27 @@ def test_defaults_of_parameters_come_from_model_yaml(tmp_path):
     assert [each["label"] for each in one.values["boxes"]] == ["dog"]
     assert one.image is None
     assert list(one.pictures) == ["crop-1-dog"]
+
+
+def test_a_tapped_intermediate_is_no_output(tmp_path):
+    model = detector(tmp_path, yolov8(), "yolov8")
+    outputs = yolov8() | {"tap:layer": np.zeros((7, 5), np.float32)}
+    assert len(model.postprocess(outputs, IMAGE, {}).values["boxes"]) == 2
+
+
+def test_networks_are_compared_by_the_boxes_that_both_find(tmp_path):
+    """Two boxes and two: one pair moves a little, of the other the class is another."""
+    model = detector(tmp_path, yolov8(), "yolov8")
+    moved = yolov8()["output0"].copy()
+    moved[0, 0] += 1
+    moved[4:6, 1] = 0.9, 0.1
+    agreement = agreement_for("detection")
+    assert agreement.add(model, IMAGE, yolov8(), yolov8()) == 1
+    assert agreement.add(model, IMAGE, yolov8(), {"output0": moved}) == 0.5
+    nothing = {"output0": np.zeros_like(moved)}
+    assert agreement.add(model, IMAGE, yolov8(), nothing) == 0
+    assert agreement.add(model, IMAGE, nothing, nothing) == 1
+    assert agreement.value() == (4 + 2) / (4 + 4 + 2)
 
 
 # --- pictures ------------------------------------------------------------------------------------

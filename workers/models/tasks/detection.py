@@ -58,7 +58,10 @@ class Detector(Model):
     @cached_property
     def _outputs(self) -> DetectionOutputs:
         outputs = self.spec.outputs
-        if isinstance(outputs, DetrOutputs) and self.spec.kind != "huggingface":
+        # config.json has the number of classes, from which the decoder tells the activation. An
+        # export of such a network has it as labels.
+        from_config = self.spec.kind == "huggingface" or self.spec.variant_of is not None
+        if isinstance(outputs, DetrOutputs) and not from_config:
             return outputs.model_copy(update={"activation": outputs.activation or "softmax"})
         if outputs is None or isinstance(outputs, SegmentationOutputs):
             return DetrOutputs(family="detr")
