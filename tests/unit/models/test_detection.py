@@ -137,6 +137,49 @@ def test_a_family_gives_boxes_in_pixels_of_the_image(tmp_path, outputs, family, 
         np.testing.assert_allclose(each["box"], expected, atol=1e-3)
 
 
+ONE_BY_ONE = """
+import torch
+
+
+class OneByOne(torch.nn.Module):
+    def forward(self, image):
+        assert image.dim() == 3
+        count = 2 if image.max() > 0.9 else 0
+        boxes = torch.tensor([[8.0, 20, 24, 28], [32, 18, 60, 46]])[:count]
+        return {
+            "boxes": boxes,
+            "labels": torch.tensor([0, 1])[:count],
+            "scores": torch.tensor([0.75, 0.9])[:count],
+        }
+"""
+
+
+def one_by_one(root, **more):
+    document = {
+        "task": "detection",
+        "kind": "torch",
+        "entry": "./model.py:OneByOne",
+        "labels": LABELS,
+        "input": SQUARE,
+        "outputs": {"family": "boxes", "batched": False},
+    }
+    directory = version_directory(root, "single", "1", **(document | more))
+    (directory / "model.py").write_text(ONE_BY_ONE)
+    return load_model(directory, CPU)
+
+
+def test_a_network_without_a_batch_axis_has_as_many_boxes_as_it_finds(tmp_path):
+    model = one_by_one(tmp_path, max_batch_size=1)
+    assert found(model) == []
+    bright = found(model, np.full_like(IMAGE, 255))
+    assert [(each["label"], each["box"]) for each in bright] == [
+        ("dog", IN_IMAGE[1]),
+        ("cat", IN_IMAGE[0]),
+    ]
+    with pytest.raises(ModelError, match="outputs without a batch axis need max_batch_size: 1"):
+        one_by_one(tmp_path / "b")
+
+
 def test_scores_that_are_logits_get_a_sigmoid(tmp_path):
     for family, outputs in (("yolov8", yolov8()), ("yolov5", yolov5()), ("yolov10", yolov10())):
         scores = outputs["output0"].copy()
