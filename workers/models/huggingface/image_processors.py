@@ -37,11 +37,10 @@ def _crop(side: int, *, done: bool) -> dict[str, Any]:
 
 
 _DETR: Final = (
-    _STEPS
+    _ALL
     | _IMAGENET
     | _BILINEAR
     | {
-        "rescale_factor": 1 / 255,
         "size": {"shortest_edge": 800, "longest_edge": 1333},
         "default_to_square": False,
         "max_size": 1333,  # the longest edge, if the file's size is one number
@@ -84,8 +83,14 @@ DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     | _crop(224, done=False)
     | {"size_divisor": 32},
     "ViTImageProcessor": _ALL | _HALF | _BILINEAR | _square(224),
+    "YolosImageProcessor": _DETR,
 }
 """By class: the keys of preprocessor_config.json and their values."""
+
+DETECTORS: Final = frozenset(
+    {name for name in DEFAULTS if "Detr" in name} | {"YolosImageProcessor"}
+)
+"""Classes that limit the longer side."""
 
 OF_MODEL_TYPE: Final[Mapping[str, str]] = {
     "beit": "BeitImageProcessor",
@@ -98,6 +103,7 @@ OF_MODEL_TYPE: Final[Mapping[str, str]] = {
     "data2vec-vision": "BeitImageProcessor",
     "d_fine": "RTDetrImageProcessor",
     "deformable_detr": "DeformableDetrImageProcessor",
+    "deimv2": "RTDetrImageProcessor",
     "deit": "DeiTImageProcessor",
     "detr": "DetrImageProcessor",
     "dinat": "ViTImageProcessor",
@@ -107,6 +113,7 @@ OF_MODEL_TYPE: Final[Mapping[str, str]] = {
     "hiera": "BitImageProcessor",
     "ijepa": "ViTImageProcessor",
     "levit": "LevitImageProcessor",
+    "lw_detr": "DeformableDetrImageProcessor",
     "metaclip_2": "CLIPImageProcessor",
     "mobilenet_v1": "MobileNetV1ImageProcessor",
     "mobilenet_v2": "MobileNetV2ImageProcessor",
@@ -124,8 +131,11 @@ OF_MODEL_TYPE: Final[Mapping[str, str]] = {
     "swiftformer": "ViTImageProcessor",
     "swin": "ViTImageProcessor",
     "swinv2": "ViTImageProcessor",
+    "table-transformer": "DetrImageProcessor",
     "textnet": "TextNetImageProcessor",
+    "upernet": "SegformerImageProcessor",
     "vit": "ViTImageProcessor",
     "vit_msn": "ViTImageProcessor",
+    "yolos": "YolosImageProcessor",
 }
 """By `model_type` of config.json: the class, if preprocessor_config.json does not name one."""

@@ -19,6 +19,7 @@ from agewell.workers.models.model import Model, Parameters, Prediction
 from agewell.workers.models.nms import nms
 from agewell.workers.models.outputs_spec import (
     MAX_BOXES,
+    ClassOutputs,
     DetectionOutputs,
     DetrOutputs,
     NamedOutputs,
@@ -65,7 +66,7 @@ class Detector(Model):
         from_config = self.spec.kind == "huggingface" or self.spec.variant_of is not None
         if isinstance(outputs, DetrOutputs) and not from_config:
             return outputs.model_copy(update={"activation": outputs.activation or "softmax"})
-        if outputs is None or isinstance(outputs, SegmentationOutputs):
+        if outputs is None or isinstance(outputs, SegmentationOutputs | ClassOutputs):
             return DetrOutputs(family="detr")
         return outputs
 
