@@ -43,7 +43,6 @@ _DETR: Final = (
     | {
         "size": {"shortest_edge": 800, "longest_edge": 1333},
         "default_to_square": False,
-        "max_size": 1333,  # the longest edge, if the file's size is one number
     }
 )
 
@@ -73,7 +72,7 @@ DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     | {"do_flip_channel_order": True, "do_normalize": None},
     "PoolFormerImageProcessor": _CROPPED | _IMAGENET | _BICUBIC | _shorter(224) | {"crop_pct": 0.9},
     "PvtImageProcessor": _ALL | _IMAGENET | _BICUBIC | _square(224),
-    "RTDetrImageProcessor": _ALL | _IMAGENET | _BILINEAR | _square(640) | {"do_normalize": False},
+    "RTDetrImageProcessor": _DETR | _square(640) | {"do_normalize": False},
     "SegformerImageProcessor": _ALL | _IMAGENET | _BILINEAR | _square(512),
     "SiglipImageProcessor": _ALL | _HALF | _BICUBIC | _square(224) | {"default_to_square": False},
     "TextNetImageProcessor": _ALL
@@ -101,7 +100,6 @@ OF_MODEL_TYPE: Final[Mapping[str, str]] = {
     "convnextv2": "ConvNextImageProcessor",
     "cvt": "ConvNextImageProcessor",
     "data2vec-vision": "BeitImageProcessor",
-    "d_fine": "RTDetrImageProcessor",
     "deformable_detr": "DeformableDetrImageProcessor",
     "deimv2": "RTDetrImageProcessor",
     "deit": "DeiTImageProcessor",
@@ -125,7 +123,6 @@ OF_MODEL_TYPE: Final[Mapping[str, str]] = {
     "regnet": "ConvNextImageProcessor",
     "resnet": "ConvNextImageProcessor",
     "rt_detr": "RTDetrImageProcessor",
-    "rt_detr_v2": "RTDetrImageProcessor",
     "segformer": "SegformerImageProcessor",
     "siglip": "SiglipImageProcessor",
     "swiftformer": "ViTImageProcessor",
