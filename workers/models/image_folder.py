@@ -6,13 +6,15 @@ from pathlib import Path
 
 from agewell.shared.errors import AgewellError
 from agewell.shared.protocol.formats import IMAGE_SUFFIXES
-from agewell.workers.imaging.channels import as_bgr
 from agewell.workers.imaging.codec import Limits, decode
+from agewell.workers.imaging.flattening import as_opaque
 from agewell.workers.imaging.image import Image
 
 HELD_OUT_EVERY = 5
 """Every fifth photo is not calibrated on, but measured on."""
 LEAST_PHOTOS = 10
+_BACKGROUND = "#ffffff"
+"""The colour behind transparent pixels, as it is by default in model.yaml."""
 
 
 @dataclass
@@ -57,7 +59,8 @@ class Folder:
         if file in self.skipped:
             return None
         try:
-            return as_bgr(decode(file.read_bytes(), file.name, Limits()), file.name)
+            image = decode(file.read_bytes(), file.name, Limits())
+            return as_opaque(image, file.name, _BACKGROUND)[0]
         except (AgewellError, OSError) as error:
             self.skipped[file] = str(error)
             self.say(f"skipped {file}: {error}")

@@ -89,8 +89,10 @@ def _as_variant(
     kept = {name: value for name, value in document.items() if name not in TORCH_ONLY}
     if model.network.labels() and not model.spec.labels and model.spec.task != "image":
         kept["labels"] = list(model.network.labels())
-    # For kind huggingface, a part of it comes from preprocessor_config.json, which stays behind.
+    # For kind huggingface, parts of these come from its JSON files, which stay behind.
     kept["input"] = model.spec.input.model_dump(mode="json", exclude_defaults=True)
+    if model.spec.outputs is not None:
+        kept["outputs"] = model.spec.outputs.model_dump(mode="json", exclude_none=True)
     file = (model.spec.model_class or "").partition(":")[0]
     if file.startswith("./"):
         shutil.copyfile(source / file, made / file)
