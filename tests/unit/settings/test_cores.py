@@ -193,3 +193,22 @@ def test_every_library_in_a_real_group_of_one_core_has_one_thread(quota_us):
             text=True,
         )
     assert done.stdout.split() == ["1"] * 6, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "found"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")]
+)
+def test_threads_that_wait_leave_the_cores_to_others_unless_you_say_otherwise(given, found):
+    env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
+    command = (
+        "import os; from agewell.shared.settings import Settings;"
+        "from agewell.workers.process import runtime; runtime.prepare(Settings());"
+        "print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", command],
+        env=env | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == found, done.stderr
