@@ -19,8 +19,8 @@ _CODE = {
 }
 _GRAPH = {
     "dtype": "the types of its values are those of the graph",
-    "weights_dtype": "the types of its weights are those of the graph",
-    "fold_batch_norm": "onnxruntime folds it by itself",
+    "weights_dtype": "the types of its values are those of the graph",
+    "fold_batch_norm": "the graph was folded when it was exported",
     "compile": "onnxruntime optimises the graph by itself",
     "channels_last": "onnxruntime chooses the memory order",
     "cuda_graphs": "onnxruntime starts the kernels",
