@@ -16,8 +16,6 @@ Prepared = TypeVar("Prepared")
 HELD_OUT_EVERY = 5
 """Every fifth photo is not calibrated on, but measured on."""
 LEAST_PHOTOS = 10
-_BACKGROUND = "#ffffff"
-"""The colour behind transparent pixels, as it is by default in model.yaml."""
 
 
 @dataclass
