@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from agewell.shared.protocol.messages import ImageRef, InferJob
+from agewell.workers.imaging.flattening import as_opaque
 from agewell.workers.imaging.image import Image
-from agewell.workers.imaging.opaque import as_opaque
 from agewell.workers.jobs.images import Images
 from agewell.workers.jobs.item_results import Info
 

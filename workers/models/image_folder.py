@@ -8,8 +8,8 @@ from typing import TypeVar
 from agewell.shared.errors import AgewellError
 from agewell.shared.protocol.formats import IMAGE_SUFFIXES
 from agewell.workers.imaging.codec import Limits, decode
+from agewell.workers.imaging.flattening import as_opaque
 from agewell.workers.imaging.image import Image
-from agewell.workers.imaging.opaque import as_opaque
 
 Prepared = TypeVar("Prepared")
 

@@ -348,7 +348,7 @@ def test_processors_without_vnni_get_weights_of_7_bits(tmp_path, machine, flags,
 
 def test_other_tasks_are_measured_by_the_noise_of_their_outputs(classifier):
     model = make_model(classifier / "net" / "1")
-    agreement = agreement_for("detection")
+    agreement = agreement_for("another")
     rng = np.random.default_rng(1)
     boxes, scores = rng.normal(size=(20, 4)), rng.normal(size=20)
     noisy = {"boxes": boxes + 0.01 * rng.normal(size=boxes.shape), "scores": scores}

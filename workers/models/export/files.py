@@ -99,6 +99,8 @@ def _as_variant(
         kept["labels"] = list(model.network.labels())
     # For kind huggingface, parts of these come from files that stay behind.
     kept["input"] = model.spec.input.model_dump(mode="json", exclude_defaults=True)
+    if model.spec.outputs is not None:
+        kept["outputs"] = model.spec.outputs.model_dump(mode="json", exclude_none=True)
     file = (model.spec.model_class or "").partition(":")[0]
     if file.startswith("./"):
         shutil.copyfile(source / file, made / file)
