@@ -1,6 +1,5 @@
 """Task `classification`: the most probable labels of an image."""
 
-import logging
 from functools import cached_property
 from typing import Final
 
@@ -8,14 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from agewell.workers.imaging.image import Image
+from agewell.workers.models.activations import sigmoid, softmax
 from agewell.workers.models.arrays import Array, Arrays
 from agewell.workers.models.decoding.picking import OutputsError, check_fractions, shown
 from agewell.workers.models.model import Model, Parameters, Prediction
 from agewell.workers.models.outputs_spec import ClassOutputs
 from agewell.workers.models.preprocess import as_input
 from agewell.workers.models.tasks.values import Classes, whole
-
-log = logging.getLogger(__name__)
 
 TOP: Final = 5
 _TOLERANCE: Final = 1e-3
@@ -73,10 +71,9 @@ class Classifier(Model):
         sums_to_1 = np.abs(values.sum(axis=1) - 1).max() <= _TOLERANCE
         self._are_probabilities = values.shape[1] > 1 and bool(values.min() >= 0 and sums_to_1)
         if self._are_probabilities and self._outputs.activation is None:
-            log.warning(
-                "%s: the outputs are probabilities already, so no softmax is applied; to choose, "
-                "write the `activation` in model.yaml's `outputs`",
-                self.spec.id,
+            self._remark(
+                "the outputs are probabilities already, so no softmax is applied; to choose, write "
+                "the `activation` in model.yaml's `outputs`"
             )
 
     def _refuse(self, found: Array, expected: str) -> None:
@@ -109,20 +106,8 @@ class Classifier(Model):
     def _probabilities(self, values: Values) -> Values:
         activation = self._outputs.activation or ("none" if self._are_probabilities else "softmax")
         if len(values) > 1 and activation == "softmax":
-            return _softmax(values)
+            return softmax(values, axis=0)
         # Also of a single value, because its softmax is 1 for every image.
-        found = values if activation == "none" else _sigmoid(values)
+        found = values if activation == "none" else sigmoid(values)
         yes_or_no = len(found) == 1 and self._classes.count == 2
         return np.concatenate([1 - found, found]) if yes_or_no else found
-
-
-def _softmax(values: Values) -> Values:
-    weights: Values = np.exp(values - values.max())
-    weights /= weights.sum()
-    return weights
-
-
-def _sigmoid(values: Values) -> Values:
-    # By tanh, because exp overflows for large values.
-    half: Values = np.tanh(values / 2)
-    return (1 + half) / 2
