@@ -627,6 +627,7 @@ def test_a_model_yaml_that_cannot_be_meant_is_refused(tmp_path, document, messag
     assert message in str(error.value)
 
 
+@pytest.mark.alone
 def test_a_yolo_of_80_classes_is_read_in_milliseconds(tmp_path):
     import time
 
