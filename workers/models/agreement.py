@@ -64,9 +64,8 @@ class SameClass(Agreement):
         self._same: list[bool] = []
 
     def add(self, model: Model, image: Image, expected: Arrays, found: Arrays) -> float:
-        """Compare the largest value of the first output of each. See `Agreement.add`."""
-        del model, image
-        best = [int(np.argmax(next(iter(outputs.values())))) for outputs in (expected, found)]
+        """Compare the first class of each prediction. See `Agreement.add`."""
+        best = [_top_class(model, image, outputs) for outputs in (expected, found)]
         self._same.append(best[0] == best[1])
         return float(self._same[-1])
 
@@ -196,6 +195,15 @@ _OF_TASK: dict[str, type[Agreement]] = {
 def agreement_for(task: str) -> Agreement:
     """Return an empty measure for a task. The default is the SNR of the outputs."""
     return _OF_TASK.get(task, Outputs)()
+
+
+def _top_class(model: Model, image: Image, outputs: Arrays) -> object:
+    """Return the first label of a prediction. A class of the user's may return something else."""
+    found = model.postprocess(outputs, image, model.sample_parameters(image)).values
+    classes = found.get("classes")
+    if classes:
+        return classes[0]["label"]
+    return int(np.argmax(next(iter(outputs.values()))))
 
 
 def _wide(array: Array) -> Array:

@@ -6,6 +6,8 @@ import torch
 
 from agewell.workers.models.export.version import export
 from agewell.workers.models.load import load_model
+from agewell.workers.models.spec import read_spec
+from tests.support import hugging_face_detectors as detectors
 from tests.support.hugging_face_models import saved
 
 CPU = torch.device("cpu")
@@ -34,3 +36,17 @@ def test_exported_network_gives_the_classes_of_its_original(tmp_path, name, prob
         expected = classes(original, image)
         assert classes(exported, image) == pytest.approx(expected, abs=1e-4)
         assert all(label.startswith("class-") for label in expected)
+
+
+@pytest.mark.parametrize("name", ["yolos", "rt_detr"])
+def test_export_of_a_detector_says_how_its_boxes_are_read(tmp_path, name):
+    directory, network, _ = detectors.save(tmp_path, name)
+    spec = read_spec(directory)
+    # transformers' post-processing: YOLOS drops the last class, RT-DETR takes the sigmoid.
+    assert spec.outputs.activation == {"yolos": "softmax", "rt_detr": "sigmoid"}[name]
+    if name == "yolos":
+        target = directory.with_name("1-onnx")
+        assert export(directory, target).made
+        exported = load_model(target, CPU)
+        assert exported.spec.outputs == spec.outputs
+        assert exported.spec.labels == tuple(network.config.id2label.values())

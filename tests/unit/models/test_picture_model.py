@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from agewell.shared.errors import ModelError
-from agewell.workers.models.load import load_model
+from agewell.workers.models.load import load_model, make_model
 from tests.support.model_files import version_directory
 
 CPU = torch.device("cpu")
@@ -79,3 +80,26 @@ def test_output_beyond_0_to_1_is_reported(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         load_model(network(tmp_path, {"height": 8, "width": 8}, factor=255.0), CPU)
     assert "grows/1: values of 128 to 128; pictures are clipped to 0..1" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("given", "fields", "expected"),
+    [
+        ({"height": 8, "width": 8}, {}, [1, 16]),
+        ({"height": 8, "width": 8}, {"max_pixels": 5 * 64}, [1, 5]),
+        ({"height": 8, "width": 8}, {"max_pixels": 1}, [1]),
+        ({"resize": 10, "warmup_side": 5}, {"max_pixels": 250}, [1, 2]),
+        ({"height": 8, "width": 8}, {"max_pixels": 64, "batch_buckets": [4, 16]}, [4, 16]),
+    ],
+)
+def test_warm_up_runs_no_batch_of_more_pixels_than_jobs_have(tmp_path, given, fields, expected):
+    directory = network(tmp_path, given)
+    document = yaml.safe_load((directory / "model.yaml").read_text())
+    (directory / "model.yaml").write_text(yaml.safe_dump(document | fields))
+    model = make_model(directory)
+    model.load(CPU)
+    seen = []
+    forward = model.forward
+    model.forward = lambda batch: seen.append(len(batch["image"])) or forward(batch)
+    model.warmup()
+    assert seen == expected
