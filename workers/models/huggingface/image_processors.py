@@ -40,19 +40,15 @@ _DETR: Final = (
     _ALL
     | _IMAGENET
     | _BILINEAR
-    | {
-        "size": {"shortest_edge": 800, "longest_edge": 1333},
-        "default_to_square": False,
-        "max_size": 1333,  # the longest edge, if the file's size is one number
-    }
+    | {"size": {"shortest_edge": 800, "longest_edge": 1333}, "default_to_square": False}
 )
 
 DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "BeitImageProcessor": _ALL | _HALF | _BICUBIC | _square(224) | _crop(224, done=False),
     "BitImageProcessor": _CROPPED | _CLIP | _BICUBIC | _shorter(224),
     "CLIPImageProcessor": _CROPPED | _CLIP | _BICUBIC | _shorter(224),
-    "ConditionalDetrImageProcessor": _DETR,
     "ConvNextImageProcessor": _ALL | _HALF | _BICUBIC | _shorter(384) | {"crop_pct": 0.875},
+    "ConditionalDetrImageProcessor": _DETR,
     "DeformableDetrImageProcessor": _DETR,
     "DeiTImageProcessor": _ALL | _HALF | _BICUBIC | _square(256) | _crop(224, done=True),
     "DetrImageProcessor": _DETR,
@@ -73,7 +69,7 @@ DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     | {"do_flip_channel_order": True, "do_normalize": None},
     "PoolFormerImageProcessor": _CROPPED | _IMAGENET | _BICUBIC | _shorter(224) | {"crop_pct": 0.9},
     "PvtImageProcessor": _ALL | _IMAGENET | _BICUBIC | _square(224),
-    "RTDetrImageProcessor": _ALL | _IMAGENET | _BILINEAR | _square(640) | {"do_normalize": False},
+    "RTDetrImageProcessor": _DETR | _square(640) | {"do_normalize": False},
     "SegformerImageProcessor": _ALL | _IMAGENET | _BILINEAR | _square(512),
     "SiglipImageProcessor": _ALL | _HALF | _BICUBIC | _square(224) | {"default_to_square": False},
     "TextNetImageProcessor": _ALL
@@ -101,7 +97,6 @@ OF_MODEL_TYPE: Final[Mapping[str, str]] = {
     "convnextv2": "ConvNextImageProcessor",
     "cvt": "ConvNextImageProcessor",
     "data2vec-vision": "BeitImageProcessor",
-    "d_fine": "RTDetrImageProcessor",
     "deformable_detr": "DeformableDetrImageProcessor",
     "deimv2": "RTDetrImageProcessor",
     "deit": "DeiTImageProcessor",
@@ -125,7 +120,6 @@ OF_MODEL_TYPE: Final[Mapping[str, str]] = {
     "regnet": "ConvNextImageProcessor",
     "resnet": "ConvNextImageProcessor",
     "rt_detr": "RTDetrImageProcessor",
-    "rt_detr_v2": "RTDetrImageProcessor",
     "segformer": "SegformerImageProcessor",
     "siglip": "SiglipImageProcessor",
     "swiftformer": "ViTImageProcessor",
