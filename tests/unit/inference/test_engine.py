@@ -11,7 +11,8 @@ TELLING = """
 import ctypes
 import torch
 
-[library] = {line.split()[-1] for line in open("/proc/self/maps") if "omp" in line.rpartition("/")[2]}
+mapped = [line.split()[-1] for line in open("/proc/self/maps")]
+[library] = {path for path in mapped if "omp" in path.rpartition("/")[2]}
 
 
 class Telling(torch.nn.Module):
