@@ -114,6 +114,11 @@ def test_all_and_a_count_keep_to_the_gpus_that_the_environment_allows(driver, mo
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", f"1,{FIRST}")
     assert gpus_from("all") == ("1", FIRST)
     assert gpus_from("1") == ("1",)
+    with pytest.raises(ParameterError, match=f"is 3; allowed: at most 2, as .* is 1,{FIRST}"):
+        gpus_from("3")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    with pytest.raises(ParameterError, match="no GPU"):
+        gpus_from("all")
 
 
 @pytest.mark.parametrize(
