@@ -10,7 +10,7 @@
 --       started jobs, counters of rare events, deadlines, the sequence of places, k of each queue (a hash),
 --       refused messages, done jobs, metrics, the worker's wake list; the order and the scheduled jobs of all
 --       queues; then for each queue with an order to take from: its order, its scheduled jobs, its idle workers,
---       its ten inlets; then lists of other queues, the most urgent first
+--       its ten inlets, the candidates of its tenants, its paused tenants; then lists of other queues, the most urgent first
 -- ARGV: worker id, the most bytes of a message, the prefixes of records, of results and of unacked deliveries,
 --       each task's operation as text, 1 if the worker will block if there is no job, the number of keys of all
 --       queues, the number of queues with an order to take from; for each of them its name, and its k if the hash
@@ -22,7 +22,8 @@
 -- Creating all functions takes 8 us, so each rare step includes its own.
 --@include count
 --@include order
-local FIXED_KEYS, FIXED_ARGUMENTS, KEYS_A_QUEUE = 13, 8, 13
+--@include tenants
+local FIXED_KEYS, FIXED_ARGUMENTS, KEYS_A_QUEUE, INLETS = 13, 8, 15, 10
 -- Most jobs and bytes to admit to each order in one call, and most records that may turn out to be missing.
 local MOST_DUE, MOST_MESSAGES, MOST_BYTES, MOST_GONE = 8, 8, 262144, 16
 
@@ -64,19 +65,24 @@ for number = 1, queue_count do
   local first = before_queues + (number - 1) * KEYS_A_QUEUE
   local name, k = unpack(ARGV, FIXED_ARGUMENTS + 2 * number - 1, FIXED_ARGUMENTS + 2 * number)
   local order, scheduled, idle = unpack(KEYS, first + 1, first + 3)
+  local candidates, has_tenants = KEYS[first + KEYS_A_QUEUE - 1], false
   -- Usually there is nothing to admit. One EXISTS is cheaper here than `has_arrivals`.
   if call('EXISTS', scheduled, unpack(KEYS, first + 4, first + KEYS_A_QUEUE)) > 0 then
     --@include admit
     local admission = {
       queue = name, records = records, refused = refused, now = now, most_bytes = tonumber(most_bytes),
-      lists = { unpack(KEYS, first + 4, first + KEYS_A_QUEUE) }, k = tonumber(call('HGET', ks, name) or k),
+      lists = { unpack(KEYS, first + 4, first + 3 + INLETS) }, k = tonumber(call('HGET', ks, name) or k),
       key = { order = order, scheduled = scheduled, idle = idle, waiting = waiting, running = running,
         deadlines = deadlines, sequence = sequence },
     }
     all_admitted = admit_due(admission, MOST_DUE) and all_admitted
     all_admitted = admit_messages(admission, MOST_MESSAGES, MOST_BYTES) and all_admitted
+    if call('EXISTS', KEYS[first + KEYS_A_QUEUE]) == 1 then
+      tenants_of(order, records, now).settle_paused(MOST_DUE)
+    end
+    has_tenants = call('EXISTS', candidates) == 1
   end
-  queues[number] = { name = name, order = order, idle = idle }
+  queues[number] = { name = name, order = order, idle = idle, candidates = has_tenants and candidates }
 end
 
 -- The virtual time without the head start of strict levels (k = 0). With it, the jobs of a queue with k > 0 would
@@ -85,20 +91,37 @@ local function due_at(virtual)
   return virtual >= STRICT_S and virtual % STRICT_S or virtual
 end
 
--- The queue whose first job goes first, or nil if no job waits.
-local function best_queue()
-  if queue_count == 1 then
-    return queues[1]
+-- The next place of a queue, its virtual time, and the set that it is in.
+local function next_of(queue)
+  local place, score = unpack(call('ZRANGE', queue.order, 0, 0, 'WITHSCORES'))
+  if not queue.candidates then
+    return place, tonumber(score), queue.order
   end
-  local best, earliest
+  local candidate, delayed = unpack(call('ZRANGE', queue.candidates, 0, 0, 'WITHSCORES'))
+  score, delayed = tonumber(score), tonumber(delayed)
+  if candidate and (not place or delayed < score or (delayed == score and candidate < place)) then
+    return candidate, delayed, queue.candidates
+  end
+  return place, score, queue.order
+end
+
+-- Take the next place out of its queue. Returns the queue, the place, and true if it is a tenant's.
+local function pop_next()
+  if queue_count == 1 and not queues[1].candidates then
+    return queues[1], call('ZPOPMIN', queues[1].order)[1], false
+  end
+  local best, earliest, next_place, from
   for _, each in ipairs(queues) do
-    local head = call('ZRANGE', each.order, 0, 0, 'WITHSCORES')
-    local due = head[2] and due_at(tonumber(head[2]))
+    local place, score, set = next_of(each)
+    local due = place and due_at(score)
     if due and (not best or due < earliest) then
-      best, earliest = each, due
+      best, earliest, next_place, from = each, due, place, set
     end
   end
-  return best
+  if best then
+    call('ZREM', from, next_place)
+  end
+  return best, next_place, best and from == best.candidates
 end
 
 local function reserve(entry)
@@ -148,18 +171,38 @@ local function hand_over(queue, place)
   return { queue.name, message, flag, before and 1 or 0, id, since }
 end
 
+local function is_empty(queue)
+  return call('ZCARD', queue.order) == 0 and not (queue.candidates and call('ZCARD', queue.candidates) > 0)
+end
+
+-- Take a tenant's candidate out of the jobs that wait, and charge it if it runs.
+local function settle_taken(queue, tenant, place, taken)
+  local of = tenants_of(queue.order, records, now)
+  of.unhold(tenant, place)
+  if taken and taken[3] == '' then
+    of.charge(tenant, id_of(place), math.max(1, call('ZCARD', running)))
+  end
+  of.settle(tenant)
+end
+
 for _ = 1, MOST_GONE do
-  local queue = best_queue()
-  local popped = queue and call('ZPOPMIN', queue.order) or {}
-  if not popped[1] then
+  local queue, place, is_of_tenant = pop_next()
+  if not place then
     break
   end
-  local taken = hand_over(queue, popped[1])
+  local tenant
+  if is_of_tenant then
+    place, tenant = place_and_tenant(place)
+  end
+  local taken = hand_over(queue, place)
+  if tenant then
+    settle_taken(queue, tenant, place, taken)
+  end
   if taken then
     for _, each in ipairs(queues) do
       call('ZREM', each.idle, wake)
     end
-    if not all_admitted or call('ZCARD', queue.order) > 0 then
+    if not all_admitted or not is_empty(queue) then
       wake_one(queue.idle)
     end
     return taken
@@ -177,7 +220,7 @@ end
 if waits == '1' then
   call('DEL', wake) -- an old element would wake the worker for nothing
   for _, queue in ipairs(queues) do
-    if all_admitted and call('ZCARD', queue.order) == 0 then
+    if all_admitted and is_empty(queue) then
       call('ZADD', queue.idle, now, wake)
     else
       call('LPUSH', wake, 1)

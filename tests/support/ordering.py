@@ -99,7 +99,7 @@ class Scripts:
     def change_k(self, k_per_s, now):
         """Set k as an operator does. Waiting jobs have their new places when this returns."""
         set_k(self.client, self.queue, k_per_s, now, by_operator=True)
-        while not rescore(self.client, self.queue, 0.05):
+        while not rescore(self.client, self.queue, 0.05, START):
             pass
 
     def waiting(self):

@@ -1,0 +1,89 @@
+"""The law that shares workers fairly between tenants. It delays the jobs of a tenant who has had more.
+
+Each tenant has a clock: the time, in Unix seconds, at which it may be served next if everybody gets
+their share. A job of a tenant has the virtual time of the aging law (`aging.py`), later by as much
+as the tenant's clock is ahead of the time since which the job waits. The jobs of one tenant thus
+keep their own order, and without tenants the order is exactly that of the aging law.
+
+When a job is taken, its tenant's clock advances by
+
+    cost * (weights of the tenants that wait) / (jobs that run) / (weight of the tenant) * pace.
+
+cost is the operation's measured time. With pace = 1 the clocks of busy tenants advance like real
+time, because all together get one second of work per second and running job. The pace corrects
+what the estimates get wrong: it grows if the clocks are behind real time.
+
+The queue's Lua scripts compute the same (`shared/queue/tenants.lua`). The simulator uses this
+module.
+
+Source: start-time fair queueing (P. Goyal, H. Vin, H. Cheng, SIGCOMM 1996), with start tags in
+real time, and one tag for each tenant in place of one for each job.
+"""
+
+import math
+from dataclasses import dataclass
+
+UNKNOWN_COST_S = 0.1
+"""The cost of a job of an operation that has not been measured yet."""
+
+TAKES = 50
+"""The pace corrects a clock's lag within about the time of this many takes."""
+
+STRENGTH = 0.3
+"""The largest correction of one charge, as a natural logarithm."""
+
+LEARNING = 0.01
+"""The share of a correction that lasts."""
+
+PACE_MAX = 16.0
+LEAST_REACTION_S = 0.2
+
+
+def delayed(virtual_time: float, since: float, clock: float) -> float:
+    """Return the virtual time of a tenant's job, in seconds. The smallest goes first.
+
+    Args:
+        virtual_time: of the aging law, in seconds.
+        since: since when the job waits, in Unix seconds.
+        clock: of its tenant.
+    """
+    return virtual_time + max(0.0, clock - since)
+
+
+@dataclass
+class Pace:
+    """How fast the clocks of tenants run, compared with the estimates. One for each queue."""
+
+    latest: float = 0.0
+    """The latest clock of a tenant that was served when it was due, in Unix seconds."""
+    learned: float = 1.0
+
+    def of_charge(self, clock: float, since: float, cost_s: float, running: int, now: float) -> float:
+        """Return the pace for the charge of one job, and learn from it.
+
+        Args:
+            clock: of its tenant, before the charge.
+            since: since when the job has waited, in Unix seconds.
+            cost_s: of the job.
+            running: jobs that run, with this one.
+            now: Unix time in seconds.
+        """
+        if clock <= since:
+            return self.learned
+        self.latest = max(self.latest, clock)
+        within_s = max(LEAST_REACTION_S, TAKES * cost_s / running)
+        lag = max(-1.0, min(1.0, (now - self.latest) / within_s))
+        self.learned *= math.exp(LEARNING * lag)
+        self.learned = max(1 / PACE_MAX, min(PACE_MAX, self.learned))
+        return self.learned * math.exp(STRENGTH * lag)
+
+
+def charged(clock: float, since: float, advance_s: float) -> float:
+    """Return a tenant's clock after one of its jobs was taken.
+
+    Args:
+        clock: before, in Unix seconds.
+        since: since when the job has waited, in Unix seconds.
+        advance_s: by how much the clock advances, in seconds.
+    """
+    return max(clock, since) + advance_s
