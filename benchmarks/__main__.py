@@ -17,6 +17,7 @@ BENCHMARKS = {
     "attention": "one pass of the colorizer's network, with and without its speed-ups",
     "redis_limits": "jobs per second of one Redis, and bytes of a waiting job",
     "models": "batching across jobs, and the queue's cost for models",
+    "mixed_load": "how CV and infer workers share the cores of a machine",
 }
 
 

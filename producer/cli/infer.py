@@ -1,12 +1,12 @@
 """`agewell enqueue infer`: sends images to a model."""
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
+from agewell.producer.cli.model_options import with_model_options
 from agewell.producer.cli.model_problems import warn_of_problems
 from agewell.producer.cli.options import shown_as
 from agewell.producer.cli.send import send_and_report
@@ -36,15 +36,10 @@ Tap = Annotated[
     str | None,
     shown_as("POINT", "Also return this intermediate array, as .npz and .png. Default: none."),
 ]
-Parameters = Annotated[
-    list[str] | None,
-    shown_as(
-        "NAME=VALUE", "A parameter of the model, such as top=3. Repeat it for several.", "--set"
-    ),
-]
 
 
 @with_send_options
+@with_model_options
 def infer(
     model: ModelName,
     paths: Paths,
@@ -54,8 +49,8 @@ def infer(
     palette: Palette = None,
     reference: Reference = None,
     tap: Tap = None,
-    parameters: Parameters = None,
     *,
+    parameters: dict[str, Any],
     options: Options,
 ) -> None:
     """Run a model on images, to get new images or predictions.
@@ -63,7 +58,7 @@ def infer(
     Example: agewell enqueue infer digits scans/ --wait
     """
     given: dict[str, Any] = {"model": model, "version": version, "tap": tap}
-    given |= {"palette": _palette(palette), "parameters": _parameters(parameters or [])}
+    given |= {"palette": _palette(palette), "parameters": parameters}
     _check(given)
     photo = None if reference is None else only_file(reference, "--reference", "one photo")
 
@@ -96,21 +91,6 @@ def _palette(text: str | None) -> tuple[str, ...]:
         allowed = f"1 to {MAX_ITEMS} colours such as #8fb3d9,#3a5f3c"
         raise ParameterError("--palette", repr(text), allowed)
     return tuple(f"#{each[1]}" for each in found if each)
-
-
-def _parameters(pairs: list[str]) -> dict[str, str | int | float | bool]:
-    """Read `top=3` as a number and `name=text` as a text: a value is JSON if it can be parsed."""
-    parameters = {}
-    for pair in pairs:
-        name, separator, text = pair.partition("=")
-        if not (name and separator):
-            raise ParameterError("--set", repr(pair), "NAME=VALUE")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        parameters[name] = value if isinstance(value, str | int | float | bool) else text
-    return parameters
 
 
 def _check(given: dict[str, Any]) -> None:

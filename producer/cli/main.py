@@ -7,6 +7,7 @@ import typer
 
 from agewell.producer.cli import streams
 from agewell.producer.cli.aging import aging
+from agewell.producer.cli.bench import bench
 from agewell.producer.cli.cancel import cancel
 from agewell.producer.cli.dead import dead_app
 from agewell.producer.cli.doctor import doctor
@@ -38,6 +39,7 @@ enqueue_app.command()(infer)
 app.add_typer(enqueue_app, name="enqueue")
 models_app.add_typer(train_app, name="train")
 models_app.command()(export)
+models_app.command()(bench)
 app.add_typer(models_app, name="models")
 for command in (up, operations, status, result, cancel, jobs, queues, top, doctor, aging, simulate):
     app.command()(command)

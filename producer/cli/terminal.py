@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.segment import Segment
 
+from agewell.producer.cli.predictions import prediction_table
 from agewell.producer.cli.progress_bar import above_the_bar, bar_on
 from agewell.producer.cli.tables import Column, print_table
 from agewell.producer.receiving.outcome import Outcome
@@ -163,36 +164,13 @@ def outcome_document(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-PREDICTION_COLUMNS = (
-    Column("image", flexible=True),
-    Column("label"),
-    Column("probability", right=True),
-    Column("model", drop=1),
-)
-
-
 def print_predictions(items: Iterable[ItemResult], *, header: bool) -> bool:
-    """Print predictions, one line per class, the most likely first. False if there are none."""
-    rows: list[list[str]] = []
-    for item in (each for each in items if each.prediction):
-        name, model = (
-            str(item.info.get("image", "")),
-            f"{item.info['model']}/{item.info['version']}",
-        )
-        for label, probability in _predictions(item.prediction or {}):
-            rows.append([name, label, probability, model])
-            name = model = ""
+    """Print predictions, one line per class or box, the best first. False if there are none."""
+    columns, rows = prediction_table(items)
     if rows:
         with above_the_bar(out):
-            print_table(out, PREDICTION_COLUMNS, rows, header=header)
+            print_table(out, columns, rows, header=header)
     return bool(rows)
-
-
-def _predictions(values: dict[str, Any]) -> list[tuple[str, str]]:
-    classes = values.get("classes")
-    if isinstance(classes, list):
-        return [(str(each["label"]), f"{each['probability']:.1%}") for each in classes]
-    return [(f"{name}: {value}", "") for name, value in values.items()]
 
 
 def print_failures(outcome: Outcome) -> int:

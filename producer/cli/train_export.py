@@ -1,14 +1,12 @@
 """`agewell models train` and `agewell models export`. They run in child processes with torch."""
 
-import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agewell.producer.cli.exit_codes import ExitCode, exit_codes, leave
+from agewell.producer.cli.child import EXPORT, TRAINING, named, run_child
+from agewell.producer.cli.exit_codes import exit_codes
 from agewell.producer.cli.options import Json, shown_as
 from agewell.shared.settings import Settings
 
@@ -16,7 +14,7 @@ train_app = typer.Typer(help="Train the models that come with agewell.", no_args
 
 Out = Annotated[Path, typer.Option(help="Directory for the new version, models/NAME/VERSION.")]
 Threads = Annotated[
-    int | None, typer.Option(min=1, help="Threads of torch. Default: one per core.")
+    int | None, typer.Option(min=1, help="Number of threads. Default: one per core.")
 ]
 Photos = Annotated[
     Path, typer.Option("--images", metavar="DIR", help="Directory of photos to learn from.")
@@ -50,7 +48,7 @@ def colorizer(
     Example: agewell models train colorizer --images photos/ --out models/colorizer/2
     """
     given = ["colorizer", "--images", images, "--out", out, "--steps", steps, "--every", every]
-    _run("training", "train", [*given, *_named(held_out=held_out, threads=threads)])
+    run_child(TRAINING, "train", [*given, *named(held_out=held_out, threads=threads)])
 
 
 @train_app.command()
@@ -64,7 +62,7 @@ def digits(
     Example: agewell models train digits --out models/digits/2
     """
     given = ["digits", "--out", out, "--epochs", epochs]
-    _run("training", "train", [*given, *_named(threads=threads)])
+    run_child(TRAINING, "train", [*given, *named(threads=threads)])
 
 
 Version = Annotated[
@@ -77,7 +75,34 @@ ExportAs = Annotated[
 Beside = Annotated[
     bool,
     typer.Option(
-        "--beside", help="Add it to the original version, which then serves the faster of both."
+        "--beside",
+        help="Add it to the directory of the original version, which then serves the faster of "
+        "both.",
+    ),
+]
+Calibrate = Annotated[
+    Path | None,
+    shown_as(
+        "DIR",
+        "Directory of images like those of your jobs, 10 or more, better 100 to 500. Every fifth "
+        "is held out and measured on. --int8 needs it.",
+    ),
+]
+MinAgreement = Annotated[
+    float | None,
+    shown_as(
+        "NUMBER",
+        "Least agreement of --int8 with the original on the held-out images. For classification: "
+        "share with the same top class, default 0.95. For pictures: PSNR, default 35 dB. For "
+        "other tasks: SNR of the outputs, default 20 dB.",
+    ),
+]
+Into = Annotated[
+    Path | None,
+    shown_as(
+        "DIR",
+        "Models directory to write to. Default: AGEWELL_MODELS_DIR if it is set, otherwise models "
+        "in AGEWELL_STATE_DIR.",
     ),
 ]
 ComparedPhotos = Annotated[
@@ -90,9 +115,12 @@ def export(
     version: Version = None,
     to: Annotated[str, typer.Option(help="Format to export to: onnx.")] = "onnx",
     int8: Annotated[
-        bool, typer.Option("--int8", help="Use 8-bit weights in linear layers.")
+        bool, typer.Option("--int8", help="Quantise convolutions and linear layers to 8 bits.")
     ] = False,
+    calibrate: Calibrate = None,
+    min_agreement: MinAgreement = None,
     export_as: ExportAs = None,
+    into: Into = None,
     beside: Beside = False,
     images: ComparedPhotos = None,
     threads: Threads = None,
@@ -100,41 +128,18 @@ def export(
 ) -> None:
     """Export a PyTorch model to ONNX, compare the results of both, and measure their speed.
 
-    If the results differ, no version is made, and the exit code is 1.
+    If the results differ, no version is made, and the exit code is 1. The new version serves once
+    you activate it.
 
-    Example: agewell models export digits --int8
+    Example: agewell models export digits --int8 --calibrate examples/digits
     """
     with exit_codes():
-        models = Settings.load().models_dir
+        directories = Settings.load().model_dirs
     flags = {"--int8": int8, "--beside": beside, "--json": as_json}
-    given = [name, "--models", models, "--to", to]
+    given: list[object] = [name, "--to", to, "--into", into or directories[-1]]
+    for directory in directories:
+        given += ["--models", directory]
     given += [flag for flag, wanted in flags.items() if wanted]
     options = {"version": version, "as": export_as, "images": images, "threads": threads}
-    _run("export", "export", [*given, *_named(**options)])
-
-
-def _named(**options: object) -> list[object]:
-    """Turn the options that were given into arguments."""
-    given: list[object] = []
-    for name, value in options.items():
-        if value is not None:
-            given += [f"--{name.replace('_', '-')}", value]
-    return given
-
-
-def _run(package: str, extra: str, arguments: list[object]) -> None:
-    """Run a package of agewell.workers.models in a child process, and exit with its status."""
-    if importlib.util.find_spec("torch") is None:
-        leave(ExitCode.USAGE, f"torch is not installed: pip install 'agewell[{extra}]'")
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        f"agewell.workers.models.{package}",
-        *map(str, arguments),
-    ]
-    try:
-        code = subprocess.run(command, check=False).returncode
-    except KeyboardInterrupt:  # the child got the signal too, and has ended
-        code = ExitCode.INTERRUPTED
-    raise typer.Exit(code)
+    quantised = named(calibrate=calibrate, min_agreement=min_agreement)
+    run_child(EXPORT, "export", [*given, *named(**options), *quantised])

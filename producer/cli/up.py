@@ -16,8 +16,10 @@ Gpus = Annotated[
     str | None,
     shown_as(
         "WHICH",
-        "Start an infer worker for each of these GPUs: all, how many, or their "
-        "indexes, such as 0,2. Default: one infer worker.",
+        "Start an infer worker for each of these GPUs: all, how many, or which. These are "
+        "indexes, UUIDs or names of MIG devices, such as 0,2 or GPU-5d5ba0d6. A single number "
+        "is how many, except for 0. Use device=1 for the GPU of that index. Default: one infer "
+        "worker.",
     ),
 ]
 JsonEvents = Annotated[

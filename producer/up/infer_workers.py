@@ -1,10 +1,12 @@
 """Chooses the infer workers of `agewell up`: one, one for each GPU, or none."""
 
 import importlib.util
+import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 
+from agewell.producer.up.gpus import find_gpus, parse_gpus
 from agewell.producer.up.supervisor import Program, Report, celery
 from agewell.shared.errors import ParameterError
 from agewell.shared.protocol.tasks import Queue
@@ -13,29 +15,28 @@ from agewell.shared.settings import Settings
 _DRIVER = Path("/proc/driver/nvidia/gpus")
 """It has a folder for each GPU. Asking CUDA instead would break CUDA in forked children."""
 
+_NO_GPU = (
+    "warning: no GPU {} is found here, so this worker would run on the CPU, beside the others; "
+    "name fewer GPUs, or check `nvidia-smi -L`"
+)
+
 
 def gpus_from(text: str | None) -> tuple[str, ...]:
-    """Read the option `--gpus`: `all`, how many, or the indexes of the GPUs, such as `0,2`.
+    """Read the option `--gpus`: `all`, how many, or which, as `parse_gpus` says.
 
     Returns:
-        The indexes of the GPUs. Empty if the option is not given.
+        A value of CUDA_VISIBLE_DEVICES for each worker. Empty if the option is not given.
 
     Raises:
-        ParameterError: the text is none of these, or it is `all` and no GPU is found.
+        ParameterError: the text is none of these, or names a GPU that this machine does not have,
+            or it is `all` and no GPU is found.
     """
     if text is None:
         return ()
-    if text == "all":
-        found = tuple(str(index) for index, _ in enumerate(sorted(_DRIVER.glob("*"))))
-        if not found:
-            raise ParameterError("--gpus", "all", f"indexes such as 0,1, as {_DRIVER} shows no GPU")
-        return found
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts) or text == "0":
-        raise ParameterError("--gpus", repr(text), "all, how many, or which: 0,2")
-    if len(parts) == 1 and "," not in text:
-        return tuple(str(index) for index in range(int(parts[0])))
-    return tuple(dict.fromkeys(parts))
+    chosen = parse_gpus(text, find_gpus(_DRIVER), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    if not chosen:
+        raise ParameterError("--gpus", "all", f"indexes such as 0,1, as {_DRIVER} shows no GPU")
+    return chosen
 
 
 def infer_programs(
@@ -48,14 +49,27 @@ def infer_programs(
         return []
     if not gpus:
         return [Program("infer worker", _command(settings, "infer"), env)]
+    for gpu in _on_the_cpu(gpus):
+        report(f"infer worker {_as_name(gpu)}", _NO_GPU.format(gpu))
     return [
         Program(
-            f"infer worker {gpu}",
-            _command(settings, f"infer{gpu}"),
+            f"infer worker {_as_name(gpu)}",
+            _command(settings, f"infer{_as_name(gpu)}"),
             {**env, "CUDA_VISIBLE_DEVICES": gpu},
         )
         for gpu in gpus
     ]
+
+
+def _on_the_cpu(gpus: tuple[str, ...]) -> list[str]:
+    """List the GPUs that this machine does not have, as far as their names show it."""
+    found = find_gpus(_DRIVER)
+    return [gpu for gpu in gpus if not found or (gpu.isdecimal() and int(gpu) >= len(found))]
+
+
+def _as_name(gpu: str) -> str:
+    """Return a GPU's name for files and workers. Old names of MIG devices contain slashes."""
+    return gpu.replace("/", "-")
 
 
 def _why_none(settings: Settings) -> str | None:

@@ -255,10 +255,11 @@ class ItemResult(Message):
     image: ImageRef | None = None
     error: ErrorInfo | None = None
     prediction: dict[str, Any] | None = Field(
-        default=None, description="JSON values that a model returned, such as classes"
+        default=None, description="JSON values that a model returned, such as classes or boxes"
     )
     extras: tuple[ImageRef, ...] | None = Field(
-        default=None, description="further files: a tapped intermediate, and a picture of it"
+        default=None,
+        description="further files: a tapped intermediate and its picture, or the crops of boxes",
     )
     info: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="values that the operation reports with the image"

@@ -69,14 +69,43 @@ def blob_detector(root: Path, name: str = "blobs", version: str = "1", **more: A
     return directory
 
 
+PAINTS = textwrap.dedent(
+    '''
+    import torch
+
+
+    class Paints(torch.nn.Module):
+        """Dark, red, green and blue: (N, 3, H, W) -> (N, 4, H / 2, W / 2) logits."""
+
+        def forward(self, image):
+            half = torch.nn.functional.avg_pool2d(image, 2)
+            return 20 * torch.cat([torch.full_like(half[:, :1], 0.5), half], 1)
+    '''
+)
+
+
+def paint_segmenter(root: Path, name: str = "paints", version: str = "1", **more: Any) -> Path:
+    """A torch module that tells dark, red, green and blue pixels apart."""
+    document: dict[str, Any] = {
+        "task": "segmentation",
+        "kind": "torch",
+        "entry": "./model.py:Paints",
+        "labels": ["dark", *COLOURS],
+        "input": {"height": 64, "width": 64, "fit": "letterbox", "pad": [0]},
+    }
+    directory = version_directory(root, name, version, **(document | more))
+    (directory / "model.py").write_text(PAINTS)
+    return directory
+
+
 def constant_onnx(
-    root: Path, outputs: dict[str, np.ndarray], name: str = "constant", **more: Any
+    root: Path, arrays: dict[str, np.ndarray], name: str = "constant", **more: Any
 ) -> Path:
     """An ONNX graph with the same outputs for each image of a batch.
 
     Args:
         root: the models directory.
-        outputs: the outputs of one image by name.
+        arrays: the outputs of one image by name.
         name: of the model.
         more: fields of model.yaml.
     """
@@ -86,7 +115,7 @@ def constant_onnx(
         helper.make_node("Mul", ["mean", "zero"], ["zeros"]),
     ]
     infos = []
-    for each, array in outputs.items():
+    for each, array in arrays.items():
         constants |= {
             f"{each}_of_one": array[None],
             f"{each}_shape": np.array([-1] + [1] * array.ndim),

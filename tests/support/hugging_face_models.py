@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers as hf
 import yaml
@@ -102,11 +103,6 @@ ARCHITECTURES: dict[str, tuple[Callable[..., Any], dict[str, Any], Callable[...,
         },
         hf.SegformerImageProcessorPil,
     ),
-    "bit": (
-        hf.BitConfig,
-        {"embedding_size": 32, "hidden_sizes": [32, 32], "depths": [1, 1]},
-        hf.BitImageProcessorPil,
-    ),
     "pvt_v2": (
         hf.PvtV2Config,
         {
@@ -131,33 +127,56 @@ ARCHITECTURES: dict[str, tuple[Callable[..., Any], dict[str, Any], Callable[...,
 """By model type: the class of the configuration, its values, and that of the image processor."""
 
 
-def saved(root: Path, name: str, processor: dict[str, Any] | None = None, **document: Any) -> Path:
+def saved(
+    root: Path,
+    name: str,
+    processor: dict[str, Any] | None = None,
+    problem_type: str | None = None,
+    **document: Any,
+) -> Path:
     """Save a network of an architecture with its image processor, and with a model.yaml.
 
     Args:
         root: the models directory.
         name: of the architecture.
         processor: values of the image processor that differ from its defaults.
+        problem_type: of config.json.
         document: further fields of model.yaml.
     """
     make_config, values, make_processor = ARCHITECTURES[name]
     directory = root / name / "1"
     directory.mkdir(parents=True)
     torch.manual_seed(len(name))
-    config = make_config(**values, id2label=LABELS, architectures=[])
+    config = make_config(**values, id2label=LABELS, architectures=[], problem_type=problem_type)
     network = hf.AutoModelForImageClassification.from_config(config).eval()
-    _enliven(network)
+    prepare = make_processor(**(processor or {}))
+    noise = np.random.default_rng(1).integers(0, 256, (400, 400, 3), np.uint8)
+    _enliven(network, prepare(noise, return_tensors="pt")["pixel_values"])
     network.save_pretrained(directory)
-    make_processor(**(processor or {})).save_pretrained(directory)
+    prepare.save_pretrained(directory)
     fields = {"task": "classification", "kind": "huggingface", "max_batch_size": 2} | document
     (directory / "model.yaml").write_text(yaml.safe_dump(fields))
     return directory
 
 
-def _enliven(network: torch.nn.Module) -> None:
-    """Make the logits depend on the image. Fresh weights are so small that they hardly do."""
-    for name, parameter in network.named_parameters():
-        if parameter.dim() > 1 and parameter[0].numel() > 0 and "embeddings.position" not in name:
-            torch.nn.init.normal_(parameter, std=1.5 / parameter[0].numel() ** 0.5)
-        elif "lambda" in name or "layer_scale" in name:
-            torch.nn.init.ones_(parameter)
+def _enliven(network: torch.nn.Module, pixels: torch.Tensor) -> None:
+    """Scale each layer's weights so that its outputs spread by 1.
+
+    Fresh weights are so small that the logits hardly depend on the image.
+    """
+
+    def scale(layer: Any, _: Any, output: torch.Tensor) -> torch.Tensor:
+        spread = output.std().clamp_min(1e-12)
+        layer.weight.data /= spread
+        if layer.bias is not None:
+            layer.bias.data /= spread
+        return output / spread
+
+    layers = [
+        each for each in network.modules() if isinstance(each, torch.nn.Conv2d | torch.nn.Linear)
+    ]
+    hooks = [each.register_forward_hook(scale) for each in layers]
+    with torch.inference_mode():
+        network(pixel_values=pixels)
+    for hook in hooks:
+        hook.remove()

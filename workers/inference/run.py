@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,17 +25,18 @@ from agewell.shared.errors import (
 from agewell.shared.protocol.formats import FORMATS
 from agewell.shared.protocol.messages import InferItem, InferJob, ItemResult, JobResult, Output
 from agewell.shared.settings import Settings
-from agewell.workers.imaging.channels import as_bgr
 from agewell.workers.imaging.codec import encode
 from agewell.workers.imaging.image import Image
 from agewell.workers.inference.batching.batcher import Batcher
 from agewell.workers.inference.batching.queue import Rank, Request
 from agewell.workers.inference.engine import Engine
+from agewell.workers.inference.inputs import Inputs
 from agewell.workers.jobs.images import Images
-from agewell.workers.jobs.item_results import Extra, Results
+from agewell.workers.jobs.item_results import Extra, Info, Results
 from agewell.workers.jobs.run import Checkpoint
 from agewell.workers.models.arrays import TAP, OutOfMemoryError
 from agewell.workers.models.model import Model, Prediction
+from agewell.workers.models.preprocess import input_pixels
 from agewell.workers.models.taps import as_npz, heat_map
 
 Outputs = dict[str, npt.NDArray[Any]]
@@ -56,6 +57,7 @@ class _Underway:
     item: InferItem
     image: Image
     future: "Future[Outputs]"
+    info: Info = field(default_factory=dict)  # what was done to the image
 
 
 def run_infer_job(
@@ -108,10 +110,10 @@ class _Run:
         self._job = job
         self._model = model
         self._batcher = batcher
-        self._images = images
         self._results = results
         self._rank = rank
-        self._parameters = _parameters(job, images)
+        self._inputs = Inputs(job, images, model.spec.input.background)
+        self._parameters = self._inputs.parameters
         self._taps = _taps(job, model)
         model.check_parameters(self._parameters)
 
@@ -137,13 +139,11 @@ class _Run:
         """Decode and prepare an item, and submit it to the batcher."""
         image: Image = np.empty((0, 0, 3), np.uint8)
         try:
-            image = as_bgr(self._images.get(item.image), item.image.name)
+            image, info = self._inputs.image(item.image)
             arrays = self._model.preprocess(image, self._parameters)
-            pixels = image.shape[0] * image.shape[1]
-            if self._model.spec.input.size is not None:
-                pixels = int(np.prod(self._model.spec.input.size))
+            pixels = input_pixels(image, self._model.spec.input)
             request = Request(self._model, arrays, pixels, self._rank, self._taps)
-            return _Underway(item, image, self._batcher.submit(request))
+            return _Underway(item, image, self._batcher.submit(request), info)
         except PassingError:
             raise
         except Exception as error:  # noqa: BLE001  only this item fails; _finish_item raises it again
@@ -187,10 +187,8 @@ class _Run:
         if prediction.image is not None:
             _check_lossless(prediction, self._job.output)
             data = self._encoded(prediction.image, name)
-        result = ItemResult(
-            prediction=prediction.values or None,
-            info={"image": name, "model": spec.name, "version": spec.version},
-        )
+        named = {"image": name, "model": spec.name, "version": spec.version}
+        result = ItemResult(prediction=prediction.values or None, info={**named, **entry.info})
         extras = [*self._pictures(prediction, name), *self._extras(entry, output)]
         self._results.add(entry.item, result, data, extras)
 
@@ -214,17 +212,6 @@ class _Run:
             extras.append((f".{tap}.npz", "application/x-npz", as_npz(tap, array)))
             extras.append((f".{tap}.png", "image/png", picture))
         return extras
-
-
-def _parameters(job: InferJob, images: Images) -> dict[str, Any]:
-    """Return the job's parameters for the model, by name. Palette and reference are arrays."""
-    parameters: dict[str, Any] = dict(job.parameters)
-    if job.palette:
-        rgb = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in job.palette]
-        parameters["palette"] = np.array(rgb, np.uint8)
-    if job.reference is not None:
-        parameters["reference"] = as_bgr(images.get(job.reference), job.reference.name)
-    return parameters
 
 
 def _taps(job: InferJob, model: Model) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 Celery calls the next task with the result of the last one as its first argument. It calls the
 callback of a chord with a list of results. The job is the second argument. Each image from the step
-before fills the first image field that the job's item leaves out.
+before fills the first image field that the job's item leaves out: one that the operation requires,
+or else an optional one, such as the mask of an alpha blend.
 """
 
 from typing import Any
@@ -26,15 +27,16 @@ Earlier = tuple[ErrorInfo | None, ...]
 """For each item of the step before: its error, or None if it has an image."""
 
 
-def _required_images(op: str, modules: tuple[str, ...] | None) -> list[str]:
-    """Return the image fields that an item of an operation requires. Empty if it is unknown."""
+def _image_fields(op: str, modules: tuple[str, ...] | None) -> list[str]:
+    """Return the image fields of an item, the required ones first. Empty if it is unknown."""
     if op in (INFER, PIPELINE):
         return ["image"]
     schema = built_in_schemas().get(op)
     if schema is None and modules is not None:
         users = load_operations(modules).operations.get(op)
         schema = None if users is None else users.schema
-    return [each.name for each in schema.item_inputs if each.required] if schema else []
+    inputs = schema.item_inputs if schema else ()
+    return [each.name for each in sorted(inputs, key=lambda each: not each.required)]
 
 
 def next_job(
@@ -127,9 +129,9 @@ def _filled(
 ) -> dict[str, Any]:
     """Return an item with the image from before in the first field that the template leaves out."""
     image = item.image.model_dump(mode="json") if item.image is not None else None
-    required = _required_images(op, modules)
-    free = [field for field in required if field not in template]
-    if required and not free:
+    fields = _image_fields(op, modules)
+    free = [field for field in fields if field not in template]
+    if fields and not free:
         raise BadJobError(
             f"an item of {op} names every image: leave one out for the image of the step before"
         )

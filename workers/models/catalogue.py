@@ -95,20 +95,20 @@ class Catalogue:
         raise ModelError(name, version, f"serves only if it is activated, as it is no number: {do}")
 
     def latest_of_torch(self, name: str) -> str:
-        """Return the version to export: the highest plain number of kind `torch`.
+        """Return the version to export: the highest plain number that torch runs.
 
         Raises:
             UnknownModelError: there is no model of this name.
-            ModelError: none of its versions is a plain number of kind `torch` that can be read.
+            ModelError: none of its versions is a plain number that torch runs and can be read.
         """
         plain = [each for each in self.of_name(name) if _serves_unasked(each)]
-        found = [each for each in plain if each.spec is not None and each.spec.kind == "torch"]
+        found = [each for each in plain if each.spec is not None and each.spec.kind != "onnx"]
         if found:
             return found[-1].version
         version = self.latest(name)
         [other] = [each for each in plain if each.version == version]
         kind = other.spec.kind if other.spec is not None else "unknown"
-        raise ModelError(name, version, f"is of kind {kind}, not torch")
+        raise ModelError(name, version, f"is of kind {kind}, which torch does not run")
 
     def _known(self, name: str) -> str:
         """Return the versions of a name as text. If there are none, return all names."""

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from agewell.workers.models.spec import ModelSpec
 
-TORCH_KINDS: Final = ("torch", "exported", "huggingface")
-
-_HUGGING_FACE_WEIGHTS = "model.safetensors"
+_HUGGING_FACE_WEIGHTS: Final = "model.safetensors"
 
 _CODE = {
     "exported": "the archive contains the network",
@@ -21,11 +19,16 @@ _CODE = {
 }
 _GRAPH = {
     "dtype": "the types of its values are those of the graph",
+    "weights_dtype": "the types of its values are those of the graph",
+    "fold_batch_norm": "the graph was folded when it was exported",
     "compile": "onnxruntime optimises the graph by itself",
     "channels_last": "onnxruntime chooses the memory order",
     "cuda_graphs": "onnxruntime starts the kernels",
 }
 _NEEDS_KIND_ONNX = "the field chooses what runs kind onnx"
+
+Ignored = Iterator[tuple[str, object, str]]
+"""The name, value and reason of each ignored field."""
 
 
 def ignored(spec: "ModelSpec") -> Iterator[str]:
@@ -37,10 +40,6 @@ def ignored(spec: "ModelSpec") -> Iterator[str]:
     for rule in (_by_kind, _by_company, _by_size):
         for name, found, why in rule(spec):
             yield f"{name}: {found!r} has no effect {why}"
-
-
-Ignored = Iterator[tuple[str, object, str]]
-"""The name, value and reason of each ignored field."""
 
 
 def _by_kind(spec: "ModelSpec") -> Ignored:
@@ -86,10 +85,12 @@ def _by_company(spec: "ModelSpec") -> Ignored:
 
 
 def _by_size(spec: "ModelSpec") -> Ignored:
-    """Find the fields of `input` that contradict its size."""
+    """Find the fields of `input` that contradict its size, or need one."""
     size, given = spec.input.size, spec.input
+    if "pad" in given.model_fields_set and given.fit != "letterbox":
+        yield "input.pad", given.pad, "without fit: letterbox; set that, or remove it"
     if size is None:
-        if given.fit != type(given).model_fields["fit"].default:
+        if given.fit != "stretch" and spec.kind != "huggingface":  # its size may be in a file
             why = "without height and width: give both, or remove it"
             yield "input.fit", given.fit, why
         return

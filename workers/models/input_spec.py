@@ -8,10 +8,20 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
-Side = Annotated[int, Field(gt=0, strict=True)]  # strict, or a shorter side of `true` were 1 px
-Resize = Literal[False] | Side | tuple[Side, Side]
 
 _HEX: Final = re.compile(r"#[0-9a-f]{6}")
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _resize(value: Any) -> Any:
+    """Check what stands for `resize`. One message for all its types is easier to read."""
+    pair = isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_side, value))
+    if not (value is None or value is False or _is_side(value) or pair):
+        raise ValueError("must be the shorter side in px, [height, width], or false")
+    return value
 
 
 def _colour(value: Any) -> str:
@@ -50,7 +60,7 @@ class InputSpec(Document):
         description="fit letterbox: the colour around the image, 0..255, one value or red, green "
         "and blue",
     )
-    resize: Resize | None = Field(
+    resize: Annotated[bool | int | tuple[int, int] | None, BeforeValidator(_resize)] = Field(
         default=None,
         description="resize before the centre of height x width is cut out: the shorter side in "
         "px, [height, width] to stretch to, or false not to resize; without a fixed size, nothing "
@@ -62,9 +72,10 @@ class InputSpec(Document):
         "reduce, and its bilinear interpolation to enlarge",
     )
     multiple: PositiveInt = Field(
-        default=1,
-        description="without a fixed size: each side is a multiple of this, in px; the nearest "
-        "one, or the next one with resize",
+        default=1, description="without a fixed size: each side is a multiple of this, in px"
+    )
+    rounding: Literal["nearest", "up", "down"] = Field(
+        default="nearest", description="how to get to that multiple"
     )
     max_side: PositiveInt = Field(
         default=2048, description="without a fixed size: the longest side in px"
@@ -112,16 +123,11 @@ class InputSpec(Document):
             raise ValueError("fit: letterbox keeps the whole image, and resize cuts; choose one")
         if self.size is None and self.fit == "letterbox":
             raise ValueError("fit: letterbox needs height and width, the size to fill")
-        if isinstance(self.resize, tuple) and self.size is None:
-            raise ValueError(
-                "resize to [height, width] needs height and width, the size to cut out; to "
-                "stretch to a size without a cut, give only height and width"
-            )
         return self
 
     @property
     def size(self) -> tuple[int, int] | None:
         """The fixed size, (height, width) in px, or None for any size."""
         if self.height is None or self.width is None:
-            return None
+            return self.resize if isinstance(self.resize, tuple) else None
         return self.height, self.width

@@ -142,6 +142,15 @@ class Model(ABC):
         height, width = self.spec.input.size or (side, side)
         return self.preprocess(np.full((height, width, 3), 128, np.uint8), {})
 
+    def sample_parameters(self, image: Image) -> Parameters:
+        """Return typical parameters for an image, to calibrate and to compare. Default: none.
+
+        Args:
+            image: (H, W, 3) uint8 BGR.
+        """
+        del image
+        return {}
+
     def check_parameters(self, parameters: Parameters) -> None:
         """Check a job's parameters. A subclass may extend this to check their values.
 

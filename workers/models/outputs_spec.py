@@ -1,4 +1,4 @@
-"""The field `outputs` of `model.yaml`: how a detector's or a segmenter's outputs are read."""
+"""The field `outputs` of `model.yaml`: how a network's outputs are read."""
 
 from typing import Annotated, Final, Literal
 
@@ -164,9 +164,30 @@ class SegmentationOutputs(Document):
     )
 
 
+class ClassOutputs(Document):
+    """One output of a classifier: (N, classes), or (N, 1) for yes and no."""
+
+    family: Literal["classes"]
+    output: Name | None = Field(default=None, description="name of the output; default: the first")
+    class_count: PositiveInt | None = Field(
+        default=None,
+        description="number of classes of the network; default: that of the labels. Classes beyond "
+        "the labels are named by their number",
+    )
+    activation: Literal["none", "softmax", "sigmoid"] | None = Field(
+        default=None,
+        description="what turns values into probabilities: softmax, if an image has one class; "
+        "sigmoid, if it may have several; none, if they are probabilities. Default: softmax, "
+        "unless the values of the warm-up are probabilities already; for kind huggingface, the one "
+        "that fits config.json",
+    )
+
+
 DetectionOutputs = YoloOutputs | DetrOutputs | NamedOutputs | TextOutputs
-Outputs = Annotated[DetectionOutputs | SegmentationOutputs, Field(discriminator="family")]
+Outputs = Annotated[
+    DetectionOutputs | SegmentationOutputs | ClassOutputs, Field(discriminator="family")
+]
 
 TASK_OF_FAMILY: Final = dict.fromkeys(
     ("yolov5", "yolov8", "yolov10", "detr", "boxes", "text"), "detection"
-) | {"semantic": "segmentation"}
+) | {"semantic": "segmentation", "classes": "classification"}

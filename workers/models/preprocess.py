@@ -1,5 +1,7 @@
 """Convert images to the usual inputs of networks, by model.yaml's `input`."""
 
+import math
+from collections.abc import Callable, Mapping
 from typing import Final, cast
 
 import cv2
@@ -14,6 +16,11 @@ from agewell.workers.models.letterbox import letterbox_window, pad_to
 Float = npt.NDArray[np.float32]
 
 _CONVERSIONS = {"rgb": cv2.COLOR_BGR2RGB, "gray": cv2.COLOR_BGR2GRAY}
+_ROUNDINGS: Final[Mapping[str, Callable[[float], int]]] = {
+    "nearest": round,
+    "up": math.ceil,
+    "down": math.floor,
+}
 _LONGEST: Final = 64
 """If a centre is cut out of an image that is longer than this many times its shorter side, the ends
 of the image go first. Resized whole, a line of 65,535 pixels would take gigabytes."""
@@ -66,7 +73,7 @@ def fitting_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
     Args:
         height: px, of the picture.
         width: px, of the picture.
-        spec: `resize`, `max_side` and `multiple` are used.
+        spec: `resize`, `max_side`, `multiple` and `rounding` are used.
 
     Returns:
         (height, width) in px, multiples of `multiple`. It is scaled down if a side is above
@@ -77,13 +84,29 @@ def fitting_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
         return height, width
     if isinstance(spec.resize, int):
         rows, columns = size_by_shorter_side(height, width, spec.resize, spec.max_side)
-        return -(-rows // step) * step, -(-columns // step) * step
+        return _rounded(rows, spec), _rounded(columns, spec)
     scale = min(1.0, spec.max_side / max(height, width))
     most = max(step, spec.max_side // step * step)
-    return (
-        min(most, max(step, round(height * scale / step) * step)),
-        min(most, max(step, round(width * scale / step) * step)),
-    )
+    return min(most, _rounded(height * scale, spec)), min(most, _rounded(width * scale, spec))
+
+
+def _rounded(side: float, spec: InputSpec) -> int:
+    count = _ROUNDINGS[spec.rounding](side / spec.multiple)
+    return max(1, count) * spec.multiple
+
+
+def input_pixels(image: Image, spec: InputSpec) -> int:
+    """Return the pixels of an image in a pass, by which batches are limited.
+
+    They are those of the network's input if its size follows from model.yaml, or else those of the
+    image, because a model may prepare its images in another way.
+    """
+    height, width = int(image.shape[0]), int(image.shape[1])
+    if spec.size is not None:
+        height, width = spec.size
+    elif spec.resize is not None:
+        height, width = fitting_size(height, width, spec)
+    return height * width
 
 
 def size_by_shorter_side(

@@ -13,7 +13,7 @@ from pydantic import (
 
 from agewell.shared.errors import ModelError
 from agewell.shared.text.problems import first_problem
-from agewell.workers.models.huggingface.effective_input import effective_input
+from agewell.workers.models.huggingface.effective import completed
 from agewell.workers.models.ignored_fields import ignored
 from agewell.workers.models.input_spec import Document, InputSpec, PositiveInt
 from agewell.workers.models.moved_code import refuse_moved
@@ -87,7 +87,7 @@ class ModelSpec(Document):
     )
     outputs: Outputs | None = Field(
         default=None,
-        description="tasks detection and segmentation: how the network's outputs are read",
+        description="how the network's outputs are read; task image has none",
     )
 
     max_batch_size: PositiveInt = Field(default=16, description="images in one forward pass")
@@ -147,6 +147,9 @@ class ModelSpec(Document):
         suffix = {"torch": ".safetensors", "exported": ".pt2", "onnx": ".onnx"}.get(self.kind)
         if suffix and self.weights and not self.weights.endswith(suffix):
             raise ValueError(f"weights of kind {self.kind} end with {suffix}, never a pickle")
+        cuts = self.input.resize is not None and self.input.height is not None
+        if self.task == "image" and self.model_class is None and cuts:
+            raise ValueError("task image returns the whole picture: leave out input.resize")
         types = {self.dtype, self.weights_dtype} - {"float32"}
         if len(types) > 1:
             raise ValueError(f"dtype is {self.dtype}, but weights_dtype is {self.weights_dtype}")
@@ -203,7 +206,7 @@ class ModelSpec(Document):
 def read_spec(directory: Path) -> ModelSpec:
     """Read `model.yaml` of a version's directory, `.../NAME/VERSION`.
 
-    For kind `huggingface`, `input` is completed from the directory's preprocessor_config.json.
+    For kind `huggingface`, its preprocessor_config.json and config.json complete the fields.
 
     Raises:
         ModelError: it is missing, not valid, or has another name or version than the directory. Or
@@ -228,10 +231,8 @@ def read_spec(directory: Path) -> ModelSpec:
         raise ModelError(
             name, version, f"{path} is of {spec.id}, in the directory {name}/{version}"
         )
-    if spec.kind != "huggingface":
-        return spec
     try:
-        return spec.model_copy(update={"input": effective_input(spec.input, directory)})
+        return completed(spec, directory) if spec.kind == "huggingface" else spec
     except ValueError as error:
         raise ModelError(name, version, str(error)) from None
 

@@ -16,10 +16,9 @@ from pydantic import Field
 from agewell.shared.errors import ParameterError, ShapeError
 from agewell.shared.protocol.operations import Offset
 from agewell.workers.imaging.channels import as_bgr, as_mask, split_alpha
+from agewell.workers.imaging.flattening import ROWS, lay_over
 from agewell.workers.imaging.image import Image
 from agewell.workers.operations.declaration import operation
-
-_ROWS = 16  # rows blended at a time, so that intermediate values stay in the cache
 
 Floats = npt.NDArray[np.float64]
 Window = tuple[slice, slice]  # rows and columns
@@ -115,7 +114,7 @@ def _blend(colours: Image, target: Image, alpha: float, planes: list[Image]) -> 
     if not planes:
         _blend_evenly(colours, target, alpha)
     elif len(planes) == 1 and alpha == 1:
-        _blend_by_plane(colours, target, planes[0])
+        lay_over(colours, target, planes[0])
     else:
         _blend_by_product(colours, target, alpha, planes)
 
@@ -128,22 +127,6 @@ def _blend_evenly(colours: Image, target: Image, alpha: float) -> None:
     # A pair of bytes, read as one little-endian number, is an index into the table.
     pairs = cv2.merge([target.reshape(rows, -1), colours.reshape(rows, -1)]).view("<u2")
     target[:] = cv2.LUT(pairs[..., 0], table.reshape(1, -1)).reshape(target.shape)
-
-
-def _blend_by_plane(colours: Image, target: Image, plane: Image) -> None:
-    """Blend by one plane, with whole numbers.
-
-    (k * fg + (255 - k) * bg) / 255 is never halfway between two numbers, because 255 is odd.
-    """
-    for block in _blocks(target):
-        weight = cv2.merge([plane[block]] * 3)  # k; its bitwise complement is 255 - k
-        total = np.multiply(colours[block], weight, dtype=np.uint16)
-        total += np.multiply(target[block], cv2.bitwise_not(weight), dtype=np.uint16)
-        # Divides any number up to 255 * 255 by 255, rounded. Source: Blinn, "Three wrongs make a
-        # right", IEEE Computer Graphics and Applications 15(6), 1995.
-        total += 128
-        total += total >> 8
-        target[block] = total >> 8
 
 
 def _blend_by_product(colours: Image, target: Image, alpha: float, planes: list[Image]) -> None:
@@ -161,7 +144,7 @@ def _blend_by_product(colours: Image, target: Image, alpha: float, planes: list[
 
 
 def _blocks(image: Image) -> Iterator[slice]:
-    return (slice(top, top + _ROWS) for top in range(0, len(image), _ROWS))
+    return (slice(top, top + ROWS) for top in range(0, len(image), ROWS))
 
 
 def _rounded(values: Floats) -> Image:

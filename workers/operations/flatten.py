@@ -1,15 +1,9 @@
 """Flatten an image with alpha onto a colour."""
 
-from typing import cast
-
-import cv2
-import numpy as np
-
-from agewell.workers.imaging.alpha import is_opaque
 from agewell.workers.imaging.channels import channels
 from agewell.workers.imaging.colour import OpaqueColour, parse_colour
+from agewell.workers.imaging.flattening import flatten_onto
 from agewell.workers.imaging.image import Image
-from agewell.workers.operations.alpha_blend import alpha_blend
 from agewell.workers.operations.declaration import operation
 
 
@@ -36,9 +30,5 @@ def flatten(image: Image, *, background: OpaqueColour = "#ffffff") -> Image:
     """
     if channels(image, "image") < 4:
         return image
-    if is_opaque(image):
-        return cast(Image, cv2.cvtColor(image, cv2.COLOR_BGRA2BGR))
-    bgr = np.array(parse_colour(background, "background")[:3], np.uint8)
-    height, width = image.shape[:2]
-    row = np.tile(bgr, (1, width, 1))  # copying rows is many times as fast as copying pixels
-    return alpha_blend(image, np.repeat(row, height, axis=0))
+    blue, green, red, _ = parse_colour(background, "background")
+    return flatten_onto((blue, green, red), image)

@@ -49,6 +49,16 @@ def test_images_fill_the_field_that_the_item_leaves_open(given: str, filled: str
     assert names(document, given) == ["mine", "mine"]
 
 
+def test_an_optional_image_is_filled_if_all_that_are_required_are_named():
+    template = {
+        "op": "alpha_blend",
+        "items": [{"foreground": reference("over"), "background": reference("under")}],
+    }
+    document, _ = next_job(result("mask a", "mask b"), template)
+    assert names(document, "mask") == ["mask a", "mask b"]
+    assert names(document, "foreground") == ["over", "over"]
+
+
 def test_as_many_items_go_one_with_each_image():
     template = {
         "op": "poisson_blend",
@@ -89,6 +99,14 @@ BAD = {
     "items_no_objects": (result("a"), {"op": "hsv", "items": [1]}, "a list of objects"),
     "other_number": (result("a", "b", "c"), {"op": "hsv", "items": [{}, {}]}, "2 items .* 3"),
     "no_image": (result(None), {"op": "hsv"}, "there is no image to use"),
+    "no_room_for_a_mask": (
+        result("a"),
+        {
+            "op": "alpha_blend",
+            "items": [{name: reference(name) for name in ("foreground", "background", "mask")}],
+        },
+        "leave one out",
+    ),
     "no_room": (result("a"), {"op": "hsv", "items": [{"image": reference("b")}]}, "leave one out"),
 }
 

@@ -133,7 +133,7 @@ def test_export_takes_the_highest_torch_version(version: Path):
         Catalogue(root).latest_of_torch("pets")
     (root / "pets" / "9" / "model.yaml").write_text(ONNX)
     (root / "pets" / "9" / "m.onnx").write_bytes(b"graph")
-    with pytest.raises(ModelError, match="is of kind onnx, not torch"):
+    with pytest.raises(ModelError, match="is of kind onnx, which torch does not run"):
         Catalogue(root).latest_of_torch("pets")
     with pytest.raises(UnknownModelError):
         Catalogue(root).latest_of_torch("nosuch")

@@ -11,6 +11,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 from agewell.shared.errors import ModelError
@@ -146,27 +147,66 @@ def test_an_export_that_disagrees_is_not_made(models, monkeypatch, capsys):
     assert not (models / "colorizer" / "2").exists()
 
 
-def test_eight_bit_weights_make_it_smaller_and_keep_it_close(models, tmp_path, session):
-    path = tmp_path / "int8.onnx"
-    whole = models / "colorizer" / "1-onnx" / version.GRAPH
-    graph.quantize(whole, path)
-    assert path.stat().st_size < 0.6 * whole.stat().st_size
-    quantized = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-    rng = np.random.default_rng(4)
-    palette = rng.uniform(-0.5, 0.5, (2, 8, 4)).astype(np.float32)
-    palette[..., 3] = 1 / 8
-    inputs = {"luminance": rng.random((2, 1, 96, 128), np.float32), "palette": palette}
-    expected, found = session.run(None, inputs)[0], quantized.run(None, inputs)[0]
-    assert 0 < np.abs(found - expected).mean() < 0.02
+def test_an_export_goes_where_it_is_told_and_not_beside_its_original(tmp_path, capsys):
+    root, into = tmp_path / "shipped", tmp_path / "state" / "models"
+    original(root, "digits", weighty(DigitsCnn()), release.digits())
+    before = sorted(root.rglob("*"))
+    given = ["digits", "--models", str(root), "--models", str(into), "--threads", "1"]
+    assert command.main([*given, "--into", str(into)]) == 0
+    assert sorted(root.rglob("*")) == before
+    told = capsys.readouterr().out
+    assert f"made {into / 'digits' / '1-onnx'}\n" in told
+    assert told.endswith("to serve it: agewell models activate digits 1-onnx\n")
+    load_model(into / "digits" / "1-onnx", CPU)
+    # It is never the default source of another export.
+    assert command.main([*given, "--into", str(into), "--as", "2-other"]) == 0
+    spec = read_spec(into / "digits" / "2-other")
+    assert spec.variant_of == "1"
 
 
-def test_a_version_with_eight_bit_weights_passes_its_check_and_serves(tmp_path):
-    original(tmp_path, "digits", weighty(DigitsCnn()), release.digits())
-    assert command.main(["digits", "--models", str(tmp_path), "--int8", "--threads", "1"]) == 0
-    served = [load_model(tmp_path / "digits" / version, CPU) for version in ("1", "1-int8")]
-    image = np.random.default_rng(6).random((4, 1, 8, 8), np.float32)
-    expected, found = (model.forward({"image": image})["output"] for model in served)
-    assert 0 < np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
+def test_an_export_to_another_directory_says_how_workers_find_it(tmp_path, capsys):
+    root, into = tmp_path / "models", tmp_path / "other"
+    original(root, "digits", weighty(DigitsCnn()), release.digits())
+    given = ["digits", "--models", str(root), "--into", str(into), "--threads", "1"]
+    assert command.main(given) == 0
+    assert f"AGEWELL_MODELS_DIR={into}" in capsys.readouterr().out
+
+
+def test_a_version_of_that_name_in_any_models_directory_is_not_hidden(tmp_path, capsys):
+    root, into = tmp_path / "models", tmp_path / "other"
+    original(root, "digits", weighty(DigitsCnn()), release.digits())
+    (root / "digits" / "1-onnx").mkdir()
+    given = ["digits", "--models", str(root), "--models", str(into), "--into", str(into)]
+    assert command.main(given) == 2
+    assert f"{root / 'digits' / '1-onnx'} exists already" in capsys.readouterr().err
+
+
+def test_the_code_and_the_labels_of_the_original_come_along(tmp_path):
+    directory = tmp_path / "net" / "1"
+    directory.mkdir(parents=True)
+    (directory / "code.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "from agewell.workers.models.tasks.classification import Classifier\n"
+        "class Mine(Classifier):\n    pass\n"
+        "def make():\n    torch.manual_seed(0)\n    "
+        "return nn.Sequential(nn.Flatten(), nn.Linear(48, 2))\n"
+    )
+    document = {
+        "task": "classification",
+        "kind": "torch",
+        "entry": "./code.py:make",
+        "model_class": "./code.py:Mine",
+        "labels": ["cat", "dog"],
+        "input": {"height": 4, "width": 4},
+        "weights_dtype": "bfloat16",
+        "fold_batch_norm": True,
+        "channels_last": True,
+    }
+    (directory / "model.yaml").write_text(yaml.safe_dump(document))
+    assert command.main(["net", "--models", str(tmp_path), "--threads", "1"]) == 0
+    model = load_model(tmp_path / "net" / "1-onnx", CPU)
+    assert type(model).__name__ == "Mine"
+    assert model.spec.labels == ("cat", "dog")
 
 
 def test_beside_its_weights_the_faster_one_serves_and_taps_still_work(models, tmp_path):

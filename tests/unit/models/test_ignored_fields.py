@@ -10,6 +10,8 @@ from agewell.workers.models.spec import read_spec
 WEIGHTS = {"exported": "m.pt2", "onnx": "m.onnx", "huggingface": "model.safetensors"}
 OPTIONS = {
     "dtype": "bfloat16",
+    "weights_dtype": "float16",
+    "fold_batch_norm": True,
     "compile": True,
     "channels_last": True,
     "cuda_graphs": True,
@@ -22,7 +24,8 @@ OPTIONS = {
 def read(folder, **document):
     directory = folder / "m" / "1"
     directory.mkdir(parents=True)
-    (directory / "model.yaml").write_text(yaml.safe_dump({"task": "classification"} | document))
+    document = {"task": "classification", "input": {"height": 64, "width": 64}} | document
+    (directory / "model.yaml").write_text(yaml.safe_dump(document))
     return read_spec(directory)
 
 
@@ -51,7 +54,9 @@ def test_other_kinds_refuse_the_code_and_the_graph_of_kind_torch(tmp_path, kind,
 
 
 @pytest.mark.parametrize("kind", ["exported", "huggingface"])
-@pytest.mark.parametrize("name", ["dtype", "compile", "channels_last", "cuda_graphs"])
+@pytest.mark.parametrize(
+    "name", ["dtype", "weights_dtype", "compile", "channels_last", "cuda_graphs"]
+)
 def test_all_kinds_of_torch_take_the_options_of_torch(tmp_path, kind, name):
     given = {
         "height": 8,
@@ -103,6 +108,10 @@ def test_all_kinds_of_torch_take_the_options_of_torch(tmp_path, kind, name):
             {"kind": "torch", "entry": "a:b", "input": {"height": 9, "width": 9, "max_side": 8}},
             "input.max_side: 8 has no effect on the fixed size 9 x 9; change the size, or remove "
             "it",
+        ),
+        (
+            {"kind": "torch", "entry": "a:b", "input": {"height": 9, "width": 9, "pad": [0]}},
+            "input.pad: (0,) has no effect without fit: letterbox; set that, or remove it",
         ),
     ],
 )

@@ -51,12 +51,15 @@ def build(monkeypatch):
             "openvino",
             CPU,
             [providers.OPENVINO, providers.CPU],
-            (providers.OPENVINO, {"device_type": "CPU"}),
+            (providers.OPENVINO, {"device_type": "CPU", "num_of_threads": "3"}),
         ),
     ],
 )
-def test_the_provider_fits_the_device_and_the_build(build, wanted, on, available, first):
+def test_the_provider_fits_the_device_and_the_build(
+    monkeypatch, build, wanted, on, available, first
+):
     build(*available)
+    monkeypatch.setattr(providers.threads, "count", lambda: 3)
     assert providers.choose(wanted, on)[0] == first
 
 

@@ -37,6 +37,11 @@ def test_a_version_that_yaml_reads_as_a_number_is_still_a_version(tmp_path):
         ({"batch_buckets": [1, 2], "max_batch_size": 4}, "below max_batch_size"),
         ({"input": {"height": 8}}, "height and width go together"),
         ({"input": {"mean": [0.5, 0.5]}}, "2 values for 3 channels"),
+        ({"input": {"resize": [5]}}, "shorter side in px, [height, width], or false, found [5]"),
+        (
+            {"task": "image", "input": {"resize": 9, "height": 8, "width": 8}},
+            "leave out input.resize",
+        ),
         ({"max_wait_ms": -1}, "max_wait_ms"),
         ({"colour": "red"}, "colour"),
         ({"kind": "torch", "weights": None, "entry": "os; import sys"}, "entry"),

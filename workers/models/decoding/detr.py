@@ -6,7 +6,13 @@ import numpy as np
 
 from agewell.workers.models.arrays import Array, Arrays
 from agewell.workers.models.decoding.decoder import Candidates, Decoder, corners_of_centres
-from agewell.workers.models.decoding.picking import OutputsError, check_fractions, pick, shown
+from agewell.workers.models.decoding.picking import (
+    OutputsError,
+    check_fractions,
+    classes,
+    pick,
+    shown,
+)
 from agewell.workers.models.outputs_spec import DetrOutputs
 
 _LOGITS: Final = ("logits", "pred_logits")
@@ -55,7 +61,7 @@ class DetrDecoder(Decoder):
         other = {"sigmoid": (count + 1, "softmax"), "softmax": (count, "sigmoid")}
         fitting, name = other.get(activation or "", (0, ""))
         hint = f"; it fits `activation: {name}`" if shape[2] == fitting else ""
-        expected = f"detr with {count} classes is (N, queries, {wanted}"
+        expected = f"detr with {classes(count)} is (N, queries, {wanted}"
         return f"the logits are {shown(shape)}; {expected}{hint}"
 
     def _pick(self, outputs: Arrays, axes: int) -> tuple[Array, Array]:
@@ -68,16 +74,16 @@ class DetrDecoder(Decoder):
         logits, boxes = self._pick(output, _AXES - 1)
         if self._is_sigmoid(logits.shape[1]):
             scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
-            queries, classes = np.nonzero(scores >= score)
+            queries, numbers = np.nonzero(scores >= score)
         else:
             scores = _softmax(logits)[:, :-1]
             queries = np.flatnonzero(scores.max(axis=1, initial=0) >= score)
-            classes = scores[queries].argmax(axis=1) if scores.shape[1] else queries
+            numbers = scores[queries].argmax(axis=1) if scores.shape[1] else queries
         whole = np.array([size[1], size[0]] * 2, np.float64)
         return Candidates(
             boxes=corners_of_centres(boxes[queries]) * whole,
-            scores=scores[queries, classes],
-            classes=classes.astype(np.int64),
+            scores=scores[queries, numbers],
+            classes=numbers.astype(np.int64),
         )
 
 

@@ -53,6 +53,11 @@ def shown(shape: Sequence[int]) -> str:
     return f"({', '.join(['N', *map(str, shape[1:])])})"
 
 
+def classes(count: int) -> str:
+    """Return a number of classes as text."""
+    return "1 class" if count == 1 else f"{count} classes"
+
+
 def check_fractions(values: Array, what: str, advice: str, tolerance: float = _TOLERANCE) -> None:
     """Check that values are within 0..1.
 

@@ -43,7 +43,7 @@ class TextDecoder(Decoder):
                 continue
             mean = _mean_within(plane, rectangle)
             if mean >= score:
-                found.append((mean, cv2.boxPoints(self._grown(rectangle))))
+                found.append((mean, _from_top_left(cv2.boxPoints(self._grown(rectangle)))))
         scale = np.array([size[1] / plane.shape[1], size[0] / plane.shape[0]])
         polygons = np.array([each for _, each in found], np.float64).reshape(-1, 4, 2) * scale
         return Candidates(
@@ -72,6 +72,17 @@ def _outer_contours(flags: Array) -> list[Array]:
     # There is no hierarchy without a contour. The contours with a parent are holes.
     is_outer = list(np.reshape(hierarchy, (-1, 4))[:, 3] < 0) if contours else []
     return [np.asarray(each) for each, outer in zip(contours, is_outer, strict=True) if outer]
+
+
+def _from_top_left(corners: Array) -> Array:
+    """Order the corners of a rectangle clockwise, beginning with the left end of its top side."""
+    after = np.roll(corners, -1, axis=0)
+    if (corners[:, 0] * after[:, 1] - after[:, 0] * corners[:, 1]).sum() < 0:
+        corners = corners[::-1]
+        after = np.roll(corners, -1, axis=0)
+    sides = after - corners
+    rightwards = sides[:, 0] / np.maximum(np.linalg.norm(sides, axis=1), 1e-9)
+    return np.roll(corners, -int(np.argmax(rightwards)), axis=0)
 
 
 def _mean_within(plane: Array, rectangle: Rectangle) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 
 from agewell.workers.models.arrays import Array, Arrays
 from agewell.workers.models.decoding.decoder import Candidates, Decoder, corners_of_centres
-from agewell.workers.models.decoding.picking import OutputsError, check_fractions, pick
+from agewell.workers.models.decoding.picking import OutputsError, check_fractions, classes, pick
 from agewell.workers.models.outputs_spec import YoloOutputs
 
 _COLUMNS: Final = {"yolov5": 5, "yolov8": 4, "yolov10": 6}
@@ -50,13 +50,20 @@ class YoloDecoder(Decoder):
         count = self._classes or 0
         axes = _axes(spec.family, str(count) if known else "classes", transposed=spec.transposed)
         found = f"the output is (N, {shape[1]}, {shape[2]})"
-        classes = f" with {count} classes" if known and spec.family != "yolov10" else ""
-        fitting = _layouts(shape, count) if known else []
-        hint = f"; it fits {' or '.join(fitting)}" if fitting else ""
-        if not fitting and known and spec.family != "yolov10":
-            has = self._rows(np.empty(shape[1:])).shape[1] - _COLUMNS[spec.family]
-            hint = f"; it has room for {has} classes" if has > 0 else ""
-        return f"{found}; {spec.family}{classes} is {axes}{hint}"
+        named = f" with {classes(count)}" if known and spec.family != "yolov10" else ""
+        return f"{found}; {spec.family}{named} is {axes}{self._hint(shape)}"
+
+    def _hint(self, shape: tuple[int, ...]) -> str:
+        """Return how the output could be meant, if the number of classes is known."""
+        if self._classes is None:
+            return ""
+        boxes, columns = self._rows(np.empty(shape[1:])).shape
+        fitting = " or ".join(_layouts(shape, self._classes))
+        room = columns - _COLUMNS[self._spec.family]
+        hints = [f"fits {fitting}"] if fitting else []
+        if self._spec.family != "yolov10" and 0 < room < boxes:
+            hints.insert(0, f"has room for {classes(room)}")
+        return f"; it {', or '.join(hints)}" if hints else ""
 
     def _rows(self, found: Array) -> Array:
         """Return a view with one row for each box."""

@@ -20,8 +20,6 @@ from agewell.workers.models.kinds import tensors
 OPSET = 23
 """The first opset with an Attention operator, to which scaled_dot_product_attention is exported."""
 _PICTURE_DIMS, _TOKENS_DIMS = 3, 2
-_QUANTIZED = ["MatMul", "Gemm"]
-"""Linear layers only. onnxruntime's integer convolution is slower than its float one."""
 
 Shapes = dict[str, dict[int, Any]]
 
@@ -44,7 +42,7 @@ def export(module: torch.nn.Module, item: Arrays, spec: InputSpec, path: Path) -
         outputs = list(tensors.call(module, batch))
     shapes = open_axes(item, spec)
     single = len(batch) == 1
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             module,
             args=tuple(batch.values()) if single else (),
@@ -81,33 +79,13 @@ def open_axes(item: Arrays, spec: InputSpec) -> Shapes:
     return found
 
 
-def quantize(path: Path, out: Path) -> None:
-    """Write a copy of a graph with the weights of its linear layers as 8-bit integers.
-
-    This is dynamic quantization: inputs are scaled at run time, so no calibration is needed.
-    """
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    model = onnx.load(path)
-    # The quantizer transposes weights and keeps their names, so the shapes stored here are wrong.
-    del model.graph.value_info[:]
-    with _quiet():
-        quantize_dynamic(
-            model,
-            out,
-            op_types_to_quantize=_QUANTIZED,
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-        )
-
-
 def operators(path: Path) -> Mapping[str, int]:
     """Count the nodes of each operator in a graph."""
     return Counter(node.op_type for node in onnx.load(path).graph.node)
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:
+def quiet() -> Any:
     """Suppress the exporters' progress output and internal warnings."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")

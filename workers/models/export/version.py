@@ -1,32 +1,31 @@
 """Export a version: make its directory, compare it with the original, and move it into place."""
 
-import hashlib
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-import yaml
 
 from agewell.shared.errors import ModelError
 from agewell.workers.imaging.image import Image
-from agewell.workers.models.arrays import CHECK_FILE
-from agewell.workers.models.export import graph, parity
+from agewell.workers.models.export import files, graph, int8, parity
+from agewell.workers.models.export.int8 import Quantised
 from agewell.workers.models.export.parity import Case, Speed
-from agewell.workers.models.kinds.onnx_graph import OnnxGraph
+from agewell.workers.models.image_folder import Folder
 from agewell.workers.models.kinds.torch_module import TorchModule
 from agewell.workers.models.load import make_model
 from agewell.workers.models.model import Model
-from agewell.workers.models.spec import FILE_NAME, ModelSpec
 
-GRAPH = "model.onnx"
-_CHECK_SIDE = 64
-_TORCH_ONLY = frozenset(
-    ("entry", "entry_options", "onnx", "compile", "cuda_graphs", "dtype", "channels_last")
-)
-"""Fields of model.yaml that kind `onnx` does not have."""
+GRAPH = files.GRAPH
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How to make an 8-bit graph."""
+
+    folder: Folder
+    least: float  # the bound of the agreement, see `gate.bound`
 
 
 @dataclass(frozen=True)
@@ -35,59 +34,95 @@ class Export:
 
     directory: Path  # of the new version
     int8: bool
-    cases: list[Case]
+    cases: list[Case]  # of the graph in float32
     speeds: list[Speed]
     operators: dict[str, int]
     size_bytes: int
+    float32_bytes: int  # of the graph in float32
+    quantised: Quantised | None  # None without --int8
 
     @property
     def failed(self) -> list[Case]:
-        """The cases in which the two networks disagree. The export is refused if there are any."""
-        return [case for case in self.cases if not case.holds(self.int8)]
+        """The cases in which the float32 graph disagrees with the original."""
+        return [case for case in self.cases if not case.holds]
+
+    @property
+    def made(self) -> bool:
+        """True if the new version was written. Otherwise nothing was changed."""
+        return not self.failed and (self.quantised is None or self.quantised.gate.holds)
 
 
 def export(
-    source: Path, target: Path, *, int8: bool = False, photos: tuple[Image, ...] = ()
+    source: Path,
+    target: Path,
+    *,
+    calibration: Calibration | None = None,
+    photos: tuple[Image, ...] = (),
 ) -> Export:
-    """Export a version of kind `torch` to a version of kind `onnx`.
+    """Export a version that torch runs to a version of kind `onnx`.
 
     Args:
         source: the directory of the original, `.../NAME/VERSION`.
         target: the directory of the new version, which must not exist. If it is the original's
             directory, the graph is added to it, and each worker uses the faster of the two.
-        int8: use 8-bit weights in linear layers.
-        photos: (H, W, 3) uint8 BGR, to compare on in addition to noise.
+        calibration: make an 8-bit graph, with ranges measured on these photos.
+        photos: (H, W, 3) uint8 BGR, to compare the float32 graph on in addition to noise.
 
     Returns:
-        The comparison. If the two disagree (`failed`), target is neither made nor changed.
+        The comparison. If the two disagree (not `made`), target is neither made nor changed.
 
     Raises:
-        ModelError: the original cannot be loaded, or is not of kind `torch`.
+        ModelError: the original cannot be loaded, or torch does not run it.
+        ValueError: the photos do not suffice, or there is nothing to quantise.
+        OSError: target cannot be written.
     """
     model, original = _open(source)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as part:
-        made = Path(part)
-        _write_graph(model, original, made / GRAPH, int8)
-        spec = model.spec.model_copy(update={"weights": GRAPH, "sha256": None})
-        exported = OnnxGraph(spec, made)
-        exported.load(torch.device("cpu"))
-        result = Export(
-            directory=target,
-            int8=int8,
-            cases=parity.compare(model, original, exported, photos),
-            speeds=parity.speeds(model, original, exported),
-            operators=dict(graph.operators(made / GRAPH)),
-            size_bytes=(made / GRAPH).stat().st_size,
-        )
-        if not result.failed:
-            allowed = max(case.allowed(int8) for case in result.cases)
-            _write_check(model, original, made / CHECK_FILE)
-            _write_spec(source, made, target, allowed)
-            target.mkdir(exist_ok=True)
-            for file in made.iterdir():
-                file.replace(target / file.name)
+        made = Path(part) / target.name
+        made.mkdir()
+        result = _make(model, original, made, Path(part), target, calibration, photos)
+        if result.made:
+            files.complete(
+                model, original, source, made, target, quantised=result.quantised is not None
+            )
+            _move(made, target)
     return result
+
+
+def _make(
+    model: Model,
+    original: TorchModule,
+    made: Path,
+    part: Path,
+    target: Path,
+    calibration: Calibration | None,
+    photos: tuple[Image, ...],
+) -> Export:
+    """Write the graph, and compare it with the original."""
+    whole = part / "float32.onnx"
+    module = original.make_module().eval().requires_grad_(False)
+    graph.export(module, model.example(), model.spec.input, whole)
+    float32 = files.open_graph(model, whole)
+    cases = parity.compare(model, original, float32, photos)
+    quantised = None
+    if calibration is None or not all(case.holds for case in cases):
+        shutil.copyfile(whole, made / GRAPH)
+    else:
+        quantised = int8.quantise(
+            model, original, whole, made / GRAPH, calibration.folder, calibration.least
+        )
+    exported = float32 if quantised is None else files.open_graph(model, made / GRAPH)
+    return Export(
+        directory=target,
+        int8=calibration is not None,
+        cases=cases,
+        speeds=parity.speeds(model, original, exported, float32 if quantised else None),
+        operators=dict(graph.operators(made / GRAPH)),
+        size_bytes=(made / GRAPH).stat().st_size,
+        float32_bytes=whole.stat().st_size,
+        quantised=quantised,
+    )
 
 
 def _open(source: Path) -> tuple[Model, TorchModule]:
@@ -100,43 +135,10 @@ def _open(source: Path) -> tuple[Model, TorchModule]:
     return model, model.network
 
 
-def _write_graph(model: Model, original: TorchModule, path: Path, int8: bool) -> None:
-    module = original.make_module().eval().requires_grad_(False)
-    if not int8:
-        graph.export(module, model.example(), model.spec.input, path)
+def _move(made: Path, target: Path) -> None:
+    """Move a new version into place at once, or its files beside those of the original."""
+    if not target.exists():
+        made.rename(target)
         return
-    whole = path.with_name("float32.onnx")
-    graph.export(module, model.example(), model.spec.input, whole)
-    graph.quantize(whole, path)
-    whole.unlink()
-
-
-def _write_check(model: Model, original: TorchModule, path: Path) -> None:
-    """Store two inputs and the original's outputs. Workers compare with them after loading."""
-    rng = np.random.default_rng(1)
-    height, width = model.spec.input.size or (_CHECK_SIDE, 2 * _CHECK_SIDE)
-    images = [rng.integers(0, 256, (height, width, 3), np.uint8) for _ in range(2)]
-    batch = parity.stacked(model, images, tokens=8)
-    outputs = original.forward(batch)
-    arrays = {f"in:{name}": array for name, array in batch.items()}
-    arrays |= {f"out:{name}": array for name, array in outputs.items()}
-    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
-
-
-def _write_spec(source: Path, made: Path, target: Path, allowed: float) -> None:
-    """Write model.yaml: a copy of the original's, changed to kind `onnx` or with `onnx` added."""
-    document: dict[str, Any] = yaml.safe_load((source / FILE_NAME).read_text())
-    document["check_max_abs"] = float(f"{allowed:.3g}")
-    if target.resolve() == source.resolve():
-        document["onnx"] = GRAPH
-    else:
-        for torch_only in _TORCH_ONLY:
-            document.pop(torch_only, None)
-        digest = hashlib.sha256((made / GRAPH).read_bytes()).hexdigest()
-        document |= {"kind": "onnx", "weights": GRAPH, "sha256": digest}
-        document |= {"name": target.parent.name, "version": target.name}
-        document |= {"variant_of": source.name}
-    names = {"name": target.parent.name, "version": target.name}  # a document may lack them
-    ModelSpec.model_validate(document | names)
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=96)
-    (made / FILE_NAME).write_text(text)
+    for file in made.iterdir():
+        file.replace(target / file.name)

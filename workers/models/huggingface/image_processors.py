@@ -36,12 +36,25 @@ def _crop(side: int, *, done: bool) -> dict[str, Any]:
     return {"do_center_crop": done, "crop_size": {"height": side, "width": side}}
 
 
+_DETR: Final = (
+    _ALL
+    | _IMAGENET
+    | _BILINEAR
+    | {
+        "size": {"shortest_edge": 800, "longest_edge": 1333},
+        "default_to_square": False,
+    }
+)
+
 DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "BeitImageProcessor": _ALL | _HALF | _BICUBIC | _square(224) | _crop(224, done=False),
     "BitImageProcessor": _CROPPED | _CLIP | _BICUBIC | _shorter(224),
     "CLIPImageProcessor": _CROPPED | _CLIP | _BICUBIC | _shorter(224),
+    "ConditionalDetrImageProcessor": _DETR,
     "ConvNextImageProcessor": _ALL | _HALF | _BICUBIC | _shorter(384) | {"crop_pct": 0.875},
+    "DeformableDetrImageProcessor": _DETR,
     "DeiTImageProcessor": _ALL | _HALF | _BICUBIC | _square(256) | _crop(224, done=True),
+    "DetrImageProcessor": _DETR,
     "EfficientNetImageProcessor": _ALL
     | _HALF
     | _BICUBIC
@@ -59,6 +72,7 @@ DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     | {"do_flip_channel_order": True, "do_normalize": None},
     "PoolFormerImageProcessor": _CROPPED | _IMAGENET | _BICUBIC | _shorter(224) | {"crop_pct": 0.9},
     "PvtImageProcessor": _ALL | _IMAGENET | _BICUBIC | _square(224),
+    "RTDetrImageProcessor": _DETR | _square(640) | {"do_normalize": False},
     "SegformerImageProcessor": _ALL | _IMAGENET | _BILINEAR | _square(512),
     "SiglipImageProcessor": _ALL | _HALF | _BICUBIC | _square(224) | {"default_to_square": False},
     "TextNetImageProcessor": _ALL
@@ -68,18 +82,28 @@ DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     | _crop(224, done=False)
     | {"size_divisor": 32},
     "ViTImageProcessor": _ALL | _HALF | _BILINEAR | _square(224),
+    "YolosImageProcessor": _DETR,
 }
 """By class: the keys of preprocessor_config.json and their values."""
+
+DETECTORS: Final = frozenset(
+    {name for name in DEFAULTS if "Detr" in name} | {"YolosImageProcessor"}
+)
+"""Classes that limit the longer side."""
 
 OF_MODEL_TYPE: Final[Mapping[str, str]] = {
     "beit": "BeitImageProcessor",
     "bit": "BitImageProcessor",
     "clip": "CLIPImageProcessor",
+    "conditional_detr": "ConditionalDetrImageProcessor",
     "convnext": "ConvNextImageProcessor",
     "convnextv2": "ConvNextImageProcessor",
     "cvt": "ConvNextImageProcessor",
     "data2vec-vision": "BeitImageProcessor",
+    "deformable_detr": "DeformableDetrImageProcessor",
+    "deimv2": "RTDetrImageProcessor",
     "deit": "DeiTImageProcessor",
+    "detr": "DetrImageProcessor",
     "dinat": "ViTImageProcessor",
     "dinov2": "BitImageProcessor",
     "efficientnet": "EfficientNetImageProcessor",
@@ -87,6 +111,7 @@ OF_MODEL_TYPE: Final[Mapping[str, str]] = {
     "hiera": "BitImageProcessor",
     "ijepa": "ViTImageProcessor",
     "levit": "LevitImageProcessor",
+    "lw_detr": "DeformableDetrImageProcessor",
     "metaclip_2": "CLIPImageProcessor",
     "mobilenet_v1": "MobileNetV1ImageProcessor",
     "mobilenet_v2": "MobileNetV2ImageProcessor",
@@ -97,13 +122,17 @@ OF_MODEL_TYPE: Final[Mapping[str, str]] = {
     "pvt_v2": "PvtImageProcessor",
     "regnet": "ConvNextImageProcessor",
     "resnet": "ConvNextImageProcessor",
+    "rt_detr": "RTDetrImageProcessor",
     "segformer": "SegformerImageProcessor",
     "siglip": "SiglipImageProcessor",
     "swiftformer": "ViTImageProcessor",
     "swin": "ViTImageProcessor",
     "swinv2": "ViTImageProcessor",
+    "table-transformer": "DetrImageProcessor",
     "textnet": "TextNetImageProcessor",
+    "upernet": "SegformerImageProcessor",
     "vit": "ViTImageProcessor",
     "vit_msn": "ViTImageProcessor",
+    "yolos": "YolosImageProcessor",
 }
 """By `model_type` of config.json: the class, if preprocessor_config.json does not name one."""

@@ -32,11 +32,21 @@ def find_processor(directory: Path) -> Processor:
         ValueError: a file is not a JSON object, or the class is not known.
     """
     file, values = _values(directory)
-    config = _read(directory / _CONFIG) if (directory / _CONFIG).is_file() else {}
+    config = read_config(directory)
     channels = config.get("num_channels", 3)
     if channels not in (1, 3):
         raise ValueError(f"{_CONFIG}: num_channels: it must be 1 or 3; found {channels!r}")
     return Processor(file, _class(file, values, config), values, channels)
+
+
+def read_config(directory: Path) -> Mapping[str, Any]:
+    """Return the values of config.json. If there is no such file, there are none.
+
+    Raises:
+        ValueError: the file is not a JSON object.
+    """
+    path = directory / _CONFIG
+    return _read(path) if path.is_file() else {}
 
 
 def _values(directory: Path) -> tuple[str, Mapping[str, Any]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from agewell.workers.models.huggingface.image_processors import DEFAULTS
+from agewell.workers.models.huggingface.image_processors import DEFAULTS, DETECTORS
 from agewell.workers.models.huggingface.json_files import Processor, find_processor
 from agewell.workers.models.huggingface.values import (
     NEUTRAL,
@@ -39,6 +39,7 @@ class _Geometry:
     resize: int | tuple[int, int] | bool  # the shorter side, (height, width), or False
     cut: tuple[int, int] | None = None  # (height, width)
     multiple: int = 1
+    rounding: str = "nearest"
     max_side: int = _MAX_SIDE
 
     def fields(self) -> Fields:
@@ -47,7 +48,8 @@ class _Geometry:
             return {"height": self.resize[0], "width": self.resize[1]}
         if self.cut is not None:
             return {"resize": self.resize, "height": self.cut[0], "width": self.cut[1]}
-        return {"resize": self.resize, "multiple": self.multiple, "max_side": self.max_side}
+        fields: Fields = {"resize": self.resize, "max_side": self.max_side}
+        return fields | {"multiple": self.multiple, "rounding": self.rounding}
 
 
 def read_fields(directory: Path) -> Fields:
@@ -71,8 +73,7 @@ def read_fields(directory: Path) -> Fields:
 def _fields(found: Processor) -> Fields:
     name = found.name
     _refuse_unknown(name, found.given)
-    given = {key: value for key, value in found.given.items() if value is not None}
-    values = {**DEFAULTS[name], **given}
+    values = {**DEFAULTS[name], **found.given}
     geometry = _geometry(name, values)
     fields = geometry.fields() | _arithmetic(name, values)
     if geometry.resize is not False:
@@ -103,7 +104,7 @@ def _geometry(name: str, values: Values) -> _Geometry:
     match name:
         case "ConvNextImageProcessor":
             return _convnext(values, _needed(shorter, name, values), cut)
-        case "PoolFormerImageProcessor":
+        case "PoolFormerImageProcessor" if values["crop_pct"] is not None:
             return _Geometry(_grown(values, size), cut)
         case "LevitImageProcessor" if shorter is not None:
             return _Geometry(int(256 / 224 * shorter), cut)
@@ -111,13 +112,31 @@ def _geometry(name: str, values: Values) -> _Geometry:
             multiple = int(number(values, "size_divisor"))
             if cut is not None and multiple > 1:
                 refuse("do_center_crop", True, f"it comes after rounding to {multiple} px")
-            return _Geometry(_needed(shorter, name, values), cut, multiple=multiple)
+            side = _needed(shorter, name, values)
+            return _Geometry(side, cut, multiple=multiple, rounding="up")
+        case _ if name in DETECTORS:
+            return _of_detector(name, values, size)
     if shorter is None:
         return _Geometry((size["height"], size["width"]), cut)
     longer = size.get("longest_edge")
+    if isinstance(values["size"], int) and values.get("max_size") is not None:
+        longer = int(number(values, "max_size"))
     if longer is not None and cut is not None:
         refuse("size", values["size"], "agewell does not limit the longest edge before a crop")
     return _Geometry(shorter, cut, max_side=longer or _MAX_SIDE)
+
+
+def _of_detector(name: str, values: Values, size: Mapping[str, int]) -> _Geometry:
+    if "height" in size:
+        return _Geometry((size["height"], size["width"]))
+    longer = size.get("longest_edge")
+    if isinstance(values["size"], int):  # as old files have it
+        longer = values.get("max_size", 1333)
+    if not isinstance(longer, int) or name == "RTDetrImageProcessor":
+        refuse("size", values["size"], f"{name} needs height and width, or a longest_edge")
+    if name == "YolosImageProcessor":
+        return _Geometry(size["shortest_edge"], None, 16, "down", longer)
+    return _Geometry(size["shortest_edge"], max_side=longer)
 
 
 def _needed(shorter: int | None, name: str, values: Values) -> int:

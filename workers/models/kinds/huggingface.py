@@ -55,7 +55,8 @@ class HuggingFaceModel(TorchModule):
         except Exception as error:  # OSError, ValueError, safetensors' errors and many others
             raise self.error(f"{type(error).__name__}: {error}") from error
         names = loaded.config.id2label
-        self._labels = tuple(str(names[number]) for number in sorted(names))
+        count = loaded.config.num_labels
+        self._labels = tuple(str(names.get(number, number)) for number in range(count))
         return _Outputs(loaded)
 
     def labels(self) -> Sequence[str]:

@@ -18,6 +18,7 @@ from agewell.workers.models.model import Model, Parameters, Prediction
 from agewell.workers.models.nms import nms
 from agewell.workers.models.outputs_spec import (
     MAX_BOXES,
+    ClassOutputs,
     DetectionOutputs,
     DetrOutputs,
     SegmentationOutputs,
@@ -60,7 +61,7 @@ class Detector(Model):
         outputs = self.spec.outputs
         if isinstance(outputs, DetrOutputs) and self.spec.kind != "huggingface":
             return outputs.model_copy(update={"activation": outputs.activation or "softmax"})
-        if outputs is None or isinstance(outputs, SegmentationOutputs):
+        if outputs is None or isinstance(outputs, SegmentationOutputs | ClassOutputs):
             return DetrOutputs(family="detr")
         return outputs
 

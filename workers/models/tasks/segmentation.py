@@ -10,7 +10,13 @@ import numpy.typing as npt
 from agewell.shared.errors import ParameterError
 from agewell.workers.imaging.image import Image
 from agewell.workers.models.arrays import Array, Arrays
-from agewell.workers.models.decoding.picking import OutputsError, check_fractions, pick, shown
+from agewell.workers.models.decoding.picking import (
+    OutputsError,
+    check_fractions,
+    classes,
+    pick,
+    shown,
+)
 from agewell.workers.models.drawing import colour_of
 from agewell.workers.models.geometry import Placement, placement_of
 from agewell.workers.models.model import Model, Parameters, Prediction
@@ -65,7 +71,7 @@ class Segmenter(Model):
         count = self._classes.count
         allowed = (count,) if count != 2 else (1, 2)
         if shape[1] > _MOST_CLASSES or (count is not None and shape[1] not in allowed):
-            wanted = f"{count} classes" if count is not None else f"at most {_MOST_CLASSES} classes"
+            wanted = classes(count) if count is not None else f"at most {_MOST_CLASSES} classes"
             axes = f"(N, {count or 'classes'}, height, width)"
             last = shape[3] in allowed if count is not None else shape[3] <= _MOST_CLASSES
             hint = "; its classes seem to be the last axis" if last else ""

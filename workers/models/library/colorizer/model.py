@@ -28,6 +28,10 @@ class ColorModel(Model):
 
     parameters = frozenset({"palette", "reference"})
 
+    def sample_parameters(self, image: Image) -> Parameters:
+        """Return the photo itself as the reference of its palette."""
+        return {"reference": image}
+
     def preprocess(self, image: Image, parameters: Parameters) -> dict[str, Array]:
         """Return `luminance`, (1, h, w) float32 in [0, 1], and `palette`, (N, 4) float32.
 

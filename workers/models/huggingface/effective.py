@@ -1,24 +1,64 @@
-"""The input of a Hugging Face version: its preprocessor's file, with what model.yaml overrides."""
+"""The fields of model.yaml that the files of a Hugging Face directory complete."""
 
 import logging
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
 from agewell.shared.text.problems import first_problem
+from agewell.workers.models.huggingface.json_files import read_config
 from agewell.workers.models.huggingface.preprocessor import Fields, read_fields
 from agewell.workers.models.input_spec import InputSpec
+from agewell.workers.models.outputs_spec import ClassOutputs
+
+if TYPE_CHECKING:
+    from agewell.workers.models.spec import ModelSpec
 
 log = logging.getLogger(__name__)
 
 _ASIDE: Final = {"background", "warmup_side"}
 """Fields that say nothing about how the network was trained."""
-_WHOLE: Final = {"height", "width", "mean", "std"}
-"""If model.yaml gives these, it describes the input without the file."""
+_VALUES: Final = {"mean", "std"}
+_SIZES: Final = {"height", "resize", "multiple", "max_side"}
+"""If model.yaml gives both values and a size, it describes the input without the file."""
 _ADVICE: Final = (
     "give height, width, mean and std in model.yaml's `input`, which then decides alone"
 )
+
+
+def completed(spec: "ModelSpec", directory: Path) -> "ModelSpec":
+    """Return a version's model.yaml with `input` and `outputs` as the directory's files say.
+
+    Raises:
+        ValueError: see `effective_input`. Or the network does not classify.
+    """
+    changed: dict[str, Any] = {}
+    try:
+        changed["input"] = effective_input(spec.input, directory)
+        if spec.task == "classification":
+            changed["outputs"] = _class_outputs(spec, directory)
+    except ValueError:
+        if spec.model_class is None:
+            raise
+        # A class of the user's own may prepare images and read outputs in its own way.
+    return spec.model_copy(update=changed)
+
+
+def _class_outputs(spec: "ModelSpec", directory: Path) -> ClassOutputs | None:
+    """Return how classes are read: an image has one of them, or several, as config.json says."""
+    given = spec.outputs if isinstance(spec.outputs, ClassOutputs) else None
+    kind = read_config(directory).get("problem_type")
+    if given is not None and given.activation is not None:
+        return given
+    if kind == "regression":
+        raise ValueError(
+            "config.json: problem_type: the network gives values, not classes; found 'regression'; "
+            "write a model_class for them, or the `activation` in model.yaml's `outputs`"
+        )
+    if kind != "multi_label_classification":
+        return given
+    return (given or ClassOutputs(family="classes")).model_copy(update={"activation": "sigmoid"})
 
 
 def effective_input(given: InputSpec, directory: Path) -> InputSpec:
@@ -47,7 +87,7 @@ def effective_input(given: InputSpec, directory: Path) -> InputSpec:
             f"{reason}; copy that file from the network's source, or {_ADVICE}"
         ) from None
     except ValueError as error:
-        if own >= _WHOLE:
+        if own >= _VALUES and own & _SIZES:
             log.warning("%s: model.yaml decides alone: %s", directory, error)
             return given
         raise ValueError(f"{error}; {_ADVICE}") from None

@@ -1,0 +1,1 @@
+"""Bench: measure a model's versions and options, to choose between them."""
