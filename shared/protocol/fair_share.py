@@ -1,7 +1,7 @@
-"""The law that shares workers fairly between tenants. It delays the jobs of a tenant who has had more.
+"""The law that shares workers fairly between tenants: it delays the jobs of those who had more.
 
-Each tenant has a clock: the time, in Unix seconds, at which it may be served next if everybody gets
-their share. A job of a tenant has the virtual time of the aging law (`aging.py`), later by as much
+Each tenant has a clock: the time, in Unix seconds, at which it may be served next if everybody
+gets their share. A job of a tenant has the virtual time of the aging law (`aging.py`), later by as much
 as the tenant's clock is ahead of the time since which the job waits. The jobs of one tenant thus
 keep their own order, and without tenants the order is exactly that of the aging law.
 
@@ -58,7 +58,9 @@ class Pace:
     """The latest clock of a tenant that was served when it was due, in Unix seconds."""
     learned: float = 1.0
 
-    def of_charge(self, clock: float, since: float, cost_s: float, running: int, now: float) -> float:
+    def of_charge(
+        self, clock: float, since: float, cost_s: float, running: int, now: float
+    ) -> float:
         """Return the pace for the charge of one job, and learn from it.
 
         Args:

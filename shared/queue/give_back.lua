@@ -4,15 +4,15 @@
 -- KEYS: the worker's unacked deliveries (a hash), waiting jobs, running jobs, jobs to give up on (a set), k of
 --       each queue; then each queue's order and its idle workers
 -- ARGV: the tag, the prefix of records, 1 if the delivery was lost (its worker or pool process has died), the
---       number of lost deliveries from which on to give up, the list and the message to requeue if it is not a
+--       number of lost deliveries from which on to give up, now ('' for Redis's clock), the list and the message to requeue if it is not a
 --       job; then each queue's name, and its k if the hash has none
 -- If too many deliveries of a job were lost, it is not requeued, and upkeep makes a dead letter of it.
 -- Returns 1, or 0 if the worker has no such delivery.
 --@include order
 --@include tenants
-local FIXED_KEYS, FIXED_ARGUMENTS = 5, 6
+local FIXED_KEYS, FIXED_ARGUMENTS = 5, 7
 local reserved, waiting, running, given_up, ks = unpack(KEYS, 1, FIXED_KEYS)
-local tag, records, is_lost, most_lost, list, message = unpack(ARGV, 1, FIXED_ARGUMENTS)
+local tag, records, is_lost, most_lost, now, list, message = unpack(ARGV, 1, FIXED_ARGUMENTS)
 local call = redis.call
 local entry = call('HGET', reserved, tag)
 if not entry then
@@ -53,8 +53,9 @@ if state == 'running' then
     call('ZADD', waiting, number_of(enqueued_at), id)
   end
 end
-local time = call('TIME')
-local now = time[1] + time[2] / 1e6
+if now == '' then
+  now = call('TIME')[1]
+end
 for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
   local name, k = unpack(ARGV, FIXED_ARGUMENTS + 1 + 2 * number, FIXED_ARGUMENTS + 2 + 2 * number)
   if name == queue then
@@ -62,7 +63,7 @@ for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
     local order, idle = unpack(KEYS, FIXED_KEYS + 1 + 2 * number, FIXED_KEYS + 2 + 2 * number)
     local virtual = virtual_time(number_of(since), number_of(level), k)
     if tenant then
-      local of = tenants_of(order, records, now)
+      local of = tenants_of(order, records, tonumber(now))
       of.release(tenant, id, { of.paused })
       of.hold(tenant, place, virtual)
     else
