@@ -25,7 +25,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 install: $(INSTALLED) ## make .venv with everything in it, the versions as tested
 
-demo: $(INSTALLED) ## run the three operations on the photos in examples/
+demo: $(INSTALLED) ## run operations and models on the photos in examples/
 	$(BIN)/python examples/demo.py
 
 lint: $(INSTALLED) ## format, lint, types, imports

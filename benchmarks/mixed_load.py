@@ -5,6 +5,7 @@ and both at once, with several splits of the cores. It measures the rates, and t
 of the time from enqueueing to the end. The rounds of all splits follow each other.
 """
 
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -46,12 +47,18 @@ class Split:
 
     concurrency: int  # jobs of the cv worker
     infer_threads: int  # of one pass
+    waiting: str  # OMP_WAIT_POLICY: threads of OpenMP spin (active) or sleep (passive)
 
 
 def splits(cores: int) -> list[Split]:
-    """Return the splits to compare: everything twice, and half each."""
+    """Return the splits to compare: all cores for both, and half for each."""
     half = max(1, cores // 2)
-    return [Split(cores, cores), Split(cores, half), Split(half, half)]
+    return [
+        Split(cores, cores, "active"),
+        Split(cores, cores, "passive"),
+        Split(cores, half, "passive"),
+        Split(half, half, "passive"),
+    ]
 
 
 def keep_in_flight(session: Session, images: list[ImageRef], make: MakeJob) -> tuple[float, float]:
@@ -86,6 +93,7 @@ def _ended(session: Session, ids: list[str]) -> set[str]:
 
 def measure(split: Split, models: Path, photos: list[Path]) -> dict[str, tuple[float, float]]:
     """Run each kind alone and both at once on a stack of its own."""
+    os.environ["OMP_WAIT_POLICY"] = split.waiting  # the stack inherits it
     settings = {"concurrency": split.concurrency, "infer_threads": split.infer_threads}
     with running_stack(models_dir=models, **settings) as stack, ThreadPoolExecutor(2) as pool:
         session = stack.client.session
@@ -114,6 +122,7 @@ def main() -> None:
         {
             "cv jobs": split.concurrency,
             "infer threads": split.infer_threads,
+            "waiting": split.waiting,
             "load": load,
             "jobs/s": Spread(tuple(each[load][0] for each in rounds)),
             "p95, ms": Spread(tuple(each[load][1] for each in rounds)),

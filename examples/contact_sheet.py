@@ -106,6 +106,37 @@ def poisson_picture(blends: Sequence[Blend]) -> Image:
     return sheet(*(row(poisson_panels(blend)) for blend in blends))
 
 
+def real_models_picture(classified: Sequence[tuple[Path, str]], texts: Sequence[Path]) -> Image:
+    """Make a picture of what networks found that somebody else trained.
+
+    Args:
+        classified: photos, each with its class. May be empty.
+        texts: an image with text, and the same with the boxes drawn on it. May be empty.
+    """
+    strips = []
+    if classified:
+        size = panel_size(len(classified), PHOTO)
+        strips.append(heading("Classifying", "EfficientNet-Lite0, 1,000 classes of ImageNet"))
+        strips.append(row([panel(read(photo), size, label) for photo, label in classified]))
+    if texts:
+        size, labels = panel_size(len(texts), WIDE), ("an image with text", "the text found")
+        strips.append(heading("Finding text", "PaddleOCR's detector, an ONNX file"))
+        shown = zip(texts, labels, strict=True)
+        strips.append(row([panel(read(path), size, label) for path, label in shown]))
+    return sheet(*strips)
+
+
+def poster(photo: Path) -> Image:
+    """Draw some lines of text on a photo."""
+    image = read(photo)
+    for text, at, size in (
+        ("sunset by the pier", (90, 150), 96),
+        ("from seven to nine", (90, 240), 60),
+    ):
+        write(image, text, at, size, INK, weight=600)
+    return image
+
+
 def alpha_panels(blend: Blend) -> list[Image]:
     """Make the panels of an alpha blend: foreground with its mask, background, blend."""
     size = panel_size(3, WIDE)

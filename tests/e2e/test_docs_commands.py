@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -184,31 +183,6 @@ def test_no_exception_is_there_for_nothing(pattern: str):
 def test_every_example_file_that_a_page_names_exists(page: str):
     named = set(re.findall(r"\bexamples/[\w./-]*\w", (ROOT / page).read_text()))
     assert [each for each in named if not (ROOT / each).exists()] == []
-
-
-STOPS = """
-import sys
-stops = []
-sys.breakpointhook = lambda *args, **options: stops.append(sys._getframe(1).f_code.co_name)
-"""
-
-
-def test_the_programs_that_look_inside_a_model_stop_where_the_page_says(folder: Path):
-    page = (ROOT / "docs" / "debugging.md").read_text()
-    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    inside = [block for block in blocks if "rdb" not in block]
-    assert len(inside) == 2
-    done = subprocess.run(
-        [sys.executable, "-c", STOPS + "".join(inside) + "\nprint(stops)"],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    # Once in the program itself, once in the hook within the network.
-    assert done.stdout.splitlines()[-1] == "['<module>', '<lambda>']"
 
 
 def test_a_page_is_read_as_its_reader_reads_it():

@@ -150,8 +150,10 @@ def test_models_are_listed_switched_and_described_on_the_running_worker(infer_st
     }  # fmt: skip
     assert [listed["mark", version]["active"] for version in ("1", "2")] == [0, 1]
     assert listed["mark", "1"]["loaded"] == 1
+    assert listed["mark", "1"]["runs_on"] == "torch, cpu"
     [info] = infer_stack.documents("models", "info", "mark", "1")
     assert (info["version"], info["tap_points"]) == ("1", ["first"])
+    assert info["runs_on"] == "torch, cpu"
     assert "mark/1 unloaded" in infer_stack.ok("models", "unload", "mark", "1").stdout
     assert "mark/1 loaded" in infer_stack.ok("models", "load", "mark", "1").stdout
 

@@ -89,7 +89,12 @@ NETWORKS: dict[str, tuple[Callable[[], hf.PreTrainedModel], str, Callable[..., A
         {"shortest_edge": 64, "longest_edge": 100},
     ),
     "rt_detr": (_rt_detr, "detection", hf.RTDetrImageProcessorPil, {"height": 64, "width": 96}),
-    "yolos": (_yolos, "detection", hf.YolosImageProcessorPil, None),
+    "yolos": (
+        _yolos,
+        "detection",
+        hf.YolosImageProcessorPil,
+        {"shortest_edge": 70, "longest_edge": 110},
+    ),
     "segformer": (
         _segformer,
         "segmentation",
@@ -98,15 +103,6 @@ NETWORKS: dict[str, tuple[Callable[[], hf.PreTrainedModel], str, Callable[..., A
     ),
 }
 """By name: the network, its task, its image processor, and the processor's size."""
-
-YOLOS_INPUT = {
-    "height": 64,
-    "width": 96,
-    "mean": [0.485, 0.456, 0.406],
-    "std": [0.229, 0.224, 0.225],
-    "resample": "bilinear",
-}
-"""agewell does not read YOLOS's image processor, so model.yaml describes the input."""
 
 
 def _spread(network: hf.PreTrainedModel) -> None:
@@ -128,13 +124,10 @@ def save(root: Path, name: str, **more: Any) -> tuple[Path, Any, Any]:
     torch.manual_seed(0)
     network = make().eval()
     _spread(network)
-    processor = processor_class(size=size) if size else processor_class(do_resize=False)
+    processor = processor_class(size=size)
     directory = root / name / "1"
     network.save_pretrained(directory)
-    document: dict[str, Any] = {"task": task, "kind": "huggingface", "max_batch_size": 2}
-    if size:
-        processor.save_pretrained(directory)
-    else:
-        document["input"] = YOLOS_INPUT
-    (directory / "model.yaml").write_text(yaml.safe_dump(document | more))
+    processor.save_pretrained(directory)
+    document = {"task": task, "kind": "huggingface", "max_batch_size": 2} | more
+    (directory / "model.yaml").write_text(yaml.safe_dump(document))
     return directory, network, processor

@@ -12,6 +12,7 @@ import numpy as np
 
 from agewell.workers.imaging.image import Image
 from agewell.workers.models.arrays import Array, Arrays
+from agewell.workers.models.detections import paired_boxes
 from agewell.workers.models.model import Model
 
 Unit = Literal["%", "dB"]
@@ -63,9 +64,8 @@ class SameClass(Agreement):
         self._same: list[bool] = []
 
     def add(self, model: Model, image: Image, expected: Arrays, found: Arrays) -> float:
-        """Compare the largest value of the first output of each. See `Agreement.add`."""
-        del model, image
-        best = [int(np.argmax(next(iter(outputs.values())))) for outputs in (expected, found)]
+        """Compare the first class of each prediction. See `Agreement.add`."""
+        best = [_top_class(model, image, outputs) for outputs in (expected, found)]
         self._same.append(best[0] == best[1])
         return float(self._same[-1])
 
@@ -128,12 +128,82 @@ class Outputs(_Decibels):
         return self._add(signal, sum(float(((a - b) ** 2).sum()) for a, b in pairs))
 
 
-_OF_TASK: dict[str, type[Agreement]] = {"classification": SameClass, "image": Pictures}
+class SameBoxes(Agreement):
+    """Share of boxes that both networks find: twice the pairs, by the boxes of both; 0 to 1.
+
+    Two boxes are a pair if they have the same label, and an intersection over union of 0.5 or more.
+    """
+
+    title = "same boxes"
+    unit = "%"
+    least = 0.9
+    most = 1.0
+
+    def __init__(self) -> None:
+        self._paired = self._boxes = 0
+
+    def add(self, model: Model, image: Image, expected: Arrays, found: Arrays) -> float:
+        """Compare the boxes that `postprocess` returns. See `Agreement.add`."""
+        first, second = (
+            model.postprocess(outputs, image, {"draw": False}).values["boxes"]
+            for outputs in (expected, found)
+        )
+        paired, boxes = 2 * paired_boxes(first, second), len(first) + len(second)
+        self._paired += paired
+        self._boxes += boxes
+        return paired / boxes if boxes else 1.0
+
+    def value(self) -> float:
+        """Return the share over all images. It is 1 if there are no boxes."""
+        return self._paired / self._boxes if self._boxes else 1.0
+
+
+class SameMask(Agreement):
+    """Share of pixels with the same class: 0 to 1."""
+
+    title = "same class of pixels"
+    unit = "%"
+    least = 0.95
+    most = 1.0
+
+    def __init__(self) -> None:
+        self._same = self._pixels = 0
+
+    def add(self, model: Model, image: Image, expected: Arrays, found: Arrays) -> float:
+        """Compare the masks that `postprocess` returns. See `Agreement.add`."""
+        first, second = (
+            np.asarray(model.postprocess(outputs, image, {}).image) for outputs in (expected, found)
+        )
+        same = int((first == second).sum())
+        self._same += same
+        self._pixels += first.size
+        return same / first.size
+
+    def value(self) -> float:
+        """Return the share over all images."""
+        return self._same / self._pixels if self._pixels else 0.0
+
+
+_OF_TASK: dict[str, type[Agreement]] = {
+    "classification": SameClass,
+    "detection": SameBoxes,
+    "image": Pictures,
+    "segmentation": SameMask,
+}
 
 
 def agreement_for(task: str) -> Agreement:
     """Return an empty measure for a task. The default is the SNR of the outputs."""
     return _OF_TASK.get(task, Outputs)()
+
+
+def _top_class(model: Model, image: Image, outputs: Arrays) -> object:
+    """Return the first label of a prediction. A class of the user's may return something else."""
+    found = model.postprocess(outputs, image, model.sample_parameters(image)).values
+    classes = found.get("classes")
+    if classes:
+        return classes[0]["label"]
+    return int(np.argmax(next(iter(outputs.values()))))
 
 
 def _wide(array: Array) -> Array:

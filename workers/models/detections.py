@@ -1,7 +1,7 @@
 """The boxes that a detector finds in an image: as JSON, as a drawn picture, and cut out."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -53,6 +53,34 @@ def cut_out(image: Image, found: Sequence[Detection]) -> dict[str, Image]:
         f"crop-{place}-{_file_name(each.label)}": _part(image, each)
         for place, each in enumerate(found, 1)
     }
+
+
+def paired_boxes(
+    first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]], iou: float = 0.5
+) -> int:
+    """Count the boxes that two detectors both find.
+
+    Args:
+        first: boxes as `Detection.document` returns them, the best score first.
+        second: those of the other detector. Each is in one pair at most.
+        iou: the least intersection over union of a pair. The labels of a pair are the same.
+    """
+    left = list(second)
+    for each in first:
+        rivals = [(_overlap(each["box"], other["box"]), other) for other in left]
+        fitting = [pair for pair in rivals if pair[1]["label"] == each["label"] and pair[0] >= iou]
+        if fitting:
+            left.remove(max(fitting, key=lambda pair: pair[0])[1])
+    return len(second) - len(left)
+
+
+def _overlap(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the intersection over union of two boxes."""
+    width = max(0.0, min(first[2], second[2]) - max(first[0], second[0]))
+    height = max(0.0, min(first[3], second[3]) - max(first[1], second[1]))
+    areas = [(each[2] - each[0]) * (each[3] - each[1]) for each in (first, second)]
+    union = sum(areas) - width * height
+    return width * height / union if union > 0 else 0.0
 
 
 def _part(image: Image, found: Detection) -> Image:

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from agewell.shared.errors import AgewellError
 from agewell.shared.protocol.formats import IMAGE_SUFFIXES
-from agewell.workers.imaging.channels import as_bgr
 from agewell.workers.imaging.codec import Limits, decode
+from agewell.workers.imaging.flattening import as_opaque
 from agewell.workers.imaging.image import Image
+
+Prepared = TypeVar("Prepared")
 
 HELD_OUT_EVERY = 5
 """Every fifth photo is not calibrated on, but measured on."""
@@ -22,6 +25,7 @@ class Folder:
     path: Path
     files: tuple[Path, ...]
     say: Callable[[str], None]
+    background: str  # the colour behind transparent pixels, `#rrggbb`
     skipped: dict[Path, str] = field(default_factory=dict)
 
     def calibration(self) -> tuple[Path, ...]:
@@ -32,12 +36,30 @@ class Folder:
         """Return the files to measure on: every fifth."""
         return self.files[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
 
-    def read(self, files: Sequence[Path]) -> Iterator[Image]:
-        """Read photos one after the other, (H, W, 3) uint8 BGR. None is kept in memory."""
+    def prepare(
+        self, files: Sequence[Path], prepare: Callable[[Image], Prepared]
+    ) -> Iterator[tuple[Image, Prepared]]:
+        """Read photos one after the other, and prepare them for a network. None is kept in memory.
+
+        Args:
+            files: of this folder.
+            prepare: gets a photo, (H, W, 3) uint8 BGR.
+
+        Returns:
+            Each photo, and what `prepare` made of it. Photos that cannot be read or prepared are
+            left out.
+        """
         for file in files:
-            image = self._read(file)
-            if image is not None:
-                yield image
+            if file in self.skipped:
+                continue
+            try:
+                image = self._read(file)
+                prepared = prepare(image)
+            except (AgewellError, OSError) as error:
+                self.skipped[file] = str(error)
+                self.say(f"skipped {file}: {error}")
+                continue
+            yield image, prepared
 
     def check(self) -> None:
         """Check that enough photos are left.
@@ -53,23 +75,18 @@ class Folder:
         if set(self.held_out()) <= self.skipped.keys():
             raise ValueError(f"{self.path}: none of the held-out images can be read")
 
-    def _read(self, file: Path) -> Image | None:
-        if file in self.skipped:
-            return None
-        try:
-            return as_bgr(decode(file.read_bytes(), file.name, Limits()), file.name)
-        except (AgewellError, OSError) as error:
-            self.skipped[file] = str(error)
-            self.say(f"skipped {file}: {error}")
-            return None
+    def _read(self, file: Path) -> Image:
+        image = decode(file.read_bytes(), file.name, Limits())
+        return as_opaque(image, file.name, self.background)[0]
 
 
-def open_folder(path: Path, say: Callable[[str], None]) -> Folder:
+def open_folder(path: Path, say: Callable[[str], None], background: str = "#ffffff") -> Folder:
     """List the photos of a folder and its folders, in the order of their paths.
 
     Args:
         path: of the folder.
         say: gets a line about each photo that cannot be read.
+        background: the colour behind transparent pixels, `#rrggbb`.
 
     Raises:
         ValueError: there is no such folder, or it has no photos.
@@ -80,4 +97,4 @@ def open_folder(path: Path, say: Callable[[str], None]) -> Folder:
     files = tuple(sorted(each for each in found if each.is_file()))
     if not files:
         raise ValueError(f"{path}: no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in it")
-    return Folder(path, files, say)
+    return Folder(path, files, say, background)

@@ -34,6 +34,12 @@ def _colour(value: Any) -> str:
     return found
 
 
+def _listed(value: Any) -> Any:
+    """Return a single number as a list with it."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return [value] if is_number else value
+
+
 class Document(BaseModel):
     """A mapping in model.yaml. An unknown field is an error."""
 
@@ -55,10 +61,12 @@ class InputSpec(Document):
         description="how to reach a fixed size: stretch the image, crop its centre first, or keep "
         "its proportions and fill the rest with `pad`",
     )
-    pad: tuple[Annotated[int, Field(ge=0, le=255)], ...] = Field(
-        default=(114,),
-        description="fit letterbox: the colour around the image, 0..255, one value or red, green "
-        "and blue",
+    pad: Annotated[tuple[Annotated[int, Field(ge=0, le=255)], ...], BeforeValidator(_listed)] = (
+        Field(
+            default=(114,),
+            description="fit letterbox: the colour around the image, 0..255, one value, or red, "
+            "green and blue",
+        )
     )
     resize: Annotated[bool | int | tuple[int, int] | None, BeforeValidator(_resize)] = Field(
         default=None,
@@ -92,10 +100,10 @@ class InputSpec(Document):
     offset: Annotated[float, Field(allow_inf_nan=False)] = Field(
         default=0.0, description="added to the values after that"
     )
-    mean: tuple[float, ...] = Field(
+    mean: Annotated[tuple[float, ...], BeforeValidator(_listed)] = Field(
         default=(0.0,), description="subtracted from the values: one, or one per channel"
     )
-    std: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+    std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_listed)] = Field(
         default=(1.0,), description="divides the values after that: one, or one per channel"
     )
     background: Annotated[str, BeforeValidator(_colour)] = Field(

@@ -20,6 +20,7 @@ import numpy as np
 from agewell.shared.errors import ModelError, ParameterError
 from agewell.workers.imaging.image import Image
 from agewell.workers.models.arrays import CHECK_FILE, Array, Arrays
+from agewell.workers.models.preprocess import input_pixels
 from agewell.workers.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Model(ABC):
             ModelError: an output is not a batch of this size, or has values that are not finite.
         """
         item = self.example()
-        for size in self.spec.warmup_sizes:
+        for size in self._warmup_sizes():
             outputs = self.forward({name: np.stack([array] * size) for name, array in item.items()})
             for name, array in outputs.items():
                 if array.shape[:1] != (size,):
@@ -92,6 +93,13 @@ class Model(ABC):
                     found = f"output {name} has values that are not finite"
                     raise self._error(f"warm-up failed: {found}")
             self.check_outputs(outputs)
+
+    def _warmup_sizes(self) -> tuple[int, ...]:
+        """Return the batch sizes to run. No job's batch has more pixels than `max_pixels`."""
+        if self.spec.buckets:
+            return self.spec.warmup_sizes
+        most = self.spec.max_pixels // input_pixels(self._gray(), self.spec.input)
+        return tuple(sorted({max(1, min(size, most)) for size in self.spec.warmup_sizes}))
 
     def check_outputs(self, outputs: Arrays) -> None:
         """Check the outputs of a warm-up pass, beyond their batch axis. The default accepts all.
@@ -138,9 +146,12 @@ class Model(ABC):
 
     def example(self) -> dict[str, Array]:
         """Return one item for warming up: `preprocess` of a gray image."""
+        return self.preprocess(self._gray(), {})
+
+    def _gray(self) -> Image:
         side = self.spec.input.warmup_side
         height, width = self.spec.input.size or (side, side)
-        return self.preprocess(np.full((height, width, 3), 128, np.uint8), {})
+        return np.full((height, width, 3), 128, np.uint8)
 
     def sample_parameters(self, image: Image) -> Parameters:
         """Return typical parameters for an image, to calibrate and to compare. Default: none.

@@ -114,6 +114,11 @@ class NamedOutputs(_ClassBoxes):
         default=0,
         description="the network's number of the first label: 1, if its 0 is the background",
     )
+    batched: bool = Field(
+        default=True,
+        description="false: the network takes one image without a batch axis, and returns its M "
+        "boxes without one, as exports of torchvision do; max_batch_size must be 1",
+    )
 
 
 class TextOutputs(_Boxes):

@@ -163,8 +163,10 @@ class ModelSpec(Document):
     def _outputs_fit_the_task(self) -> Self:
         if self.outputs is not None and TASK_OF_FAMILY.get(self.outputs.family) != self.task:
             raise ValueError(f"outputs of family {self.outputs.family} do not fit task {self.task}")
-        needs = self.task == "detection" and self.kind != "huggingface" and not self.model_class
-        if needs and self.outputs is None:
+        if not getattr(self.outputs, "batched", True) and self.max_batch_size > 1:
+            raise ValueError("outputs without a batch axis need max_batch_size: 1")
+        known = self.kind == "huggingface" or self.model_class or self.variant_of
+        if self.task == "detection" and self.outputs is None and not known:
             families = ", ".join(each for each, of in TASK_OF_FAMILY.items() if of == "detection")
             raise ValueError(f"task detection needs outputs with a family: {families}")
         return self

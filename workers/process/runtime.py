@@ -2,6 +2,10 @@
 
 OpenCV, OpenMP, numba and torch each start a pool with one thread per core. Several jobs at once
 would then compete for the cores, so each job gets its share: concurrency x threads <= cores.
+
+A machine may run a cv and an infer worker, and each may use all cores while the other is idle. If
+both are busy, the kernel divides the cores. Threads of OpenMP that wait must then sleep: by default
+they spin, and take the cores from those that work (measured by benchmarks/mixed_load.py).
 """
 
 import gc
@@ -28,6 +32,7 @@ def prepare(settings: Settings) -> None:
     """Set thread counts and OpenCV's limits in the environment of this process and its children."""
     for name in _THREAD_COUNTS:
         os.environ[name] = str(settings.threads_per_job)
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(settings.max_pixels * _HEADROOM)
     os.environ["OPENCV_IO_MAX_IMAGE_WIDTH"] = str(settings.max_side * _HEADROOM)
     os.environ["OPENCV_IO_MAX_IMAGE_HEIGHT"] = str(settings.max_side * _HEADROOM)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from agewell.shared.errors import ModelError, ParameterError
+from agewell.workers.models.agreement import agreement_for
 from agewell.workers.models.load import load_model
 from tests.support.detectors import blob_detector, constant_onnx
 from tests.support.model_files import version_directory
@@ -134,6 +135,49 @@ def test_a_family_gives_boxes_in_pixels_of_the_image(tmp_path, outputs, family, 
     ]
     for each, (_, _, expected) in zip(boxes, EXPECTED, strict=True):
         np.testing.assert_allclose(each["box"], expected, atol=1e-3)
+
+
+ONE_BY_ONE = """
+import torch
+
+
+class OneByOne(torch.nn.Module):
+    def forward(self, image):
+        assert image.dim() == 3
+        count = 2 if image.max() > 0.9 else 0
+        boxes = torch.tensor([[8.0, 20, 24, 28], [32, 18, 60, 46]])[:count]
+        return {
+            "boxes": boxes,
+            "labels": torch.tensor([0, 1])[:count],
+            "scores": torch.tensor([0.75, 0.9])[:count],
+        }
+"""
+
+
+def one_by_one(root, **more):
+    document = {
+        "task": "detection",
+        "kind": "torch",
+        "entry": "./model.py:OneByOne",
+        "labels": LABELS,
+        "input": SQUARE,
+        "outputs": {"family": "boxes", "batched": False},
+    }
+    directory = version_directory(root, "single", "1", **(document | more))
+    (directory / "model.py").write_text(ONE_BY_ONE)
+    return load_model(directory, CPU)
+
+
+def test_a_network_without_a_batch_axis_has_as_many_boxes_as_it_finds(tmp_path):
+    model = one_by_one(tmp_path, max_batch_size=1)
+    assert found(model) == []
+    bright = found(model, np.full_like(IMAGE, 255))
+    assert [(each["label"], each["box"]) for each in bright] == [
+        ("dog", IN_IMAGE[1]),
+        ("cat", IN_IMAGE[0]),
+    ]
+    with pytest.raises(ModelError, match="outputs without a batch axis need max_batch_size: 1"):
+        one_by_one(tmp_path / "b")
 
 
 def test_scores_that_are_logits_get_a_sigmoid(tmp_path):
@@ -288,6 +332,27 @@ def test_defaults_of_parameters_come_from_model_yaml(tmp_path):
     assert [each["label"] for each in one.values["boxes"]] == ["dog"]
     assert one.image is None
     assert list(one.pictures) == ["crop-1-dog"]
+
+
+def test_a_tapped_intermediate_is_no_output(tmp_path):
+    model = detector(tmp_path, yolov8(), "yolov8")
+    outputs = yolov8() | {"tap:layer": np.zeros((7, 5), np.float32)}
+    assert len(model.postprocess(outputs, IMAGE, {}).values["boxes"]) == 2
+
+
+def test_networks_are_compared_by_the_boxes_that_both_find(tmp_path):
+    """Two boxes and two: one pair moves a little, of the other the class is another."""
+    model = detector(tmp_path, yolov8(), "yolov8")
+    moved = yolov8()["output0"].copy()
+    moved[0, 0] += 1
+    moved[4:6, 1] = 0.9, 0.1
+    agreement = agreement_for("detection")
+    assert agreement.add(model, IMAGE, yolov8(), yolov8()) == 1
+    assert agreement.add(model, IMAGE, yolov8(), {"output0": moved}) == 0.5
+    nothing = {"output0": np.zeros_like(moved)}
+    assert agreement.add(model, IMAGE, yolov8(), nothing) == 0
+    assert agreement.add(model, IMAGE, nothing, nothing) == 1
+    assert agreement.value() == (4 + 2) / (4 + 4 + 2)
 
 
 # --- pictures ------------------------------------------------------------------------------------

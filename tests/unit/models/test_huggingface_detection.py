@@ -8,7 +8,7 @@ import transformers
 from PIL import Image
 
 from agewell.workers.models.load import load_model
-from tests.support.hugging_face_detectors import LABELS, YOLOS_INPUT, save
+from tests.support.hugging_face_detectors import LABELS, save
 from tests.support.paths import PHOTOS
 
 CPU = torch.device("cpu")
@@ -26,12 +26,9 @@ def prediction(model, image, **parameters):
     return model.postprocess({name: each[0] for name, each in outputs.items()}, image, parameters)
 
 
-def of_transformers(network, processor, name, image):
+def of_transformers(network, processor, image):
     """The inputs and outputs of transformers' own image processor and network."""
     rgb = Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-    if name == "yolos":
-        size = (YOLOS_INPUT["width"], YOLOS_INPUT["height"])
-        rgb = rgb.resize(size, Image.Resampling.BILINEAR)
     inputs = processor(images=rgb, return_tensors="pt")
     with torch.no_grad():
         return network(pixel_values=inputs["pixel_values"])
@@ -49,7 +46,7 @@ def gap(scores):
 def test_boxes_are_those_of_transformers(tmp_path, photo, name, turned):
     directory, network, processor = save(tmp_path, name)
     image = np.ascontiguousarray(photo.transpose(1, 0, 2) if turned else photo)
-    outputs = of_transformers(network, processor, name, image)
+    outputs = of_transformers(network, processor, image)
     threshold = gap(processor.post_process_object_detection(outputs, threshold=0.0)[0]["scores"])
     [expected] = processor.post_process_object_detection(
         outputs, threshold=threshold, target_sizes=[image.shape[:2]]
@@ -70,7 +67,7 @@ def test_boxes_are_those_of_transformers(tmp_path, photo, name, turned):
 
 def test_the_mask_is_that_of_transformers(tmp_path, photo):
     directory, network, processor = save(tmp_path, "segformer")
-    outputs = of_transformers(network, processor, "segformer", photo)
+    outputs = of_transformers(network, processor, photo)
     [expected] = processor.post_process_semantic_segmentation(outputs, [photo.shape[:2]])
     found = prediction(load_model(directory, CPU), photo)
     assert len(np.unique(expected)) > 1

@@ -238,6 +238,73 @@ def test_photos_that_cannot_be_read_are_named_and_left_out(classifier, tmp_path,
     assert "has 9 images, and 3 that cannot be read" in capsys.readouterr().err
 
 
+def test_photos_that_the_model_refuses_are_named_and_left_out(tmp_path, capsys):
+    document = {"task": "classification", "model_class": "./model.py:Picky"}
+    picky = """
+from agewell.shared.errors import ParameterError
+from agewell.workers.models.tasks.classification import Classifier
+
+class Picky(Classifier):
+    def preprocess(self, image, parameters):
+        if image.shape[1] == 41:
+            raise ParameterError("image", "41 px wide", "40 px")
+        return super().preprocess(image, parameters)
+"""
+    size = {"height": 32, "width": 32}
+    write_version(tmp_path, "net", CLASSIFIER + picky, {**document, "input": size})
+    folder = photos(tmp_path / "photos", 15)
+    assert export(tmp_path, "net", "--calibrate", folder, "--min-agreement", 0) == 0
+    told = capsys.readouterr()
+    assert "calibrated on 10 images, 3 held out, 2 skipped" in told.out
+    assert told.err.count("skipped ") == 2
+
+
+def test_photos_with_alpha_are_flattened_as_in_a_worker(classifier, tmp_path):
+    picture = np.zeros((36, 40, 4), np.uint8)
+    picture[:20] = (10, 20, 30, 255)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), picture)
+    opened = open_folder(folder, print, "#ff8000")
+    [(image, _)] = opened.prepare(opened.files, lambda image: None)
+    assert image[0, 0].tolist() == [10, 20, 30]
+    assert image[30, 0].tolist() == [0, 0x80, 0xFF]  # BGR
+
+
+def test_the_range_of_an_input_is_that_of_all_photos_that_are_not_held_out(
+    classifier, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(int8, "_RANGES_HELD", 4)
+    folder = photos(tmp_path / "photos", 14)
+    cv2.imwrite(str(folder / "000.png"), np.zeros((36, 40, 3), np.uint8))
+    cv2.imwrite(str(folder / "014.png"), np.full((36, 40, 3), 255, np.uint8))  # held out
+    given = ("--calibrate", folder, "--min-agreement", 0)
+    assert export(classifier, "net", *given) == 0
+    graph = onnx.load(classifier / "net" / "1-int8" / "model.onnx").graph
+    constants = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+    [quantised] = [node for node in graph.node if node.input[0] == graph.input[0].name]
+    model = make_model(classifier / "net" / "1")
+    kept = [path for at, path in enumerate(sorted(folder.iterdir()), 1) if at % 5]
+    arrays = [model.preprocess(cv2.imread(str(path)), {})["image"] for path in kept]
+    low, high = min(each.min() for each in arrays), max(each.max() for each in arrays)
+    assert low == -2.0  # of the black photo
+    assert constants[quantised.input[1]] == pytest.approx((high - low) / 255, rel=1e-5)
+
+
+def test_ranges_are_merged_while_photos_are_read(classifier, tmp_path, monkeypatch, capsys):
+    """Every number of photos works, a multiple of those that are merged at once too."""
+    made = []
+    for held in (64, 5, 10, 20):
+        monkeypatch.setattr(int8, "_RANGES_HELD", held)
+        given = ("--calibrate", photos(tmp_path / "photos", 25), "--min-agreement", 0)
+        assert export(classifier, "net", "--as", f"1-{held}", *given) == 0
+        assert "calibrated on 20 images" in capsys.readouterr().out
+        graph = onnx.load(classifier / "net" / f"1-{held}" / "model.onnx").graph
+        constants = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+        made.append({name: array.tolist() for name, array in constants.items()})
+    assert made[1:] == made[:1] * 3
+
+
 def test_photos_are_read_one_at_a_time(classifier, tmp_path):
     folder = open_folder(photos(tmp_path / "photos", 20), lambda line: None)
     model = make_model(classifier / "net" / "1")
@@ -281,7 +348,7 @@ def test_processors_without_vnni_get_weights_of_7_bits(tmp_path, machine, flags,
 
 def test_other_tasks_are_measured_by_the_noise_of_their_outputs(classifier):
     model = make_model(classifier / "net" / "1")
-    agreement = agreement_for("detection")
+    agreement = agreement_for("another")
     rng = np.random.default_rng(1)
     boxes, scores = rng.normal(size=(20, 4)), rng.normal(size=20)
     noisy = {"boxes": boxes + 0.01 * rng.normal(size=boxes.shape), "scores": scores}

@@ -6,6 +6,7 @@ import torch
 
 from agewell.shared.errors import ModelError, ParameterError
 from agewell.workers.imaging.channels import as_mask
+from agewell.workers.models.agreement import agreement_for
 from agewell.workers.models.load import load_model
 from tests.support.detectors import constant_onnx, paint_segmenter
 
@@ -112,6 +113,19 @@ def test_one_plane_is_the_logit_of_one_class(tmp_path, activation, low, high, la
     soft = prediction(model, image, label="1", soft=True).image
     expected = high if activation == "none" else 1 / (1 + np.exp(-high))
     assert soft[0, 0] == round(255 * expected)
+
+
+def test_networks_are_compared_by_their_pixels(tmp_path):
+    planes = np.zeros((2, 4, 4), np.float32)
+    planes[1, :, :2] = 1
+    other = planes.copy()
+    other[1, :, :1] = -1
+    model = planes_model(tmp_path, planes)
+    agreement = agreement_for("segmentation")
+    image = np.zeros((4, 4, 3), np.uint8)
+    assert agreement.add(model, image, {"logits": planes}, {"logits": planes}) == 1
+    assert agreement.add(model, image, {"logits": planes}, {"logits": other}) == 0.75
+    assert agreement.value() == 0.875
 
 
 def test_an_overlay_is_drawn_if_asked_for(tmp_path):

@@ -1,18 +1,16 @@
 """Cores of a container: its quota, in both versions of cgroups, nested, and in real ones."""
 
-import contextlib
 import math
 import os
 import subprocess
 import sys
-import time
-import uuid
 from pathlib import Path
 
 import pytest
 
 from agewell.shared import cores
 from agewell.shared.cores import quota_cores, usable_cores
+from tests.support.cgroups import real_group
 from tests.support.paths import ROOT
 
 MOUNT = "{id} 23 0:{id} {root} {place} rw,nosuid shared:9 - {kind} {kind} rw,{options}\n"
@@ -129,44 +127,6 @@ def test_without_a_quota_the_affinity_counts():
     assert done.stdout == "1\n", done.stderr
 
 
-@contextlib.contextmanager
-def real_group(quota_us, period_us):
-    """A cgroup of this machine with a quota. Yields the file that takes the ids of processes."""
-    name = f"agewell-test-{uuid.uuid4().hex}"
-    for top in ("/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup"):
-        folder = Path(top) / name
-        try:
-            folder.mkdir()
-            if (folder / "cpu.max").exists():
-                (folder / "cpu.max").write_text(f"{quota_us} {period_us}")
-            else:
-                (folder / "cpu.cfs_period_us").write_text(str(period_us))
-                (folder / "cpu.cfs_quota_us").write_text(str(quota_us))
-        except OSError:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-            continue
-        try:
-            yield folder / "cgroup.procs"
-        finally:
-            _remove(folder)
-        return
-    pytest.skip("cgroups: this user may not make one with a CPU quota")
-
-
-def _remove(folder):
-    """Remove a group, once its last process is gone."""
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            folder.rmdir()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-
-
 SEEN = """
 from agewell.shared.settings import Settings
 from agewell.workers.process import runtime
@@ -193,3 +153,22 @@ def test_every_library_in_a_real_group_of_one_core_has_one_thread(quota_us):
             text=True,
         )
     assert done.stdout.split() == ["1"] * 6, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "found"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")]
+)
+def test_threads_that_wait_leave_the_cores_to_others_unless_you_say_otherwise(given, found):
+    env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
+    command = (
+        "import os; from agewell.shared.settings import Settings;"
+        "from agewell.workers.process import runtime; runtime.prepare(Settings());"
+        "print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", command],
+        env=env | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == found, done.stderr

@@ -8,9 +8,10 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,32 +162,39 @@ def _agreement(model: Model, task: Task, on: torch.device, say: Callable[[str], 
     reference = load_model(Path(task.reference), on, changes=task.reference_changes)
     agreement = agreement_for(model.spec.task)
     count = 0
-    for image in _images(model, task, say):
-        parameters = model.sample_parameters(image)
-        expected, found = (_outputs(each, image, parameters) for each in (reference, model))
+    for image, item in _images(model, task, say):
+        expected, found = (_outputs(each, item) for each in (reference, model))
         agreement.add(reference, image, expected, found)
         count += 1
+    if count == 0:
+        raise ValueError(f"{task.images}: no image in it can be read")
     return Agreed(
         agreement.title, agreement.unit, round(agreement.value(), 4), count, task.images is None
     )
 
 
-def _outputs(model: Model, image: Image, parameters: Mapping[str, Any]) -> Arrays:
-    item = model.preprocess(image, parameters)
+def _outputs(model: Model, item: Arrays) -> Arrays:
     outputs = model.forward({name: array[None] for name, array in item.items()})
     return {name: array[0] for name, array in outputs.items()}
 
 
-def _images(model: Model, task: Task, say: Callable[[str], None]) -> Iterator[Image]:
+def _images(model: Model, task: Task, say: Callable[[str], None]) -> Iterator[tuple[Image, Arrays]]:
+    """Return photos or noise, each with the network's input. All variants have the same input."""
+    prepare = partial(_item, model)
     if task.images is not None:
-        folder = open_folder(Path(task.images), say)
-        yield from itertools.islice(folder.read(folder.files), PHOTOS)
+        folder = open_folder(Path(task.images), say, model.spec.input.background)
+        yield from itertools.islice(folder.prepare(folder.files, prepare), PHOTOS)
         return
     rng = np.random.default_rng(0)
     side = model.spec.input.warmup_side
     height, width = model.spec.input.size or (side, side)
     for _ in range(NOISES):
-        yield rng.integers(0, 256, (height, width, 3), np.uint8)
+        noise = rng.integers(0, 256, (height, width, 3), np.uint8)
+        yield noise, prepare(noise)
+
+
+def _item(model: Model, image: Image) -> Arrays:
+    return model.preprocess(image, model.sample_parameters(image))
 
 
 def main() -> int:
@@ -194,7 +202,7 @@ def main() -> int:
     task = Task(**json.loads(sys.argv[1]))
     try:
         figures = measure(task, _say)
-    except AgewellError as error:
+    except (AgewellError, ValueError) as error:
         _say(str(error))
         return 1
     print(json.dumps(dataclasses.asdict(figures)))  # noqa: T201

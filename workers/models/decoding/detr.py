@@ -4,6 +4,7 @@ from typing import Final
 
 import numpy as np
 
+from agewell.workers.models.activations import sigmoid, softmax
 from agewell.workers.models.arrays import Array, Arrays
 from agewell.workers.models.decoding.decoder import Candidates, Decoder, corners_of_centres
 from agewell.workers.models.decoding.picking import (
@@ -73,10 +74,10 @@ class DetrDecoder(Decoder):
         """Return the best class of each query, or with a sigmoid each class above the score."""
         logits, boxes = self._pick(output, _AXES - 1)
         if self._is_sigmoid(logits.shape[1]):
-            scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
+            scores = sigmoid(logits.astype(np.float64))
             queries, numbers = np.nonzero(scores >= score)
         else:
-            scores = _softmax(logits)[:, :-1]
+            scores = softmax(logits.astype(np.float64), axis=1)[:, :-1]
             queries = np.flatnonzero(scores.max(axis=1, initial=0) >= score)
             numbers = scores[queries].argmax(axis=1) if scores.shape[1] else queries
         whole = np.array([size[1], size[0]] * 2, np.float64)
@@ -85,9 +86,3 @@ class DetrDecoder(Decoder):
             scores=scores[queries, numbers],
             classes=numbers.astype(np.int64),
         )
-
-
-def _softmax(logits: Array) -> Array:
-    weights = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    probabilities: Array = weights / weights.sum(axis=1, keepdims=True)
-    return probabilities

@@ -4,6 +4,7 @@ from typing import Final
 
 import numpy as np
 
+from agewell.workers.models.activations import sigmoid
 from agewell.workers.models.arrays import Array, Arrays
 from agewell.workers.models.decoding.decoder import Candidates, Decoder, corners_of_centres
 from agewell.workers.models.decoding.picking import OutputsError, check_fractions, classes, pick
@@ -74,8 +75,8 @@ class YoloDecoder(Decoder):
         if self._spec.activation == "none":
             return scores
         if self._spec.family == "yolov10":
-            return np.column_stack([_sigmoid(scores[:, :1]), scores[:, 1:]])
-        return _sigmoid(scores)
+            return np.column_stack([sigmoid(scores[:, :1]), scores[:, 1:]])
+        return sigmoid(scores)
 
     def decode(self, output: Arrays, size: tuple[int, int], score: float) -> Candidates:
         """Return each box with its best class."""
@@ -139,7 +140,3 @@ def _layouts(shape: tuple[int, ...], count: int) -> list[str]:
             if shape[axis] == wanted:
                 found.append(f"family {family}{' with `transposed: true`' if transposed else ''}")
     return found
-
-
-def _sigmoid(values: Array) -> Array:
-    return 1 / (1 + np.exp(-np.asarray(values, np.float64)))

@@ -73,8 +73,10 @@ def _export(options: argparse.Namespace) -> Export:
     target = source if options.beside else _target(options, catalogue, version)
     calibration = None
     if options.int8:
-        least = gate.bound(read_spec(source).task, options.min_agreement)
-        calibration = Calibration(open_folder(options.calibrate, report.say), least)
+        spec = read_spec(source)
+        least = gate.bound(spec.task, options.min_agreement)
+        folder = open_folder(options.calibrate, report.say, spec.input.background)
+        calibration = Calibration(folder, least)
     photos = tuple(read_photos(options.images)) if options.images else ()
     return export(source, target, calibration=calibration, photos=photos)
 

@@ -8,8 +8,10 @@ from typing import Any, Final
 import numpy as np
 import torch
 import yaml
+from pydantic import ValidationError
 
-from agewell.workers.models.arrays import CHECK_FILE
+from agewell.shared.text.problems import first_problem
+from agewell.workers.models.arrays import CHECK_FILE, Arrays
 from agewell.workers.models.export import parity
 from agewell.workers.models.kinds.network import Network
 from agewell.workers.models.kinds.onnx_graph import OnnxGraph
@@ -68,7 +70,8 @@ def complete(
             the gate has compared already. So it finds processors that run it differently.
     """
     checked = open_graph(model, made / GRAPH) if quantised else original
-    largest = _write_check(model, checked, made / CHECK_FILE)
+    outputs = _write_check(model, checked, made / CHECK_FILE)
+    largest = max(float(np.abs(array).max(initial=0)) for array in outputs.values())
     allowed = _INT8_SHARE * largest if quantised else parity.MAX_ABS
     beside = target.resolve() == source.resolve()
     document: dict[str, Any] = yaml.safe_load((source / FILE_NAME).read_text())
@@ -77,7 +80,12 @@ def complete(
         document["onnx"] = GRAPH
     else:
         document = _as_variant(model, document, source, made, target)
-    ModelSpec.model_validate(document | {"name": source.parent.name, "version": target.name})
+        document |= _outputs(model, outputs)
+    try:
+        ModelSpec.model_validate(document | {"name": source.parent.name, "version": target.name})
+    except ValidationError as error:
+        problem = first_problem(error).line()
+        raise ValueError(f"the model.yaml of {target.name} would not be valid: {problem}") from None
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=96)
     (made / FILE_NAME).write_text(text)
 
@@ -89,8 +97,10 @@ def _as_variant(
     kept = {name: value for name, value in document.items() if name not in TORCH_ONLY}
     if model.network.labels() and not model.spec.labels and model.spec.task != "image":
         kept["labels"] = list(model.network.labels())
-    # For kind huggingface, a part of it comes from preprocessor_config.json, which stays behind.
+    # For kind huggingface, parts of these come from files that stay behind.
     kept["input"] = model.spec.input.model_dump(mode="json", exclude_defaults=True)
+    if model.spec.outputs is not None:
+        kept["outputs"] = model.spec.outputs.model_dump(mode="json", exclude_none=True)
     file = (model.spec.model_class or "").partition(":")[0]
     if file.startswith("./"):
         shutil.copyfile(source / file, made / file)
@@ -99,8 +109,22 @@ def _as_variant(
     return kept | {"kind": "onnx", "weights": GRAPH, "sha256": digest}
 
 
-def _write_check(model: Model, network: Network, path: Path) -> float:
-    """Store two inputs and their outputs, with which workers compare. Returns the largest value."""
+def _outputs(model: Model, outputs: Arrays) -> dict[str, Any]:
+    """Return the field `outputs`, with what kind huggingface finds in its files."""
+    given = model.spec.outputs
+    fields = {} if given is None else given.model_dump(mode="json", exclude_unset=True)
+    if model.spec.kind == "huggingface" and model.spec.task == "detection":
+        fields.setdefault("family", "detr")
+        if fields["family"] == "detr" and fields.get("activation") is None:
+            classes = len(model.spec.labels or model.network.labels())
+            logits = next(iter(outputs.values())).shape[-1]
+            # One more is the class of no object.
+            fields["activation"] = "sigmoid" if logits == classes else "softmax"
+    return {"outputs": fields} if fields else {}
+
+
+def _write_check(model: Model, network: Network, path: Path) -> Arrays:
+    """Store two inputs and their outputs, with which workers compare. Returns the outputs."""
     rng = np.random.default_rng(1)
     height, width = model.spec.input.size or (_CHECK_SIDE, 2 * _CHECK_SIDE)
     images = [rng.integers(0, 256, (height, width, 3), np.uint8) for _ in range(2)]
@@ -109,4 +133,4 @@ def _write_check(model: Model, network: Network, path: Path) -> float:
     arrays = {f"in:{name}": array for name, array in batch.items()}
     arrays |= {f"out:{name}": array for name, array in outputs.items()}
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
-    return max(float(np.abs(array).max(initial=0)) for array in outputs.values())
+    return outputs

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
+from agewell.workers.imaging.image import Image
 from agewell.workers.models.agreement import agreement_for
 from agewell.workers.models.arrays import Arrays
 from agewell.workers.models.image_folder import Folder
@@ -64,8 +66,7 @@ def measure(
     agreement = agreement_for(model.spec.task)
     progress = Progress("comparing on held-out images", len(folder.held_out()), folder.say)
     figures = []
-    for image in folder.read(folder.held_out()):
-        batch = as_batch(model.preprocess(image, model.sample_parameters(image)))
+    for image, batch in folder.prepare(folder.held_out(), partial(_batch, model)):
         expected, found = (_first(each.forward(batch)) for each in (original, other))
         figures.append(agreement.add(model, image, expected, found))
         progress.step()
@@ -85,13 +86,14 @@ def measure(
 def inputs(model: Model, folder: Folder) -> Iterator[Arrays]:
     """Prepare the photos to calibrate on, one after the other, each as a batch of one."""
     progress = Progress("calibrating", len(folder.calibration()), folder.say)
-    for image in folder.read(folder.calibration()):
-        yield as_batch(model.preprocess(image, model.sample_parameters(image)))
+    for _, batch in folder.prepare(folder.calibration(), partial(_batch, model)):
+        yield batch
         progress.step()
 
 
-def as_batch(item: Arrays) -> Arrays:
-    """Return a batch of one item."""
+def _batch(model: Model, image: Image) -> Arrays:
+    """Prepare one photo as a batch."""
+    item = model.preprocess(image, model.sample_parameters(image))
     return {name: array[None] for name, array in item.items()}
 
 

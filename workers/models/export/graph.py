@@ -56,6 +56,18 @@ def export(module: torch.nn.Module, item: Arrays, spec: InputSpec, path: Path) -
     if program is None:
         raise RuntimeError("torch.onnx.export made no program")
     program.save(str(path))
+    _drop_traces(path)
+
+
+def _drop_traces(path: Path) -> None:
+    """Remove what the exporter notes at each node: lines of code and paths of this machine."""
+    model = onnx.load(path)
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+    onnx.save(model, path)
 
 
 def open_axes(item: Arrays, spec: InputSpec) -> Shapes:

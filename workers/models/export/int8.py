@@ -10,12 +10,13 @@ import platform
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+from onnxruntime.quantization.calibrate import create_calibrator, save_tensors_data
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from agewell.workers.models.agreement import Outputs
@@ -31,7 +32,7 @@ from agewell.workers.models.progress import Progress
 
 _OPERATORS = ["Conv", "Gemm", "MatMul"]
 _RANGES_HELD = 64
-"""Images whose ranges onnxruntime holds before it merges them. By default it holds all."""
+"""Photos whose ranges are held before they are merged."""
 _PROBES = 4
 """Photos on which the error of each single layer is measured."""
 _SHARES = (0.02, 0.05, 0.1, 0.2, 0.4)
@@ -100,6 +101,7 @@ class _Work:
         self._original = original
         self._folder = folder
         self._least = least
+        self._calibrated = 0
         self._graph = part / "prepared.onnx"
         self._ranges = part / "ranges.json"
         self.candidate = part / "candidate.onnx"
@@ -120,11 +122,25 @@ class _Work:
         layers = _layers(self._graph)
         if not layers:
             raise ValueError("the network has no convolutions and no linear layers to quantise")
-        reader = _Reader(gate.inputs(self._model, self._folder))
-        self.write(layers, out, reader)
-        self._calibrated = reader.count
+        self._measure_ranges()
         self._folder.check()
+        self.write(layers, out)
         return layers
+
+    def _measure_ranges(self) -> None:
+        """Run the photos through the graph, and store the range of each activation."""
+        with quiet():
+            calibrator = create_calibrator(
+                self._graph, _OPERATORS, augmented_model_path=str(self.candidate)
+            )
+        batches = gate.inputs(self._model, self._folder)
+        for first in batches:
+            # After each call it merges the ranges. Its own option for this forgets them.
+            reader = _Reader(chain([first], islice(batches, _RANGES_HELD - 1)))
+            calibrator.collect_data(reader)
+            self._calibrated += reader.count
+        if self._calibrated:
+            save_tensors_data(calibrator.compute_data(), self._ranges)
 
     def measure(self, path: Path) -> Gate:
         """Measure a graph on the held-out photos."""
@@ -155,13 +171,12 @@ class _Work:
             progress.step()
         return sorted(layers, key=figures.__getitem__)
 
-    def write(self, layers: Sequence[str], out: Path, reader: Any = None) -> None:
-        """Write the graph with these layers in 8 bits. A reader is needed the first time."""
+    def write(self, layers: Sequence[str], out: Path) -> None:
+        """Write the graph with these layers in 8 bits."""
         with quiet():
             quantize_static(
                 self._graph,
                 out,
-                reader,
                 op_types_to_quantize=_OPERATORS,
                 nodes_to_quantize=list(layers),
                 per_channel=True,
@@ -170,7 +185,6 @@ class _Work:
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibration_cache_path=self._ranges,
-                extra_options={"CalibMaxIntermediateOutputs": _RANGES_HELD},
             )
 
 

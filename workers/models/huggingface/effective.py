@@ -1,8 +1,9 @@
 """The fields of model.yaml that the files of a Hugging Face directory complete."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import ValidationError
 
@@ -10,7 +11,7 @@ from agewell.shared.text.problems import first_problem
 from agewell.workers.models.huggingface.json_files import read_config
 from agewell.workers.models.huggingface.preprocessor import Fields, read_fields
 from agewell.workers.models.input_spec import InputSpec
-from agewell.workers.models.outputs_spec import ClassOutputs
+from agewell.workers.models.outputs_spec import ClassOutputs, DetrOutputs
 
 if TYPE_CHECKING:
     from agewell.workers.models.spec import ModelSpec
@@ -22,6 +23,18 @@ _ASIDE: Final = {"background", "warmup_side"}
 _VALUES: Final = {"mean", "std"}
 _SIZES: Final = {"height", "resize", "multiple", "max_side"}
 """If model.yaml gives both values and a size, it describes the input without the file."""
+_ACTIVATIONS: Final[Mapping[str, Literal["softmax", "sigmoid"]]] = {
+    "conditional_detr": "sigmoid",
+    "d_fine": "sigmoid",
+    "dab-detr": "sigmoid",
+    "deformable_detr": "sigmoid",
+    "detr": "softmax",
+    "rt_detr": "sigmoid",
+    "rt_detr_v2": "sigmoid",
+    "table-transformer": "softmax",
+    "yolos": "softmax",
+}
+"""By `model_type` of a detector: softmax, if its last logit means no object."""
 _ADVICE: Final = (
     "give height, width, mean and std in model.yaml's `input`, which then decides alone"
 )
@@ -38,6 +51,8 @@ def completed(spec: "ModelSpec", directory: Path) -> "ModelSpec":
         changed["input"] = effective_input(spec.input, directory)
         if spec.task == "classification":
             changed["outputs"] = _class_outputs(spec, directory)
+        elif spec.task == "detection" and spec.outputs is None:
+            changed["outputs"] = _box_outputs(directory)
     except ValueError:
         if spec.model_class is None:
             raise
@@ -59,6 +74,12 @@ def _class_outputs(spec: "ModelSpec", directory: Path) -> ClassOutputs | None:
     if kind != "multi_label_classification":
         return given
     return (given or ClassOutputs(family="classes")).model_copy(update={"activation": "sigmoid"})
+
+
+def _box_outputs(directory: Path) -> DetrOutputs:
+    """Return how boxes are read. The activation of an unknown network follows from its logits."""
+    model_type = str(read_config(directory).get("model_type"))
+    return DetrOutputs(family="detr", activation=_ACTIVATIONS.get(model_type))
 
 
 def effective_input(given: InputSpec, directory: Path) -> InputSpec:

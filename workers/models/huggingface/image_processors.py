@@ -40,18 +40,15 @@ _DETR: Final = (
     _ALL
     | _IMAGENET
     | _BILINEAR
-    | {
-        "size": {"shortest_edge": 800, "longest_edge": 1333},
-        "default_to_square": False,
-    }
+    | {"size": {"shortest_edge": 800, "longest_edge": 1333}, "default_to_square": False}
 )
 
 DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "BeitImageProcessor": _ALL | _HALF | _BICUBIC | _square(224) | _crop(224, done=False),
     "BitImageProcessor": _CROPPED | _CLIP | _BICUBIC | _shorter(224),
     "CLIPImageProcessor": _CROPPED | _CLIP | _BICUBIC | _shorter(224),
-    "ConditionalDetrImageProcessor": _DETR,
     "ConvNextImageProcessor": _ALL | _HALF | _BICUBIC | _shorter(384) | {"crop_pct": 0.875},
+    "ConditionalDetrImageProcessor": _DETR,
     "DeformableDetrImageProcessor": _DETR,
     "DeiTImageProcessor": _ALL | _HALF | _BICUBIC | _square(256) | _crop(224, done=True),
     "DetrImageProcessor": _DETR,

@@ -119,8 +119,6 @@ def _geometry(name: str, values: Values) -> _Geometry:
     if shorter is None:
         return _Geometry((size["height"], size["width"]), cut)
     longer = size.get("longest_edge")
-    if isinstance(values["size"], int) and values.get("max_size") is not None:
-        longer = int(number(values, "max_size"))
     if longer is not None and cut is not None:
         refuse("size", values["size"], "agewell does not limit the longest edge before a crop")
     return _Geometry(shorter, cut, max_side=longer or _MAX_SIDE)

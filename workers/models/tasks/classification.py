@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agewell.workers.imaging.image import Image
+from agewell.workers.models.activations import sigmoid, softmax
 from agewell.workers.models.arrays import Array, Arrays
 from agewell.workers.models.decoding.picking import OutputsError, check_fractions, shown
 from agewell.workers.models.model import Model, Parameters, Prediction
@@ -109,20 +110,8 @@ class Classifier(Model):
     def _probabilities(self, values: Values) -> Values:
         activation = self._outputs.activation or ("none" if self._are_probabilities else "softmax")
         if len(values) > 1 and activation == "softmax":
-            return _softmax(values)
+            return softmax(values, axis=0)
         # Also of a single value, because its softmax is 1 for every image.
-        found = values if activation == "none" else _sigmoid(values)
+        found = values if activation == "none" else sigmoid(values)
         yes_or_no = len(found) == 1 and self._classes.count == 2
         return np.concatenate([1 - found, found]) if yes_or_no else found
-
-
-def _softmax(values: Values) -> Values:
-    weights: Values = np.exp(values - values.max())
-    weights /= weights.sum()
-    return weights
-
-
-def _sigmoid(values: Values) -> Values:
-    # By tanh, because exp overflows for large values.
-    half: Values = np.tanh(values / 2)
-    return (1 + half) / 2

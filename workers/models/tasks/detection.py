@@ -1,5 +1,6 @@
 """Task `detection`: boxes with labels and scores, in pixels of the original image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from agewell.workers.models.outputs_spec import (
     ClassOutputs,
     DetectionOutputs,
     DetrOutputs,
+    NamedOutputs,
     SegmentationOutputs,
     TextOutputs,
 )
@@ -59,7 +61,10 @@ class Detector(Model):
     @cached_property
     def _outputs(self) -> DetectionOutputs:
         outputs = self.spec.outputs
-        if isinstance(outputs, DetrOutputs) and self.spec.kind != "huggingface":
+        # config.json has the number of classes, from which the decoder tells the activation. An
+        # export of such a network has it as labels.
+        from_config = self.spec.kind == "huggingface" or self.spec.variant_of is not None
+        if isinstance(outputs, DetrOutputs) and not from_config:
             return outputs.model_copy(update={"activation": outputs.activation or "softmax"})
         if outputs is None or isinstance(outputs, SegmentationOutputs | ClassOutputs):
             return DetrOutputs(family="detr")
@@ -114,6 +119,13 @@ class Detector(Model):
         """Return `image`: (C, H, W) float32, normalised by model.yaml's `input`."""
         del parameters
         return {"image": as_input(image, self.spec.input)}
+
+    def forward(self, batch: Arrays, taps: Sequence[str] = ()) -> dict[str, Array]:
+        """Run the network once. Arguments, outputs and errors are those of `Model.forward`."""
+        if not isinstance(self._outputs, NamedOutputs) or self._outputs.batched:
+            return super().forward(batch, taps)
+        found = super().forward({name: array[0] for name, array in batch.items()}, taps)
+        return {name: array[None] for name, array in found.items()}
 
     def postprocess(self, output: Arrays, image: Image, parameters: Parameters) -> Prediction:
         """Return the boxes, the best score first, and if asked for, a drawn picture and crops.

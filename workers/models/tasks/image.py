@@ -1,18 +1,45 @@
 """Task `image`: a picture of the same size as the input."""
 
-from typing import cast
+import logging
+from typing import Final, cast
 
 import cv2
 import numpy as np
 
 from agewell.workers.imaging.image import Image
 from agewell.workers.models.arrays import Array, Arrays
+from agewell.workers.models.decoding.picking import shown
+from agewell.workers.models.geometry import placement_of
 from agewell.workers.models.model import Model, Parameters, Prediction
 from agewell.workers.models.preprocess import as_input, resized
+
+log = logging.getLogger(__name__)
+
+_AXES: Final = 4
+_CHANNELS: Final = (1, 3)
+_BEYOND: Final = 0.5
+"""Values of pictures overshoot 0..1 at edges, but not by this much."""
 
 
 class PictureModel(Model):
     """The network's first output is the picture: (N, C, h, w), 0..1, in the input's channels."""
+
+    def check_outputs(self, outputs: Arrays) -> None:
+        """Check that the first output is a picture. Warn if its values are not about 0..1.
+
+        Raises:
+            ModelError: it has other axes, or neither one channel nor three.
+        """
+        found = next(iter(outputs.values()))
+        if found.ndim != _AXES or found.shape[1] not in _CHANNELS:
+            expected = "(N, 1, height, width) or (N, 3, height, width)"
+            raise self._error(
+                f"its output is no picture: {shown(found.shape)}; expected: {expected}"
+            )
+        low, high = float(found.min()), float(found.max())
+        if low < -_BEYOND or high > 1 + _BEYOND:
+            clipped = "pictures are clipped to 0..1, so the network must scale them"
+            log.warning("%s: values of %.3g to %.3g; %s", self.spec.id, low, high, clipped)
 
     def preprocess(self, image: Image, parameters: Parameters) -> dict[str, Array]:
         """Return `image`: (C, H, W) float32, normalised by model.yaml's `input`."""
@@ -28,4 +55,17 @@ class PictureModel(Model):
             picture = cast(Image, cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR))
         elif self.spec.input.colours == "rgb":
             picture = cast(Image, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        if self.spec.input.fit == "letterbox":
+            picture = self._without_border(picture, image)
         return Prediction(image=resized(np.ascontiguousarray(picture), *image.shape[:2]))
+
+    def _without_border(self, picture: Image, image: Image) -> Image:
+        """Cut out the part that shows the image. The picture may be larger than the input."""
+        place = placement_of(image.shape[0], image.shape[1], self.spec.input)
+        window = place.window
+        grows_y = picture.shape[0] / place.input_height
+        grows_x = picture.shape[1] / place.input_width
+        top, left = round(window.top * grows_y), round(window.left * grows_x)
+        below = round((window.top + window.height) * grows_y)
+        right = round((window.left + window.width) * grows_x)
+        return picture[top:below, left:right]

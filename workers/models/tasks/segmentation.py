@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from agewell.shared.errors import ParameterError
 from agewell.workers.imaging.image import Image
+from agewell.workers.models.activations import sigmoid, softmax
 from agewell.workers.models.arrays import Array, Arrays
 from agewell.workers.models.decoding.picking import (
     OutputsError,
@@ -136,12 +137,11 @@ class Segmenter(Model):
     def _probabilities(self, planes: Plane) -> Plane:
         activation = self._outputs.activation
         if len(planes) == 1:
-            one = planes if activation == "none" else _sigmoid(planes)
+            one = planes if activation == "none" else sigmoid(planes)
             return np.concatenate([1 - one, one])
         if activation == "softmax":
-            weights = np.exp(planes - planes.max(axis=0))
-            return cast(Plane, weights / weights.sum(axis=0))
-        return planes if activation == "none" else _sigmoid(planes)
+            return softmax(planes, axis=0)
+        return planes if activation == "none" else sigmoid(planes)
 
     def _segments(self, numbers: Image) -> list[dict[str, Any]]:
         counts = np.bincount(numbers.ravel())
@@ -183,7 +183,3 @@ def _overlay(image: Image, numbers: Image) -> Image:
     table = np.array([colour_of(number) for number in range(_MOST_CLASSES)], np.uint8)
     mixed = cv2.addWeighted(table[numbers], _OVERLAY_SHARE, image, 1 - _OVERLAY_SHARE, 0)
     return np.where(numbers[..., None] > 0, mixed, image).astype(np.uint8)
-
-
-def _sigmoid(values: Plane) -> Plane:
-    return cast(Plane, 1 / (1 + np.exp(-values)))

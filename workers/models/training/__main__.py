@@ -10,6 +10,8 @@ from typing import Any
 import cv2
 import torch
 
+from agewell.shared.cores import usable_cores
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train a model.
@@ -40,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--threads",
             type=int,
-            default=torch.get_num_threads(),
+            default=usable_cores(),
             help="number of torch's threads",
         )
     return parser
