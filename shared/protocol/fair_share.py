@@ -1,9 +1,9 @@
 """The law that shares workers fairly between tenants: it delays the jobs of those who had more.
 
 Each tenant has a clock: the time, in Unix seconds, at which it may be served next if everybody
-gets their share. A job of a tenant has the virtual time of the aging law (`aging.py`), later by as much
-as the tenant's clock is ahead of the time since which the job waits. The jobs of one tenant thus
-keep their own order, and without tenants the order is exactly that of the aging law.
+gets their share. A job of a tenant has the virtual time of the aging law (`aging.py`), later by as
+much as the tenant's clock is ahead of the time since which the job waits. The jobs of one tenant
+thus keep their own order, and without tenants the order is exactly that of the aging law.
 
 When a job is taken, its tenant's clock advances by
 

@@ -16,7 +16,7 @@
 local PIECE_BYTES = 64
 
 -- Take an ending job out of its tenant's waiting or running jobs.
-local function leave_tenant(key, ending, tenant, queue, state, place)
+local function leave_tenant(key, ending, tenant, queue, state, place, op, items, started_at)
   local records, paused, own = string.sub(key.record, 1, -#ending.id - 1), {}, nil
   for index = 1, #key.orders, 2 do
     local of = tenants_of(key.orders[index], records, tonumber(ending.now))
@@ -28,6 +28,9 @@ local function leave_tenant(key, ending, tenant, queue, state, place)
   end
   if own and state == 'running' then
     own.release(tenant, ending.id, paused)
+    if ending.state == 'done' then
+      own.learn_cost(op, number_of(items), tonumber(ending.now) - number_of(started_at))
+    end
   elseif own and own.unhold(tenant, place) then
     own.settle(tenant)
   end
@@ -44,7 +47,7 @@ local function finish(key, ending)
     unpack(call('HMGET', key.record, 'state', 'op', 'level', 'items', 'enqueued_at', 'started_at', 'deadline_at',
       'worker', 'worker_id', 'tag', 'place', 'history', 'tenant', 'queue'))
   if tenant and place then
-    leave_tenant(key, ending, tenant, queue, state, place)
+    leave_tenant(key, ending, tenant, queue, state, place, op, items, started_at)
   elseif place and state ~= 'running' then
     for _, order in ipairs(key.orders) do
       if call('ZREM', order, place) == 1 then

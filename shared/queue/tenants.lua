@@ -23,6 +23,9 @@
 --   PREFIX:costs                   hash: operation -> seconds per image
 --
 -- Only `tenants_of` is created here. The functions that it makes are created only if a tenant's job needs them.
+-- Weight of the latest job in the moving average of an operation's cost, and the bounds of a cost per image.
+local NEWEST, COST_MIN_S, COST_MAX_S = 0.05, 1e-4, 3600
+
 local UNKNOWN_COST_S, TAKES, STRENGTH, LEARNING, PACE_MAX, LEAST_REACTION_S = 0.1, 50, 0.3, 0.01, 16, 0.2
 -- A tenant at its limit of running jobs is looked at again after this time, in case the end of a job was missed.
 local LOOK_AGAIN_S = 5
@@ -250,6 +253,14 @@ local function tenants_of(order, records, now)
     end
   end
 
+  -- Learn from a job that is done what an image of its operation costs.
+  local function learn_cost(op, items, ran_s)
+    local key = prefix .. 'costs'
+    local cost_s = math.max(COST_MIN_S, math.min(COST_MAX_S, ran_s / math.max(1, items)))
+    local before = tonumber(redis.call('HGET', key, op) or '')
+    redis.call('HSET', key, op, exact(before and before + NEWEST * (cost_s - before) or cost_s))
+  end
+
   -- Look again at tenants that had no candidate.
   local function settle_paused(most)
     for _, name in ipairs(redis.call('ZRANGEBYSCORE', paused, '-inf', now, 'LIMIT', 0, most)) do
@@ -258,5 +269,6 @@ local function tenants_of(order, records, now)
   end
 
   return { queue = queue, held = held, paused = paused, jobs_of = jobs_of, hold = hold, unhold = unhold, settle = settle,
-    charge = charge, release = release, settle_paused = settle_paused }
+    charge = charge, release = release, learn_cost = learn_cost,
+    settle_paused = settle_paused }
 end

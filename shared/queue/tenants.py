@@ -7,7 +7,7 @@ import redis
 
 from agewell.shared.errors import ParameterError
 from agewell.shared.protocol.tasks import Queue
-from agewell.shared.protocol.tenants import tenant_of
+from agewell.shared.protocol.tenants import check_tenant
 from agewell.shared.redis import keys
 from agewell.shared.redis.scripts import Script
 
@@ -66,11 +66,52 @@ def set_limits(client: redis.Redis, name: str, limits: TenantLimits | None, now:
     Raises:
         ParameterError: the name is not a tenant's name.
     """
-    if tenant_of(name) is None:
-        raise ParameterError("the tenant", repr(name), "letters, digits and _.@-, or team/user")
+    check_tenant(name)
     orders = [keys.order(queue.value) for queue in Queue]
     text = "" if limits is None else limits.text()
     _SET(client, [keys.TENANT_LIMITS, *orders], [name, text, keys.RECORD_PREFIX, now])
+
+
+@dataclass(frozen=True)
+class TenantStatus:
+    """A tenant or team with limits or with jobs."""
+
+    name: str
+    limits: TenantLimits
+    waiting: int
+    running: int
+
+
+def tenant_statuses(client: redis.Redis, most: int) -> list[TenantStatus]:
+    """Return the tenants and teams with limits, and those with the most waiting jobs.
+
+    Args:
+        client: Redis.
+        most: the most tenants to return of those without limits, for each queue.
+
+    Returns:
+        Sorted by name.
+    """
+    limits = all_limits(client)
+    pipe = client.pipeline(transaction=False)
+    for queue in Queue:
+        pipe.zrevrange(keys.tenants(queue.value), 0, most - 1)
+    found = {name.decode() for names in pipe.execute() for name in names}
+    names = sorted(found | limits.keys())
+    for name in names:
+        for queue in Queue:
+            pipe.zscore(keys.tenants(queue.value), name)
+        pipe.scard(keys.tenant_running(name))
+    answers = iter(pipe.execute())
+    return [
+        TenantStatus(
+            name=name,
+            limits=limits.get(name, TenantLimits()),
+            waiting=sum(int(next(answers) or 0) for _ in Queue),
+            running=next(answers),
+        )
+        for name in names
+    ]
 
 
 def all_limits(client: redis.Redis) -> dict[str, TenantLimits]:

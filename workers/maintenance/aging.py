@@ -14,7 +14,7 @@ from agewell.shared.queue.admit import admit_for
 from agewell.shared.queue.aging_k import set_k
 from agewell.shared.redis import keys
 from agewell.shared.redis.counters import add_counts
-from agewell.shared.redis.scripts import Script
+from agewell.shared.redis.scripts import Argument, Script
 from agewell.shared.settings import Settings
 
 ADMIT_S = 0.05
@@ -61,7 +61,7 @@ def reprioritise(client: redis.Redis, settings: Settings, now: float) -> None:
 def rescore(client: redis.Redis, queue: str, k_per_s: float, now: float) -> bool:
     """Re-score the next waiting jobs of a queue by the k in force. True if none is left."""
     keys_of_step = [keys.order(queue), keys.aging(queue), keys.AGING_K]
-    arguments = [queue, k_per_s, keys.RECORD_PREFIX, JOBS_A_STEP, now]
+    arguments: list[Argument] = [queue, k_per_s, keys.RECORD_PREFIX, JOBS_A_STEP, now]
     return bool(_RESCORE(client, keys_of_step, arguments))
 
 
