@@ -7,7 +7,7 @@ thus keep their own order, and without tenants the order is exactly that of the 
 
 When a job is taken, its tenant's clock advances by
 
-    cost * (weights of the tenants that wait) / (jobs that run) / (weight of the tenant) * pace.
+    cost * (weights of the tenants that wait) / (weight of the tenant) * pace / (jobs that run).
 
 cost is the operation's measured time. With pace = 1 the clocks of busy tenants advance like real
 time, because all together get one second of work per second and running job. The pace corrects
@@ -26,14 +26,17 @@ from dataclasses import dataclass
 UNKNOWN_COST_S = 0.1
 """The cost of a job of an operation that has not been measured yet."""
 
-TAKES = 50
+TAKES = 30
 """The pace corrects a clock's lag within about the time of this many takes."""
 
-STRENGTH = 0.3
+STRENGTH = 0.15
 """The largest correction of one charge, as a natural logarithm."""
 
-LEARNING = 0.01
-"""The share of a correction that lasts."""
+LEARNING = 0.003
+"""The largest lasting correction of one charge, as a natural logarithm."""
+
+NEWEST = 0.1
+"""Weight of the latest number in the moving average of running jobs."""
 
 PACE_MAX = 16.0
 LEAST_REACTION_S = 0.2
@@ -57,11 +60,13 @@ class Pace:
     latest: float = 0.0
     """The latest clock of a tenant that was served when it was due, in Unix seconds."""
     learned: float = 1.0
+    running: float = 0.0
+    """The moving average of the jobs that run when another one is taken, with that one."""
 
     def of_charge(
         self, clock: float, since: float, cost_s: float, running: int, now: float
     ) -> float:
-        """Return the pace for the charge of one job, and learn from it.
+        """Return the pace for the charge of one job, divided by the running jobs, and learn.
 
         Args:
             clock: of its tenant, before the charge.
@@ -70,14 +75,15 @@ class Pace:
             running: jobs that run, with this one.
             now: Unix time in seconds.
         """
+        self.running += NEWEST * (running - self.running) if self.running else running
         if clock <= since:
-            return self.learned
+            return self.learned / self.running
         self.latest = max(self.latest, clock)
-        within_s = max(LEAST_REACTION_S, TAKES * cost_s / running)
+        within_s = max(LEAST_REACTION_S, TAKES * cost_s / self.running)
         lag = max(-1.0, min(1.0, (now - self.latest) / within_s))
         self.learned *= math.exp(LEARNING * lag)
         self.learned = max(1 / PACE_MAX, min(PACE_MAX, self.learned))
-        return self.learned * math.exp(STRENGTH * lag)
+        return self.learned * math.exp(STRENGTH * lag) / self.running
 
 
 def charged(clock: float, since: float, advance_s: float) -> float:

@@ -13,7 +13,7 @@
 --   PREFIX:held:QUEUE              sorted set of places: all waiting jobs of tenants, by virtual time
 --   PREFIX:tenants:QUEUE           sorted set: tenants and teams with waiting jobs, by how many
 --   PREFIX:paused-tenants:QUEUE    sorted set: tenants and teams without a candidate, by when to look again
---   PREFIX:pace:QUEUE              hash: latest and learned of `Pace`, and the sum of the weights
+--   PREFIX:pace:QUEUE              hash: the fields of `Pace`, and the sum of the weights
 --   PREFIX:tenant-jobs:QUEUE:NAME  sorted set of places
 --   PREFIX:tenant:QUEUE:NAME       hash: clock, candidate, its queue's or team's share (weight), weights of members,
 --                                  and next_at, when its rate allows the next job
@@ -24,9 +24,10 @@
 --
 -- Only `tenants_of` is created here. The functions that it makes are created only if a tenant's job needs them.
 -- Weight of the latest job in the moving average of an operation's cost, and the bounds of a cost per image.
-local NEWEST, COST_MIN_S, COST_MAX_S = 0.05, 1e-4, 3600
+local NEWEST_COST, COST_MIN_S, COST_MAX_S = 0.05, 1e-4, 3600
 
-local UNKNOWN_COST_S, TAKES, STRENGTH, LEARNING, PACE_MAX, LEAST_REACTION_S = 0.1, 50, 0.3, 0.01, 16, 0.2
+local UNKNOWN_COST_S, PACE_MAX, LEAST_REACTION_S = 0.1, 16, 0.2
+local TAKES, STRENGTH, LEARNING, NEWEST = 30, 0.15, 0.003, 0.1
 -- A tenant at its limit of running jobs is looked at again after this time, in case the end of a job was missed.
 local LOOK_AGAIN_S = 5
 
@@ -198,16 +199,18 @@ local function tenants_of(order, records, now)
 
   -- The pace of a charge: see `Pace.of_charge`.
   local function pace_of(clock, since, cost_s, running)
-    local latest, learned = unpack(redis.call('HMGET', pace, 'latest', 'learned'))
-    latest, learned = math.max(number_of(latest), clock), tonumber(learned) or 1
+    local latest, learned, average = unpack(redis.call('HMGET', pace, 'latest', 'learned', 'running'))
+    latest, learned, average = math.max(number_of(latest), clock), tonumber(learned) or 1, tonumber(average) or 0
+    running = average > 0 and average + NEWEST * (running - average) or running
+    redis.call('HSET', pace, 'running', exact(running))
     if clock <= since then
-      return learned
+      return learned / running
     end
     local within_s = math.max(LEAST_REACTION_S, TAKES * cost_s / running)
     local lag = math.max(-1, math.min(1, (now - latest) / within_s))
     learned = math.max(1 / PACE_MAX, math.min(PACE_MAX, learned * math.exp(LEARNING * lag)))
     redis.call('HSET', pace, 'latest', exact(latest), 'learned', exact(learned))
-    return learned * math.exp(STRENGTH * lag)
+    return learned * math.exp(STRENGTH * lag) / running
   end
 
   -- Charge a job that was taken to its tenant, and to its team. running: the number of jobs that run.
@@ -228,7 +231,7 @@ local function tenants_of(order, records, now)
       local _, _, rate = limits_of(each)
       if number == 1 then
         local weights = tonumber(call('HGET', pace, 'weights') or '') or share
-        advance_s = cost_s * math.max(1, weights / share) / running * pace_of(clock, since, cost_s, running)
+        advance_s = cost_s * math.max(1, weights / share) * pace_of(clock, since, cost_s, running)
       else
         local weights = tonumber(call('HGET', state_of(names[1]), 'weights') or '') or share
         advance_s = advance_s * math.max(1, weights / share)
@@ -258,7 +261,7 @@ local function tenants_of(order, records, now)
     local key = prefix .. 'costs'
     local cost_s = math.max(COST_MIN_S, math.min(COST_MAX_S, ran_s / math.max(1, items)))
     local before = tonumber(redis.call('HGET', key, op) or '')
-    redis.call('HSET', key, op, exact(before and before + NEWEST * (cost_s - before) or cost_s))
+    redis.call('HSET', key, op, exact(before and before + NEWEST_COST * (cost_s - before) or cost_s))
   end
 
   -- Look again at tenants that had no candidate.
