@@ -3,6 +3,7 @@
 import re
 from typing import Annotated, Any
 
+import redis
 import typer
 
 from agewell.producer.cli import terminal
@@ -16,6 +17,7 @@ from agewell.shared.queue.tenants import (
     TenantStatus,
     all_limits,
     set_limits,
+    tenant_status,
     tenant_statuses,
 )
 
@@ -79,12 +81,19 @@ def list_tenants(as_json: Json = False) -> None:
     Example: agewell tenants list
     """
     with exit_codes():
-        found = tenant_statuses(open_session().client, SHOWN)
-        if as_json:
-            for each in found:
-                terminal.print_json(_document(each))
-        else:
-            print_table(terminal.out, COLUMNS, [_cells(each) for each in found])
+        _print(tenant_statuses(open_session().client, SHOWN), as_json=as_json)
+
+
+def _print(found: list[TenantStatus], *, as_json: bool) -> None:
+    if as_json:
+        for each in found:
+            terminal.print_json(_document(each))
+    else:
+        print_table(terminal.out, COLUMNS, [_cells(each) for each in found])
+
+
+def _print_one(client: redis.Redis, name: str, *, as_json: bool) -> None:
+    _print([tenant_status(client, name)], as_json=as_json)
 
 
 def _document(found: TenantStatus) -> dict[str, Any]:
@@ -120,7 +129,11 @@ def _rate_text(rate_per_s: float) -> str:
 
 @tenants_app.command(name="set")
 def set_tenant(
-    name: Name, weight: Weight = None, max_running: MaxRunning = None, rate: Rate = None
+    name: Name,
+    weight: Weight = None,
+    max_running: MaxRunning = None,
+    rate: Rate = None,
+    as_json: Json = False,
 ) -> None:
     """Set the share or a limit of a tenant, from the next job on. A team's hold for its members.
 
@@ -137,10 +150,11 @@ def set_tenant(
             before.rate_per_s if rate is None else rate,
         )
         set_limits(session.client, name, limits, session.now())
+        _print_one(session.client, name, as_json=as_json)
 
 
 @tenants_app.command()
-def remove(name: Name) -> None:
+def remove(name: Name, as_json: Json = False) -> None:
     """Remove the share and the limits of a tenant. Its jobs stay.
 
     Example: agewell tenants remove research
@@ -150,3 +164,4 @@ def remove(name: Name) -> None:
         if name not in all_limits(session.client):
             raise ParameterError("the tenant", repr(name), "one with limits, see `tenants list`")
         set_limits(session.client, name, None, session.now())
+        _print_one(session.client, name, as_json=as_json)

@@ -27,7 +27,7 @@ UNKNOWN_COST_S = 0.1
 """The cost of a job of an operation that has not been measured yet."""
 
 TAKES = 30
-"""The pace corrects a clock's lag within about the time of this many takes."""
+"""The pace is corrected most if the clocks lag by the time of this many takes, or more."""
 
 STRENGTH = 0.15
 """The largest correction of one charge, as a natural logarithm."""
@@ -63,10 +63,10 @@ class Pace:
     running: float = 0.0
     """The moving average of the jobs that run when another one is taken, with that one."""
 
-    def of_charge(
+    def charge(
         self, clock: float, since: float, cost_s: float, running: int, now: float
-    ) -> float:
-        """Return the pace for the charge of one job, divided by the running jobs, and learn.
+    ) -> "Charge":
+        """Return how a tenant's clock advances for one job, and learn from it.
 
         Args:
             clock: of its tenant, before the charge.
@@ -76,22 +76,33 @@ class Pace:
             now: Unix time in seconds.
         """
         self.running += NEWEST * (running - self.running) if self.running else running
-        if clock <= since:
-            return self.learned / self.running
-        self.latest = max(self.latest, clock)
         within_s = max(LEAST_REACTION_S, TAKES * cost_s / self.running)
-        lag = max(-1.0, min(1.0, (now - self.latest) / within_s))
-        self.learned *= math.exp(LEARNING * lag)
-        self.learned = max(1 / PACE_MAX, min(PACE_MAX, self.learned))
-        return self.learned * math.exp(STRENGTH * lag) / self.running
+        pace = self.learned
+        if clock > since:
+            self.latest = max(self.latest, clock)
+            lag = max(-1.0, min(1.0, (now - self.latest) / within_s))
+            self.learned *= math.exp(LEARNING * lag)
+            self.learned = max(1 / PACE_MAX, min(PACE_MAX, self.learned))
+            pace = self.learned * math.exp(STRENGTH * lag)
+        return Charge(pace / self.running, now - within_s)
 
 
-def charged(clock: float, since: float, advance_s: float) -> float:
-    """Return a tenant's clock after one of its jobs was taken.
+@dataclass(frozen=True)
+class Charge:
+    """How the clocks of a tenant and of its team advance for one job."""
 
-    Args:
-        clock: before, in Unix seconds.
-        since: since when the job has waited, in Unix seconds.
-        advance_s: by how much the clock advances, in seconds.
-    """
-    return max(clock, since) + advance_s
+    per_s: float
+    """Seconds for each second of cost, if the tenant had all the weight."""
+    earliest: float
+    """No clock stays behind this. After a time without workers, it ends the lag of all clocks."""
+
+    def advanced(self, clock: float, since: float, advance_s: float) -> float:
+        """Return a clock after the charge.
+
+        Args:
+            clock: before, in Unix seconds.
+            since: since when the job has waited, in Unix seconds.
+            advance_s: `per_s` times the cost, times the weights of all who wait, divided by the
+                tenant's weight.
+        """
+        return max(clock, since, self.earliest) + advance_s

@@ -197,20 +197,20 @@ local function tenants_of(order, records, now)
     settle(name)
   end
 
-  -- The pace of a charge: see `Pace.of_charge`.
-  local function pace_of(clock, since, cost_s, running)
+  -- How clocks advance for a job, and the time that no clock stays behind: see `Pace.charge`.
+  local function charge_of(clock, since, cost_s, running)
     local latest, learned, average = unpack(redis.call('HMGET', pace, 'latest', 'learned', 'running'))
     latest, learned, average = math.max(number_of(latest), clock), tonumber(learned) or 1, tonumber(average) or 0
     running = average > 0 and average + NEWEST * (running - average) or running
     redis.call('HSET', pace, 'running', exact(running))
-    if clock <= since then
-      return learned / running
-    end
     local within_s = math.max(LEAST_REACTION_S, TAKES * cost_s / running)
+    if clock <= since then
+      return learned / running, now - within_s
+    end
     local lag = math.max(-1, math.min(1, (now - latest) / within_s))
     learned = math.max(1 / PACE_MAX, math.min(PACE_MAX, learned * math.exp(LEARNING * lag)))
     redis.call('HSET', pace, 'latest', exact(latest), 'learned', exact(learned))
-    return learned * math.exp(STRENGTH * lag) / running
+    return learned * math.exp(STRENGTH * lag) / running, now - within_s
   end
 
   -- Charge a job that was taken to its tenant, and to its team. running: the number of jobs that run.
@@ -220,7 +220,7 @@ local function tenants_of(order, records, now)
     since = number_of(since)
     local cost_s = tonumber(call('HGET', prefix .. 'costs', op) or '') or UNKNOWN_COST_S
     cost_s = cost_s * math.max(1, number_of(items))
-    local names, advance_s = { name }, nil
+    local names, advance_s, earliest = { name }, nil, nil
     if team_of(name) then
       names = { team_of(name), name }
     end
@@ -231,12 +231,13 @@ local function tenants_of(order, records, now)
       local _, _, rate = limits_of(each)
       if number == 1 then
         local weights = tonumber(call('HGET', pace, 'weights') or '') or share
-        advance_s = cost_s * math.max(1, weights / share) * pace_of(clock, since, cost_s, running)
+        advance_s, earliest = charge_of(clock, since, cost_s, running)
+        advance_s = cost_s * math.max(1, weights / share) * advance_s
       else
         local weights = tonumber(call('HGET', state_of(names[1]), 'weights') or '') or share
         advance_s = advance_s * math.max(1, weights / share)
       end
-      call('HSET', state, 'clock', exact(math.max(clock, since) + advance_s))
+      call('HSET', state, 'clock', exact(math.max(clock, since, earliest) + advance_s))
       if rate > 0 then
         call('HSET', state, 'next_at', exact(math.max(number_of(next_at), now) + 1 / rate))
       end

@@ -1,5 +1,6 @@
 """The limits of tenants, in Redis: weights, most running jobs, and rates."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self, cast
 
@@ -97,7 +98,18 @@ def tenant_statuses(client: redis.Redis, most: int) -> list[TenantStatus]:
     for queue in Queue:
         pipe.zrevrange(keys.tenants(queue.value), 0, most - 1)
     found = {name.decode() for names in pipe.execute() for name in names}
-    names = sorted(found | limits.keys())
+    return _statuses(client, sorted(found | limits.keys()), limits)
+
+
+def tenant_status(client: redis.Redis, name: str) -> TenantStatus:
+    """Return the limits of a tenant or team, and how many of its jobs wait and run."""
+    return _statuses(client, [name], all_limits(client))[0]
+
+
+def _statuses(
+    client: redis.Redis, names: list[str], limits: Mapping[str, TenantLimits]
+) -> list[TenantStatus]:
+    pipe = client.pipeline(transaction=False)
     for name in names:
         for queue in Queue:
             pipe.zscore(keys.tenants(queue.value), name)

@@ -15,7 +15,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from agewell.shared.protocol.fair_share import UNKNOWN_COST_S, Pace, charged, delayed
+from agewell.shared.protocol.fair_share import UNKNOWN_COST_S, Pace, delayed
 from agewell.shared.queue.tenants import TenantLimits, set_limits
 from agewell.shared.redis import keys
 from tests.support.ordering import Scripts
@@ -172,9 +172,9 @@ class Tenants(RuleBasedStateMachine):
             if "/" in name:
                 advance_s *= share
             else:
-                pace = self.pace.of_charge(tenant.clock, job.since, cost_s, runs, self.now)
-                advance_s = cost_s * share * pace
-            clocks[name] = charged(tenant.clock, job.since, advance_s)
+                charge = self.pace.charge(tenant.clock, job.since, cost_s, runs, self.now)
+                advance_s = cost_s * share * charge.per_s
+            clocks[name] = charge.advanced(tenant.clock, job.since, advance_s)
         for name, clock in clocks.items():
             tenant = self.tenants[name]
             tenant.clock = clock

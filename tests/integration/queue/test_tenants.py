@@ -56,6 +56,15 @@ def test_a_newcomer_is_served_during_somebody_elses_flood(scripts):
     assert "newcomer" in serve(scripts, 2 * COST_S, now=START + 5)
 
 
+def test_a_newcomer_does_not_wait_for_what_lagged_without_workers(scripts):
+    for name in "abc":
+        send(scripts, name, 300)
+    after = START + 3600
+    serve(scripts, 5, now=after)
+    send(scripts, "newcomer", 1, after + 5)
+    assert "newcomer" in serve(scripts, 3 * COST_S, now=after + 5)
+
+
 def test_shares_are_those_of_the_weights(scripts):
     weights = {"a": 1, "b": 2, "c": 5}
     for name, weight in weights.items():
