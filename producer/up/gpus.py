@@ -102,19 +102,29 @@ def parse_gpus(text: str, found: Sequence[Gpu], visible: str | None) -> tuple[st
         ParameterError: the text is none of these, or names a GPU that this machine does not have.
     """
     given = text.strip()
-    mine = tuple(part.strip() for part in visible.split(",")) if visible else None
     if given == "all":
-        return mine or tuple(gpu.index for gpu in found)
+        return _allowed(visible) if visible else tuple(gpu.index for gpu in found)
     if _COUNT.fullmatch(given):
-        return (mine or _numbers(int(given)))[: int(given)]
+        return _first(int(given), visible)
     names = [part.strip() for part in given.removeprefix("device=").split(",")]
     if not all(_NAME.fullmatch(name) for name in names):
         raise ParameterError("--gpus", repr(text), ALLOWED)
     return _without_duplicates(names, found)
 
 
-def _numbers(count: int) -> tuple[str, ...]:
-    return tuple(str(index) for index in range(count))
+def _allowed(visible: str) -> tuple[str, ...]:
+    """Return the devices of CUDA_VISIBLE_DEVICES. -1 hides all GPUs."""
+    return tuple(part.strip() for part in visible.split(",") if part.strip() != "-1")
+
+
+def _first(count: int, visible: str | None) -> tuple[str, ...]:
+    if not visible:
+        return tuple(str(index) for index in range(count))
+    mine = _allowed(visible)
+    if count > len(mine):
+        allowed = f"at most {len(mine)}, as CUDA_VISIBLE_DEVICES is {visible}"
+        raise ParameterError("--gpus", str(count), allowed)
+    return mine[:count]
 
 
 def _without_duplicates(names: Sequence[str], found: Sequence[Gpu]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import socket
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 
 from agewell.producer.up.gpus import find_gpus, parse_gpus
@@ -16,8 +17,8 @@ _DRIVER = Path("/proc/driver/nvidia/gpus")
 """It has a folder for each GPU. Asking CUDA instead would break CUDA in forked children."""
 
 _NO_GPU = (
-    "warning: no GPU {} is found here, so this worker would run on the CPU, beside the others; "
-    "name fewer GPUs, or check `nvidia-smi -L`"
+    "warning: no GPU is found for {!r}, so this worker would run on the CPU; name fewer GPUs, or "
+    "check `nvidia-smi -L`"
 )
 
 
@@ -49,6 +50,8 @@ def infer_programs(
         return []
     if not gpus:
         return [Program("infer worker", _command(settings, "infer"), env)]
+    if fault := _build_without_cuda():
+        report("infer worker", fault)
     for gpu in _on_the_cpu(gpus):
         report(f"infer worker {_as_name(gpu)}", _NO_GPU.format(gpu))
     return [
@@ -65,6 +68,17 @@ def _on_the_cpu(gpus: tuple[str, ...]) -> list[str]:
     """List the GPUs that this machine does not have, as far as their names show it."""
     found = find_gpus(_DRIVER)
     return [gpu for gpu in gpus if not found or (gpu.isdecimal() and int(gpu) >= len(found))]
+
+
+def _build_without_cuda() -> str:
+    """Return a warning if torch is a build for the CPU, without importing it, or ""."""
+    try:
+        version = metadata.version("torch")
+    except metadata.PackageNotFoundError:  # it was not installed by pip
+        return ""
+    if not version.endswith("+cpu"):
+        return ""
+    return f"warning: torch {version} is a build without CUDA, so each worker runs on the CPU"
 
 
 def _as_name(gpu: str) -> str:

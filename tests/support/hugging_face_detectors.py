@@ -18,23 +18,39 @@ _RESNET: dict[str, Any] = {
 _HEADS = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
 
 
+_DETR: dict[str, Any] = {
+    "use_timm_backbone": False,
+    "use_pretrained_backbone": False,
+    "backbone": None,
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_ffn_dim": 32,
+    "decoder_ffn_dim": 32,
+    "num_queries": 40,
+    "id2label": LABELS,
+    **_HEADS,
+}
+
+
+def _backbone(*stages: str) -> hf.PreTrainedConfig:
+    return hf.ResNetConfig(**_RESNET, out_features=list(stages))
+
+
 def _detr() -> hf.PreTrainedModel:
-    backbone = hf.ResNetConfig(**_RESNET, out_features=["stage4"])
-    config = hf.DetrConfig(
-        use_timm_backbone=False,
-        use_pretrained_backbone=False,
-        backbone=None,
-        backbone_config=backbone,
-        d_model=32,
-        encoder_layers=1,
-        decoder_layers=1,
-        encoder_ffn_dim=32,
-        decoder_ffn_dim=32,
-        num_queries=40,
-        id2label=LABELS,
-        **_HEADS,
-    )
+    config = hf.DetrConfig(**_DETR, backbone_config=_backbone("stage4"))
     return hf.DetrForObjectDetection(config)
+
+
+def _conditional_detr() -> hf.PreTrainedModel:
+    config = hf.ConditionalDetrConfig(**_DETR, backbone_config=_backbone("stage4"))
+    return hf.ConditionalDetrForObjectDetection(config)
+
+
+def _deformable_detr() -> hf.PreTrainedModel:
+    backbone = _backbone("stage2", "stage3", "stage4")
+    config = hf.DeformableDetrConfig(**_DETR, num_feature_levels=3, backbone_config=backbone)
+    return hf.DeformableDetrForObjectDetection(config)
 
 
 def _rt_detr() -> hf.PreTrainedModel:
@@ -81,12 +97,21 @@ def _segformer() -> hf.PreTrainedModel:
     return hf.SegformerForSemanticSegmentation(config)
 
 
+_EDGES = {"shortest_edge": 64, "longest_edge": 100}
+
 NETWORKS: dict[str, tuple[Callable[[], hf.PreTrainedModel], str, Callable[..., Any], Any]] = {
-    "detr": (
-        _detr,
+    "detr": (_detr, "detection", hf.DetrImageProcessorPil, _EDGES),
+    "conditional_detr": (
+        _conditional_detr,
         "detection",
-        hf.DetrImageProcessorPil,
-        {"shortest_edge": 64, "longest_edge": 100},
+        hf.ConditionalDetrImageProcessorPil,
+        _EDGES,
+    ),
+    "deformable_detr": (
+        _deformable_detr,
+        "detection",
+        hf.DeformableDetrImageProcessorPil,
+        _EDGES,
     ),
     "rt_detr": (_rt_detr, "detection", hf.RTDetrImageProcessorPil, {"height": 64, "width": 96}),
     "yolos": (

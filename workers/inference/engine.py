@@ -8,6 +8,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+
+import torch
 
 from agewell.shared.settings import Settings
 from agewell.workers.inference.batching.batcher import Batcher
@@ -17,6 +20,7 @@ from agewell.workers.models import device
 from agewell.workers.models.arrays import DeviceLostError
 from agewell.workers.models.catalogue import Catalogue
 from agewell.workers.models.load import load_model
+from agewell.workers.models.model import Model
 from agewell.workers.models.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -44,7 +48,7 @@ def start_engine(settings: Settings) -> Engine:
         device=device.describe(on),
         registry=Registry(
             Catalogue(*settings.model_dirs),
-            load=partial(load_model, on=on),
+            load=partial(_load, on=on, threads=settings.threads_per_pass),
             budget_bytes=settings.models_memory_bytes,
             release=partial(device.release_memory, on),
         ),
@@ -52,6 +56,16 @@ def start_engine(settings: Settings) -> Engine:
             run=_run_or_end, prepare=partial(device.limit_threads, settings.threads_per_pass)
         ).start(),
     )
+
+
+def _load(directory: Path, on: torch.device, threads: int) -> Model:
+    """Load a version, with as many threads as its passes will have.
+
+    OpenMP counts threads for each thread that starts some. In a new one, the count is that of the
+    environment, and the times that choose between torch and ONNX would be wrong.
+    """
+    device.limit_threads(threads)
+    return load_model(directory, on)
 
 
 def _run_or_end(part: Sequence[Request]) -> Outputs:

@@ -22,8 +22,7 @@ from agewell.shared.errors import (
     ParameterError,
     PassingError,
 )
-from agewell.shared.protocol.formats import FORMATS
-from agewell.shared.protocol.messages import InferItem, InferJob, ItemResult, JobResult, Output
+from agewell.shared.protocol.messages import InferItem, InferJob, ItemResult, JobResult
 from agewell.shared.settings import Settings
 from agewell.workers.imaging.codec import encode
 from agewell.workers.imaging.image import Image
@@ -31,6 +30,7 @@ from agewell.workers.inference.batching.batcher import Batcher
 from agewell.workers.inference.batching.queue import Rank, Request
 from agewell.workers.inference.engine import Engine
 from agewell.workers.inference.inputs import Inputs
+from agewell.workers.inference.pictures import encoded_pictures
 from agewell.workers.jobs.images import Images
 from agewell.workers.jobs.item_results import Extra, Info, Results
 from agewell.workers.jobs.run import Checkpoint
@@ -183,26 +183,10 @@ class _Run:
 
     def _add(self, entry: _Underway, prediction: Prediction, output: Outputs) -> None:
         spec, name = self._model.spec, entry.item.image.name
-        data = None
-        if prediction.image is not None:
-            _check_lossless(prediction, self._job.output)
-            data = self._encoded(prediction.image, name)
+        data, pictures = encoded_pictures(prediction, self._job.output, name)
         named = {"image": name, "model": spec.name, "version": spec.version}
         result = ItemResult(prediction=prediction.values or None, info={**named, **entry.info})
-        extras = [*self._pictures(prediction, name), *self._extras(entry, output)]
-        self._results.add(entry.item, result, data, extras)
-
-    def _encoded(self, image: Image, name: str) -> bytes:
-        output = self._job.output
-        return encode(image, output.format, output.quality, name, output.effort or "fast")
-
-    def _pictures(self, prediction: Prediction, name: str) -> list[Extra]:
-        suffix = self._job.output.format
-        media_type = FORMATS[suffix].media_type
-        return [
-            (f".{each}.{suffix}", media_type, self._encoded(picture, name))
-            for each, picture in prediction.pictures.items()
-        ]
+        self._results.add(entry.item, result, data, [*pictures, *self._extras(entry, output)])
 
     def _extras(self, entry: _Underway, output: Outputs) -> list[Extra]:
         extras: list[Extra] = []
@@ -223,20 +207,6 @@ def _taps(job: InferJob, model: Model) -> tuple[str, ...]:
         more = f" and {len(points) - 20} more" if len(points) > 20 else ""
         raise ParameterError("tap", job.tap, f"by {model.spec.id}: {shown}{more}")
     return (job.tap,)
-
-
-def _check_lossless(prediction: Prediction, output: Output) -> None:
-    """Check that the output's format keeps every value of a picture that needs it.
-
-    Raises:
-        ParameterError: it does not.
-    """
-    is_lossy = output.format == "jpeg" or output.quality is not None
-    if prediction.exact and is_lossy:
-        quality = "" if output.quality is None else f" with quality {output.quality}"
-        lossless = ", ".join(each for each in FORMATS if each != "jpeg")
-        allowed = f"{lossless}, without a quality, because each gray value is a class"
-        raise ParameterError("format", f"{output.format}{quality}", allowed)
 
 
 def _check_finite(output: Mapping[str, npt.NDArray[Any]]) -> None:

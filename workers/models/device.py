@@ -4,6 +4,8 @@ Importing this module imports torch. CUDA is not used before `choose_device` is 
 process that holds the models calls it, and never a parent of that process.
 """
 
+import logging
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -13,6 +15,8 @@ import torch
 
 from agewell.workers.models import malloc, threads
 
+log = logging.getLogger(__name__)
+
 Array = npt.NDArray[Any]
 Tensors = dict[str, torch.Tensor]
 
@@ -20,8 +24,20 @@ _NO_MEMORY_ON_CPU = ("not enough memory", "can't allocate memory", "cannot alloc
 
 
 def choose_device() -> torch.device:
-    """Return the first GPU that this process may use (CUDA_VISIBLE_DEVICES), or the CPU."""
-    return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    """Return the first GPU that this process may use (CUDA_VISIBLE_DEVICES), or the CPU.
+
+    It warns if the process was given a GPU and cannot use it.
+    """
+    if torch.cuda.is_available():
+        return torch.device("cuda:0")
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if given not in ("", "-1"):
+        log.warning(
+            "CUDA_VISIBLE_DEVICES is %s, but torch %s finds no GPU: models run on the CPU",
+            given,
+            torch.__version__,
+        )
+    return torch.device("cpu")
 
 
 def limit_threads(count: int) -> None:

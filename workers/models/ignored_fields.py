@@ -87,7 +87,8 @@ def _by_company(spec: "ModelSpec") -> Ignored:
 def _by_size(spec: "ModelSpec") -> Ignored:
     """Find the fields of `input` that contradict its size, or need one."""
     size, given = spec.input.size, spec.input
-    if "pad" in given.model_fields_set and given.fit != "letterbox":
+    defaults = {name: field.default for name, field in type(given).model_fields.items()}
+    if given.pad != defaults["pad"] and given.fit != "letterbox":
         yield "input.pad", given.pad, "without fit: letterbox; set that, or remove it"
     if size is None:
         if given.fit != "stretch" and spec.kind != "huggingface":  # its size may be in a file

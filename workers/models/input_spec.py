@@ -27,11 +27,13 @@ def _resize(value: Any) -> Any:
 def _colour(value: Any) -> str:
     """Return a colour as `#rrggbb`."""
     text = value.lower() if isinstance(value, str) else ""
-    found = ImageColor.colormap.get(text, text)
-    if not isinstance(found, str) or not _HEX.fullmatch(found):
+    if text in ImageColor.colormap:
+        # Not from the map itself: Pillow replaces its texts by tuples once they are used.
+        text = "#" + bytes(ImageColor.getrgb(text)[:3]).hex()
+    if not _HEX.fullmatch(text):
         quotes = "in quotes, because YAML takes an unquoted # for a comment"
         raise ValueError(f"must be a colour, such as white, or '#f0e0d0' {quotes}")
-    return found
+    return text
 
 
 def _listed(value: Any) -> Any:

@@ -9,6 +9,7 @@ To add a model, write a directory with `model.yaml` and weights. If that is not 
 subclass of `Model` and name it in model.yaml as `model_class`.
 """
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ import numpy as np
 from agewell.shared.errors import ModelError, ParameterError
 from agewell.workers.imaging.image import Image
 from agewell.workers.models.arrays import CHECK_FILE, Array, Arrays
+from agewell.workers.models.check_file import difference, read_check
 from agewell.workers.models.preprocess import input_pixels
 from agewell.workers.models.spec import ModelSpec
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     import torch
 
     from agewell.workers.models.kinds.network import Network
+
+log = logging.getLogger(__name__)
 
 Parameters = Mapping[str, Any]
 """A job's parameters by name, as JSON values. Two of them are arrays: `palette`, (N, 3) uint8 RGB,
@@ -64,6 +68,7 @@ class Model(ABC):
         self.spec = spec
         self.directory = directory
         self._network: Network | None = None
+        self._remarks: list[str] = []
 
     def load(self, device: "torch.device") -> None:
         """Read the weights and put the network on its device, ready for `forward`.
@@ -75,6 +80,8 @@ class Model(ABC):
 
         self._network = make_network(self.spec, self.directory)
         self._network.load(device)
+        if not self.spec.model_fields_set & {"input", "model_class"}:
+            self._remark("model.yaml has no input: images keep their size, and values are 0..1")
 
     def warmup(self) -> None:
         """Run each batch size once, so that kernels are compiled and memory is allocated.
@@ -126,23 +133,9 @@ class Model(ABC):
         path = self.directory / CHECK_FILE
         if not path.exists():
             return
-        with np.load(path, allow_pickle=False) as kept:
-            arrays = {name: kept[name] for name in kept.files}
-        given = {name[3:]: array for name, array in arrays.items() if name.startswith("in:")}
-        outputs = self.forward(given)
-        for name, expected in arrays.items():
-            if not name.startswith("out:"):
-                continue
-            found = outputs.get(name[4:])
-            if found is None or found.shape != expected.shape:
-                shape = None if found is None else found.shape
-                raise self._error(f"{CHECK_FILE}: {name} is {shape}, expected {expected.shape}")
-            differs = float(np.abs(found.astype(np.float64) - expected).max(initial=0.0))
-            largest = float(np.abs(expected).max(initial=0.0))
-            allowed = max(self.spec.check_max_abs, self.spec.check_share * largest)
-            if not differs <= allowed:
-                reason = f"{name} differs by {differs:.3g}, allowed {allowed:.3g}"
-                raise self._error(f"{CHECK_FILE}: {reason}")
+        given, expected = read_check(path)
+        if reason := difference(self.forward(given), expected, self.spec):
+            raise self._error(f"{CHECK_FILE}: {reason}")
 
     def example(self) -> dict[str, Array]:
         """Return one item for warming up: `preprocess` of a gray image."""
@@ -225,7 +218,14 @@ class Model(ABC):
 
     def warning(self) -> str:
         """Return what the operator should know about how it runs, or ""."""
-        return "" if self._network is None else self._network.warning()
+        network = "" if self._network is None else self._network.warning()
+        return "; ".join([each for each in (network, *self._remarks) if each])
+
+    def _remark(self, text: str) -> None:
+        """Add to the warning, and to the log."""
+        if text not in self._remarks:
+            self._remarks.append(text)
+            log.warning("%s: %s", self.spec.id, text)
 
     def tap_points(self) -> list[str]:
         """Return the names of the intermediates that `forward` can return in addition."""

@@ -105,8 +105,9 @@ def test_probabilities_follow_the_activation(tmp_path, last, outputs, expected):
 
 def test_outputs_that_are_probabilities_are_reported(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        load_model(classifier(tmp_path, LOGITS, "softmax"), CPU)
-    assert "gives/1: the outputs are probabilities already" in caplog.text
+        model = load_model(classifier(tmp_path, LOGITS, "softmax"), CPU)
+    assert caplog.text.count("gives/1: the outputs are probabilities already") == 1
+    assert model.warning().startswith("the outputs are probabilities already")
 
 
 def test_one_value_is_yes_or_no(tmp_path):

@@ -256,7 +256,7 @@ def test_letterboxing_is_that_of_ultralytics():
 
 
 def test_the_rest_of_a_letterbox_has_the_colour_of_pad(tmp_path):
-    for pad, expected in ((None, 114), ([0], 0), ([10, 20, 30], [10, 20, 30])):
+    for pad, expected in ((None, 114), (0, 0), ([7], 7), ([10, 20, 30], [10, 20, 30])):
         spec = SQUARE | ({} if pad is None else {"pad": pad})
         model = load_model(
             blob_detector(tmp_path, name=f"pad{str(pad).strip('[]')[:1]}", input=spec), CPU
@@ -627,6 +627,7 @@ def test_a_model_yaml_that_cannot_be_meant_is_refused(tmp_path, document, messag
     assert message in str(error.value)
 
 
+@pytest.mark.alone
 def test_a_yolo_of_80_classes_is_read_in_milliseconds(tmp_path):
     import time
 

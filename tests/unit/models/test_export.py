@@ -181,6 +181,19 @@ def test_a_version_of_that_name_in_any_models_directory_is_not_hidden(tmp_path, 
     assert f"{root / 'digits' / '1-onnx'} exists already" in capsys.readouterr().err
 
 
+def test_a_model_without_a_network_is_refused(tmp_path, capsys):
+    directory = tmp_path / "net" / "1"
+    directory.mkdir(parents=True)
+    (directory / "code.py").write_text(
+        "from agewell.workers.models.tasks.classification import Classifier\n"
+        "class Mine(Classifier):\n    def load(self, device):\n        pass\n"
+    )
+    document = {"task": "classification", "kind": "torch", "model_class": "./code.py:Mine"}
+    (directory / "model.yaml").write_text(yaml.safe_dump(document))
+    assert command.main(["net", "--models", str(tmp_path)]) == 2
+    assert "has no torch module to export" in capsys.readouterr().err
+
+
 def test_the_code_and_the_labels_of_the_original_come_along(tmp_path):
     directory = tmp_path / "net" / "1"
     directory.mkdir(parents=True)

@@ -41,7 +41,9 @@ def gap(scores):
     return float(falling[widest : widest + 2].mean())
 
 
-@pytest.mark.parametrize("name", ["detr", "rt_detr", "yolos"])
+@pytest.mark.parametrize(
+    "name", ["detr", "conditional_detr", "deformable_detr", "rt_detr", "yolos"]
+)
 @pytest.mark.parametrize("turned", [False, True], ids=["wide", "high"])
 def test_boxes_are_those_of_transformers(tmp_path, photo, name, turned):
     directory, network, processor = save(tmp_path, name)

@@ -77,9 +77,20 @@ def test_output_that_is_no_picture_is_refused(tmp_path):
 
 
 def test_output_beyond_0_to_1_is_reported(tmp_path, caplog):
+    given = {"height": 8, "width": 8}
+    assert load_model(network(tmp_path / "a", given), CPU).warning() == ""
     with caplog.at_level(logging.WARNING):
-        load_model(network(tmp_path, {"height": 8, "width": 8}, factor=255.0), CPU)
-    assert "grows/1: values of 128 to 128; pictures are clipped to 0..1" in caplog.text
+        model = load_model(network(tmp_path / "b", given, factor=255.0), CPU)
+    assert model.warning().startswith("the output has values of 128 to 128; pictures are clipped")
+    assert caplog.text.count("grows/1: the output has values of 128 to 128") == 1
+
+
+def test_version_without_an_input_is_reported(tmp_path):
+    directory = network(tmp_path, {})
+    assert load_model(directory, CPU).warning() == ""
+    path = directory / "model.yaml"
+    path.write_text(path.read_text().replace("input: {}\n", ""))
+    assert load_model(directory, CPU).warning().startswith("model.yaml has no input: images keep")
 
 
 @pytest.mark.parametrize(

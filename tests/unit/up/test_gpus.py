@@ -29,6 +29,7 @@ def no_gpu(monkeypatch, tmp_path):
     monkeypatch.setattr(infer_workers, "_DRIVER", tmp_path / "nothing")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(infer_workers.metadata, "version", lambda name: "2.13.0+cu130")
 
 
 @pytest.fixture
@@ -113,6 +114,11 @@ def test_all_and_a_count_keep_to_the_gpus_that_the_environment_allows(driver, mo
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", f"1,{FIRST}")
     assert gpus_from("all") == ("1", FIRST)
     assert gpus_from("1") == ("1",)
+    with pytest.raises(ParameterError, match=f"is 3; allowed: at most 2, as .* is 1,{FIRST}"):
+        gpus_from("3")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    with pytest.raises(ParameterError, match="no GPU"):
+        gpus_from("all")
 
 
 @pytest.mark.parametrize(
@@ -177,6 +183,31 @@ def test_a_worker_without_a_gpu_is_warned_of(tmp_path, driver, gpus, warned):
     infer_programs(Settings(models_dir=tmp_path), gpus, {}, lambda *each: said.append(each))
     assert [part for part, _ in said] == warned
     assert all("would run on the CPU" in event for _, event in said)
+
+
+def test_a_build_of_torch_without_cuda_is_warned_of(tmp_path, driver, monkeypatch):
+    version_directory(tmp_path, "m", "1", task="image", kind="torch", entry="a:b")
+    monkeypatch.setattr(infer_workers.metadata, "version", lambda name: "2.13.0+cpu")
+    said = []
+    infer_programs(Settings(models_dir=tmp_path), ("0", "1"), {}, lambda *each: said.append(each))
+    told = "warning: torch 2.13.0+cpu is a build without CUDA, so each worker runs on the CPU"
+    assert said == [("infer worker", told)]
+    infer_programs(Settings(models_dir=tmp_path), (), {}, lambda *each: said.append(each))
+    assert len(said) == 1  # nobody asked for a GPU
+
+
+@pytest.mark.parametrize(("given", "warned"), [(None, 0), ("", 0), ("-1", 0), ("1", 1), (FIRST, 1)])
+def test_a_worker_that_was_given_a_gpu_and_finds_none_says_so(monkeypatch, caplog, given, warned):
+    import torch
+
+    from agewell.workers.models import device
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    if given is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert device.choose_device() == torch.device("cpu")
+    assert len(caplog.records) == warned
+    assert all("models run on the CPU" in record.getMessage() for record in caplog.records)
 
 
 def test_every_worker_is_warned_of_if_there_is_no_gpu(tmp_path):

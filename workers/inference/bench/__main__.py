@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -41,16 +42,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"error: {error}")
         return 2
     failed = 0
+    said: set[str] = set()
     for number, variant in enumerate(planned, 1):
         _say(f"measuring {options.name}/{variant.label}: {number} of {len(planned)}")
-        found = _measured(variant, options)
+        found = _measured(variant, options, said)
         failed += "error" in found
         print(json.dumps(found), flush=True)  # noqa: T201
     return 1 if failed else 0
 
 
-def _measured(variant: Variant, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure a variant in a child process. If it fails, the error takes the figures' place."""
+def _measured(variant: Variant, options: argparse.Namespace, said: set[str]) -> dict[str, Any]:
+    """Measure a variant in a child process. If it fails, the error takes the figures' place.
+
+    Args:
+        variant: one of the plan.
+        options: of the command line.
+        said: lines about photos that were said already. It is added to.
+    """
     reference = read_spec(variant.reference)
     task = Task(
         directory=str(variant.directory),
@@ -74,7 +82,8 @@ def _measured(variant: Variant, options: argparse.Namespace) -> dict[str, Any]:
         reason = lines[-1] if lines else f"the process ended with {done.returncode}"
         return {**document, "error": reason}
     for line in lines:
-        if line.startswith("skipped "):
+        if line.startswith("skipped ") and line not in said:
+            said.add(line)
             _say(line)
     return {**document, "changes": dict(variant.changes), **json.loads(done.stdout)}
 
@@ -97,4 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # the child process got the signal too
+        sys.exit(128 + signal.SIGINT)

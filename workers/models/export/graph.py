@@ -3,9 +3,10 @@
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from agewell.workers.models.kinds import tensors
 
 OPSET = 23
 """The first opset with an Attention operator, to which scaled_dot_product_attention is exported."""
+_ESCAPES = r"\x1b\[[0-9;]*m"
 _PICTURE_DIMS, _TOKENS_DIMS = 3, 2
 
 Shapes = dict[str, dict[int, Any]]
@@ -34,7 +36,7 @@ def export(module: torch.nn.Module, item: Arrays, spec: InputSpec, path: Path) -
         path: of the .onnx file.
 
     Raises:
-        RuntimeError: torch cannot export the module.
+        ValueError: torch cannot export the module, or only for one size of a batch or a picture.
     """
     # Two equal items: torch.export assumes that a size of 1 never varies.
     batch = {name: torch.from_numpy(np.stack([each, each])) for name, each in item.items()}
@@ -42,19 +44,23 @@ def export(module: torch.nn.Module, item: Arrays, spec: InputSpec, path: Path) -
         outputs = list(tensors.call(module, batch))
     shapes = open_axes(item, spec)
     single = len(batch) == 1
-    with quiet():
-        program = torch.onnx.export(
-            module,
-            args=tuple(batch.values()) if single else (),
-            kwargs=None if single else batch,
-            dynamic_shapes=tuple(shapes.values()) if single else shapes,
-            input_names=list(batch),
-            output_names=outputs,
-            opset_version=OPSET,
-            dynamo=True,
-        )
+    try:
+        with quiet():
+            program = torch.onnx.export(
+                module,
+                args=tuple(batch.values()) if single else (),
+                kwargs=None if single else batch,
+                dynamic_shapes=tuple(shapes.values()) if single else shapes,
+                input_names=list(batch),
+                output_names=outputs,
+                opset_version=OPSET,
+                dynamo=True,
+            )
+    except Exception as error:  # torch's exporter and the network's code raise any class
+        raise ValueError(f"torch cannot export it: {_reason(error)}") from error
     if program is None:
-        raise RuntimeError("torch.onnx.export made no program")
+        raise ValueError("torch cannot export it: torch.onnx.export made no program")
+    _check_open(program.model.graph.inputs, list(shapes.values()))
     program.save(str(path))
     _drop_traces(path)
 
@@ -68,6 +74,30 @@ def _drop_traces(path: Path) -> None:
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         del value.metadata_props[:]
     onnx.save(model, path)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of the error at the root of torch's error, which is many pages."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {re.sub(_ESCAPES, '', first)}"
+
+
+def _check_open(inputs: Sequence[Any], axes: Sequence[Mapping[int, Any]]) -> None:
+    """Check that the axes of a graph that should be open are. If torch cannot, it fixes them.
+
+    Raises:
+        ValueError: an axis is fixed.
+    """
+    for each, wanted in zip(inputs, axes, strict=True):
+        fixed = [axis for axis in wanted if isinstance(each.shape[axis], int)]
+        if fixed:
+            shape = ", ".join(map(str, each.shape))
+            raise ValueError(
+                f"torch can export it only for input {each.name} of shape ({shape}), because its "
+                "code computes with these sizes as numbers"
+            )
 
 
 def open_axes(item: Arrays, spec: InputSpec) -> Shapes:

@@ -130,9 +130,13 @@ def _open(source: Path) -> tuple[Model, TorchModule]:
     if model.spec.kind == "onnx":
         raise ModelError(model.spec.name, model.spec.version, "is an ONNX graph already")
     model.load(torch.device("cpu"))
-    if not isinstance(model.network, TorchModule):
-        raise ModelError(model.spec.name, model.spec.version, "is no torch module")
-    return model, model.network
+    try:
+        network = model.network
+    except RuntimeError:  # a class of the user's own may compute without one
+        network = None
+    if not isinstance(network, TorchModule):
+        raise ModelError(model.spec.name, model.spec.version, "has no torch module to export")
+    return model, network
 
 
 def _move(made: Path, target: Path) -> None:

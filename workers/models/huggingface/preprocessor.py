@@ -26,6 +26,7 @@ _CONVNEXT_STRETCHES: Final = 384
 """From this size on, ConvNextImageProcessor stretches images and cuts nothing."""
 _MAX_SIDE: Final = 2**14
 """transformers has no limit, but the memory of a worker has."""
+_NEVER_CUT: Final = DETECTORS | {"SegformerImageProcessor"}
 _OF_SOME: Final = frozenset().union(*DEFAULTS.values())
 
 Values = Mapping[str, Any]
@@ -95,10 +96,12 @@ def _refuse_unknown(name: str, given: Values) -> None:
 
 def _geometry(name: str, values: Values) -> _Geometry:
     cut = None
-    if flag(values, "do_center_crop") and name != "SegformerImageProcessor":
+    if flag(values, "do_center_crop") and name not in _NEVER_CUT:
         cut = pair_of_sides(values, "crop_size")
     if not flag(values, "do_resize"):
         return _Geometry(False, cut)
+    if name in DETECTORS:
+        return _of_detector(name, values)
     size = size_of(values, "size")
     shorter = size.get("shortest_edge")
     match name:
@@ -114,8 +117,6 @@ def _geometry(name: str, values: Values) -> _Geometry:
                 refuse("do_center_crop", True, f"it comes after rounding to {multiple} px")
             side = _needed(shorter, name, values)
             return _Geometry(side, cut, multiple=multiple, rounding="up")
-        case _ if name in DETECTORS:
-            return _of_detector(name, values, size)
     if shorter is None:
         return _Geometry((size["height"], size["width"]), cut)
     longer = size.get("longest_edge")
@@ -124,13 +125,16 @@ def _geometry(name: str, values: Values) -> _Geometry:
     return _Geometry(shorter, cut, max_side=longer or _MAX_SIDE)
 
 
-def _of_detector(name: str, values: Values, size: Mapping[str, int]) -> _Geometry:
+def _of_detector(name: str, values: Values) -> _Geometry:
+    """Return the sizes of a detector: stretched, or with a limited longer side. It cuts nothing."""
+    newer = name == "RTDetrImageProcessor"
+    size = size_of(values, "size", square=None if newer else False)
     if "height" in size:
         return _Geometry((size["height"], size["width"]))
     longer = size.get("longest_edge")
-    if isinstance(values["size"], int):  # as old files have it
+    if isinstance(values["size"], int) and not newer:  # as old files have it
         longer = values.get("max_size", 1333)
-    if not isinstance(longer, int) or name == "RTDetrImageProcessor":
+    if not isinstance(longer, int):
         refuse("size", values["size"], f"{name} needs height and width, or a longest_edge")
     if name == "YolosImageProcessor":
         return _Geometry(size["shortest_edge"], None, 16, "down", longer)

@@ -1,6 +1,5 @@
 """Task `classification`: the most probable labels of an image."""
 
-import logging
 from functools import cached_property
 from typing import Final
 
@@ -15,8 +14,6 @@ from agewell.workers.models.model import Model, Parameters, Prediction
 from agewell.workers.models.outputs_spec import ClassOutputs
 from agewell.workers.models.preprocess import as_input
 from agewell.workers.models.tasks.values import Classes, whole
-
-log = logging.getLogger(__name__)
 
 TOP: Final = 5
 _TOLERANCE: Final = 1e-3
@@ -74,10 +71,9 @@ class Classifier(Model):
         sums_to_1 = np.abs(values.sum(axis=1) - 1).max() <= _TOLERANCE
         self._are_probabilities = values.shape[1] > 1 and bool(values.min() >= 0 and sums_to_1)
         if self._are_probabilities and self._outputs.activation is None:
-            log.warning(
-                "%s: the outputs are probabilities already, so no softmax is applied; to choose, "
-                "write the `activation` in model.yaml's `outputs`",
-                self.spec.id,
+            self._remark(
+                "the outputs are probabilities already, so no softmax is applied; to choose, write "
+                "the `activation` in model.yaml's `outputs`"
             )
 
     def _refuse(self, found: Array, expected: str) -> None:

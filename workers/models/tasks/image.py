@@ -1,6 +1,5 @@
 """Task `image`: a picture of the same size as the input."""
 
-import logging
 from typing import Final, cast
 
 import cv2
@@ -12,8 +11,6 @@ from agewell.workers.models.decoding.picking import shown
 from agewell.workers.models.geometry import placement_of
 from agewell.workers.models.model import Model, Parameters, Prediction
 from agewell.workers.models.preprocess import as_input, resized
-
-log = logging.getLogger(__name__)
 
 _AXES: Final = 4
 _CHANNELS: Final = (1, 3)
@@ -38,8 +35,8 @@ class PictureModel(Model):
             )
         low, high = float(found.min()), float(found.max())
         if low < -_BEYOND or high > 1 + _BEYOND:
-            clipped = "pictures are clipped to 0..1, so the network must scale them"
-            log.warning("%s: values of %.3g to %.3g; %s", self.spec.id, low, high, clipped)
+            values = f"the output has values of {low:.3g} to {high:.3g}"
+            self._remark(f"{values}; pictures are clipped to 0..1, so the network must scale them")
 
     def preprocess(self, image: Image, parameters: Parameters) -> dict[str, Array]:
         """Return `image`: (C, H, W) float32, normalised by model.yaml's `input`."""
