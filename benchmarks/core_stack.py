@@ -93,7 +93,7 @@ def _walk(server: Server, session: Session) -> float:
     """
     client, settings, now = session.client, session.settings, session.now()
     reprioritise(client, settings, now)
-    while not rescore(client, Queue.CV.value, settings.aging_k):
+    while not rescore(client, Queue.CV.value, settings.aging_k, now):
         pass
     with Meter(server) as meter:
         find_orphans(session.app, client, settings, now, budget_s=float("inf"))

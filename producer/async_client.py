@@ -69,13 +69,26 @@ class AsyncClient:
         """Make a job of any operation, as `Client.job` does."""
         return await asyncio.to_thread(self._client.job, op, list(items), output, **parameters)
 
-    async def send(self, job: Job, priority: Priority = DEFAULT_LEVEL) -> str:
+    async def send(
+        self,
+        job: Job,
+        priority: Priority = DEFAULT_LEVEL,
+        deadline_s: float | None = None,
+        tenant: str | None = None,
+    ) -> str:
         """Send a job to its queue, and return its id."""
-        return await asyncio.to_thread(self._client.send, job, priority)
+        return await asyncio.to_thread(self._client.send, job, priority, deadline_s, tenant)
 
-    async def send_many(self, jobs: Iterable[Job], priority: Priority = DEFAULT_LEVEL) -> list[str]:
+    async def send_many(
+        self,
+        jobs: Iterable[Job],
+        priority: Priority = DEFAULT_LEVEL,
+        deadline_s: float | None = None,
+        tenant: str | None = None,
+    ) -> list[str]:
         """Send jobs together, and return their ids in order."""
-        return await asyncio.to_thread(self._client.send_many, list(jobs), priority)
+        send = self._client.send_many
+        return await asyncio.to_thread(send, list(jobs), priority, deadline_s, tenant)
 
     async def wait(self, job_id: str, timeout_s: float | None = None) -> Outcome:
         """Wait until a job has ended, and return its outcome. Many coroutines may wait at once."""

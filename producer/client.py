@@ -115,7 +115,11 @@ class Client:
         return make_job(self._schemas.find(op), items, output or Output(), parameters)
 
     def send(
-        self, job: Job, priority: Priority = DEFAULT_LEVEL, deadline_s: float | None = None
+        self,
+        job: Job,
+        priority: Priority = DEFAULT_LEVEL,
+        deadline_s: float | None = None,
+        tenant: str | None = None,
     ) -> str:
         """Send a job to its queue, and return its id.
 
@@ -124,19 +128,21 @@ class Client:
             priority: a level, 0 (most urgent) to 9, or its name.
             deadline_s: the job expires if it has not started this many seconds after it was sent.
                 None: it waits without a limit.
+            tenant: for whom the job runs, `tenant` or `team/user`. None: for nobody in particular.
 
         Raises:
-            ParameterError: the priority or the deadline is not allowed.
+            ParameterError: the priority, the deadline or the tenant is not allowed.
             MessageTooLargeError: the job is larger than AGEWELL_MAX_MESSAGE_BYTES.
             QueueFullError, BrokerFullError: the queue or Redis has no room. The job was not sent.
         """
-        return self.send_many([job], priority, deadline_s)[0]
+        return self.send_many([job], priority, deadline_s, tenant)[0]
 
     def send_many(
         self,
         jobs: Iterable[Job],
         priority: Priority = DEFAULT_LEVEL,
         deadline_s: float | None = None,
+        tenant: str | None = None,
     ) -> list[str]:
         """Send jobs together, and return their ids in order.
 
@@ -147,10 +153,11 @@ class Client:
             jobs: the jobs.
             priority: a level, 0 (most urgent) to 9, or its name.
             deadline_s: a job expires if it has not started this many seconds after it was sent.
+            tenant: for whom the jobs run, `tenant` or `team/user`.
 
         Raises:
-            ParameterError: the priority or the deadline is not allowed, or no running worker offers
-                the operation of a job.
+            ParameterError: the priority, the deadline or the tenant is not allowed, or no running
+                worker offers the operation of a job.
             BadJobError: a step of a pipeline is not allowed.
             MessageTooLargeError: a job is larger than AGEWELL_MAX_MESSAGE_BYTES.
             QueueFullError, BrokerFullError: the queue or Redis has no room.
@@ -160,7 +167,7 @@ class Client:
             check_job(job, self._schemas)
         for queue in {queue_of(job.op) for job in found}:
             Credit(self.session).refill(queue)
-        ids = [sent.job_id for sent in publish(self.session, found, level, deadline_s)]
+        ids = [sent.job_id for sent in publish(self.session, found, level, deadline_s, tenant)]
         self.collector.known.add(ids)
         return ids
 

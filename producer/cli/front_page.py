@@ -17,7 +17,7 @@ from agewell.shared.text.problems import first_problem
 PANELS = {
     "Run jobs": ("up", "enqueue", "operations", "status", "result", "cancel"),
     "Watch": ("jobs", "queues", "top"),
-    "Fix": ("doctor", "dead", "aging"),
+    "Fix": ("doctor", "dead", "aging", "tenants"),
     "Models and planning": ("models", "simulate"),
 }
 """The commands under each heading of `--help`, the most needed first."""

@@ -22,6 +22,7 @@ from agewell.producer.cli.queues import queues
 from agewell.producer.cli.result import result
 from agewell.producer.cli.simulate import simulate
 from agewell.producer.cli.status import status
+from agewell.producer.cli.tenants import tenants_app
 from agewell.producer.cli.top import top
 from agewell.producer.cli.train_export import export, train_app
 from agewell.producer.cli.up import up
@@ -41,6 +42,7 @@ models_app.add_typer(train_app, name="train")
 models_app.command()(export)
 models_app.command()(bench)
 app.add_typer(models_app, name="models")
+app.add_typer(tenants_app, name="tenants")
 for command in (up, operations, status, result, cancel, jobs, queues, top, doctor, aging, simulate):
     app.command()(command)
 app.add_typer(dead_app, name="dead")

@@ -88,6 +88,7 @@ class EnqueueCommand:
             make_job=make_job,
             level=options.level,
             deadline_s=options.deadline_s,
+            tenant=options.tenant,
             on_full=_NoteAndWait() if options.block else refuse,
         )
         self._inputs: dict[str, list[dict[str, str]]] = {}

@@ -11,6 +11,7 @@ from agewell.shared.errors import ParameterError
 from agewell.shared.protocol.formats import FORMATS, Effort, Format
 from agewell.shared.protocol.levels import LEVEL_OF_NAME, level_from
 from agewell.shared.protocol.messages import MAX_ITEMS, Output
+from agewell.shared.protocol.tenants import check_tenant
 
 Paths = Annotated[
     list[str], typer.Argument(metavar="PATH", help="Images: files, folders or globs.")
@@ -81,6 +82,15 @@ Deadline = Annotated[
         help="Let a job expire if it has not started after this time. Default: never.",
     ),
 ]
+Tenant = Annotated[
+    str | None,
+    typer.Option(
+        "--tenant",
+        metavar="NAME",
+        help="For whom the jobs run: a name, or TEAM/USER. Workers are shared fairly between "
+        "tenants. Default: nobody in particular.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,7 @@ class Options:
     as_json: bool
     block: bool
     deadline_s: float | None
+    tenant: str | None
 
 
 def read_options(
@@ -117,6 +128,7 @@ def read_options(
     effort: EffortOption = None,
     block: Block = False,
     deadline: Deadline = None,
+    tenant: Tenant = None,
     as_json: Json = False,
 ) -> Options:
     """Check the shared options.
@@ -132,6 +144,8 @@ def read_options(
         raise ParameterError("--effort", effort, f"no --effort with {image_format}; it is for PNG")
     if overwrite and skip_existing:
         raise ParameterError("--overwrite", "given with --skip-existing", "one of the two")
+    if tenant is not None:
+        check_tenant(tenant)
     for name, given in (("--overwrite", overwrite), ("--skip-existing", skip_existing)):
         if given and out is None:
             raise ParameterError(name, "given without --out", "with --out, a folder for results")
@@ -147,6 +161,7 @@ def read_options(
         as_json=as_json,
         block=block,
         deadline_s=deadline,
+        tenant=tenant,
     )
 
 

@@ -10,9 +10,10 @@ import kombu.exceptions
 from agewell.producer.sending.plan import Planned
 from agewell.producer.session import Session
 from agewell.shared.errors import MessageTooLargeError, ParameterError
-from agewell.shared.protocol.envelope import DEADLINE_AT, ENQUEUED_AT, ITEMS
+from agewell.shared.protocol.envelope import DEADLINE_AT, ENQUEUED_AT, ITEMS, TENANT
 from agewell.shared.protocol.messages import Job, PipelineJob, primary_image
 from agewell.shared.protocol.tasks import queue_of, task_of
+from agewell.shared.protocol.tenants import check_tenant
 from agewell.shared.redis.connection import REDIS_ERRORS, unreachable
 from agewell.shared.text.durations import LONGEST_S
 
@@ -33,11 +34,15 @@ class Sent:
 
 
 def publish(
-    session: Session, jobs: Iterable[Job], level: int, deadline_s: float | None = None
+    session: Session,
+    jobs: Iterable[Job],
+    level: int,
+    deadline_s: float | None = None,
+    tenant: str | None = None,
 ) -> list[Sent]:
     """Publish jobs under new ids, in order. Arguments and errors are those of `publish_as`."""
     sent = [(Sent.of(job), job) for job in jobs]
-    publish_as(session, sent, level, deadline_s)
+    publish_as(session, sent, level, deadline_s, tenant)
     return [each for each, _ in sent]
 
 
@@ -46,6 +51,7 @@ def publish_as(
     jobs: Sequence[tuple[Sent, Job]],
     level: int,
     deadline_s: float | None = None,
+    tenant: str | None = None,
 ) -> None:
     """Publish jobs under ids that they have already.
 
@@ -54,10 +60,12 @@ def publish_as(
         jobs: the jobs and their ids.
         level: the priority level, 0 (most urgent) to 9.
         deadline_s: a job expires if it has not started this many seconds from now.
+        tenant: for whom the jobs run, `tenant` or `team/user`.
 
     Raises:
         MessageTooLargeError: one of the jobs is too large. None is sent.
-        ParameterError: the deadline is negative or longer than a hundred years.
+        ParameterError: the deadline is negative or longer than a hundred years, or the tenant is
+            not a tenant's name.
         BrokerUnreachableError: Redis does not answer.
     """
     if deadline_s is not None and not 0 <= deadline_s <= LONGEST_S:
@@ -69,6 +77,8 @@ def publish_as(
         headers: dict[str, Any] = {ENQUEUED_AT: session.now()}
         if deadline_s is not None:
             headers[DEADLINE_AT] = headers[ENQUEUED_AT] + deadline_s
+        if tenant is not None:
+            headers[TENANT] = check_tenant(tenant)
         with session.app.producer_pool.acquire(block=True) as producer, producer.batch():
             for sent, job in jobs:
                 _send(session, producer, sent.job_id, job, level, headers)

@@ -38,6 +38,7 @@ class Submitter:
         make_job: Callable[[list[Fields]], Job],
         level: int,
         deadline_s: float | None = None,
+        tenant: str | None = None,
         on_full: OnFull = refuse,
     ) -> None:
         """Prepare to send.
@@ -47,12 +48,14 @@ class Submitter:
             make_job: makes a job of the fields of its items.
             level: the priority level, 0 (most urgent) to 9.
             deadline_s: a job expires if it has not started this many seconds after it was sent.
+            tenant: for whom the jobs run.
             on_full: called if there is no room. The default raises the error.
         """
         self._session = session
         self._make_job = make_job
         self._level = level
         self._deadline_s = deadline_s
+        self._tenant = tenant
         # A background that a thousand foregrounds share is read and stored once.
         self._refs: OrderedDict[Path, ImageRef] = OrderedDict()
         self._outbox = Outbox(Credit(session, on_full), self._publish, OUTBOX_S)
@@ -96,7 +99,7 @@ class Submitter:
     def _publish(self, jobs: Sequence[tuple[Sent, Job]]) -> list[Sent]:
         self.unsure = len(jobs)
         self.sent += [Sent(sent.job_id, sent.items) for sent, _ in jobs]
-        publish_as(self._session, jobs, self._level, self._deadline_s)
+        publish_as(self._session, jobs, self._level, self._deadline_s, self._tenant)
         self.unsure = 0
         return [sent for sent, _ in jobs]
 

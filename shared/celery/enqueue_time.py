@@ -1,7 +1,7 @@
-"""The header with each message's enqueue time, from which its aging counts.
+"""The headers with each message's enqueue time, from which its aging counts, and with its tenant.
 
 The time is by Redis's clock, because senders' clocks differ. A retry and the next step of a chain
-keep the time of the first message, because they have waited since then.
+keep the time of the first message, because they have waited since then, and its tenant.
 """
 
 from collections.abc import Callable
@@ -10,8 +10,9 @@ from typing import Any
 from celery import current_task
 from celery.app.amqp import AMQP
 
-from agewell.shared.protocol.envelope import ENQUEUED_AT, time_of
+from agewell.shared.protocol.envelope import ENQUEUED_AT, TENANT, time_of
 from agewell.shared.protocol.levels import DEFAULT_LEVEL
+from agewell.shared.protocol.tenants import tenant_of
 from agewell.shared.redis.clock import RedisClock
 
 
@@ -36,6 +37,10 @@ class StampingAMQP(AMQP):  # type: ignore[misc]
                 message.headers[ENQUEUED_AT] = (
                     clock.now(producer.channel.client) if inherited is None else inherited
                 )
+            if current_task and not (options.get("headers") or {}).get(TENANT):
+                inherited_tenant = tenant_of((current_task.request.headers or {}).get(TENANT))
+                if inherited_tenant:
+                    message.headers.setdefault(TENANT, inherited_tenant)
             return send(producer, name, message, **options)
 
         return send_stamped

@@ -15,6 +15,8 @@ from agewell.shared.protocol.levels import LEVELS
 ENQUEUED_AT = "enqueued_at"
 DEADLINE_AT = "deadline_at"
 ITEMS = "items"
+TENANT = "tenant"
+"""A header: for whom the job runs, `tenant` or `team/user`."""
 FULL_RETRIES = "full_retries"
 """A header: how many of a job's retries were because Redis or the blob store was not usable."""
 

@@ -2,7 +2,8 @@
 -- clients. Wake an idle worker if a job waits.
 --
 -- KEYS: waiting jobs, running jobs, deadlines, the sequence of places, k of each queue, refused messages; then
---       for each queue its order, its scheduled jobs, its idle workers, its ten inlets
+--       for each queue its order, its scheduled jobs, its idle workers, its ten inlets, its candidates, its
+--       paused tenants
 -- ARGV: now, the most bytes of a message, the prefix of records, each task's operation as text, the most jobs of
 --       each queue and kind, the most bytes of each queue's messages; then each queue's name, and its k if the
 --       hash has none
@@ -32,9 +33,10 @@ for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
       key = { order = order, scheduled = scheduled, idle = idle, waiting = waiting, running = running,
         deadlines = deadlines, sequence = sequence },
     }
+    tenants_of(order, records, now).settle_paused(most)
     all_admitted = admit_due(admission, most) and all_admitted
     all_admitted = admit_messages(admission, most, most_bytes_in_all) and all_admitted
-  elseif redis.call('ZCARD', order) > 0 then
+  elseif has_next(first) then
     wake_one(idle) -- the worker that was woken for these jobs has died, or had no room
   end
 end

@@ -2,7 +2,7 @@
 -- message, a scheduled job that is due now, or a job whose woken worker has died.
 --
 -- KEYS: the worker's heartbeat, the worker ids (a set); then for each of the worker's queues its order, its
---       scheduled jobs, its idle workers, its ten inlets
+--       scheduled jobs, its idle workers, its ten inlets, its candidates, its paused tenants
 -- ARGV: TTL of the heartbeat in seconds, the worker id, now
 --@include order
 --@include arrivals
@@ -16,8 +16,7 @@ call('EXPIRE', alive, ttl_s)
 call('SADD', workers, worker_id)
 call('SET', alive, 1, 'EX', ttl_s)
 for first = FIXED_KEYS, #KEYS - 1, KEYS_A_QUEUE do
-  local order, _, idle = unpack(KEYS, first + 1, first + 3)
-  if call('ZCARD', order) > 0 or has_arrivals(first, now) then
-    wake_one(idle)
+  if has_next(first) or has_arrivals(first, now) then
+    wake_one(KEYS[first + 3])
   end
 end

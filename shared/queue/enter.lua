@@ -7,18 +7,19 @@
 -- If the task is not an operation (op ''), the job has a record, but is in none of the ledger's lists. Its record
 -- is deleted when the message is acknowledged.
 --@include order
+--@include tenants
 
 -- By how many seconds an enqueue time may lie in the future, because a sender's clock differs from Redis's.
 local SKEW_S = 1
 
 -- key: record, order, scheduled, idle, waiting, running, deadlines, sequence
--- job: id, message, op, queue, level, items, enqueued_at, due_at, deadline_at, retries, chord
---      (numbers; nil for an unknown time or a missing flag)
+-- job: id, message, op, queue, level, items, enqueued_at, due_at, deadline_at, retries, chord, tenant
+--      (numbers; nil for an unknown time, a missing flag, or no tenant)
 -- Returns 'entered', 'known' or 'ended'.
 local function enter(key, job, now, k)
   local call = redis.call
   local found = call('HMGET', key.record, 'state', 'retries', 'place', 'op', 'enqueued_at', 'since', 'cancelled_at',
-    'tag')
+    'tag', 'tenant')
   local state, retries, place = found[1], tonumber(found[2] or 0), found[3]
   if state and not is_open(state) then
     return 'ended'
@@ -29,6 +30,7 @@ local function enter(key, job, now, k)
   -- again, because its id is always the same.
   local has_lost_place = state == 'waiting' and place and not found[8] and not call('ZSCORE', key.order, place)
     and not call('ZSCORE', key.scheduled, place)
+    and not (found[9] and call('ZSCORE', tenants_of(key.order, '', now).held, place))
   if place and job.retries <= retries and not runs_again and not has_lost_place then
     return 'known'
   end
@@ -51,6 +53,11 @@ local function enter(key, job, now, k)
   if job.chord then
     call('HSET', key.record, 'chord', 1)
   end
+  local tenant, of = job.op ~= '' and (found[9] or job.tenant), nil
+  if tenant then
+    of = tenants_of(key.order, string.sub(key.record, 1, -#job.id - 1), now)
+    call('HSET', key.record, 'tenant', tenant)
+  end
   if job.deadline_at and job.op ~= '' and not state then
     call('HSET', key.record, 'deadline_at', job.deadline_at)
     call('ZADD', key.deadlines, job.deadline_at, job.id)
@@ -60,6 +67,9 @@ local function enter(key, job, now, k)
     -- end this one.
     call('ZREM', key.running, job.id)
     call('HDEL', key.record, 'tag', 'worker_id')
+    if tenant then
+      of.release(tenant, job.id, { of.paused })
+    end
   end
   if job.op ~= '' then
     call('ZADD', key.waiting, enqueued_at, job.id)
@@ -68,10 +78,17 @@ local function enter(key, job, now, k)
   if job.due_at and job.due_at > now and not found[7] then
     call('HSET', key.record, 'due_at', job.due_at)
     call('ZREM', key.order, place)
+    if tenant and of.unhold(tenant, place) then
+      of.settle(tenant)
+    end
     call('ZADD', key.scheduled, job.due_at, place)
   else
     call('ZREM', key.scheduled, place)
-    call('ZADD', key.order, virtual_time(since, job.level, k), place)
+    if tenant then
+      of.hold(tenant, place, virtual_time(since, job.level, k))
+    else
+      call('ZADD', key.order, virtual_time(since, job.level, k), place)
+    end
     wake_one(key.idle)
   end
   return 'entered'

@@ -37,6 +37,16 @@ local function level_from(value)
   return bounded(value, 9)
 end
 
+-- A tenant's name, as shared/protocol/tenants.py allows it, or nil.
+local function tenant_from(value)
+  local name = type(value) == 'string' and #value <= 129 and value or ''
+  local team, user = string.match(name, '^([%w][%w_.@-]*)/?(.*)$')
+  if team and #team <= 64 and #user <= 64 and (name == team or string.find(user, '^[%w][%w_.@-]*$')) then
+    return name
+  end
+  return nil
+end
+
 local function text_from(value)
   return type(value) == 'string' and value ~= '' and value or nil
 end

@@ -4,6 +4,9 @@
 -- message stays until the acknowledgement. If the worker dies before the chord has counted, the message is
 -- delivered again.
 
+--@include order
+--@include tenants
+
 -- key: record, waiting, running, ended (jobs in the final state), result, deadlines, orders (each queue's order
 --      and scheduled jobs)
 -- ending: id, state, now (text), items_failed, error, ttl_s, result ('' for none), op and items (used if the
@@ -18,10 +21,29 @@ local function finish(key, ending)
   if call('ZREM', key.waiting, ending.id) == 0 then
     call('ZREM', key.running, ending.id)
   end
-  local state, op, level, items, enqueued_at, started_at, deadline_at, worker, worker_id, tag, place, history =
+  local state, op, level, items, enqueued_at, started_at, deadline_at, worker, worker_id, tag, place, history,
+    tenant, queue =
     unpack(call('HMGET', key.record, 'state', 'op', 'level', 'items', 'enqueued_at', 'started_at', 'deadline_at',
-      'worker', 'worker_id', 'tag', 'place', 'history'))
-  if place and state ~= 'running' then
+      'worker', 'worker_id', 'tag', 'place', 'history', 'tenant', 'queue'))
+  if tenant and place then
+    local records, paused, own = string.sub(key.record, 1, -#ending.id - 1), {}, nil
+    for index = 1, #key.orders, 2 do
+      local of = tenants_of(key.orders[index], records, tonumber(ending.now))
+      paused[#paused + 1] = of.paused
+      if of.queue == queue then
+        own = of
+        call('ZREM', key.orders[index + 1], place)
+      end
+    end
+    if own and state == 'running' then
+      own.release(tenant, ending.id, paused)
+      if ending.state == 'done' then
+        own.learn_cost(op, number_of(items), tonumber(ending.now) - number_of(started_at))
+      end
+    elseif own and own.unhold(tenant, place) then
+      own.settle(tenant)
+    end
+  elseif place and state ~= 'running' then
     for _, order in ipairs(key.orders) do
       if call('ZREM', order, place) == 1 then
         break
@@ -55,6 +77,7 @@ local function finish(key, ending)
   keep('items_failed', ending.items_failed ~= '0' and ending.items_failed)
   keep('error', ending.error)
   keep('history', history)
+  keep('tenant', tenant)
   for number = 1, math.ceil(#ending.inputs / PIECE_BYTES) do
     keep('inputs' .. number, string.sub(ending.inputs, PIECE_BYTES * (number - 1) + 1, PIECE_BYTES * number))
   end

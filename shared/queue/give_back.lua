@@ -4,14 +4,15 @@
 -- KEYS: the worker's unacked deliveries (a hash), waiting jobs, running jobs, jobs to give up on (a set), k of
 --       each queue; then each queue's order and its idle workers
 -- ARGV: the tag, the prefix of records, 1 if the delivery was lost (its worker or pool process has died), the
---       number of lost deliveries from which on to give up, the list and the message to requeue if it is not a
+--       number of lost deliveries from which on to give up, now ('' for Redis's clock), the list and the message to requeue if it is not a
 --       job; then each queue's name, and its k if the hash has none
 -- If too many deliveries of a job were lost, it is not requeued, and upkeep makes a dead letter of it.
 -- Returns 1, or 0 if the worker has no such delivery.
 --@include order
-local FIXED_KEYS, FIXED_ARGUMENTS = 5, 6
+--@include tenants
+local FIXED_KEYS, FIXED_ARGUMENTS = 5, 7
 local reserved, waiting, running, given_up, ks = unpack(KEYS, 1, FIXED_KEYS)
-local tag, records, is_lost, most_lost, list, message = unpack(ARGV, 1, FIXED_ARGUMENTS)
+local tag, records, is_lost, most_lost, now, list, message = unpack(ARGV, 1, FIXED_ARGUMENTS)
 local call = redis.call
 local entry = call('HGET', reserved, tag)
 if not entry then
@@ -26,9 +27,10 @@ end
 local record = records .. id
 -- Start with an HDEL, which needs no memory: after it, even a full Redis runs the rest of the script.
 call('HDEL', reserved, tag)
-local state, held_by, op, level, since, enqueued_at, place, started_at, lost, history =
+local state, held_by, op, level, since, enqueued_at, place, started_at, lost, history,
+    tenant =
   unpack(call('HMGET', record, 'state', 'tag', 'op', 'level', 'since', 'enqueued_at', 'place', 'started_at',
-    'lost', 'history'))
+    'lost', 'history', 'tenant'))
 if held_by ~= tag or call('HEXISTS', record, 'message') == 0 then
   return 1 -- the job has ended, or is being retried
 end
@@ -51,12 +53,22 @@ if state == 'running' then
     call('ZADD', waiting, number_of(enqueued_at), id)
   end
 end
+if now == '' then
+  now = call('TIME')[1]
+end
 for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
   local name, k = unpack(ARGV, FIXED_ARGUMENTS + 1 + 2 * number, FIXED_ARGUMENTS + 2 + 2 * number)
   if name == queue then
     k = tonumber(call('HGET', ks, queue) or k)
     local order, idle = unpack(KEYS, FIXED_KEYS + 1 + 2 * number, FIXED_KEYS + 2 + 2 * number)
-    call('ZADD', order, virtual_time(number_of(since), number_of(level), k), place)
+    local virtual = virtual_time(number_of(since), number_of(level), k)
+    if tenant then
+      local of = tenants_of(order, records, tonumber(now))
+      of.release(tenant, id, { of.paused })
+      of.hold(tenant, place, virtual)
+    else
+      call('ZADD', order, virtual, place)
+    end
     wake_one(idle)
   end
 end

@@ -25,7 +25,7 @@ local function score(number)
 end
 
 -- How many jobs of less urgent levels have climbed to a level.
-local function climbed_to(level)
+local function climbed_to(level, order)
   local low, high = score(virtual_time(before, level, k)), score(virtual_time(now, level, k))
   local count = call('ZCOUNT', order, '(' .. low, high)
   if count == 0 then
@@ -45,12 +45,13 @@ local function climbed_to(level)
 end
 
 local passed_s = math.max(1e-3, now - before)
-local is_empty = call('EXISTS', order) == 0
+local held = string.gsub(order, 'order:', 'held:', 1)
+local is_empty = call('EXISTS', order, held) == 0
 local fresh, moved = 1 - math.exp(-passed_s / over_s), 0
 local noted = { 'last_run_at', now, 'longest_call_s', longest_call_s }
 for level = 0, LAST_LEVEL do
   local field = 'climbs_per_minute:' .. level
-  local climbed = not is_empty and level > 0 and climbed_to(level - 1) or 0
+  local climbed = not is_empty and level > 0 and climbed_to(level - 1, order) + climbed_to(level - 1, held) or 0
   local rate = tonumber(call('HGET', notes, field) or 0)
   moved = moved + climbed
   noted[#noted + 1] = field

@@ -6,6 +6,7 @@ from typing import Any
 
 from agewell.shared.protocol import envelope
 from agewell.shared.protocol.tasks import Queue, op_of_task
+from agewell.shared.protocol.tenants import tenant_of
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
 from agewell.shared.redis.scripts import Argument, Script
@@ -69,6 +70,7 @@ def publish_command(
             headers.get("retries") or 0,
             int(isinstance(headers.get("group"), str) and headers["group"] != ""),
             k_per_s,
+            tenant_of(headers.get(envelope.TENANT)) or "",
             int(not op or bool(headers.get("parent_id") or headers.get("retries"))),
         ],
     )

@@ -24,7 +24,7 @@ def purge(
     while admit(client, {queue: 0.0}, now, max_message_bytes):
         pass
     ended = 0
-    for source in (keys.order(queue), keys.scheduled(queue)):
+    for source in (keys.order(queue), keys.held(queue), keys.scheduled(queue)):
         while (part := end_many(client, source, State.CANCELLED, now, lifetimes)).listed:
             ended += part.ended + len(part.counted_by_chords)
     return ended

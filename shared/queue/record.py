@@ -43,6 +43,7 @@ class Record:
             "cancelled_at",
             "history",
             "progress",
+            "tenant",
         ),
     )
     """The fields of the Redis hash to read."""
@@ -69,6 +70,9 @@ class Record:
     """For each lost delivery, its start and its worker, separated by a space."""
     progress: float | None = None
     """The part of a running job that is done, 0 to 1, if its operation reports it."""
+
+    tenant: str = ""
+    """For whom the job runs, or "" for nobody in particular."""
 
     def is_scheduled(self, now: float) -> bool:
         """Return True if the job waits for its eta or for its next retry."""
@@ -114,6 +118,7 @@ def record_of(job_id: str, raw: Sequence[bytes | None], now: float) -> Record | 
         cancel_asked="cancelled_at" in record,
         history=tuple(record.get("history", "").splitlines()),
         progress=_time(record, "progress") if state is State.RUNNING else None,
+        tenant=record.get("tenant", ""),
     )
 
 

@@ -1,12 +1,13 @@
 -- Restore the places of waiting jobs after somebody has deleted an order, in a bounded step.
 --
 -- KEYS: waiting jobs, k of each queue (a hash); then for each queue its order, its scheduled jobs, its idle
---       workers, its ten inlets
+--       workers, its ten inlets, its candidates, its paused tenants
 -- ARGV: the cursor of a ZSCAN of the waiting jobs, about how many jobs to look at, the prefixes of records and of
 --       unacked deliveries, now; then each queue's name, and its k if the hash has none
 -- Returns the next cursor, how many places were restored, and the ids of jobs without a message. While an inlet
 --       has messages, no ids are returned: the missing messages may be among those.
 --@include order
+--@include tenants
 --@include arrivals
 local FIXED_KEYS, FIXED_ARGUMENTS = 2, 5
 local waiting, ks = unpack(KEYS, 1, FIXED_KEYS)
@@ -24,8 +25,18 @@ for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
   all_admitted = all_admitted and call('EXISTS', inlets_of(first)) == 0
 end
 
-local function has_place(keys, place)
-  return place and keys and (call('ZSCORE', keys.order, place) or call('ZSCORE', keys.scheduled, place))
+local function has_place(keys, place, tenant)
+  if not (place and keys) then
+    return false
+  end
+  if call('ZSCORE', keys.scheduled, place) then
+    return true
+  end
+  if not tenant then
+    return call('ZSCORE', keys.order, place)
+  end
+  local of = tenants_of(keys.order, records, tonumber(now))
+  return call('ZSCORE', of.held, place) and call('ZSCORE', of.jobs_of(tenant), place)
 end
 
 local next_cursor, found = unpack(call('ZSCAN', waiting, cursor, 'COUNT', most))
@@ -33,10 +44,11 @@ local restored, lost = 0, {}
 
 local function restore(id)
   local record = records .. id
-  local state, place, queue, tag, worker_id, level, since, due_at =
-    unpack(call('HMGET', record, 'state', 'place', 'queue', 'tag', 'worker_id', 'level', 'since', 'due_at'))
+  local state, place, queue, tag, worker_id, level, since, due_at, tenant =
+    unpack(call('HMGET', record, 'state', 'place', 'queue', 'tag', 'worker_id', 'level', 'since', 'due_at',
+      'tenant'))
   local keys = queues[queue]
-  if has_place(keys, place) then
+  if has_place(keys, place, tenant) then
     return
   end
   if call('HEXISTS', record, 'message') == 0 then
@@ -52,7 +64,12 @@ local function restore(id)
   if number_of(due_at) > tonumber(now) then
     call('ZADD', keys.scheduled, due_at, place)
   else
-    call('ZADD', keys.order, virtual_time(number_of(since), number_of(level), keys.k), place)
+    local virtual = virtual_time(number_of(since), number_of(level), keys.k)
+    if tenant then
+      tenants_of(keys.order, records, tonumber(now)).hold(tenant, place, virtual)
+    else
+      call('ZADD', keys.order, virtual, place)
+    end
     wake_one(keys.idle)
   end
   restored = restored + 1

@@ -61,7 +61,7 @@ class _Answers(NamedTuple):
     """Redis's answers about one queue, in the order in which `_ask` asks."""
 
     waiting: list[int]
-    """Jobs in the order, by level."""
+    """Jobs in the order, and waiting jobs of tenants, by level."""
     head_ids: list[str]
     """The id of each level's head, or '' if no job waits."""
     pushed: list[int]
@@ -108,10 +108,11 @@ def aging_policies(client: redis.Redis, settings: Settings) -> dict[str, AgingPo
 def _ask(pipe: Any, queue: str, policy: AgingPolicy, now: float) -> None:
     """Queue the commands about one queue whose answers `_next_answers` reads."""
     ranges = [_scores(policy, level, now) for level in LEVELS]
-    for lowest, highest in ranges:
-        pipe.zcount(keys.order(queue), lowest, highest)
-    for lowest, highest in ranges:
-        pipe.zrange(keys.order(queue), lowest, highest, byscore=True, offset=0, num=1)
+    for places in (keys.order(queue), keys.held(queue)):
+        for lowest, highest in ranges:
+            pipe.zcount(places, lowest, highest)
+        for lowest, highest in ranges:
+            pipe.zrange(places, lowest, highest, byscore=True, offset=0, num=1, withscores=True)
     for inlet in keys.inlets(queue):
         pipe.llen(inlet)
     pipe.zcard(keys.scheduled(queue))
@@ -120,13 +121,22 @@ def _ask(pipe: Any, queue: str, policy: AgingPolicy, now: float) -> None:
 
 def _next_answers(found: Iterator[Any]) -> _Answers:
     """Take the answers about one queue from those of the pipeline."""
+    counts, heads = [], []
+    for _ in ("the order", "the jobs of tenants"):
+        counts.append([next(found) for _ in LEVELS])
+        heads.append([next(found) for _ in LEVELS])
     return _Answers(
-        waiting=[next(found) for _ in LEVELS],
-        head_ids=[id_of(places[0]) if (places := next(found)) else "" for _ in LEVELS],
+        waiting=[sum(each) for each in zip(*counts, strict=True)],
+        head_ids=[_first_id([*places, *held]) for places, held in zip(*heads, strict=True)],
         pushed=[next(found) for _ in LEVELS],
         scheduled=next(found),
         notes=next(found),
     )
+
+
+def _first_id(places: list[tuple[bytes, float]]) -> str:
+    """Return the id of the job that goes first of some places, or '' if there is none."""
+    return id_of(min(places, key=lambda each: (each[1], each[0]))[0]) if places else ""
 
 
 def _scores(policy: AgingPolicy, level: int, now: float) -> tuple[str, str]:

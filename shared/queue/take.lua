@@ -10,7 +10,7 @@
 --       started jobs, counters of rare events, deadlines, the sequence of places, k of each queue (a hash),
 --       refused messages, done jobs, metrics, the worker's wake list; the order and the scheduled jobs of all
 --       queues; then for each queue with an order to take from: its order, its scheduled jobs, its idle workers,
---       its ten inlets; then lists of other queues, the most urgent first
+--       its ten inlets, the candidates of its tenants, its paused tenants; then lists of other queues, the most urgent first
 -- ARGV: worker id, the most bytes of a message, the prefixes of records, of results and of unacked deliveries,
 --       each task's operation as text, 1 if the worker will block if there is no job, the number of keys of all
 --       queues, the number of queues with an order to take from; for each of them its name, and its k if the hash
@@ -22,7 +22,8 @@
 -- Creating all functions takes 8 us, so each rare step includes its own.
 --@include count
 --@include order
-local FIXED_KEYS, FIXED_ARGUMENTS, KEYS_A_QUEUE = 13, 8, 13
+--@include tenants
+local FIXED_KEYS, FIXED_ARGUMENTS, KEYS_A_QUEUE, INLETS = 13, 8, 15, 10
 -- Most jobs and bytes to admit to each order in one call, and most records that may turn out to be missing.
 local MOST_DUE, MOST_MESSAGES, MOST_BYTES, MOST_GONE = 8, 8, 262144, 16
 
@@ -59,24 +60,29 @@ if index <= #ARGV then
   end
 end
 
-local queues, all_admitted = {}, true
+local queues, all_admitted, has_tenants = {}, true, false
 for number = 1, queue_count do
   local first = before_queues + (number - 1) * KEYS_A_QUEUE
   local name, k = unpack(ARGV, FIXED_ARGUMENTS + 2 * number - 1, FIXED_ARGUMENTS + 2 * number)
   local order, scheduled, idle = unpack(KEYS, first + 1, first + 3)
+  local candidates = KEYS[first + KEYS_A_QUEUE - 1]
   -- Usually there is nothing to admit. One EXISTS is cheaper here than `has_arrivals`.
   if call('EXISTS', scheduled, unpack(KEYS, first + 4, first + KEYS_A_QUEUE)) > 0 then
     --@include admit
     local admission = {
       queue = name, records = records, refused = refused, now = now, most_bytes = tonumber(most_bytes),
-      lists = { unpack(KEYS, first + 4, first + KEYS_A_QUEUE) }, k = tonumber(call('HGET', ks, name) or k),
+      lists = { unpack(KEYS, first + 4, first + 3 + INLETS) }, k = tonumber(call('HGET', ks, name) or k),
       key = { order = order, scheduled = scheduled, idle = idle, waiting = waiting, running = running,
         deadlines = deadlines, sequence = sequence },
     }
     all_admitted = admit_due(admission, MOST_DUE) and all_admitted
     all_admitted = admit_messages(admission, MOST_MESSAGES, MOST_BYTES) and all_admitted
+    if call('EXISTS', KEYS[first + KEYS_A_QUEUE]) == 1 then
+      tenants_of(order, records, now).settle_paused(MOST_DUE)
+    end
+    has_tenants = call('EXISTS', candidates) == 1 or has_tenants
   end
-  queues[number] = { name = name, order = order, idle = idle }
+  queues[number] = { name = name, order = order, idle = idle, candidates = candidates }
 end
 
 -- The virtual time without the head start of strict levels (k = 0). With it, the jobs of a queue with k > 0 would
@@ -148,22 +154,40 @@ local function hand_over(queue, place)
   return { queue.name, message, flag, before and 1 or 0, id, since }
 end
 
-for _ = 1, MOST_GONE do
-  local queue = best_queue()
-  local popped = queue and call('ZPOPMIN', queue.order) or {}
-  if not popped[1] then
-    break
-  end
-  local taken = hand_over(queue, popped[1])
-  if taken then
-    for _, each in ipairs(queues) do
-      call('ZREM', each.idle, wake)
+local found, found_in
+if has_tenants then
+  --@include take_of_tenants
+  for _ = 1, MOST_GONE do
+    local queue, place, tenant = pop_next()
+    local taken = place and hand_over(queue, place)
+    if tenant then
+      settle_taken(queue, tenant, place, taken)
     end
-    if not all_admitted or call('ZCARD', queue.order) > 0 then
-      wake_one(queue.idle)
+    if taken or not place then
+      found, found_in = taken, queue
+      break
     end
-    return taken
   end
+else
+  for _ = 1, MOST_GONE do
+    local queue = best_queue()
+    local popped = queue and call('ZPOPMIN', queue.order) or {}
+    local taken = popped[1] and hand_over(queue, popped[1])
+    if taken or not popped[1] then
+      found, found_in = taken, queue
+      break
+    end
+  end
+end
+if found then
+  for _, each in ipairs(queues) do
+    call('ZREM', each.idle, wake)
+  end
+  if not all_admitted or call('ZCARD', found_in.order) > 0
+    or (has_tenants and call('ZCARD', found_in.candidates) > 0) then
+    wake_one(found_in.idle)
+  end
+  return found
 end
 
 for each = before_queues + queue_count * KEYS_A_QUEUE + 1, #KEYS do
@@ -177,7 +201,7 @@ end
 if waits == '1' then
   call('DEL', wake) -- an old element would wake the worker for nothing
   for _, queue in ipairs(queues) do
-    if all_admitted and call('ZCARD', queue.order) == 0 then
+    if all_admitted and call('ZCARD', queue.order) == 0 and call('ZCARD', queue.candidates) == 0 then
       call('ZADD', queue.idle, now, wake)
     else
       call('LPUSH', wake, 1)

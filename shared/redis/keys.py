@@ -107,6 +107,53 @@ def scheduled(queue: str) -> str:
     return f"{PREFIX}scheduled:{queue}"
 
 
+TENANT_LIMITS = f"{PREFIX}tenant-limits"
+"""Hash: tenant or team -> its weight, most running jobs and rate, with spaces between them."""
+
+COSTS = f"{PREFIX}costs"
+"""Hash: operation -> the measured seconds that a worker needs for one image."""
+
+
+def candidates(queue: str) -> str:
+    """Sorted set: the next job of each tenant and team. The score is the delayed virtual time."""
+    return f"{PREFIX}candidates:{queue}"
+
+
+def held(queue: str) -> str:
+    """Sorted set: places of all waiting jobs of tenants. The score is the virtual time."""
+    return f"{PREFIX}held:{queue}"
+
+
+def tenants(queue: str) -> str:
+    """Sorted set: tenants and teams with waiting jobs. The score is how many wait."""
+    return f"{PREFIX}tenants:{queue}"
+
+
+def paused_tenants(queue: str) -> str:
+    """Sorted set: tenants that may run no more jobs now. The score is when to look again."""
+    return f"{PREFIX}paused-tenants:{queue}"
+
+
+def pace(queue: str) -> str:
+    """Hash: the pace of the tenants' clocks, and the sum of the weights of those that wait."""
+    return f"{PREFIX}pace:{queue}"
+
+
+def tenant_jobs(queue: str, name: str) -> str:
+    """Sorted set: places of a tenant's waiting jobs. The score is the virtual time."""
+    return f"{PREFIX}tenant-jobs:{queue}:{name}"
+
+
+def tenant(queue: str, name: str) -> str:
+    """Hash: a tenant's clock, its candidate, and its share."""
+    return f"{PREFIX}tenant:{queue}:{name}"
+
+
+def tenant_running(name: str) -> str:
+    """Set: ids of a tenant's running jobs."""
+    return f"{PREFIX}tenant-running:{name}"
+
+
 def idle(queue: str) -> str:
     """Sorted set: wake lists of a queue's idle workers. The score is the start of the idle time."""
     return f"{PREFIX}idle:{queue}"
@@ -120,9 +167,17 @@ def wake(worker_id: str) -> str:
 def of_queue(queue: str) -> list[str]:
     """Return a queue's keys in the order in which the Lua scripts read them.
 
-    They are its order, its scheduled jobs, its idle workers, and its inlets.
+    They are its order, its scheduled jobs, its idle workers, its inlets, the candidates of its
+    tenants, and its paused tenants.
     """
-    return [order(queue), scheduled(queue), idle(queue), *inlets(queue)]
+    return [
+        order(queue),
+        scheduled(queue),
+        idle(queue),
+        *inlets(queue),
+        candidates(queue),
+        paused_tenants(queue),
+    ]
 
 
 @cache

@@ -84,8 +84,8 @@ class Scripts:
     def cancel(self, job_id):
         return self.ledger.end(End(job_id, State.CANCELLED, only_from=State.WAITING))
 
-    def give_back(self, tag, k_per_s=0.05):
-        return give_back(self.client, self.reserved, tag, {self.queue: k_per_s})
+    def give_back(self, tag, k_per_s=0.05, now=None):
+        return give_back(self.client, self.reserved, tag, {self.queue: k_per_s}, now=now)
 
     def expire(self, now):
         """End all jobs that are late, in as many bounded calls as it takes."""
@@ -99,7 +99,7 @@ class Scripts:
     def change_k(self, k_per_s, now):
         """Set k as an operator does. Waiting jobs have their new places when this returns."""
         set_k(self.client, self.queue, k_per_s, now, by_operator=True)
-        while not rescore(self.client, self.queue, 0.05):
+        while not rescore(self.client, self.queue, 0.05, START):
             pass
 
     def waiting(self):

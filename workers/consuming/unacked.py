@@ -42,6 +42,7 @@ def give_back(
     aging_k: Mapping[str, float],
     *,
     lost_max: int = 0,
+    now: float | None = None,
 ) -> bool:
     """Requeue a job at its place in the order. Returns False if it is not reserved.
 
@@ -52,6 +53,7 @@ def give_back(
         aging_k: k of each queue in 1/s, unless an operator has set another in Redis.
         lost_max: after this many lost deliveries, upkeep gives the job up. Pass 0 if this delivery
             was not lost: its worker shuts down normally, or never received it.
+        now: Unix time in seconds. Default: that of Redis's clock.
     """
     entry = cast("bytes | None", client.hget(reserved, tag))
     if entry is None:
@@ -71,6 +73,7 @@ def give_back(
             keys.RECORD_PREFIX,
             int(lost_max > 0),
             lost_max,
+            "" if now is None else now,
             *_returning(entry),
             *(part for queue in ORDERED for part in (queue, aging_k.get(queue, DEFAULT_K_PER_S))),
         ],

@@ -14,7 +14,7 @@ from agewell.shared.queue.admit import admit_for
 from agewell.shared.queue.aging_k import set_k
 from agewell.shared.redis import keys
 from agewell.shared.redis.counters import add_counts
-from agewell.shared.redis.scripts import Script
+from agewell.shared.redis.scripts import Argument, Script
 from agewell.shared.settings import Settings
 
 ADMIT_S = 0.05
@@ -52,20 +52,21 @@ def reprioritise(client: redis.Redis, settings: Settings, now: float) -> None:
     admit_for(ADMIT_S, client, aging_k, now, settings.max_message_bytes)
     for queue, k_per_s in aging_k.items():
         with tally.timed(Metric.SWEEP, queue):
-            calls, longest_s = _rescore_for(RESCORE_S, client, queue, k_per_s)
+            calls, longest_s = _rescore_for(RESCORE_S, client, queue, k_per_s, now)
             note_tick(client, queue, k_per_s, now, calls, longest_s)
     with tally.sending() as counts:
         add_counts(client, keys.METRICS, counts)
 
 
-def rescore(client: redis.Redis, queue: str, k_per_s: float) -> bool:
+def rescore(client: redis.Redis, queue: str, k_per_s: float, now: float) -> bool:
     """Re-score the next waiting jobs of a queue by the k in force. True if none is left."""
     keys_of_step = [keys.order(queue), keys.aging(queue), keys.AGING_K]
-    return bool(_RESCORE(client, keys_of_step, [queue, k_per_s, keys.RECORD_PREFIX, JOBS_A_STEP]))
+    arguments: list[Argument] = [queue, k_per_s, keys.RECORD_PREFIX, JOBS_A_STEP, now]
+    return bool(_RESCORE(client, keys_of_step, arguments))
 
 
 def _rescore_for(
-    seconds: float, client: redis.Redis, queue: str, k_per_s: float
+    seconds: float, client: redis.Redis, queue: str, k_per_s: float, now: float
 ) -> tuple[int, float]:
     """Re-score jobs for some seconds, at least one call.
 
@@ -75,9 +76,9 @@ def _rescore_for(
     started = before = time.perf_counter()
     calls, longest_s, is_done = 0, 0.0, False
     while not is_done and (calls == 0 or before < started + seconds):
-        is_done = rescore(client, queue, k_per_s)
-        now = time.perf_counter()
-        calls, longest_s, before = calls + 1, max(longest_s, now - before), now
+        is_done = rescore(client, queue, k_per_s, now)
+        ended = time.perf_counter()
+        calls, longest_s, before = calls + 1, max(longest_s, ended - before), ended
     return calls, longest_s
 
 

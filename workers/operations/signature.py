@@ -18,7 +18,7 @@ SharedImage = Annotated[Image, "shared"]
 COMMAND_OPTIONS: Final = frozenset(
     {"as_json", "block", "deadline", "dry_run", "effort", "format", "help", "image_format"}
     | {"json", "options", "out", "overwrite", "paths", "priority", "quality", "skip_existing"}
-    | {"images_per_job", "self", "wait"}
+    | {"images_per_job", "self", "tenant", "wait"}
 )
 """Options of every `agewell enqueue` command, and names of Python's. No argument may have them."""
 

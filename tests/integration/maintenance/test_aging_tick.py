@@ -188,7 +188,7 @@ def test_change_of_k_is_done_in_steps_while_jobs_come_and_go(client, scripts):
         scripts.publish(job_id, level, START, K, enqueued_at=since[job_id][0])
     set_k(client, QUEUE, 0.37, START, by_operator=True)
     steps, taken = 0, []
-    while not rescore(client, QUEUE, K):
+    while not rescore(client, QUEUE, K, START):
         steps += 1
         job_id, tag, _ = scripts.take(START)
         if steps % 2:
@@ -218,7 +218,7 @@ def test_change_during_a_change_starts_over(client, scripts):
         scripts.publish(str(number), number % 10, START, K, enqueued_at=START - number % 97)
     set_k(client, QUEUE, 0.37, START, by_operator=True)
     for _ in range(5):
-        rescore(client, QUEUE, K)
+        rescore(client, QUEUE, K, START)
     scripts.change_k(1.0, START)
     due = {str(number): (number % 10 - number % 97, number) for number in range(1000)}
     assert scripts.waiting() == sorted(due, key=due.__getitem__)
@@ -243,7 +243,7 @@ def test_tick_runs_on_a_full_redis(client, settings, scripts):
     client.config_set("maxmemory", 1)
     try:
         set_k(client, QUEUE, 1.0, START, by_operator=True)
-        assert rescore(client, QUEUE, K)
+        assert rescore(client, QUEUE, K, START)
         note_tick(client, QUEUE, K, START + 7, 1, 0.001)
     finally:
         client.config_set("maxmemory", 0)

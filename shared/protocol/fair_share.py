@@ -1,0 +1,108 @@
+"""The law that shares workers fairly between tenants: it delays the jobs of those who had more.
+
+Each tenant has a clock: the time, in Unix seconds, at which it may be served next if everybody
+gets their share. A job of a tenant has the virtual time of the aging law (`aging.py`), later by as
+much as the tenant's clock is ahead of the time since which the job waits. The jobs of one tenant
+thus keep their own order, and without tenants the order is exactly that of the aging law.
+
+When a job is taken, its tenant's clock advances by
+
+    cost * (weights of the tenants that wait) / (weight of the tenant) * pace / (jobs that run).
+
+cost is the operation's measured time. With pace = 1 the clocks of busy tenants advance like real
+time, because all together get one second of work per second and running job. The pace corrects
+what the estimates get wrong: it grows if the clocks are behind real time.
+
+The queue's Lua scripts compute the same (`shared/queue/tenants.lua`). The simulator uses this
+module.
+
+Source: start-time fair queueing (P. Goyal, H. Vin, H. Cheng, SIGCOMM 1996), with start tags in
+real time, and one tag for each tenant in place of one for each job.
+"""
+
+import math
+from dataclasses import dataclass
+
+UNKNOWN_COST_S = 0.1
+"""The cost of a job of an operation that has not been measured yet."""
+
+TAKES = 30
+"""The pace is corrected most if the clocks lag by the time of this many takes, or more."""
+
+STRENGTH = 0.15
+"""The largest correction of one charge, as a natural logarithm."""
+
+LEARNING = 0.003
+"""The largest lasting correction of one charge, as a natural logarithm."""
+
+NEWEST = 0.1
+"""Weight of the latest number in the moving average of running jobs."""
+
+PACE_MAX = 16.0
+LEAST_REACTION_S = 0.2
+
+
+def delayed(virtual_time: float, since: float, clock: float) -> float:
+    """Return the virtual time of a tenant's job, in seconds. The smallest goes first.
+
+    Args:
+        virtual_time: of the aging law, in seconds.
+        since: since when the job waits, in Unix seconds.
+        clock: of its tenant.
+    """
+    return virtual_time + max(0.0, clock - since)
+
+
+@dataclass
+class Pace:
+    """How fast the clocks of tenants run, compared with the estimates. One for each queue."""
+
+    latest: float = 0.0
+    """The latest clock of a tenant that was served when it was due, in Unix seconds."""
+    learned: float = 1.0
+    running: float = 0.0
+    """The moving average of the jobs that run when another one is taken, with that one."""
+
+    def charge(
+        self, clock: float, since: float, cost_s: float, running: int, now: float
+    ) -> "Charge":
+        """Return how a tenant's clock advances for one job, and learn from it.
+
+        Args:
+            clock: of its tenant, before the charge.
+            since: since when the job has waited, in Unix seconds.
+            cost_s: of the job.
+            running: jobs that run, with this one.
+            now: Unix time in seconds.
+        """
+        self.running += NEWEST * (running - self.running) if self.running else running
+        within_s = max(LEAST_REACTION_S, TAKES * cost_s / self.running)
+        pace = self.learned
+        if clock > since:
+            self.latest = max(self.latest, clock)
+            lag = max(-1.0, min(1.0, (now - self.latest) / within_s))
+            self.learned *= math.exp(LEARNING * lag)
+            self.learned = max(1 / PACE_MAX, min(PACE_MAX, self.learned))
+            pace = self.learned * math.exp(STRENGTH * lag)
+        return Charge(pace / self.running, now - within_s)
+
+
+@dataclass(frozen=True)
+class Charge:
+    """How the clocks of a tenant and of its team advance for one job."""
+
+    per_s: float
+    """Seconds for each second of cost, if the tenant had all the weight."""
+    earliest: float
+    """No clock stays behind this. After a time without workers, it ends the lag of all clocks."""
+
+    def advanced(self, clock: float, since: float, advance_s: float) -> float:
+        """Return a clock after the charge.
+
+        Args:
+            clock: before, in Unix seconds.
+            since: since when the job has waited, in Unix seconds.
+            advance_s: `per_s` times the cost, times the weights of all who wait, divided by the
+                tenant's weight.
+        """
+        return max(clock, since, self.earliest) + advance_s

@@ -1,0 +1,278 @@
+-- Tenants: which of their jobs may go next. The law is that of shared/protocol/fair_share.py.
+--
+-- A tenant's jobs are not in the queue's order. They wait in the tenant's sorted set, by virtual time, and the
+-- first of them is the tenant's candidate. The members of a team (`team/user`) wait in the same way below the
+-- team: a member's candidate waits in the team's set, and the first of these is the team's candidate. The
+-- candidates of all tenants and teams are in one sorted set beside the order, by delayed virtual time. The first
+-- of these, or the first of the order, is the next job.
+--
+-- A tenant that has as many running jobs as it may have, or that must wait for its rate, has no candidate.
+--
+-- The keys follow from the key of the queue's order, `PREFIX:order:QUEUE`:
+--   PREFIX:candidates:QUEUE        sorted set of places: the candidates of tenants and teams
+--   PREFIX:held:QUEUE              sorted set of places: all waiting jobs of tenants, by virtual time
+--   PREFIX:tenants:QUEUE           sorted set: tenants and teams with waiting jobs, by how many
+--   PREFIX:paused-tenants:QUEUE    sorted set: tenants and teams without a candidate, by when to look again
+--   PREFIX:pace:QUEUE              hash: the fields of `Pace`, and the sum of the weights
+--   PREFIX:tenant-jobs:QUEUE:NAME  sorted set of places
+--   PREFIX:tenant:QUEUE:NAME       hash: clock, candidate, its queue's or team's share (weight), weights of members,
+--                                  and next_at, when its rate allows the next job
+-- and for all queues
+--   PREFIX:tenant-limits           hash: tenant or team -> 'weight max_running rate', 0 for no limit
+--   PREFIX:tenant-running:NAME     set: ids of running jobs
+--   PREFIX:costs                   hash: operation -> seconds per image
+--
+-- Only `tenants_of` is created here. The functions that it makes are created only if a tenant's job needs them.
+-- Make the functions for the tenants of one queue.
+--
+-- order: the key of the queue's order; records: their prefix; now: Unix time in seconds
+local function tenants_of(order, records, now)
+  local prefix, queue = string.match(order, '^(.*)order:(.*)$')
+  local candidates, held = prefix .. 'candidates:' .. queue, prefix .. 'held:' .. queue
+  local counts, paused = prefix .. 'tenants:' .. queue, prefix .. 'paused-tenants:' .. queue
+  local pace, limits = prefix .. 'pace:' .. queue, prefix .. 'tenant-limits'
+
+  -- Weight of the latest job in the moving average of an operation's cost, and the bounds of a cost per image.
+  local NEWEST_COST, COST_MIN_S, COST_MAX_S = 0.05, 1e-4, 3600
+
+  local UNKNOWN_COST_S, PACE_MAX, LEAST_REACTION_S = 0.1, 16, 0.2
+  local TAKES, STRENGTH, LEARNING, NEWEST = 30, 0.15, 0.003, 0.1
+  -- A tenant at its limit of running jobs is looked at again after this time, in case the end of a job was missed.
+  local LOOK_AGAIN_S = 5
+
+  -- A candidate as a member of the sorted set: its place with the name of its tenant within, so that the tenant is
+  -- known even if somebody has deleted the record.
+  local function member_of(place, name)
+    return string.sub(place, 1, SEQUENCE_DIGITS) .. name .. '\n' .. string.sub(place, SEQUENCE_DIGITS + 1)
+  end
+
+  -- The place and the tenant of such a member.
+  local function place_and_tenant(member)
+    local number = string.sub(member, 1, SEQUENCE_DIGITS)
+    local name, id = string.match(string.sub(member, SEQUENCE_DIGITS + 1), '^([^\n]*)\n(.*)$')
+    return number .. id, name
+  end
+
+  local function jobs_of(name)
+    return prefix .. 'tenant-jobs:' .. queue .. ':' .. name
+  end
+
+  local function state_of(name)
+    return prefix .. 'tenant:' .. queue .. ':' .. name
+  end
+
+  local function running_of(name)
+    return prefix .. 'tenant-running:' .. name
+  end
+
+  local function team_of(name)
+    return string.match(name, '^([^/]*)/')
+  end
+
+  local function limits_of(name)
+    local weight, most, rate = string.match(redis.call('HGET', limits, name) or '', '^(%S+) (%S+) (%S+)$')
+    return tonumber(weight) or 1, tonumber(most) or 0, tonumber(rate) or 0
+  end
+
+  local function exact(number)
+    return string.format('%.17g', number)
+  end
+
+  -- When a tenant may be served, as far as its limits say: 0 for now.
+  local function allowed_at(name, most, rate, next_at)
+    if rate > 0 and next_at > now then
+      return next_at
+    end
+    if most > 0 and redis.call('SCARD', running_of(name)) >= most then
+      return now + LOOK_AGAIN_S
+    end
+    return 0
+  end
+
+  -- Add a weight to the sum of those who share a queue or a team.
+  local function add_weight(team, weight)
+    local key = team and state_of(team) or pace
+    if tonumber(redis.call('HINCRBYFLOAT', key, 'weights', exact(weight))) < 1e-9 then
+      redis.call('HDEL', key, 'weights')
+    end
+  end
+
+  local function count_waiting(name, by)
+    while name do
+      if tonumber(redis.call('ZINCRBY', counts, by, name)) <= 0 then
+        redis.call('ZREM', counts, name)
+      end
+      name = team_of(name)
+    end
+  end
+
+  -- Take a job out of those that wait. Returns false if it does not wait.
+  local function unhold(name, place)
+    if redis.call('ZREM', jobs_of(name), place) == 0 then
+      return false
+    end
+    redis.call('ZREM', held, place)
+    count_waiting(name, -1)
+    return true
+  end
+
+  -- The first waiting job of a tenant or team, its score, since when it waits, and its tenant. A job whose record
+  -- somebody has deleted is dropped.
+  local function first_of(name)
+    local place, score = unpack(redis.call('ZRANGE', jobs_of(name), 0, 0, 'WITHSCORES'))
+    while place do
+      local since, tenant = unpack(redis.call('HMGET', records .. id_of(place), 'since', 'tenant'))
+      if since and tenant then
+        return place, tonumber(score), number_of(since), tenant
+      end
+      unhold(name, place)
+      place, score = unpack(redis.call('ZRANGE', jobs_of(name), 0, 0, 'WITHSCORES'))
+    end
+  end
+
+  -- Make the first waiting job of a tenant or team its candidate, if it may have one. Call it after each change of
+  -- its jobs, its clock or its limits.
+  local function settle(name)
+    local call = redis.call
+    local state, team = state_of(name), team_of(name)
+    local into = team and jobs_of(team) or candidates
+    local first, score, since, tenant = first_of(name)
+    local clock, before, share, next_at = unpack(call('HMGET', state, 'clock', 'candidate', 'weight', 'next_at'))
+    clock = number_of(clock)
+    local weight, most, rate = limits_of(name)
+    local when = first and allowed_at(name, most, rate, number_of(next_at)) or 0
+    local candidate
+    if first and when == 0 then
+      candidate = team and first or member_of(first, tenant)
+    end
+    if before and before ~= candidate then
+      call('ZREM', into, before)
+    end
+    if when > 0 then
+      call('ZADD', paused, when, name)
+    else
+      call('ZREM', paused, name)
+    end
+    if candidate then
+      local virtual = number_of(call('ZSCORE', held, first))
+      local key = math.max(score, virtual + math.max(0, clock - since))
+      call('ZADD', into, exact(key), candidate)
+      if before ~= candidate then
+        call('HSET', state, 'candidate', candidate)
+      end
+      if share ~= exact(weight) then
+        add_weight(team, weight - (tonumber(share) or 0))
+        call('HSET', state, 'weight', exact(weight))
+        call('PERSIST', state)
+      end
+    else
+      if before then
+        call('HDEL', state, 'candidate')
+      end
+      if share then
+        add_weight(team, -tonumber(share))
+        call('HDEL', state, 'weight')
+      end
+      if not first then
+        -- The clock and the rate outlive the last job only as long as they say more than `now`.
+        local until_s = math.max(clock, number_of(next_at)) - now
+        if until_s <= 0 then
+          call('DEL', state)
+        elseif call('EXISTS', state) == 1 then
+          call('PEXPIRE', state, math.ceil(1000 * until_s) + 1)
+        end
+      end
+    end
+    if team then
+      settle(team)
+    end
+  end
+
+  -- Let a tenant's job wait, or give one that waits another virtual time.
+  local function hold(name, place, virtual)
+    redis.call('ZADD', held, exact(virtual), place)
+    if redis.call('ZADD', jobs_of(name), exact(virtual), place) == 1 then
+      count_waiting(name, 1)
+    end
+    settle(name)
+  end
+
+  -- How clocks advance for a job, and the time that no clock stays behind: see `Pace.charge`.
+  local function charge_of(clock, since, cost_s, running)
+    local latest, learned, average = unpack(redis.call('HMGET', pace, 'latest', 'learned', 'running'))
+    latest, learned, average = math.max(number_of(latest), clock), tonumber(learned) or 1, tonumber(average) or 0
+    running = average > 0 and average + NEWEST * (running - average) or running
+    redis.call('HSET', pace, 'running', exact(running))
+    local within_s = math.max(LEAST_REACTION_S, TAKES * cost_s / running)
+    if clock <= since then
+      return learned / running, now - within_s
+    end
+    local lag = math.max(-1, math.min(1, (now - latest) / within_s))
+    learned = math.max(1 / PACE_MAX, math.min(PACE_MAX, learned * math.exp(LEARNING * lag)))
+    redis.call('HSET', pace, 'latest', exact(latest), 'learned', exact(learned))
+    return learned * math.exp(STRENGTH * lag) / running, now - within_s
+  end
+
+  -- Charge a job that was taken to its tenant, and to its team. running: the number of jobs that run.
+  local function charge(name, id, running)
+    local call = redis.call
+    local since, op, items = unpack(call('HMGET', records .. id, 'since', 'op', 'items'))
+    since = number_of(since)
+    local cost_s = tonumber(call('HGET', prefix .. 'costs', op) or '') or UNKNOWN_COST_S
+    cost_s = cost_s * math.max(1, number_of(items))
+    local names, advance_s, earliest = { name }, nil, nil
+    if team_of(name) then
+      names = { team_of(name), name }
+    end
+    for number, each in ipairs(names) do
+      local state = state_of(each)
+      local clock, share, next_at = unpack(call('HMGET', state, 'clock', 'weight', 'next_at'))
+      clock, share = number_of(clock), tonumber(share) or limits_of(each)
+      local _, _, rate = limits_of(each)
+      if number == 1 then
+        local weights = tonumber(call('HGET', pace, 'weights') or '') or share
+        advance_s, earliest = charge_of(clock, since, cost_s, running)
+        advance_s = cost_s * math.max(1, weights / share) * advance_s
+      else
+        local weights = tonumber(call('HGET', state_of(names[1]), 'weights') or '') or share
+        advance_s = advance_s * math.max(1, weights / share)
+      end
+      call('HSET', state, 'clock', exact(math.max(clock, since, earliest) + advance_s))
+      if rate > 0 then
+        call('HSET', state, 'next_at', exact(math.max(number_of(next_at), now) + 1 / rate))
+      end
+      call('SADD', running_of(each), id)
+    end
+  end
+
+  -- A job of a tenant no longer runs: it has ended, or waits again. The next look at the paused tenants of these
+  -- queues finds that it may have another one.
+  local function release(name, id, paused_of_queues)
+    while name do
+      redis.call('SREM', running_of(name), id)
+      for _, each in ipairs(paused_of_queues) do
+        redis.call('ZADD', each, 'XX', 0, name)
+      end
+      name = team_of(name)
+    end
+  end
+
+  -- Learn from a job that is done what an image of its operation costs.
+  local function learn_cost(op, items, ran_s)
+    local key = prefix .. 'costs'
+    local cost_s = math.max(COST_MIN_S, math.min(COST_MAX_S, ran_s / math.max(1, items)))
+    local before = tonumber(redis.call('HGET', key, op) or '')
+    redis.call('HSET', key, op, exact(before and before + NEWEST_COST * (cost_s - before) or cost_s))
+  end
+
+  -- Look again at tenants that had no candidate.
+  local function settle_paused(most)
+    for _, name in ipairs(redis.call('ZRANGEBYSCORE', paused, '-inf', now, 'LIMIT', 0, most)) do
+      settle(name)
+    end
+  end
+
+  return { place_and_tenant = place_and_tenant, queue = queue, held = held, paused = paused, jobs_of = jobs_of, hold = hold, unhold = unhold, settle = settle,
+    charge = charge, release = release, learn_cost = learn_cost,
+    settle_paused = settle_paused }
+end
