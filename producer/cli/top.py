@@ -50,7 +50,7 @@ class History:
 def run(session: Session, interval_s: float) -> None:
     """Look and draw until Ctrl-C, or until stdout is closed.
 
-    A look takes three round trips to Redis, for any number of waiting jobs.
+    A look takes seven round trips to Redis, for any number of waiting jobs and tenants.
     """
     history = History()
     with Live(console=terminal.out, screen=True, auto_refresh=False) as live:
