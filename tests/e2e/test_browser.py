@@ -11,6 +11,7 @@ import pytest
 
 from agewell.shared.redis import keys
 from tests.support.browser import WAIT_S, Browser, browser
+from tests.support.held_tenants import waiting_jobs
 from tests.support.image_files import file_of
 from tests.support.messages import hsv_job, send, stored
 from tests.support.paths import ROOT
@@ -123,6 +124,21 @@ def test_the_queues_page_shows_a_bulk_job_climb(
     for dark in (False, True):
         seen.dark(dark)
         seen.screenshot(f"queues-{'dark' if dark else 'light'}")
+    assert seen.errors() == []
+
+
+def test_the_queues_page_shows_the_largest_tenants(watched: Stack, seen: Browser):
+    seen.open("/aging")
+    until(lambda: seen.all(".queue"), WAIT_S, lambda: seen.text)
+    assert seen.all(".tenant-table") == []
+    with waiting_jobs(watched, "late", 3):
+        row = '[data-queue="cv"] tr[data-tenant="late"]'
+        until(lambda: seen.texts(f"{row} .waiting") == ["3"], WAIT_S, lambda: seen.text)
+        cells = [*seen.texts(f"{row} th"), *seen.texts(f"{row} td")[:-1]]
+        assert cells == ["late", "2", "4/h", "3", "0"]
+        assert seen.texts(f"{row} .oldest")[0].endswith(" s")
+        seen.screenshot("queues-tenants")
+    until(lambda: seen.all(".tenant-table") == [], WAIT_S, lambda: seen.text)
     assert seen.errors() == []
 
 
