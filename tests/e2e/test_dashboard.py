@@ -296,6 +296,23 @@ def test_the_data_of_the_queues_page_has_the_largest_tenants(watched: Stack):
     until(lambda: shown() == [], 30, shown)
 
 
+def test_the_queues_page_has_samples_of_each_window(watched: Stack):
+    def samples(query: str) -> list[dict]:
+        return flower(watched, f"/aging/data{query}").json()["samples"]
+
+    until(lambda: len(samples("")) >= 3, 30, lambda: samples(""))
+    for window in (600, 3600, 86_400):
+        found = flower(watched, f"/aging/data?window={window}").json()
+        times = [each["at"] for each in found["samples"]]
+        assert len(times) >= 2
+        assert times == sorted(set(times))
+        assert found["window_s"] == window
+        later = samples(f"?window={window}&after={times[-2]}")
+        assert later[0]["at"] == times[-1] or window > 600
+    for wrong in ("?window=5", "?window=x", "?window=", "?after=x"):
+        assert flower(watched, f"/aging/data{wrong}").status == 400
+
+
 def test_everything_that_a_page_loads_is_served_here(watched: Stack):
     page = flower(watched, "/aging").text
     loaded = re.findall(r'<(?:script|link)[^>]* (?:src|href)="([^"]+)"', page)

@@ -14,7 +14,7 @@ function queueCard(queue, state) {
   if (queue.scheduled) facts.push(`${count(queue.scheduled)} scheduled`);
   if (busy && queue.k_per_s) {
     facts.push(`a level is worth ${duration(1 / queue.k_per_s)}`);
-    facts.push(`${Math.round(queue.climbs_per_minute)} climbs/min`);
+    facts.push(`${count(Math.round(queue.climbs_per_minute))} climbs/min`);
   } else if (busy) {
     facts.push("levels are strict");
   }
@@ -53,13 +53,15 @@ function tiles({ queues, dead, models }) {
 /** The page of the queues: fetch new samples and redraw, periodically. */
 function queuesPage(page) {
   const looked = document.getElementById("looked");
+  const choices = [...page.querySelectorAll("[data-window]")];
+  let chosen = choices.find((each) => window.location.hash === each.hash) ?? choices[0];
   let samples = [];
+  let endedAt = 0;
   let latest = null;
+  let timer = null;
 
   function show() {
-    const spanS = samples.length ? samples.at(-1).at - samples[0].at : 0;
-    const keptS = latest.kept * latest.every_s;
-    const windowS = [60, 120, 300, keptS].find((each) => each >= spanS) ?? keptS;
+    const windowS = fittingSpan(samples.at(-1).at - samples[0].at, latest.window_s);
     const state = { samples, names: latest.levels, windowS };
     document.getElementById("tiles").replaceChildren(...tiles(latest));
     const cards = latest.queues.map((queue) => queueCard(queue, state));
@@ -68,24 +70,44 @@ function queuesPage(page) {
 
   async function look() {
     let everyS = 2;
+    const asked = chosen;
     try {
-      const after = samples.length ? samples.at(-1).at : 0;
-      const answer = await ask(`${page.dataset.url}?after=${after}`);
+      const query = `?after=${endedAt}&window=${asked.dataset.window}`;
+      const answer = await ask(page.dataset.url + query);
       if (!answer.ok) throw new Error(`the server answers with status ${answer.status}`);
-      latest = await answer.json();
+      const found = await answer.json();
+      if (asked !== chosen) return;
+      latest = found;
       everyS = latest.every_s;
-      samples = [...samples, ...latest.samples].slice(-latest.kept);
+      const all = [...samples.filter((each) => each.at <= endedAt), ...latest.samples];
+      samples = all.filter((each) => each.at >= all.at(-1).at - latest.window_s);
+      endedAt = latest.ended_at;
       if (latest.queues.length) show();
       const time = new Date().toLocaleTimeString();
       looked.textContent = latest.away ? "Redis does not answer." : `As of ${time}.`;
     } catch (error) {
       looked.textContent = `Could not load the queues: ${error.message}. Retrying.`;
     }
-    setTimeout(look, everyS * 1000);
+    if (asked === chosen) timer = setTimeout(look, everyS * 1000);
   }
 
+  /** Show another window. Its samples come with the next look. */
+  function choose(choice) {
+    clearTimeout(timer);
+    chosen = choice;
+    samples = [];
+    endedAt = 0;
+    for (const each of choices) {
+      each.classList.toggle("active", each === choice);
+      if (each === choice) each.setAttribute("aria-current", "true");
+      else each.removeAttribute("aria-current");
+    }
+    look();
+  }
+
+  for (const each of choices) each.addEventListener("click", () => choose(each));
   window.addEventListener("resize", () => latest && samples.length && show());
-  look();
+  choose(chosen);
 }
 
 /** The page of a job: while the job is open, reload the page if its state has changed. */

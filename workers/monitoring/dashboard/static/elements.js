@@ -26,9 +26,10 @@ function duration(seconds) {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** A weight, always as a power of e: 1 is the weight of a job that has just come at level 0. */
 function weight(log) {
   if (log === null || log === undefined) return "–";
-  return Math.abs(log) < 7 ? Math.exp(log).toPrecision(3) : `e^${log.toFixed(1)}`;
+  return `e^${log.toFixed(1).replace("-", "−")}`;
 }
 
 const count = (number) => number.toLocaleString("en");

@@ -3,12 +3,35 @@
 /* The stacked area plot of the waiting jobs of one queue. */
 
 const LEVELS = 10;
-const PLOT = { height: 220, left: 44, right: 12, top: 10, bottom: 24 };
+const PLOT = { height: 220, left: 64, right: 12, top: 10, bottom: 24 };
 
-/** Round up to 1, 2, 5, 10, 20 …: the end of an axis. */
-function roundUp(number) {
-  const power = 10 ** Math.floor(Math.log10(Math.max(1, number)));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= number);
+/** The ticks of an axis from 0 to a number of jobs or a little more: 1, 2, 5, 10, 20 … apart. */
+function ticksTo(most) {
+  const power = 10 ** Math.floor(Math.log10(most / 5));
+  const step = Math.max(1, [1, 2, 5, 10].map((each) => each * power).find((each) => most <= 5 * each));
+  return Array.from({ length: Math.ceil(most / step) + 1 }, (_, number) => number * step);
+}
+
+const MINUTE_S = 60;
+const HOUR_S = 3600;
+const SPANS_S = [MINUTE_S, 2 * MINUTE_S, 5 * MINUTE_S, 10 * MINUTE_S, 20 * MINUTE_S, 30 * MINUTE_S,
+  HOUR_S, 2 * HOUR_S, 4 * HOUR_S, 8 * HOUR_S, 12 * HOUR_S, 24 * HOUR_S];
+
+/** The time to draw, in seconds: as little as shows all samples, and at most the window. */
+function fittingSpan(spanS, windowS) {
+  return SPANS_S.find((each) => each >= spanS && each <= windowS) ?? windowS;
+}
+
+/** The distance of the labels of time, in seconds. */
+function timeStep(windowS) {
+  return [15, 30, MINUTE_S, 2 * MINUTE_S, 5 * MINUTE_S, 10 * MINUTE_S, 15 * MINUTE_S, 30 * MINUTE_S,
+    HOUR_S, 2 * HOUR_S, 4 * HOUR_S].find((each) => windowS <= 6 * each);
+}
+
+function timeLabel(agoS) {
+  if (agoS === 0) return "now";
+  if (agoS % MINUTE_S) return `−${agoS} s`;
+  return agoS % HOUR_S ? `−${agoS / MINUTE_S} min` : `−${agoS / HOUR_S} h`;
 }
 
 /** Draw the stacked area plot of one queue, with the most urgent level at the bottom. */
@@ -16,12 +39,13 @@ function stackedPlot(samples, queue, names, windowS) {
   const width = Math.max(320, document.getElementById("queues").clientWidth - 34);
   const { height, left, right, top, bottom } = PLOT;
   const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, class: "plot", role: "img" });
-  svg.setAttribute("aria-label", `Jobs waiting in ${queue} over the last minutes, by level`);
+  svg.setAttribute("aria-label", `Jobs waiting in ${queue} over time, by level`);
   const now = samples.at(-1).at;
-  const most = roundUp(Math.max(1, ...samples.map((each) => sum(each.waiting[queue]))));
+  const ticks = ticksTo(Math.max(1, ...samples.map((each) => sum(each.waiting[queue]))));
+  const most = ticks.at(-1);
   const x = (at) => left + (1 - (now - at) / windowS) * (width - left - right);
   const y = (value) => top + (1 - value / most) * (height - top - bottom);
-  drawAxes(svg, { width, height, x, y, most, now, windowS });
+  drawAxes(svg, { width, height, x, y, ticks, now, windowS });
   const corner = (at, value) => `${x(at).toFixed(1)},${y(value).toFixed(1)}`;
   // A sample is valid until the next one.
   const steps = (values) => values.flatMap((value, i) => [
@@ -48,9 +72,8 @@ function stackedPlot(samples, queue, names, windowS) {
   return svg;
 }
 
-function drawAxes(svg, { width, height, x, y, most, now, windowS }) {
-  for (const part of most % 2 ? [0, 1] : [0, 0.5, 1]) {
-    const value = part * most;
+function drawAxes(svg, { width, height, x, y, ticks, now, windowS }) {
+  for (const value of ticks) {
     svg.append(draw("line", {
       x1: PLOT.left, x2: width - PLOT.right, y1: y(value), y2: y(value), class: "grid",
     }));
@@ -58,11 +81,10 @@ function drawAxes(svg, { width, height, x, y, most, now, windowS }) {
     label.textContent = count(value);
     svg.append(label);
   }
-  const stepS = windowS > 240 ? 120 : windowS > 60 ? 30 : 15;
-  for (let ago = 0; ago <= windowS; ago += stepS) {
+  for (let ago = 0; ago <= windowS; ago += timeStep(windowS)) {
     const label = draw("text", { x: x(now - ago), y: height - 6, class: "tick" });
     if (ago === 0) label.setAttribute("class", "tick tick-now");
-    label.textContent = ago === 0 ? "now" : ago % 60 ? `−${ago} s` : `−${ago / 60} min`;
+    label.textContent = timeLabel(ago);
     svg.append(label);
   }
 }
