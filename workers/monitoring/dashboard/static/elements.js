@@ -29,7 +29,8 @@ function duration(seconds) {
 /** A weight, always as a power of e: 1 is the weight of a job that has just come at level 0. */
 function weight(log) {
   if (log === null || log === undefined) return "–";
-  return `e^${log.toFixed(1).replace("-", "−")}`;
+  const power = Number(log.toFixed(1)); // -0.04 is e^0.0
+  return `e^${power.toFixed(1).replace("-", "−")}`;
 }
 
 const count = (number) => number.toLocaleString("en");
