@@ -15,27 +15,6 @@
 -- The longest value with which Redis stores a hash compactly.
 local PIECE_BYTES = 64
 
--- Take an ending job out of its tenant's waiting or running jobs.
-local function leave_tenant(key, ending, tenant, queue, state, place, op, items, started_at)
-  local records, paused, own = string.sub(key.record, 1, -#ending.id - 1), {}, nil
-  for index = 1, #key.orders, 2 do
-    local of = tenants_of(key.orders[index], records, tonumber(ending.now))
-    paused[#paused + 1] = of.paused
-    if of.queue == queue then
-      own = of
-      redis.call('ZREM', key.orders[index + 1], place)
-    end
-  end
-  if own and state == 'running' then
-    own.release(tenant, ending.id, paused)
-    if ending.state == 'done' then
-      own.learn_cost(op, number_of(items), tonumber(ending.now) - number_of(started_at))
-    end
-  elseif own and own.unhold(tenant, place) then
-    own.settle(tenant)
-  end
-end
-
 local function finish(key, ending)
   local call = redis.call
   -- Start with a ZREM, which needs no memory: after it, even a full Redis runs the rest of the script.
@@ -47,7 +26,23 @@ local function finish(key, ending)
     unpack(call('HMGET', key.record, 'state', 'op', 'level', 'items', 'enqueued_at', 'started_at', 'deadline_at',
       'worker', 'worker_id', 'tag', 'place', 'history', 'tenant', 'queue'))
   if tenant and place then
-    leave_tenant(key, ending, tenant, queue, state, place, op, items, started_at)
+    local records, paused, own = string.sub(key.record, 1, -#ending.id - 1), {}, nil
+    for index = 1, #key.orders, 2 do
+      local of = tenants_of(key.orders[index], records, tonumber(ending.now))
+      paused[#paused + 1] = of.paused
+      if of.queue == queue then
+        own = of
+        call('ZREM', key.orders[index + 1], place)
+      end
+    end
+    if own and state == 'running' then
+      own.release(tenant, ending.id, paused)
+      if ending.state == 'done' then
+        own.learn_cost(op, number_of(items), tonumber(ending.now) - number_of(started_at))
+      end
+    elseif own and own.unhold(tenant, place) then
+      own.settle(tenant)
+    end
   elseif place and state ~= 'running' then
     for _, order in ipairs(key.orders) do
       if call('ZREM', order, place) == 1 then

@@ -60,12 +60,12 @@ if index <= #ARGV then
   end
 end
 
-local queues, all_admitted = {}, true
+local queues, all_admitted, has_tenants = {}, true, false
 for number = 1, queue_count do
   local first = before_queues + (number - 1) * KEYS_A_QUEUE
   local name, k = unpack(ARGV, FIXED_ARGUMENTS + 2 * number - 1, FIXED_ARGUMENTS + 2 * number)
   local order, scheduled, idle = unpack(KEYS, first + 1, first + 3)
-  local candidates, has_tenants = KEYS[first + KEYS_A_QUEUE - 1], false
+  local candidates = KEYS[first + KEYS_A_QUEUE - 1]
   -- Usually there is nothing to admit. One EXISTS is cheaper here than `has_arrivals`.
   if call('EXISTS', scheduled, unpack(KEYS, first + 4, first + KEYS_A_QUEUE)) > 0 then
     --@include admit
@@ -80,9 +80,9 @@ for number = 1, queue_count do
     if call('EXISTS', KEYS[first + KEYS_A_QUEUE]) == 1 then
       tenants_of(order, records, now).settle_paused(MOST_DUE)
     end
-    has_tenants = call('EXISTS', candidates) == 1
+    has_tenants = call('EXISTS', candidates) == 1 or has_tenants
   end
-  queues[number] = { name = name, order = order, idle = idle, candidates = has_tenants and candidates }
+  queues[number] = { name = name, order = order, idle = idle, candidates = candidates }
 end
 
 -- The virtual time without the head start of strict levels (k = 0). With it, the jobs of a queue with k > 0 would
@@ -91,37 +91,20 @@ local function due_at(virtual)
   return virtual >= STRICT_S and virtual % STRICT_S or virtual
 end
 
--- The next place of a queue, its virtual time, and the set that it is in.
-local function next_of(queue)
-  local place, score = unpack(call('ZRANGE', queue.order, 0, 0, 'WITHSCORES'))
-  if not queue.candidates then
-    return place, tonumber(score), queue.order
+-- The queue whose first job goes first, or nil if no job waits.
+local function best_queue()
+  if queue_count == 1 then
+    return queues[1]
   end
-  local candidate, delayed = unpack(call('ZRANGE', queue.candidates, 0, 0, 'WITHSCORES'))
-  score, delayed = tonumber(score), tonumber(delayed)
-  if candidate and (not place or delayed < score or (delayed == score and candidate < place)) then
-    return candidate, delayed, queue.candidates
-  end
-  return place, score, queue.order
-end
-
--- Take the next place out of its queue. Returns the queue, the place, and true if it is a tenant's.
-local function pop_next()
-  if queue_count == 1 and not queues[1].candidates then
-    return queues[1], call('ZPOPMIN', queues[1].order)[1], false
-  end
-  local best, earliest, next_place, from
+  local best, earliest
   for _, each in ipairs(queues) do
-    local place, score, set = next_of(each)
-    local due = place and due_at(score)
+    local head = call('ZRANGE', each.order, 0, 0, 'WITHSCORES')
+    local due = head[2] and due_at(tonumber(head[2]))
     if due and (not best or due < earliest) then
-      best, earliest, next_place, from = each, due, place, set
+      best, earliest = each, due
     end
   end
-  if best then
-    call('ZREM', from, next_place)
-  end
-  return best, next_place, best and from == best.candidates
+  return best
 end
 
 local function reserve(entry)
@@ -171,42 +154,40 @@ local function hand_over(queue, place)
   return { queue.name, message, flag, before and 1 or 0, id, since }
 end
 
-local function is_empty(queue)
-  return call('ZCARD', queue.order) == 0 and not (queue.candidates and call('ZCARD', queue.candidates) > 0)
-end
-
--- Take a tenant's candidate out of the jobs that wait, and charge it if it runs.
-local function settle_taken(queue, tenant, place, taken)
-  local of = tenants_of(queue.order, records, now)
-  of.unhold(tenant, place)
-  if taken and taken[3] == '' then
-    of.charge(tenant, id_of(place), math.max(1, call('ZCARD', running)))
-  end
-  of.settle(tenant)
-end
-
-for _ = 1, MOST_GONE do
-  local queue, place, is_of_tenant = pop_next()
-  if not place then
-    break
-  end
-  local tenant
-  if is_of_tenant then
-    place, tenant = place_and_tenant(place)
-  end
-  local taken = hand_over(queue, place)
-  if tenant then
-    settle_taken(queue, tenant, place, taken)
-  end
-  if taken then
-    for _, each in ipairs(queues) do
-      call('ZREM', each.idle, wake)
+local found, found_in
+if has_tenants then
+  --@include take_of_tenants
+  for _ = 1, MOST_GONE do
+    local queue, place, tenant = pop_next()
+    local taken = place and hand_over(queue, place)
+    if tenant then
+      settle_taken(queue, tenant, place, taken)
     end
-    if not all_admitted or not is_empty(queue) then
-      wake_one(queue.idle)
+    if taken or not place then
+      found, found_in = taken, queue
+      break
     end
-    return taken
   end
+else
+  for _ = 1, MOST_GONE do
+    local queue = best_queue()
+    local popped = queue and call('ZPOPMIN', queue.order) or {}
+    local taken = popped[1] and hand_over(queue, popped[1])
+    if taken or not popped[1] then
+      found, found_in = taken, queue
+      break
+    end
+  end
+end
+if found then
+  for _, each in ipairs(queues) do
+    call('ZREM', each.idle, wake)
+  end
+  if not all_admitted or call('ZCARD', found_in.order) > 0
+    or (has_tenants and call('ZCARD', found_in.candidates) > 0) then
+    wake_one(found_in.idle)
+  end
+  return found
 end
 
 for each = before_queues + queue_count * KEYS_A_QUEUE + 1, #KEYS do
@@ -220,7 +201,7 @@ end
 if waits == '1' then
   call('DEL', wake) -- an old element would wake the worker for nothing
   for _, queue in ipairs(queues) do
-    if all_admitted and is_empty(queue) then
+    if all_admitted and call('ZCARD', queue.order) == 0 and call('ZCARD', queue.candidates) == 0 then
       call('ZADD', queue.idle, now, wake)
     else
       call('LPUSH', wake, 1)

@@ -23,27 +23,6 @@
 --   PREFIX:costs                   hash: operation -> seconds per image
 --
 -- Only `tenants_of` is created here. The functions that it makes are created only if a tenant's job needs them.
--- Weight of the latest job in the moving average of an operation's cost, and the bounds of a cost per image.
-local NEWEST_COST, COST_MIN_S, COST_MAX_S = 0.05, 1e-4, 3600
-
-local UNKNOWN_COST_S, PACE_MAX, LEAST_REACTION_S = 0.1, 16, 0.2
-local TAKES, STRENGTH, LEARNING, NEWEST = 30, 0.15, 0.003, 0.1
--- A tenant at its limit of running jobs is looked at again after this time, in case the end of a job was missed.
-local LOOK_AGAIN_S = 5
-
--- A candidate as a member of the sorted set: its place with the name of its tenant within, so that the tenant is
--- known even if somebody has deleted the record.
-local function member_of(place, name)
-  return string.sub(place, 1, SEQUENCE_DIGITS) .. name .. '\n' .. string.sub(place, SEQUENCE_DIGITS + 1)
-end
-
--- The place and the tenant of such a member.
-local function place_and_tenant(member)
-  local number = string.sub(member, 1, SEQUENCE_DIGITS)
-  local name, id = string.match(string.sub(member, SEQUENCE_DIGITS + 1), '^([^\n]*)\n(.*)$')
-  return number .. id, name
-end
-
 -- Make the functions for the tenants of one queue.
 --
 -- order: the key of the queue's order; records: their prefix; now: Unix time in seconds
@@ -52,6 +31,27 @@ local function tenants_of(order, records, now)
   local candidates, held = prefix .. 'candidates:' .. queue, prefix .. 'held:' .. queue
   local counts, paused = prefix .. 'tenants:' .. queue, prefix .. 'paused-tenants:' .. queue
   local pace, limits = prefix .. 'pace:' .. queue, prefix .. 'tenant-limits'
+
+  -- Weight of the latest job in the moving average of an operation's cost, and the bounds of a cost per image.
+  local NEWEST_COST, COST_MIN_S, COST_MAX_S = 0.05, 1e-4, 3600
+
+  local UNKNOWN_COST_S, PACE_MAX, LEAST_REACTION_S = 0.1, 16, 0.2
+  local TAKES, STRENGTH, LEARNING, NEWEST = 30, 0.15, 0.003, 0.1
+  -- A tenant at its limit of running jobs is looked at again after this time, in case the end of a job was missed.
+  local LOOK_AGAIN_S = 5
+
+  -- A candidate as a member of the sorted set: its place with the name of its tenant within, so that the tenant is
+  -- known even if somebody has deleted the record.
+  local function member_of(place, name)
+    return string.sub(place, 1, SEQUENCE_DIGITS) .. name .. '\n' .. string.sub(place, SEQUENCE_DIGITS + 1)
+  end
+
+  -- The place and the tenant of such a member.
+  local function place_and_tenant(member)
+    local number = string.sub(member, 1, SEQUENCE_DIGITS)
+    local name, id = string.match(string.sub(member, SEQUENCE_DIGITS + 1), '^([^\n]*)\n(.*)$')
+    return number .. id, name
+  end
 
   local function jobs_of(name)
     return prefix .. 'tenant-jobs:' .. queue .. ':' .. name
@@ -272,7 +272,7 @@ local function tenants_of(order, records, now)
     end
   end
 
-  return { queue = queue, held = held, paused = paused, jobs_of = jobs_of, hold = hold, unhold = unhold, settle = settle,
+  return { place_and_tenant = place_and_tenant, queue = queue, held = held, paused = paused, jobs_of = jobs_of, hold = hold, unhold = unhold, settle = settle,
     charge = charge, release = release, learn_cost = learn_cost,
     settle_paused = settle_paused }
 end

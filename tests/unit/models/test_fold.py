@@ -237,3 +237,25 @@ def test_an_operator_without_float16_is_refused_with_what_to_do(version):
 def test_two_types_at_once_are_refused(version):
     with pytest.raises(ModelError, match="dtype is bfloat16, but weights_dtype is float16"):
         version(dtype="bfloat16", weights_dtype="float16")
+
+
+@pytest.mark.parametrize(("dtype", "allowed"), [("float32", 1e-5), ("bfloat16", 0.03)])
+def test_an_exported_program_can_be_folded_and_converted(version, tmp_path, dtype, allowed):
+    directory = tmp_path / "program" / "1"
+    directory.mkdir(parents=True)
+    batch = {0: torch.export.Dim("batch", min=1)}
+    example = (torch.from_numpy(version.image),)
+    program = torch.export.export(version.net, example, dynamic_shapes=(batch,))
+    torch.export.save(program, directory / "net.pt2")
+    document = {
+        "task": "classification",
+        "kind": "exported",
+        "weights": "net.pt2",
+        "input": {"height": 32, "width": 32},
+        "fold_batch_norm": True,
+        "weights_dtype": dtype,
+    }
+    (directory / "model.yaml").write_text(yaml.safe_dump(document))
+    found = load_model(directory, CPU).forward({"image": version.image})["output"]
+    apart = np.abs(found - version.expected).max()
+    assert apart <= allowed * np.abs(version.expected).max()

@@ -67,7 +67,7 @@ def measure(task: Task, say: Callable[[str], None]) -> Figures:
         runs_on=model.runs_on(),
         threads=task.threads,
         batches=batches,
-        queue_images_per_s=round(rate, 1),
+        queue_images_per_s=round(rate, 2),
         queue_batch=limit,
         weights_bytes=model.size_bytes(),
         peak_bytes=peak,
@@ -116,7 +116,7 @@ def _passes(model: Model, item: Arrays, count: int, seconds: float) -> Passes:
         batch=count,
         ms=round(1e3 * float(median), 3),
         spread_ms=round(1e3 * float(high - low) / 2, 3),
-        images_per_s=round(count / float(median), 1),
+        images_per_s=round(count / float(median), 2),
         passes=len(times),
     )
 

@@ -1,0 +1,42 @@
+-- The parts of a take that are needed only if tenants have waiting jobs.
+
+-- The next place of a queue, its virtual time, and the set that it is in.
+local function next_of(queue)
+  local place, score = unpack(call('ZRANGE', queue.order, 0, 0, 'WITHSCORES'))
+  local candidate, delayed = unpack(call('ZRANGE', queue.candidates, 0, 0, 'WITHSCORES'))
+  score, delayed = tonumber(score), tonumber(delayed)
+  if candidate and (not place or delayed < score or (delayed == score and candidate < place)) then
+    return candidate, delayed, queue.candidates
+  end
+  return place, score, queue.order
+end
+
+-- Take the next place out of its queue. Returns the queue, the place, and its tenant if it has one.
+local function pop_next()
+  local best, earliest, next_place, from
+  for _, each in ipairs(queues) do
+    local place, score, set = next_of(each)
+    local due = place and due_at(score)
+    if due and (not best or due < earliest) then
+      best, earliest, next_place, from = each, due, place, set
+    end
+  end
+  if not best then
+    return nil
+  end
+  call('ZREM', from, next_place)
+  if from == best.order then
+    return best, next_place
+  end
+  return best, tenants_of(best.order, records, now).place_and_tenant(next_place)
+end
+
+-- Take a tenant's candidate out of the jobs that wait, and charge it if it runs.
+local function settle_taken(queue, tenant, place, taken)
+  local of = tenants_of(queue.order, records, now)
+  of.unhold(tenant, place)
+  if taken and taken[3] == '' then
+    of.charge(tenant, id_of(place), math.max(1, call('ZCARD', running)))
+  end
+  of.settle(tenant)
+end
