@@ -8,7 +8,9 @@ from agewell.producer.cli import terminal
 from agewell.producer.cli.exit_codes import exit_codes
 from agewell.producer.cli.options import METAVAR, Json, shown_as, time_between
 from agewell.producer.session import open_session
+from agewell.shared.protocol.tenants import check_tenant
 from agewell.shared.queue.record import State
+from agewell.shared.queue.tenant_search import LOOKED_AT
 
 States = Annotated[
     list[State] | None,
@@ -27,11 +29,24 @@ Since = Annotated[
         help="Only jobs whose state changed within this time, such as 1h. Default: all.",
     ),
 ]
+Tenant = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Only jobs of this tenant, or of this team and its members, "
+        f"among the latest {LOOKED_AT:,}. Default: all.",
+        show_default=False,
+    ),
+]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="List at most this many jobs.")]
 
 
 def jobs(
-    state: States = None, since: Since = None, limit: Limit = 50, as_json: Json = False
+    state: States = None,
+    since: Since = None,
+    tenant: Tenant = "",
+    limit: Limit = 50,
+    as_json: Json = False,
 ) -> None:
     """List jobs, the latest first, and count the jobs in each state.
 
@@ -40,7 +55,8 @@ def jobs(
     with exit_codes():
         session = open_session()
         after = session.now() - since if since is not None else 0.0
-        records = session.ledger.list(state or list(State), after, limit)
+        name = check_tenant(tenant) if tenant else ""
+        records = session.ledger.list(state or list(State), after, limit, name)
         if as_json:
             for record in records:
                 terminal.print_json(terminal.record_document(record))

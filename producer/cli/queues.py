@@ -8,6 +8,7 @@ from agewell.producer.cli import terminal
 from agewell.producer.cli.exit_codes import exit_codes
 from agewell.producer.cli.options import Json
 from agewell.producer.cli.tables import Column, print_table
+from agewell.producer.cli.tenant_tables import LOAD_COLUMNS, load_rows
 from agewell.producer.session import open_session
 from agewell.shared.protocol.levels import level_label
 from agewell.shared.queue.status import LevelStatus, QueueStatus, queue_status
@@ -27,7 +28,7 @@ QUEUE_COLUMNS = (
 
 
 def queues(as_json: Json = False) -> None:
-    """Show the waiting jobs of each queue and level, the oldest wait, and reserved jobs.
+    """Show the waiting jobs of each queue, by level and tenant, the oldest wait, and reserved jobs.
 
     Example: agewell queues --json | jq '.queue, ([.levels[].waiting] | add)'
     """
@@ -67,14 +68,18 @@ def idle_cells(queue: QueueStatus) -> list[str]:
 
 
 def print_queues(queues: Iterable[QueueStatus]) -> None:
-    """Print the waiting jobs per queue and level, without levels that have none."""
+    """Print the waiting jobs per queue and level, and the tenants, without those that have none."""
+    shown = list(queues)
     rows: list[list[str]] = []
-    for queue in queues:
+    for queue in shown:
         levels = [each for each in queue.levels if each.waiting or each.climbs_per_minute >= 0.5]
         rows += [queue_cells(queue, each, first=number == 0) for number, each in enumerate(levels)]
         if not levels:
             rows.append(idle_cells(queue))
     print_table(terminal.out, QUEUE_COLUMNS, rows)
+    if tenants := load_rows(shown):
+        terminal.print_line("")
+        print_table(terminal.out, LOAD_COLUMNS, tenants)
 
 
 def weight(log_weight: float | None) -> str:

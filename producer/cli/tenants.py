@@ -10,6 +10,7 @@ from agewell.producer.cli import terminal
 from agewell.producer.cli.exit_codes import exit_codes
 from agewell.producer.cli.options import Json
 from agewell.producer.cli.tables import Column, print_table
+from agewell.producer.cli.tenant_tables import PER_S, rate_text
 from agewell.producer.session import open_session
 from agewell.shared.errors import ParameterError
 from agewell.shared.queue.tenants import (
@@ -30,7 +31,6 @@ tenants_app = typer.Typer(
 SHOWN = 100
 """Tenants without limits to show, of each queue: those with the most waiting jobs."""
 
-PER_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _RATE = re.compile(r"(\d+(?:\.\d+)?)(?:/([smh]))?")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A tenant, a team, or TEAM/USER.")]
@@ -114,17 +114,10 @@ def _cells(found: TenantStatus) -> list[str]:
         found.name,
         f"{limits.weight:g}",
         str(limits.max_running or "-"),
-        _rate_text(limits.rate_per_s),
+        rate_text(limits.rate_per_s),
         f"{found.waiting:,}",
         f"{found.running:,}",
     ]
-
-
-def _rate_text(rate_per_s: float) -> str:
-    if not rate_per_s:
-        return "-"
-    unit = next((each for each in PER_S if rate_per_s * PER_S[each] >= 1), "h")
-    return f"{rate_per_s * PER_S[unit]:g}/{unit}"
 
 
 @tenants_app.command(name="set")

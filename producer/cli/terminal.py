@@ -112,12 +112,21 @@ JOB_COLUMNS = (
     Column("ran", right=True, drop=2),
     Column("error", flexible=True),
 )
+TENANT_COLUMN = Column("tenant", drop=7)
+"""Shown before the errors if a job has a tenant."""
 
 
 def print_jobs(records: Iterable[Record]) -> None:
     """Print a table with one line per job."""
     now = time.time()
-    print_table(out, JOB_COLUMNS, [_job_cells(record, now) for record in records])
+    shown = list(records)
+    rows = [_job_cells(record, now) for record in shown]
+    columns = list(JOB_COLUMNS)
+    if any(record.tenant for record in shown):
+        columns.insert(-1, TENANT_COLUMN)
+        for row, record in zip(rows, shown, strict=True):
+            row.insert(-1, record.tenant)
+    print_table(out, columns, rows)
 
 
 def _job_cells(record: Record, now: float) -> list[str]:

@@ -18,6 +18,7 @@ from agewell.producer.cli.options import METAVAR, time_between
 from agewell.producer.cli.queues import QUEUE_COLUMNS, idle_cells, print_queues_json, queue_cells
 from agewell.producer.cli.streams import stdout_error
 from agewell.producer.cli.tables import Column, fitted
+from agewell.producer.cli.tenant_tables import LOAD_COLUMNS, load_rows
 from agewell.producer.session import Session, open_session
 from agewell.shared.errors import ParameterError
 from agewell.shared.protocol.levels import LEVELS, level_label
@@ -28,6 +29,9 @@ BARS = " ▁▂▃▄▅▆▇█"
 HISTORY = 40
 LOOKS_NARROW, WIDE = 16, 110
 """Number of looks drawn on a terminal with fewer columns than WIDE."""
+
+MOST_TENANTS = 5
+"""How many tenants of a queue to name."""
 
 
 @dataclass
@@ -50,7 +54,7 @@ class History:
 def run(session: Session, interval_s: float) -> None:
     """Look and draw until Ctrl-C, or until stdout is closed.
 
-    A look takes three round trips to Redis, for any number of waiting jobs.
+    A look takes seven round trips to Redis, for any number of waiting jobs and tenants.
     """
     history = History()
     with Live(console=terminal.out, screen=True, auto_refresh=False) as live:
@@ -70,13 +74,16 @@ def follow(session: Session, interval_s: float) -> None:
 
 def screen(queues: list[QueueStatus], history: History, width: int) -> Group:
     """Lay out the screen for the latest look."""
-    return Group(
+    parts: list[Text | Table] = [
         Text(f"agewell top  {time.strftime('%H:%M:%S')}  Ctrl-C leaves", style="bold"),
         Text(),
         _waiting_table(queues, history, width),
         Text(),
         _started_table(history),
-    )
+    ]
+    if tenants := load_rows(queues, MOST_TENANTS):
+        parts += [Text(), fitted(LOAD_COLUMNS, tenants, width)]
+    return Group(*parts)
 
 
 def _waiting_table(queues: list[QueueStatus], history: History, width: int) -> Table:
@@ -133,7 +140,7 @@ def top(
         ),
     ] = False,
 ) -> None:
-    """Show the queues live: waiting jobs, waits, and how fast jobs start. Ctrl-C ends it.
+    """Show the queues live: waiting jobs, waits, tenants, and how fast jobs start. Ctrl-C ends it.
 
     Example: agewell top --interval 0.5
     """

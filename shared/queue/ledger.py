@@ -12,6 +12,7 @@ import redis
 
 from agewell.shared.metrics import Metric, counter, tally
 from agewell.shared.queue.record import ENDED, Record, State, record_of
+from agewell.shared.queue.tenant_search import latest_jobs_of
 from agewell.shared.redis import keys
 from agewell.shared.redis.clock import RedisClock
 from agewell.shared.redis.scripts import Argument, Script
@@ -180,14 +181,20 @@ class Ledger:
             record_of(job_id, raw, now) for job_id, raw in zip(ids, pipe.execute(), strict=True)
         ]
 
-    def list(self, states: Iterable[State], since: float, limit: int) -> list[Record]:
+    def list(
+        self, states: Iterable[State], since: float, limit: int, tenant: str = ""
+    ) -> list[Record]:
         """Return the latest jobs in some states. The job that changed its state last comes first.
 
         Args:
             states: the states.
             since: leave out jobs that entered their state before this Unix time, in seconds.
             limit: return at most this many jobs.
+            tenant: return only jobs of this tenant, or of this team's members. "": any.
         """
+        if tenant:
+            ids = latest_jobs_of(self._client, tenant, states, since, limit)
+            return [record for record in self.get_all(ids) if record is not None]
         pipe = self._client.pipeline(transaction=False)
         for state in states:
             pipe.zrange(

@@ -1,6 +1,5 @@
 """Status of queues and their levels, from counts and the first job of each level."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -12,6 +11,14 @@ from agewell.shared.protocol.levels import LEVELS
 from agewell.shared.protocol.tasks import WORK_QUEUES, Queue
 from agewell.shared.queue.order import id_of
 from agewell.shared.queue.record import State
+from agewell.shared.queue.reserved import reserved_jobs
+from agewell.shared.queue.tenant_load import (
+    NO_OTHERS,
+    OtherTenants,
+    TenantLoad,
+    TenantLoads,
+    tenant_loads,
+)
 from agewell.shared.redis import keys
 from agewell.shared.settings import Settings
 
@@ -46,6 +53,10 @@ class QueueStatus:
     """The sum over all levels."""
     last_sweep_s_ago: float | None
     """Seconds since the beat task last ran for the queue. None if it never has."""
+    tenants: tuple[TenantLoad, ...] = ()
+    """The largest tenants, the largest first. A team counts as one, with all its members."""
+    other_tenants: OtherTenants = NO_OTHERS
+    """The other tenants together."""
 
 
 class _Head(NamedTuple):
@@ -72,9 +83,9 @@ class _Answers(NamedTuple):
 
 
 def queue_status(client: redis.Redis, settings: Settings, now: float) -> list[QueueStatus]:
-    """Read the status of every queue, in at most four round trips.
+    """Read the status of every queue, in at most seven round trips.
 
-    The work does not grow with the backlog.
+    The work does not grow with the backlog, nor with the number of tenants.
 
     Args:
         client: Redis.
@@ -88,10 +99,11 @@ def queue_status(client: redis.Redis, settings: Settings, now: float) -> list[Qu
     pipe.smembers(keys.WORKER_IDS)
     found = iter(pipe.execute())
     answers = {queue: _next_answers(found) for queue in policies}
-    reserved = _reserved(client, next(found))
+    reserved = reserved_jobs(client, next(found))
     heads = _read_heads(client, [each for part in answers.values() for each in part.head_ids])
+    loads = tenant_loads(client, reserved, now)
     return [
-        _status(queue, policy, now, answers[queue], heads, reserved[queue])
+        _status(queue, policy, now, answers[queue], heads, len(reserved[queue]), loads[queue])
         for queue, policy in policies.items()
     ]
 
@@ -170,6 +182,7 @@ def _status(
     answers: _Answers,
     heads: Mapping[str, _Head],
     reserved: int,
+    tenants: TenantLoads,
 ) -> QueueStatus:
     levels = [
         _level_status(
@@ -186,6 +199,8 @@ def _status(
         k_per_s=policy.k_per_s,
         climbs_per_minute=sum(level.climbs_per_minute for level in levels),
         last_sweep_s_ago=None if last_run_at is None else now - float(last_run_at),
+        tenants=tenants.largest,
+        other_tenants=tenants.others,
     )
 
 
@@ -224,20 +239,8 @@ def anything_is_open(client: redis.Redis) -> bool:
             pipe.llen(inlet)
     pipe.smembers(keys.WORKER_IDS)
     *counts, worker_ids = pipe.execute()
-    return any(counts) or any(_reserved(client, worker_ids)[queue.value] for queue in WORK_QUEUES)
-
-
-def _reserved(client: redis.Redis, worker_ids: set[bytes]) -> Counter[str]:
-    """Count the jobs that workers have reserved, by queue. They are few: those that run."""
-    pipe = client.pipeline(transaction=False)
-    for worker_id in worker_ids:
-        pipe.hvals(keys.reserved(worker_id.decode()))
-    return Counter(
-        entry.split(b"\n", 2)[1].decode()
-        for held in pipe.execute()
-        for entry in held
-        if entry.startswith(b"\n")
-    )
+    reserved = reserved_jobs(client, worker_ids)
+    return any(counts) or any(reserved[queue.value] for queue in WORK_QUEUES)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ import pytest
 
 from agewell.shared.redis import keys
 from tests.support.browser import WAIT_S, Browser, browser
+from tests.support.held_tenants import waiting_jobs
 from tests.support.image_files import file_of
 from tests.support.messages import hsv_job, send, stored
 from tests.support.paths import ROOT
 from tests.support.stack import Stack, until
-from tests.support.watched import PASSWORD, USER
+from tests.support.watched import PASSWORD, USER, flower
 
 pytestmark = pytest.mark.slow
 
@@ -123,6 +124,53 @@ def test_the_queues_page_shows_a_bulk_job_climb(
     for dark in (False, True):
         seen.dark(dark)
         seen.screenshot(f"queues-{'dark' if dark else 'light'}")
+    assert seen.errors() == []
+
+
+def test_the_queues_page_shows_the_largest_tenants(watched: Stack, seen: Browser):
+    seen.open("/aging")
+    until(lambda: seen.all(".queue"), WAIT_S, lambda: seen.text)
+    assert seen.all(".tenant-table") == []
+    with waiting_jobs(watched, "late", 3):
+        row = '[data-queue="cv"] tr[data-tenant="late"]'
+        until(lambda: seen.texts(f"{row} .waiting") == ["3"], WAIT_S, lambda: seen.text)
+        cells = [*seen.texts(f"{row} th"), *seen.texts(f"{row} td")[:-1]]
+        assert cells == ["late", "2", "4/h", "3", "0"]
+        assert seen.texts(f"{row} .oldest")[0].endswith(" s")
+        seen.screenshot("queues-tenants")
+    until(lambda: seen.all(".tenant-table") == [], WAIT_S, lambda: seen.text)
+    assert seen.errors() == []
+
+
+def _axis_fits(stack: Stack, seen: Browser) -> bool:
+    """True if the axis of jobs ends less than one tick above the data."""
+    script = """return Array.from(document.querySelectorAll('[data-queue="cv"] .tick-y'),
+        e => Number(e.textContent.replaceAll(',', '')))"""
+    ticks: list[int] = seen.driver.execute_script(script)
+    [choice] = seen.all("[data-window].active")
+    window = choice.get_attribute("data-window")
+    found = flower(stack, f"/aging/data?window={window}").json()
+    most = max(sum(each["waiting"]["cv"]) for each in found["samples"])
+    return len(ticks) > 1 and ticks[-1] - ticks[1] < most <= ticks[-1]
+
+
+def test_the_window_of_the_plot_can_be_chosen(
+    watched: Stack, seen: Browser, held: str, small_folder: Path
+):
+    ids = _enqueue(watched, small_folder, "normal")
+    seen.open("/aging")
+    assert seen.texts("[data-window].active") == ["10 min"]
+    for link, label in (("1h", "1 h"), ("24h", "24 h"), ("10m", "10 min")):
+        [choice] = seen.all(f'[data-window][href="#{link}"]')
+        choice.click()
+        until(lambda: seen.all('[data-queue="cv"] polygon'), WAIT_S, lambda: seen.text)
+        assert seen.texts("[data-window].active") == [label]
+        until(lambda: _axis_fits(watched, seen), WAIT_S, lambda: seen.text)
+        seen.screenshot(f"queues-{link}")
+    seen.open("/aging#24h")
+    seen.driver.refresh()
+    assert seen.texts("[data-window].active") == ["24 h"]
+    watched.ok("cancel", *ids)
     assert seen.errors() == []
 
 

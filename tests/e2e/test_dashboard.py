@@ -16,6 +16,7 @@ from flower.urls import handlers as flower_handlers
 
 from agewell.workers.jobs.recorded_inputs import unpack
 from agewell.workers.monitoring.dashboard.pages import HANDLERS
+from tests.support.held_tenants import waiting_jobs
 from tests.support.image_files import file_of
 from tests.support.messages import good_job, hsv_job, inline, send, stored
 from tests.support.pixels import expected_hsv
@@ -281,6 +282,35 @@ def test_an_image_that_has_expired_has_no_thumbnail(watched: Stack):
     place = result.removeprefix("store:").partition("+")[0]
     (blobs / place[:2] / place).unlink()
     assert flower(watched, f"/job/{job_id}/0/result").status == 404
+
+
+def test_the_data_of_the_queues_page_has_the_largest_tenants(watched: Stack):
+    def shown() -> list[dict]:
+        queues = flower(watched, "/aging/data").json()["queues"]
+        return [each for queue in queues for each in queue["tenants"]]
+
+    with waiting_jobs(watched, "slow", 3):
+        until(lambda: [each["waiting"] for each in shown()] == [3], 30, shown)
+        [slow] = shown()
+        assert (slow["tenant"], slow["weight"], slow["running"]) == ("slow", 2, 0)
+    until(lambda: shown() == [], 30, shown)
+
+
+def test_the_queues_page_has_samples_of_each_window(watched: Stack):
+    def samples(query: str) -> list[dict]:
+        return flower(watched, f"/aging/data{query}").json()["samples"]
+
+    until(lambda: len(samples("")) >= 3, 30, lambda: samples(""))
+    for window in (600, 3600, 86_400):
+        found = flower(watched, f"/aging/data?window={window}").json()
+        times = [each["at"] for each in found["samples"]]
+        assert len(times) >= 2
+        assert times == sorted(set(times))
+        assert found["window_s"] == window
+        later = samples(f"?window={window}&after={times[-2]}")
+        assert later[0]["at"] == times[-1] or window > 600
+    for wrong in ("?window=5", "?window=x", "?window=", "?after=x"):
+        assert flower(watched, f"/aging/data{wrong}").status == 400
 
 
 def test_everything_that_a_page_loads_is_served_here(watched: Stack):

@@ -81,6 +81,24 @@ def test_status_tells_how_a_job_went(stack: Stack, small_folder: Path):
         assert word in table
 
 
+def test_jobs_and_status_show_the_tenant(stack: Stack, small_folder: Path):
+    ids = {
+        name: stack.enqueue("hsv", small_folder, *option)
+        for name, option in {"lab/ana": ("--tenant", "lab/ana"), "": ()}.items()
+    }
+    stack.wait_ended([job_id for found in ids.values() for job_id in found])
+    [job_id] = ids["lab/ana"]
+    assert [job["tenant"] for job in stack.documents("status", job_id, *ids[""])] == ["lab/ana", ""]
+    assert "lab/ana" in stack.ok("status", job_id).stdout.split()
+    assert "tenant" not in stack.ok("status", *ids[""]).stdout
+    for tenant in ("lab/ana", "lab"):
+        assert [job["id"] for job in stack.documents("jobs", "--tenant", tenant)] == [job_id]
+    assert stack.documents("jobs", "--tenant", "lab/ben") == []
+    wrong = stack.run("jobs", "--tenant", "a b")
+    assert wrong.returncode == 2
+    assert "tenant is 'a b'; allowed: 1 to 64" in wrong.stderr
+
+
 def _send_for_later(stack: Stack, countdown_s: int) -> str:
     job_id: str = stack.celery.send_task(
         "cv.hsv", args=[good_job()], queue="cv", countdown=countdown_s

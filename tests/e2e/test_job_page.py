@@ -54,6 +54,12 @@ def test_page_of_a_classification_shows_its_classes(watched: Stack):
         assert wrong not in page
 
 
+def test_page_names_the_tenant_of_a_job(watched: Stack, photos: Path):
+    for option, expected in ((("--tenant", "lab/ana"), "lab/ana"), ((), None)):
+        [job_id] = watched.enqueue("hsv", photos / "bird.jpg", *option)
+        assert facts(page_of(watched, job_id)).get("Tenant") == expected
+
+
 def test_a_pinned_version_and_a_palette_are_among_the_parameters(watched: Stack, photos: Path):
     [job_id] = watched.enqueue(
         *(

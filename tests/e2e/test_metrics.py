@@ -13,6 +13,7 @@ import psutil
 import pytest
 import yaml
 
+from tests.support.held_tenants import waiting_jobs
 from tests.support.image_files import file_of
 from tests.support.messages import hsv_job, inline, send, start_long_job
 from tests.support.paths import ROOT
@@ -84,7 +85,10 @@ def test_times_are_those_that_the_jobs_took(watched: Stack, worked: dict[str, fl
 
 
 def test_promtool_has_nothing_to_say_about_the_metrics(watched: Stack, worked: dict[str, float]):
-    assert promtool("check", "metrics", stdin=scrape(watched)) == ""
+    with waiting_jobs(watched, "lab/ana", 2):
+        series = 'agewell_tenant_jobs_waiting{queue="cv",tenant="lab"}'
+        until(lambda: value(scrape(watched), series) == 2, 30, lambda: scrape(watched))
+        assert promtool("check", "metrics", stdin=scrape(watched)) == ""
 
 
 def test_no_series_has_the_id_of_a_job(watched: Stack, worked: dict[str, float]):

@@ -8,7 +8,7 @@ import pytest
 from wcwidth import wcswidth
 
 from agewell.shared.queue.dead_letters import DeadLetters
-from tests.support.messages import hsv_job, inline, send
+from tests.support.messages import hsv_job, inline
 from tests.support.stack import Stack
 from tests.support.terminal import on_terminal
 
@@ -18,7 +18,11 @@ LONG = "写真の夏休み" * 20 + ".jpg"
 @pytest.fixture(scope="module")
 def failed(stack: Stack) -> Iterator[list[str]]:
     """Jobs that failed with long errors, one of them among the dead letters as well."""
-    ids = [send(stack, "cv.hsv", hsv_job(inline(b"no image", LONG))) for _ in range(3)]
+    job, tenant = hsv_job(inline(b"no image", LONG)), {"tenant": "the-vision-group/ana.maria"}
+    sent = [
+        stack.celery.send_task("cv.hsv", args=[job], queue="cv", headers=tenant) for _ in range(3)
+    ]
+    ids = [each.id for each in sent]
     stack.wait_ended(ids)
     letters = DeadLetters(stack.redis)
     job = {"task": "cv.poisson_blend", "args": [{}], "kwargs": {}, "options": {}}
@@ -33,6 +37,7 @@ def test_every_list_fits_the_terminal(stack: Stack, failed: list[str], columns: 
                     ["models", "list"], ["doctor"], ["--help"]):  # fmt: skip
         lines = on_terminal(*command, columns=columns, env=stack.env)
         assert max(map(wcswidth, lines)) <= columns, "\n".join(lines)
+        assert "tenant" not in lines[0].split(), "the column of tenants makes room first"
         shown = {"jobs": failed, "status": failed, "dead": failed[:1]}.get(command[0], [])
         for job_id in shown:
             [line] = [line for line in lines if line.startswith(job_id)]
@@ -58,5 +63,7 @@ def test_top_asks_for_a_terminal_or_json(stack: Stack):
 def test_a_pipe_has_the_whole_error_on_the_jobs_line(stack: Stack, failed: list[str]):
     lines = stack.ok("jobs").stdout.splitlines()
     [line] = [line for line in lines if failed[0] in line]
+    assert "tenant" in lines[0].split()
+    assert "the-vision-group/ana.maria" in line.split()
     assert LONG in line
     assert "not JPEG" in line or "JPEG" in line

@@ -6,8 +6,10 @@ import pytest
 from celery import chain
 
 from agewell import Client, HsvItem, HsvJob, Settings
+from tests.support.held_tenants import waiting_jobs
 from tests.support.paths import PHOTOS
 from tests.support.stack import Stack, started, state_directory, until
+from tests.support.terminal import on_terminal
 
 PATIENCE_S = 120.0
 
@@ -107,3 +109,27 @@ def test_no_more_jobs_run_than_a_tenant_may_have(stack, client, job):
     assert most == 1
     assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
     stack.ok("tenants", "remove", "capped")
+
+
+def test_queues_and_top_show_the_tenants(stack):
+    assert all(queue["tenants"] == [] for queue in stack.documents("queues"))
+    with waiting_jobs(stack, "slow", 3):
+
+        def waiting() -> list[dict]:
+            found = {queue["queue"]: queue["tenants"] for queue in stack.documents("queues")}
+            assert found["infer"] == []
+            return found["cv"]
+
+        until(lambda: [each["waiting"] for each in waiting()] == [3], PATIENCE_S, waiting)
+        [slow] = waiting()
+        assert 0 < slow.pop("oldest_wait_s") < PATIENCE_S
+        assert slow == {
+            "tenant": "slow", "weight": 2, "max_running": None, "rate_per_s": 4 / 3600,
+            "waiting": 3, "running": 0,
+        }  # fmt: skip
+        [head, row] = stack.ok("queues").stdout.splitlines()[-2:]
+        assert head.split()[:4] == ["queue", "tenant", "weight", "most"]
+        assert row.split()[:7] == ["cv", "slow", "2", "-", "4/h", "3", "0"]
+        lines = on_terminal("top", columns=84, env=stack.env, until="4/h")
+        assert any(line.split()[:7] == row.split()[:7] for line in lines)
+    assert len(stack.ok("queues").stdout.splitlines()) == 4

@@ -31,6 +31,9 @@ from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.settings import Settings
 from agewell.workers.process.context import context, exit_with_error, settings
 
+OTHERS = "other"
+"""The label of all tenants that are not among the largest."""
+
 log = logging.getLogger(__name__)
 
 
@@ -52,6 +55,7 @@ class Collector:
             found = [
                 *self._worker_metrics(),
                 *self._queues(queues),
+                *self._tenants(queues),
                 *self._aging(queues),
                 *self._models(),
                 *self._rare_events(),
@@ -111,6 +115,26 @@ class Collector:
                 if level.head_log_weight is not None:
                     weight.add_metric(labels, level.head_log_weight)
         return iter((waiting, oldest, weight, reserved, scheduled, self._paused()))
+
+    def _tenants(self, queues: list[QueueStatus]) -> Iterator[Metric]:
+        """Yield the jobs of the largest tenants of each queue, and of all others together."""
+        labels = ("queue", "tenant")
+        waiting = GaugeMetricFamily(
+            "agewell_tenant_jobs_waiting", "Waiting jobs of the largest tenants.", labels=labels
+        )
+        running = GaugeMetricFamily(
+            "agewell_tenant_jobs_running", "Running jobs of the largest tenants.", labels=labels
+        )
+        for queue in queues:
+            counts = {each.tenant: (each.waiting, each.running) for each in queue.tenants}
+            if counts:
+                others = queue.other_tenants
+                waits, runs = counts.get(OTHERS, (0, 0))  # a tenant may have this name
+                counts[OTHERS] = (waits + others.waiting, runs + others.running)
+            for name, (waits, runs) in counts.items():
+                waiting.add_metric((queue.queue, name), waits)
+                running.add_metric((queue.queue, name), runs)
+        return iter((waiting, running))
 
     def _paused(self) -> Metric:
         """Return how many workers are paused because their blob store is unreachable."""

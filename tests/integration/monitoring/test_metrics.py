@@ -11,9 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from agewell.shared.celery.app import make_app
 from agewell.shared.metrics import SECONDS, Metric, Tally
 from agewell.shared.protocol.levels import LEVELS
+from agewell.shared.queue.tenant_load import LARGEST
 from agewell.shared.redis import keys
 from agewell.shared.settings import Settings
 from agewell.workers.monitoring.exporter import Collector
+from tests.support.ordering import START, Scripts
 
 SEEDED = random.Random(5)
 VALUES = [0.0, 0.01, 0.0100001, 3600.0, 3600.1, 1e6, *(SEEDED.expovariate(0.3) for _ in range(500))]
@@ -151,3 +153,20 @@ def test_how_many_series_there_are_does_not_grow_with_the_jobs(client, settings)
 def test_agewell_up_is_0_while_redis_is_away(settings):
     away = redis.Redis(host="127.0.0.1", port=1)
     assert samples(exposition(away, settings), "agewell_") == {("agewell_up", frozenset()): 0}
+
+
+def test_the_largest_tenants_have_series_and_the_others_are_one(client, settings):
+    assert samples(exposition(client, settings), "agewell_tenant_jobs") == {}
+    scripts = Scripts(client)
+    # The largest tenant has the name of the series of the others.
+    sent = {"other": 30} | {f"team{number}/ana": 1 + number // 10 for number in range(100)}
+    for name, count in sent.items():
+        for number in range(count):
+            scripts.publish(f"{name}:{number}", 5, START, tenant=name, enqueued_at=START)
+    found = samples(exposition(client, settings), "agewell_tenant_jobs_waiting")
+    series = {dict(labels)["tenant"]: value for (_, labels), value in found.items()}
+    assert all(dict(labels)["queue"] == "cv" for _, labels in found)
+    named = {name: value for name, value in series.items() if name != "other"}
+    assert len(named) == LARGEST - 1
+    assert all(value == sent[f"{name}/ana"] >= 9 for name, value in named.items())
+    assert sum(series.values()) == sum(sent.values())

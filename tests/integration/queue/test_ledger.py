@@ -10,6 +10,7 @@ import pytest
 
 from agewell.shared.queue.ledger import End, Ledger, Lifetimes
 from agewell.shared.queue.record import State
+from agewell.shared.queue.tenant_search import PAGE
 from agewell.shared.redis import keys
 from agewell.shared.redis.clock import redis_now
 from agewell.workers.consuming.message import FLAG
@@ -288,6 +289,23 @@ def test_latest_jobs_of_some_states(app, ledger):
     assert [each.job_id for each in ledger.list(list(State), 0, 3)] == [ids[1], ids[0], ids[3]]
     assert ledger.list(list(State), redis_now(ledger._client) + 10, 10) == []
     assert ledger.counts()[State.WAITING] == 2
+
+
+def test_latest_jobs_of_a_tenant_are_found_among_many_of_others(app, ledger):
+    ids = {name: send(app, 3, headers={"tenant": name}) for name in ("lab/ana", "labs", "lab")}
+    send(app, 2 * PAGE + 10, headers={"tenant": "flood"})
+    for job_id in ids["lab"][:1] + ids["lab/ana"][:1]:
+        ledger.end(End(job_id, State.CANCELLED))
+    ended, waiting = ids["lab/ana"][:1] + ids["lab"][:1], ids["lab"][:0:-1] + ids["lab/ana"][:0:-1]
+
+    def found(tenant, states=tuple(State), limit=10):
+        return [each.job_id for each in ledger.list(states, 0, limit, tenant)]
+
+    assert found("lab") == ended + waiting
+    assert found("lab", limit=3) == (ended + waiting)[:3]
+    assert found("lab", [State.WAITING]) == waiting
+    assert found("lab/ana") == ids["lab/ana"][:1] + ids["lab/ana"][:0:-1]
+    assert found("la") == found("lab/an") == []
 
 
 def test_forgotten_job_may_be_sent_again(app, ledger, client):

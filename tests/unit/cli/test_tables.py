@@ -4,6 +4,7 @@ import io
 import re
 import unicodedata
 from collections import deque
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,10 +15,12 @@ from wcwidth import wcswidth
 from agewell.producer.cli.dead_tables import COLUMNS as LETTER_COLUMNS
 from agewell.producer.cli.queues import QUEUE_COLUMNS
 from agewell.producer.cli.tables import Column, fitted, on_one_line, print_table
+from agewell.producer.cli.tenant_tables import LOAD_COLUMNS, load_rows
 from agewell.producer.cli.terminal import JOB_COLUMNS
 from agewell.producer.cli.top import History, screen
 from agewell.shared.protocol.levels import LEVELS, level_label
 from agewell.shared.queue.status import LevelStatus, QueueStatus, Started
+from agewell.shared.queue.tenant_load import NO_OTHERS, OtherTenants, TenantLoad
 
 ID = "f0918630-e7c0-4e93-8316-00b9d3a3c76e"
 ERROR = (
@@ -133,6 +136,52 @@ def test_top_fits_and_draws_the_latest_looks(width: int):
     rows = [line for line in lines if "9 bulk" in line]
     assert rows[0].endswith("█")
     assert all(each in rows[0] for each in ("90,000", "12 min 30 s"))
+
+
+def _with_tenants(name: str, others: OtherTenants = NO_OTHERS) -> QueueStatus:
+    loads = [
+        TenantLoad(f"research/{'x' * 60}", 0.001, 100_000, 0.25, 1_000_000 - number, number, 750.0)
+        for number in range(20)
+    ]
+    return replace(_queue(name), tenants=tuple(loads), other_tenants=others)
+
+
+def test_rows_of_tenants_end_with_all_others_of_their_queue():
+    queues = [_with_tenants("cv", OtherTenants(7, 1)), _with_tenants("infer"), _queue("upkeep")]
+    rows = load_rows(queues)
+    assert [row[0] for row in rows] == ["cv"] * 21 + ["infer"] * 20
+    assert rows[1][2:] == ["0.001", "100000", "15/m", "999,999", "1", "12 min 30 s"]
+    assert rows[20] == ["cv", "(all others)", "-", "-", "-", "7", "1", "-"]
+    few = load_rows(queues, most=18)
+    assert few[18] == ["cv", "(all others)", "-", "-", "-", "1,999,970", "38", "-"]
+    assert few[-1] == ["infer", "(all others)", "-", "-", "-", "1,999,963", "37", "-"]
+    assert load_rows([_queue("cv")]) == []
+
+
+@pytest.mark.parametrize(
+    ("width", "left_out"),
+    [
+        (84, []),
+        (80, ["most running"]),
+        (69, ["most running", "rate"]),
+        (60, ["weight", "most running", "rate"]),
+    ],
+)
+def test_the_tenants_fit(width: int, left_out: list[str]):
+    [head, *lines] = printed(LOAD_COLUMNS, load_rows([_with_tenants("cv")]), width)
+    assert max(map(wcswidth, [head, *lines])) <= width
+    assert [each.heading for each in LOAD_COLUMNS if each.heading not in head] == left_out
+    assert all("research/x" in line and "12 min 30 s" in line for line in lines)
+
+
+def test_top_names_five_tenants_of_each_queue():
+    history = History()
+    history.add([_queue("cv")], Started(dict.fromkeys(LEVELS, 1), dict.fromkeys(LEVELS, 2.0)))
+    for queue, expected in ((_with_tenants("cv"), 5), (_queue("cv"), 0)):
+        file = io.StringIO()
+        Console(file=file, width=120, color_system=None).print(screen([queue], history, 120))
+        assert file.getvalue().count("research/x") == expected
+        assert ("(all others)" in file.getvalue()) == bool(expected)
 
 
 def test_the_columns_of_a_table_are_those_of_its_rows():

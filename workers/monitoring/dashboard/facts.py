@@ -40,6 +40,7 @@ def facts_of(record: Record, now: float, model: str, given: dict[str, Any]) -> l
         ("Operation", record.op or "-"),
         ("Model", model or _model(given)),
         ("Level", level_label(record.level)),
+        ("Tenant", record.tenant),
         ("Items", f"{record.items}{failed}" if record.items else "-"),
         ("Enqueued", _clock(record.enqueued_at)),
         ("Deadline", _clock(record.deadline_at) if record.deadline_at else ""),

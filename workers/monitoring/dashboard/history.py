@@ -1,4 +1,4 @@
-"""The queue lengths of the last minutes, sampled here so that every visitor sees them at once."""
+"""The queue lengths of the last day, sampled here so that every visitor sees them at once."""
 
 import logging
 import threading
@@ -17,8 +17,11 @@ from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.settings import Settings
 
 SAMPLE_EVERY_S = 2.0
-SAMPLES = 300
-"""Ten minutes of samples. A sample is thirty numbers."""
+WINDOWS_S = (600, 3600, 86_400)
+"""The times that the page of the queues can show, in seconds. The first one is the default."""
+
+STEPS = 300
+"""How many steps to keep of each window. A sample is thirty numbers."""
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +33,44 @@ class Sample:
     at: float
     waiting: dict[str, list[int]]
 
+    def peak(self, later: "Sample") -> "Sample":
+        """Return each queue's numbers from the sample in which most jobs wait, at this time."""
+        queues = self.waiting | later.waiting
+        most = {
+            queue: max((each.waiting.get(queue, []) for each in (self, later)), key=sum)
+            for queue in queues
+        }
+        return Sample(self.at, most)
+
+
+class Window:
+    """The samples of one window. The samples of a step are one: the peak of each queue."""
+
+    def __init__(self, window_s: float) -> None:
+        self._step_s = window_s / STEPS
+        self._ended: deque[Sample] = deque(maxlen=STEPS)
+        self._current: Sample | None = None
+
+    def add(self, sample: Sample) -> None:
+        """Add a sample that is later than all others."""
+        current = self._current
+        # Half a sampling interval: a timer is sometimes early.
+        if current is None or sample.at - current.at > self._step_s - SAMPLE_EVERY_S / 2:
+            self._ended.extend([current] if current else [])
+            self._current = sample
+        else:
+            self._current = current.peak(sample)
+
+    def after(self, time: float) -> list[Sample]:
+        """Return the samples after a time. The last one may still change."""
+        current = [self._current] if self._current else []
+        return [each for each in (*self._ended, *current) if each.at > time]
+
+    @property
+    def ended_at(self) -> float:
+        """The time of the last sample that does not change any more, 0 if there is none."""
+        return self._ended[-1].at if self._ended else 0.0
+
 
 class History:
     """Samples the queues periodically and keeps the last samples."""
@@ -38,7 +79,8 @@ class History:
         self._client = client
         self._settings = settings
         self._clock = RedisClock()
-        self._samples: deque[Sample] = deque(maxlen=SAMPLES)
+        self._windows = {window_s: Window(window_s) for window_s in WINDOWS_S}
+        self._newest: Sample | None = None
         self._latest: list[QueueStatus] = []
         self._models: list[str] = []
         self._dead = 0
@@ -65,25 +107,35 @@ class History:
             self._away = False
             self._latest = latest
             self._models, self._dead = sorted(active), dead
-            self._samples.append(Sample(now, waiting))
+            self._newest = Sample(now, waiting)
+            for window in self._windows.values():
+                window.add(self._newest)
 
-    def document(self, after: float) -> dict[str, Any]:
+    def document(self, after: float, window_s: int = WINDOWS_S[0]) -> dict[str, Any]:
         """Return the latest state of the queues, and the samples after a time, for the page.
 
         Args:
-            after: Unix time in seconds.
+            after: Unix time in seconds. After the `ended_at` of the last document, the samples
+                are those that are new or may have changed.
+            window_s: one of `WINDOWS_S`.
         """
         with self._lock:
             models, dead = self._models, self._dead
-            samples = [each for each in self._samples if each.at > after]
+            window, newest = self._windows[window_s], self._newest
+            samples = window.after(after)
+            if newest is not None and newest.at > max(after, *(each.at for each in samples), 0):
+                samples.append(newest)
+            ended_at = window.ended_at
             latest, away = self._latest, self._away
         return {
             "away": away,
             "every_s": SAMPLE_EVERY_S,
-            "kept": SAMPLES,
+            "kept": STEPS,
+            "window_s": window_s,
             "levels": [NAME_OF_LEVEL.get(level, "") for level in LEVELS],
             "queues": [asdict(each) for each in latest],
             "dead": dead,
             "models": models,
             "samples": [asdict(each) for each in samples],
+            "ended_at": ended_at,
         }

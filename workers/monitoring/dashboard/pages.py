@@ -13,7 +13,7 @@ from tornado.web import HTTPError, StaticFileHandler
 
 from agewell.shared.errors import AgewellError, PassingError, ThumbnailError
 from agewell.shared.redis.connection import REDIS_ERRORS
-from agewell.workers.monitoring.dashboard.history import History
+from agewell.workers.monitoring.dashboard.history import WINDOWS_S, History
 from agewell.workers.monitoring.dashboard.job import Job, celery_state, find_job, find_state
 from agewell.workers.monitoring.dashboard.lengths import Lengths
 from agewell.workers.monitoring.dashboard.thumbnails import MEDIA_TYPE
@@ -97,13 +97,16 @@ class QueuesData(Page):
     """The numbers that `QueuesPage` draws."""
 
     def get(self) -> None:
-        """Send the latest state of the queues, and the samples since `?after`."""
+        """Send the latest state of the queues, and the samples of `?window` since `?after`."""
         history: History = self.application.history
         try:
             after = float(self.get_argument("after", "0"))
         except ValueError:
             raise HTTPError(400, "?after must be a Unix time in seconds") from None
-        self.write(history.document(after))
+        window = self.get_argument("window", str(WINDOWS_S[0]))
+        if window not in map(str, WINDOWS_S):
+            raise HTTPError(400, f"?window must be one of {', '.join(map(str, WINDOWS_S))} seconds")
+        self.write(history.document(after, int(window)))
 
 
 class JobLookup(Page):
