@@ -17,6 +17,9 @@ from agewell.shared.queue.tenants import TenantLimits
 NEWEST_COST = 0.05
 """Weight of the latest job in the moving average of a cost, as in `shared/queue/tenants.lua`."""
 
+REPORT_EACH = 1000
+"""Jobs between two reports of the progress."""
+
 
 class TenantRun:
     """The workers of a simulation, and the jobs of tenants that wait for them.
@@ -51,11 +54,11 @@ class TenantRun:
         self.started_at = [0.0] * len(jobs)
         self.now = 0.0
 
-    def run(self, done: Callable[[], None]) -> None:
+    def run(self, done: Callable[[int], None]) -> None:
         """Run all jobs until they have ended.
 
         Args:
-            done: called for each job that comes.
+            done: called now and then, with the number of jobs that have come.
         """
         for index, (job, stream) in enumerate(self._jobs):
             self._run_until(job.arrived_at)
@@ -64,7 +67,8 @@ class TenantRun:
             tenant = self._streams[stream].tenant
             self._order.add(Waiting(virtual_time, index, job.arrived_at, tenant), self.now)
             self._hand_out()
-            done()
+            if index % REPORT_EACH == 0:
+                done(index)
         self._run_until(math.inf)
 
     def _run_until(self, time: float) -> None:
