@@ -96,7 +96,7 @@ class TenantExperiment:
         """Simulate with tenants, then without.
 
         Args:
-            done: called now and then, with the number of jobs of the first simulation that have come.
+            done: called now and then, with the number of jobs that have come in the first one.
         """
         fluid = Fluid(self.jobs, self.streams, self.limits, self.workers)
         step_s = self.sending_s / STEPS
