@@ -75,9 +75,11 @@ class AsyncClient:
         priority: Priority = DEFAULT_LEVEL,
         deadline_s: float | None = None,
         tenant: str | None = None,
+        due_s: float | None = None,
     ) -> str:
         """Send a job to its queue, and return its id."""
-        return await asyncio.to_thread(self._client.send, job, priority, deadline_s, tenant)
+        send = self._client.send
+        return await asyncio.to_thread(send, job, priority, deadline_s, tenant, due_s)
 
     async def send_many(
         self,
@@ -85,10 +87,11 @@ class AsyncClient:
         priority: Priority = DEFAULT_LEVEL,
         deadline_s: float | None = None,
         tenant: str | None = None,
+        due_s: float | None = None,
     ) -> list[str]:
         """Send jobs together, and return their ids in order."""
         send = self._client.send_many
-        return await asyncio.to_thread(send, list(jobs), priority, deadline_s, tenant)
+        return await asyncio.to_thread(send, list(jobs), priority, deadline_s, tenant, due_s)
 
     async def wait(self, job_id: str, timeout_s: float | None = None) -> Outcome:
         """Wait until a job has ended, and return its outcome. Many coroutines may wait at once."""

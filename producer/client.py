@@ -120,6 +120,7 @@ class Client:
         priority: Priority = DEFAULT_LEVEL,
         deadline_s: float | None = None,
         tenant: str | None = None,
+        due_s: float | None = None,
     ) -> str:
         """Send a job to its queue, and return its id.
 
@@ -129,13 +130,15 @@ class Client:
             deadline_s: the job expires if it has not started this many seconds after it was sent.
                 None: it waits without a limit.
             tenant: for whom the job runs, `tenant` or `team/user`. None: for nobody in particular.
+            due_s: the job should be done this many seconds after it was sent. It moves forward in
+                the order for it, within its tenant's share.
 
         Raises:
             ParameterError: the priority, the deadline or the tenant is not allowed.
             MessageTooLargeError: the job is larger than AGEWELL_MAX_MESSAGE_BYTES.
             QueueFullError, BrokerFullError: the queue or Redis has no room. The job was not sent.
         """
-        return self.send_many([job], priority, deadline_s, tenant)[0]
+        return self.send_many([job], priority, deadline_s, tenant, due_s)[0]
 
     def send_many(
         self,
@@ -143,6 +146,7 @@ class Client:
         priority: Priority = DEFAULT_LEVEL,
         deadline_s: float | None = None,
         tenant: str | None = None,
+        due_s: float | None = None,
     ) -> list[str]:
         """Send jobs together, and return their ids in order.
 
@@ -154,6 +158,7 @@ class Client:
             priority: a level, 0 (most urgent) to 9, or its name.
             deadline_s: a job expires if it has not started this many seconds after it was sent.
             tenant: for whom the jobs run, `tenant` or `team/user`.
+            due_s: a job should be done this many seconds after it was sent.
 
         Raises:
             ParameterError: the priority, the deadline or the tenant is not allowed, or no running
@@ -167,7 +172,9 @@ class Client:
             check_job(job, self._schemas)
         for queue in {queue_of(job.op) for job in found}:
             Credit(self.session).refill(queue)
-        ids = [sent.job_id for sent in publish(self.session, found, level, deadline_s, tenant)]
+        ids = [
+            sent.job_id for sent in publish(self.session, found, level, deadline_s, tenant, due_s)
+        ]
         self.collector.known.add(ids)
         return ids
 

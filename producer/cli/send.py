@@ -89,6 +89,7 @@ class EnqueueCommand:
             level=options.level,
             deadline_s=options.deadline_s,
             tenant=options.tenant,
+            due_s=options.due_s,
             on_full=_NoteAndWait() if options.block else refuse,
         )
         self._inputs: dict[str, list[dict[str, str]]] = {}

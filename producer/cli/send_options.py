@@ -82,6 +82,15 @@ Deadline = Annotated[
         help="Let a job expire if it has not started after this time. Default: never.",
     ),
 ]
+Due = Annotated[
+    float | None,
+    typer.Option(
+        parser=time_between(0.1),
+        metavar=METAVAR,
+        help="Move a job forward so that it is probably done within this time. Default: by its "
+        "priority alone.",
+    ),
+]
 Tenant = Annotated[
     str | None,
     typer.Option(
@@ -112,6 +121,7 @@ class Options:
     block: bool
     deadline_s: float | None
     tenant: str | None
+    due_s: float | None
 
 
 def read_options(
@@ -129,6 +139,7 @@ def read_options(
     block: Block = False,
     deadline: Deadline = None,
     tenant: Tenant = None,
+    due: Due = None,
     as_json: Json = False,
 ) -> Options:
     """Check the shared options.
@@ -162,6 +173,7 @@ def read_options(
         block=block,
         deadline_s=deadline,
         tenant=tenant,
+        due_s=due,
     )
 
 

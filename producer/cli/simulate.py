@@ -14,6 +14,8 @@ from agewell.producer.cli.simulate_tables import (
     print_target,
     warn_of_overload,
 )
+from agewell.producer.cli.simulate_tenants import TenantRequest
+from agewell.producer.cli.simulate_tenants_run import simulate_tenants
 from agewell.producer.simulate.jobs import arrivals
 from agewell.producer.simulate.plot import write_plot
 from agewell.producer.simulate.report import STRICT, Experiment, Summary, telling_ks
@@ -45,12 +47,15 @@ class Findings:
 
 
 @with_request
-def simulate(*, request: Request) -> None:
-    """Estimate the waits of jobs of each level under a load, by simulation.
+def simulate(*, request: Request | TenantRequest) -> None:
+    """Estimate the waits of jobs of each level or tenant under a load, by simulation.
 
     Example: agewell simulate --rate urgent=2 --rate bulk=8 --service 0.08 --compare
     """
-    warn_of_overload(request.scenario)
+    if isinstance(request, TenantRequest):
+        simulate_tenants(request)
+        return
+    warn_of_overload(request.scenario.load)
     findings = _run(request)
     _print(findings, request)
     raise typer.Exit(ExitCode.SOME_FAILED if findings.chosen is None else ExitCode.DONE)

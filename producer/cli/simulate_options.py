@@ -7,8 +7,14 @@ from typing import Annotated
 
 import typer
 
-from agewell.producer.cli.options import shown_as, with_options
+from agewell.producer.cli.options import METAVAR, shown_as, time_between, with_options
 from agewell.producer.cli.simulate_tables import Scenario, Target, print_measured
+from agewell.producer.cli.simulate_tenants import (
+    TenantRequest,
+    read_tenants,
+    refuse_beside_tenants,
+    sending_s_of,
+)
 from agewell.producer.cli.simulate_values import Law, read_rates, read_service, read_target
 from agewell.producer.session import open_session
 from agewell.producer.simulate.jobs import ServiceTime
@@ -25,6 +31,25 @@ MAX_JOBS = 2_000_000
 Rates = Annotated[
     list[str] | None,
     shown_as("LEVEL=PER_S", "Jobs per second of a level. Repeat it for each level."),
+]
+Tenants = Annotated[
+    list[str] | None,
+    shown_as(
+        "NAME:KEY=VALUE,...",
+        "Jobs of a tenant, instead of --rate: rate (per second) or burst (at the start), level, "
+        "service, and its weight, max-running and limit (starts per second). Repeat it for each "
+        "tenant. A team has weight, max-running and limit only.",
+    ),
+]
+Sending = Annotated[
+    float | None,
+    typer.Option(
+        "--for",
+        parser=time_between(0.001),
+        metavar=METAVAR,
+        help="How long tenants send, and shares are compared. Default: as long as the bursts "
+        "need, or until there are --jobs.",
+    ),
 ]
 Service = Annotated[
     str | None, shown_as("TIME|FILE", "Mean run time of a job, or a file with one time per line.")
@@ -112,6 +137,8 @@ class Request:
 def read_request(
     *,
     rate: Rates = None,
+    tenant: Tenants = None,
+    sending_s: Sending = None,
     service: Service = None,
     measured: MeasuredQueue = None,
     law: ServiceLaw = "exponential",
@@ -125,21 +152,32 @@ def read_request(
     measure: TargetMeasure = "longest",
     plot: Plot = None,
     as_json: JsonOrders = False,
-) -> Request:
+) -> Request | TenantRequest:
     """Check the options, and measure the running system if `--measured` asks for it.
 
     Raises:
         ParameterError: a value is missing or not allowed.
         BrokerUnreachableError: `--measured` is given, and Redis does not answer.
     """
+    if plot is not None:
+        require_matplotlib(plot)
+    if tenant:
+        beside = {"--rate": rate, "--measured": measured, "--reserved": reserved}
+        refuse_beside_tenants(beside | {"--compare": compare, "--target": target})
+        times = None if service is None else read_service(service, law)
+        streams, limits = read_tenants(tenant, times, law)
+        sending_s = sending_s or sending_s_of(streams, workers or 1)
+        return TenantRequest(
+            streams, limits, _policy(k), workers or 1, jobs, sending_s, seed, plot, as_json
+        )
+    if sending_s is not None:
+        raise ParameterError("--for", "given", "only with --tenant")
     rates = read_rates(rate or [])
     times = None if service is None else read_service(service, law)
     if measured is not None:
         rates, times, workers = _complete(measured, rates, times, workers)
     scenario = _scenario(rates, times, workers or 1, k)
     wanted = None if target is None else read_target(target, measure, scenario)
-    if plot is not None:
-        require_matplotlib(plot)
     return Request(scenario, jobs, seed, reserved, compare, wanted, plot, as_json)
 
 
@@ -170,8 +208,12 @@ def _scenario(
     if not rates or times is None:
         missing = "--service" if rates else "--rate"
         raise ParameterError(missing, "unset", "a value, or --measured QUEUE instead")
+    return Scenario(rates, times, workers, _policy(k))
+
+
+def _policy(k: float | None) -> AgingPolicy:
     settings = Settings.load()
     k = settings.aging_k if k is None else k
     if not 0 <= k < math.inf:
         raise ParameterError("--k", f"{k:g}", "0 (strict levels) or more, per second")
-    return Scenario(rates, times, workers, AgingPolicy(k))
+    return AgingPolicy(k)

@@ -78,11 +78,11 @@ def print_measured(load: Load) -> None:
         terminal.print_note(f"measured: {op}, {times.mean_s:.3g} s on average of {jobs}")
 
 
-def warn_of_overload(scenario: Scenario) -> None:
+def warn_of_overload(load: float) -> None:
     """Print a note to stderr if more work comes than the workers can do."""
-    if scenario.load >= 1:
+    if load >= 1:
         terminal.print_note(
-            f"The load is {scenario.load:.2f}: more work comes than the workers can do, and waits "
+            f"The load is {load:.2f}: more work comes than the workers can do, and waits "
             "grow for as long as it does. The figures hold for this many jobs only."
         )
 
@@ -120,11 +120,14 @@ def _rows(found: list[Summary]) -> list[list[str]]:
             times = (waits.mean, waits.p50, waits.p95, waits.p99, waits.longest)
             order = summary.order if number == 0 else ""
             bar = _bar(waits.mean, waits.p95, top)
-            rows.append([order, level_label(level), f"{waits.jobs:,}", *map(_seconds, times), bar])
+            rows.append(
+                [order, level_label(level), f"{waits.jobs:,}", *map(seconds_text, times), bar]
+            )
     return rows
 
 
-def _seconds(seconds: float) -> str:
+def seconds_text(seconds: float) -> str:
+    """Return a wait in seconds with three digits."""
     if seconds < 10:
         return f"{seconds:.2f}"
     return f"{seconds:.1f}" if seconds < 1000 else f"{seconds:,.0f}"

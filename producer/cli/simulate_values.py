@@ -21,7 +21,7 @@ def read_rates(given: list[str]) -> dict[int, float]:
     rates_per_s: dict[int, float] = {}
     for text in given:
         level, per_s = _read_level_and(
-            "--rate", text, _positive, "LEVEL=NUMBER, jobs a second above 0"
+            "--rate", text, read_number, "LEVEL=NUMBER, jobs a second above 0"
         )
         if level in rates_per_s:
             raise ParameterError("--rate", repr(text), "each level once")
@@ -49,7 +49,8 @@ def _read_level_and(
     return level_from(level), value
 
 
-def _positive(text: str) -> float | None:
+def read_number(text: str) -> float | None:
+    """Read a number above 0. Returns None for another text."""
     try:
         value = float(text)
     except ValueError:

@@ -10,7 +10,7 @@ import kombu.exceptions
 from agewell.producer.sending.plan import Planned
 from agewell.producer.session import Session
 from agewell.shared.errors import MessageTooLargeError, ParameterError
-from agewell.shared.protocol.envelope import DEADLINE_AT, ENQUEUED_AT, ITEMS, TENANT
+from agewell.shared.protocol.envelope import DEADLINE_AT, ENQUEUED_AT, ITEMS, TENANT, WANTED_BY
 from agewell.shared.protocol.messages import Job, PipelineJob, primary_image
 from agewell.shared.protocol.tasks import queue_of, task_of
 from agewell.shared.protocol.tenants import check_tenant
@@ -39,10 +39,11 @@ def publish(
     level: int,
     deadline_s: float | None = None,
     tenant: str | None = None,
+    due_s: float | None = None,
 ) -> list[Sent]:
     """Publish jobs under new ids, in order. Arguments and errors are those of `publish_as`."""
     sent = [(Sent.of(job), job) for job in jobs]
-    publish_as(session, sent, level, deadline_s, tenant)
+    publish_as(session, sent, level, deadline_s, tenant, due_s)
     return [each for each, _ in sent]
 
 
@@ -52,6 +53,7 @@ def publish_as(
     level: int,
     deadline_s: float | None = None,
     tenant: str | None = None,
+    due_s: float | None = None,
 ) -> None:
     """Publish jobs under ids that they have already.
 
@@ -61,15 +63,17 @@ def publish_as(
         level: the priority level, 0 (most urgent) to 9.
         deadline_s: a job expires if it has not started this many seconds from now.
         tenant: for whom the jobs run, `tenant` or `team/user`.
+        due_s: a job should be done this many seconds from now, and moves forward for it.
 
     Raises:
         MessageTooLargeError: one of the jobs is too large. None is sent.
-        ParameterError: the deadline is negative or longer than a hundred years, or the tenant is
-            not a tenant's name.
+        ParameterError: the deadline or the due time is negative or longer than a hundred years, or
+            the tenant is not a tenant's name.
         BrokerUnreachableError: Redis does not answer.
     """
-    if deadline_s is not None and not 0 <= deadline_s <= LONGEST_S:
-        raise ParameterError("deadline_s", repr(deadline_s), "seconds, up to a hundred years")
+    for name, time_s in (("deadline_s", deadline_s), ("due_s", due_s)):
+        if time_s is not None and not 0 <= time_s <= LONGEST_S:
+            raise ParameterError(name, repr(time_s), "seconds, up to a hundred years")
     limit = session.settings.max_message_bytes
     for _, job in jobs:
         check_size(job, limit)  # before the first one is sent, so that all are sent or none
@@ -77,6 +81,8 @@ def publish_as(
         headers: dict[str, Any] = {ENQUEUED_AT: session.now()}
         if deadline_s is not None:
             headers[DEADLINE_AT] = headers[ENQUEUED_AT] + deadline_s
+        if due_s is not None:
+            headers[WANTED_BY] = headers[ENQUEUED_AT] + due_s
         if tenant is not None:
             headers[TENANT] = check_tenant(tenant)
         with session.app.producer_pool.acquire(block=True) as producer, producer.batch():

@@ -39,6 +39,7 @@ class Submitter:
         level: int,
         deadline_s: float | None = None,
         tenant: str | None = None,
+        due_s: float | None = None,
         on_full: OnFull = refuse,
     ) -> None:
         """Prepare to send.
@@ -49,13 +50,14 @@ class Submitter:
             level: the priority level, 0 (most urgent) to 9.
             deadline_s: a job expires if it has not started this many seconds after it was sent.
             tenant: for whom the jobs run.
+            due_s: a job should be done this many seconds after it was sent.
             on_full: called if there is no room. The default raises the error.
         """
         self._session = session
         self._make_job = make_job
         self._level = level
         self._deadline_s = deadline_s
-        self._tenant = tenant
+        self._tenant, self._due_s = tenant, due_s
         # A background that a thousand foregrounds share is read and stored once.
         self._refs: OrderedDict[Path, ImageRef] = OrderedDict()
         self._outbox = Outbox(Credit(session, on_full), self._publish, OUTBOX_S)
@@ -99,7 +101,7 @@ class Submitter:
     def _publish(self, jobs: Sequence[tuple[Sent, Job]]) -> list[Sent]:
         self.unsure = len(jobs)
         self.sent += [Sent(sent.job_id, sent.items) for sent, _ in jobs]
-        publish_as(self._session, jobs, self._level, self._deadline_s, self._tenant)
+        publish_as(self._session, jobs, self._level, self._deadline_s, self._tenant, self._due_s)
         self.unsure = 0
         return [sent for sent, _ in jobs]
 

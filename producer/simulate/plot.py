@@ -45,10 +45,7 @@ def write_plot(
     Raises:
         ParameterError: the file cannot be written.
     """
-    # Figure, not pyplot, which would look for a window system.
-    figure: Any = importlib.import_module("matplotlib.figure").Figure(
-        figsize=(8, 4.5), layout="constrained"
-    )
+    figure = new_figure()
     axes = figure.add_subplot()
     inner = [each.policy.k_per_s for each in aging if each.policy is not None]
     left, right = inner[0] / 3, inner[-1] * 3
@@ -68,6 +65,21 @@ def write_plot(
     _label_edges(axes, left, right)
     axes.grid(visible=True, which="major", color="#dddddd")
     figure.legend(loc="outside right upper", frameon=False)
+    save(figure, path)
+
+
+def new_figure() -> Any:
+    """Make an empty figure. It is a Figure, as pyplot would look for a window system."""
+    figure = importlib.import_module("matplotlib.figure").Figure
+    return figure(figsize=(8, 4.5), layout="constrained")
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a figure to a file.
+
+    Raises:
+        ParameterError: the file cannot be written.
+    """
     try:
         figure.savefig(path, dpi=120, facecolor="white")
     except OSError as error:

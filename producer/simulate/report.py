@@ -58,12 +58,14 @@ def summarise(jobs: Sequence[Job], run: Run, setup: Setup) -> Summary:
     busy_s = math.fsum(job.service_s for job in jobs)
     return Summary(
         policy=setup.policy,
-        waits={level: _waits(sorted(of_level[level])) for level in sorted(of_level)},
+        waits={level: waits_of(sorted(of_level[level])) for level in sorted(of_level)},
         utilisation=busy_s / (setup.workers * run.ended_at),
     )
 
 
-def _waits(ordered: list[float]) -> Waits:
+def waits_of(ordered: list[float]) -> Waits:
+    """Compute the statistics of waits, given in rising order, in seconds."""
+
     def percentile(part: float) -> float:
         return ordered[math.ceil(part * len(ordered)) - 1]
 

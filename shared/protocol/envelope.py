@@ -15,6 +15,8 @@ from agewell.shared.protocol.levels import LEVELS
 ENQUEUED_AT = "enqueued_at"
 DEADLINE_AT = "deadline_at"
 ITEMS = "items"
+WANTED_BY = "wanted_by"
+"""A header: when the result is wanted. The job moves forward so that it is probably done."""
 TENANT = "tenant"
 """A header: for whom the job runs, `tenant` or `team/user`."""
 FULL_RETRIES = "full_retries"
@@ -103,6 +105,7 @@ def _group_index(value: Any) -> int | None:
 _BOUNDS: dict[str, Callable[[Any], float | int | None]] = {
     ENQUEUED_AT: time_of,
     DEADLINE_AT: time_of,
+    WANTED_BY: time_of,
     ITEMS: count_of,
     "retries": count_of,
     FULL_RETRIES: count_of,

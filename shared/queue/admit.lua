@@ -52,7 +52,7 @@ local function admit_message(admission, message, list_level)
     items = count_from(headers.items), enqueued_at = time_from(headers.enqueued_at),
     due_at = seconds_of(headers.eta), deadline_at = op ~= '' and time_from(headers.deadline_at) or nil,
     retries = count_from(headers.retries), chord = text_from(headers.group) ~= nil,
-    tenant = tenant_from(headers.tenant),
+    tenant = tenant_from(headers.tenant), wanted_by = op ~= '' and time_from(headers.wanted_by) or nil,
   }, admission.now, admission.k)
 end
 
@@ -82,9 +82,9 @@ local function admit_due(admission, most)
   local due = redis.call('ZRANGEBYSCORE', key.scheduled, '-inf', admission.now, 'LIMIT', 0, most)
   for _, place in ipairs(due) do
     redis.call('ZREM', key.scheduled, place)
-    local since, level, tenant =
-      unpack(redis.call('HMGET', admission.records .. id_of(place), 'since', 'level', 'tenant'))
-    local virtual = level and virtual_time(tonumber(since), tonumber(level), admission.k)
+    local since, level, tenant, start_by =
+      unpack(redis.call('HMGET', admission.records .. id_of(place), 'since', 'level', 'tenant', 'start_by'))
+    local virtual = level and time_of_place(tonumber(since), tonumber(level), admission.k, start_by)
     if tenant then
       tenants_of(key.order, admission.records, admission.now).hold(tenant, place, virtual)
     elseif virtual then

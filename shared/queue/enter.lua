@@ -7,19 +7,20 @@
 -- If the task is not an operation (op ''), the job has a record, but is in none of the ledger's lists. Its record
 -- is deleted when the message is acknowledged.
 --@include order
+--@include costs
 --@include tenants
 
 -- By how many seconds an enqueue time may lie in the future, because a sender's clock differs from Redis's.
 local SKEW_S = 1
 
 -- key: record, order, scheduled, idle, waiting, running, deadlines, sequence
--- job: id, message, op, queue, level, items, enqueued_at, due_at, deadline_at, retries, chord, tenant
---      (numbers; nil for an unknown time, a missing flag, or no tenant)
+-- job: id, message, op, queue, level, items, enqueued_at, due_at, deadline_at, retries, chord, tenant,
+--      wanted_by (numbers; nil for an unknown time, a missing flag, or no tenant)
 -- Returns 'entered', 'known' or 'ended'.
 local function enter(key, job, now, k)
   local call = redis.call
   local found = call('HMGET', key.record, 'state', 'retries', 'place', 'op', 'enqueued_at', 'since', 'cancelled_at',
-    'tag', 'tenant')
+    'tag', 'tenant', 'start_by')
   local state, retries, place = found[1], tonumber(found[2] or 0), found[3]
   if state and not is_open(state) then
     return 'ended'
@@ -53,6 +54,11 @@ local function enter(key, job, now, k)
   if job.chord then
     call('HSET', key.record, 'chord', 1)
   end
+  local start_by = tonumber(found[10] or '')
+  if job.wanted_by and not start_by then
+    start_by = job.wanted_by - cost_of(key.order, job.op, job.items)
+    call('HSET', key.record, 'wanted_by', job.wanted_by, 'start_by', start_by)
+  end
   local tenant, of = job.op ~= '' and (found[9] or job.tenant), nil
   if tenant then
     of = tenants_of(key.order, string.sub(key.record, 1, -#job.id - 1), now)
@@ -85,9 +91,9 @@ local function enter(key, job, now, k)
   else
     call('ZREM', key.scheduled, place)
     if tenant then
-      of.hold(tenant, place, virtual_time(since, job.level, k))
+      of.hold(tenant, place, time_of_place(since, job.level, k, start_by))
     else
-      call('ZADD', key.order, virtual_time(since, job.level, k), place)
+      call('ZADD', key.order, time_of_place(since, job.level, k, start_by), place)
     end
     wake_one(key.idle)
   end

@@ -5,6 +5,7 @@
 -- delivered again.
 
 --@include order
+--@include costs
 --@include tenants
 
 -- key: record, waiting, running, ended (jobs in the final state), result, deadlines, orders (each queue's order
@@ -22,9 +23,9 @@ local function finish(key, ending)
     call('ZREM', key.running, ending.id)
   end
   local state, op, level, items, enqueued_at, started_at, deadline_at, worker, worker_id, tag, place, history,
-    tenant, queue =
+    tenant, queue, wanted_by =
     unpack(call('HMGET', key.record, 'state', 'op', 'level', 'items', 'enqueued_at', 'started_at', 'deadline_at',
-      'worker', 'worker_id', 'tag', 'place', 'history', 'tenant', 'queue'))
+      'worker', 'worker_id', 'tag', 'place', 'history', 'tenant', 'queue', 'wanted_by'))
   if tenant and place then
     local records, paused, own = string.sub(key.record, 1, -#ending.id - 1), {}, nil
     for index = 1, #key.orders, 2 do
@@ -37,9 +38,6 @@ local function finish(key, ending)
     end
     if own and state == 'running' then
       own.release(tenant, ending.id, paused)
-      if ending.state == 'done' then
-        own.learn_cost(op, number_of(items), tonumber(ending.now) - number_of(started_at))
-      end
     elseif own and own.unhold(tenant, place) then
       own.settle(tenant)
     end
@@ -49,6 +47,10 @@ local function finish(key, ending)
         break
       end
     end
+  end
+  -- One job of ten is measured, and each of a tenant.
+  if ending.state == 'done' and started_at and place and op and (tenant or string.byte(place, SEQUENCE_DIGITS) == 48) then
+    learn_cost(key.orders[1], op, number_of(items), tonumber(ending.now) - number_of(started_at))
   end
   if deadline_at then
     call('ZREM', key.deadlines, ending.id)
@@ -78,6 +80,7 @@ local function finish(key, ending)
   keep('error', ending.error)
   keep('history', history)
   keep('tenant', tenant)
+  keep('wanted_by', wanted_by)
   for number = 1, math.ceil(#ending.inputs / PIECE_BYTES) do
     keep('inputs' .. number, string.sub(ending.inputs, PIECE_BYTES * (number - 1) + 1, PIECE_BYTES * number))
   end

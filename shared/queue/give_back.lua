@@ -28,9 +28,9 @@ local record = records .. id
 -- Start with an HDEL, which needs no memory: after it, even a full Redis runs the rest of the script.
 call('HDEL', reserved, tag)
 local state, held_by, op, level, since, enqueued_at, place, started_at, lost, history,
-    tenant =
+    tenant, start_by =
   unpack(call('HMGET', record, 'state', 'tag', 'op', 'level', 'since', 'enqueued_at', 'place', 'started_at',
-    'lost', 'history', 'tenant'))
+    'lost', 'history', 'tenant', 'start_by'))
 if held_by ~= tag or call('HEXISTS', record, 'message') == 0 then
   return 1 -- the job has ended, or is being retried
 end
@@ -61,7 +61,7 @@ for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
   if name == queue then
     k = tonumber(call('HGET', ks, queue) or k)
     local order, idle = unpack(KEYS, FIXED_KEYS + 1 + 2 * number, FIXED_KEYS + 2 + 2 * number)
-    local virtual = virtual_time(number_of(since), number_of(level), k)
+    local virtual = time_of_place(number_of(since), number_of(level), k, start_by)
     if tenant then
       local of = tenants_of(order, records, tonumber(now))
       of.release(tenant, id, { of.paused })

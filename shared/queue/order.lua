@@ -24,6 +24,13 @@ local function virtual_time(since, level, k)
   return since + level / k
 end
 
+-- The virtual time of a job that should start by some time ('' or nil for none), so that it is done when it is due.
+local function time_of_place(since, level, k, start_by)
+  local virtual = virtual_time(since, level, k)
+  start_by = tonumber(start_by or '')
+  return start_by and start_by < virtual and start_by or virtual
+end
+
 local function place_of(number, id)
   return string.format('%0' .. SEQUENCE_DIGITS .. 'd', number) .. id
 end

@@ -71,6 +71,7 @@ def publish_command(
             int(isinstance(headers.get("group"), str) and headers["group"] != ""),
             k_per_s,
             tenant_of(headers.get(envelope.TENANT)) or "",
+            _known(headers.get(envelope.WANTED_BY)) if op else "",
             int(not op or bool(headers.get("parent_id") or headers.get("retries"))),
         ],
     )

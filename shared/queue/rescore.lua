@@ -23,8 +23,9 @@ local set = part == '' and order or of.held
 local next_cursor, found = unpack(call('ZSCAN', set, cursor, 'COUNT', most))
 for index = 1, #found, 2 do
   local place, score = found[index], tonumber(found[index + 1])
-  local since, level, tenant = unpack(call('HMGET', records .. id_of(place), 'since', 'level', 'tenant'))
-  local virtual = since and level and virtual_time(tonumber(since), tonumber(level), k)
+  local since, level, tenant, start_by =
+    unpack(call('HMGET', records .. id_of(place), 'since', 'level', 'tenant', 'start_by'))
+  local virtual = since and level and time_of_place(tonumber(since), tonumber(level), k, start_by)
   if virtual and virtual ~= score then
     if part == '' then
       call('ZADD', order, 'XX', virtual, place)

@@ -44,9 +44,9 @@ local restored, lost = 0, {}
 
 local function restore(id)
   local record = records .. id
-  local state, place, queue, tag, worker_id, level, since, due_at, tenant =
+  local state, place, queue, tag, worker_id, level, since, due_at, tenant, start_by =
     unpack(call('HMGET', record, 'state', 'place', 'queue', 'tag', 'worker_id', 'level', 'since', 'due_at',
-      'tenant'))
+      'tenant', 'start_by'))
   local keys = queues[queue]
   if has_place(keys, place, tenant) then
     return
@@ -64,7 +64,7 @@ local function restore(id)
   if number_of(due_at) > tonumber(now) then
     call('ZADD', keys.scheduled, due_at, place)
   else
-    local virtual = virtual_time(number_of(since), number_of(level), keys.k)
+    local virtual = time_of_place(number_of(since), number_of(level), keys.k, start_by)
     if tenant then
       tenants_of(keys.order, records, tonumber(now)).hold(tenant, place, virtual)
     else

@@ -1,4 +1,5 @@
 -- Tenants: which of their jobs may go next. The law is that of shared/protocol/fair_share.py.
+--@include costs
 --
 -- A tenant's jobs are not in the queue's order. They wait in the tenant's sorted set, by virtual time, and the
 -- first of them is the tenant's candidate. The members of a team (`team/user`) wait in the same way below the
@@ -32,10 +33,7 @@ local function tenants_of(order, records, now)
   local counts, paused = prefix .. 'tenants:' .. queue, prefix .. 'paused-tenants:' .. queue
   local pace, limits = prefix .. 'pace:' .. queue, prefix .. 'tenant-limits'
 
-  -- Weight of the latest job in the moving average of an operation's cost, and the bounds of a cost per image.
-  local NEWEST_COST, COST_MIN_S, COST_MAX_S = 0.05, 1e-4, 3600
-
-  local UNKNOWN_COST_S, PACE_MAX, LEAST_REACTION_S = 0.1, 16, 0.2
+  local PACE_MAX, LEAST_REACTION_S = 16, 0.2
   local TAKES, STRENGTH, LEARNING, NEWEST = 30, 0.15, 0.003, 0.1
   -- A tenant at its limit of running jobs is looked at again after this time, in case the end of a job was missed.
   local LOOK_AGAIN_S = 5
@@ -218,8 +216,7 @@ local function tenants_of(order, records, now)
     local call = redis.call
     local since, op, items = unpack(call('HMGET', records .. id, 'since', 'op', 'items'))
     since = number_of(since)
-    local cost_s = tonumber(call('HGET', prefix .. 'costs', op) or '') or UNKNOWN_COST_S
-    cost_s = cost_s * math.max(1, number_of(items))
+    local cost_s = cost_of(order, op, number_of(items))
     local names, advance_s, earliest = { name }, nil, nil
     if team_of(name) then
       names = { team_of(name), name }
@@ -257,14 +254,6 @@ local function tenants_of(order, records, now)
     end
   end
 
-  -- Learn from a job that is done what an image of its operation costs.
-  local function learn_cost(op, items, ran_s)
-    local key = prefix .. 'costs'
-    local cost_s = math.max(COST_MIN_S, math.min(COST_MAX_S, ran_s / math.max(1, items)))
-    local before = tonumber(redis.call('HGET', key, op) or '')
-    redis.call('HSET', key, op, exact(before and before + NEWEST_COST * (cost_s - before) or cost_s))
-  end
-
   -- Look again at tenants that had no candidate.
   local function settle_paused(most)
     for _, name in ipairs(redis.call('ZRANGEBYSCORE', paused, '-inf', now, 'LIMIT', 0, most)) do
@@ -273,6 +262,6 @@ local function tenants_of(order, records, now)
   end
 
   return { place_and_tenant = place_and_tenant, queue = queue, held = held, paused = paused, jobs_of = jobs_of, hold = hold, unhold = unhold, settle = settle,
-    charge = charge, release = release, learn_cost = learn_cost,
+    charge = charge, release = release,
     settle_paused = settle_paused }
 end

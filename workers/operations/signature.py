@@ -16,7 +16,7 @@ SharedImage = Annotated[Image, "shared"]
 """An image that all items of a job share, such as a watermark."""
 
 COMMAND_OPTIONS: Final = frozenset(
-    {"as_json", "block", "deadline", "dry_run", "effort", "format", "help", "image_format"}
+    {"as_json", "block", "deadline", "dry_run", "due", "effort", "format", "help", "image_format"}
     | {"json", "options", "out", "overwrite", "paths", "priority", "quality", "skip_existing"}
     | {"images_per_job", "self", "tenant", "wait"}
 )

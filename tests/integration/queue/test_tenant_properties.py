@@ -1,8 +1,12 @@
-"""The order of tenants' jobs, whatever happens to them: against a model in plain Python."""
+"""The order of tenants' jobs, whatever happens to them: the queue's is that of the simulator.
+
+`tests/unit/simulate/test_fair_order.py` holds the simulator's order to a model that looks at every
+waiting job.
+"""
 
 import itertools
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -15,7 +19,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from agewell.shared.protocol.fair_share import UNKNOWN_COST_S, Pace, delayed
+from agewell.producer.simulate.fair_order import FairOrder, Waiting
+from agewell.shared.protocol.aging import AgingPolicy
+from agewell.shared.protocol.fair_share import UNKNOWN_COST_S
 from agewell.shared.queue.tenants import TenantLimits, set_limits
 from agewell.shared.redis import keys
 from tests.support.ordering import Scripts
@@ -32,34 +38,17 @@ def chosen(number, jobs):
     return ids[number % len(ids)]
 
 
-@dataclass
-class Waiting:
-    """A job that waits."""
+@dataclass(frozen=True)
+class Job:
+    """A job that was sent, and its place in the simulator's order."""
 
     job_id: str
-    number: int
-    tenant: str | None
-    level: int
-    since: float
     items: int
-
-    @property
-    def virtual(self) -> float:
-        return self.since + self.level / K
-
-
-@dataclass
-class Tenant:
-    """A tenant or team of the model."""
-
-    limits: TenantLimits = field(default_factory=TenantLimits)
-    clock: float = 0.0
-    next_at: float = 0.0
-    running: set[str] = field(default_factory=set)
+    waits: Waiting
 
 
 class Tenants(RuleBasedStateMachine):
-    """One queue, and a model that looks at every waiting job for each take."""
+    """One queue, and the simulator's order of the same jobs."""
 
     client = None  # set by the test
 
@@ -69,34 +58,9 @@ class Tenants(RuleBasedStateMachine):
         self.scripts = Scripts(self.client)
         self.now = float(int(time.time()))  # keys of idle tenants expire by Redis's clock
         self.names, self.numbers = map(str, itertools.count()), itertools.count(1)
-        self.waiting: dict[str, Waiting] = {}
-        self.running: dict[str, tuple[Waiting, str]] = {}
-        self.tenants = {name: Tenant() for name in NAMES if name}
-        self.pace = Pace()
-
-    def nodes(self, tenant):
-        return [tenant] if "/" not in tenant else ["team", tenant]
-
-    def candidate(self, name):
-        """The candidate of a tenant or team: (score, number, job). None if it may have none."""
-        own = [
-            (job.virtual, job.number, job) for job in self.waiting.values() if job.tenant == name
-        ]
-        if name == "team":
-            own += [each for each in map(self.candidate, ("team/x", "team/y")) if each]
-        tenant = self.tenants[name]
-        full = tenant.limits.max_running and len(tenant.running) >= tenant.limits.max_running
-        late = tenant.limits.rate_per_s and tenant.next_at > self.now
-        if not own or full or late:
-            return None
-        score, number, job = min(own, key=lambda each: each[:2])
-        return max(score, delayed(job.virtual, job.since, tenant.clock)), number, job
-
-    def next_job(self):
-        tops = [self.candidate(name) for name in ("a", "b", "c", "team")]
-        free = [(job.virtual, job.number, job) for job in self.waiting.values() if not job.tenant]
-        found = [each for each in [*tops, *free] if each]
-        return min(found, key=lambda each: each[:2])[2] if found else None
+        self.waiting: dict[int, Job] = {}
+        self.running: dict[int, tuple[Job, str]] = {}
+        self.order = FairOrder()
 
     @rule(
         tenant=st.sampled_from(NAMES),
@@ -115,8 +79,14 @@ class Tenants(RuleBasedStateMachine):
                 self.scripts.admit(self.now, K)
             else:
                 self.scripts.publish(job_id, level, self.now, K, **given)
-            number = next(self.numbers)
-            self.waiting[job_id] = Waiting(job_id, number, tenant, level, self.now - ago, items)
+            since = self.now - ago
+            virtual_time = AgingPolicy(K).virtual_time(since, level)
+            job = Job(job_id, items, Waiting(virtual_time, next(self.numbers), since, tenant))
+            self.wait(job)
+
+    def wait(self, job):
+        self.waiting[job.waits.number] = job
+        self.order.add(job.waits, self.now)
 
     @rule(seconds=st.sampled_from([0.25, 1.0, 30.0]))
     def pass_time(self, seconds):
@@ -131,60 +101,30 @@ class Tenants(RuleBasedStateMachine):
     def limit(self, name, weight, max_running, rate_per_s):
         limits = TenantLimits(weight, max_running, rate_per_s)
         set_limits(self.client, name, limits, self.now)
-        self.tenants[name].limits = limits
+        self.order.limit(name, limits, self.now)
 
     @rule(count=st.integers(1, 5))
     def take(self, count):
         for _ in range(count):
             self.forget_idle()
-            expected = self.next_job()
+            expected = self.order.first(self.now)
+            job = expected and self.waiting[expected.number]
+            measured = self.client.hget(keys.COSTS, "hsv")  # an input of the law
             found = self.scripts.take(self.now, K)
-            assert (found and found[0]) == (expected and expected.job_id)
-            if expected is None:
+            assert (found and found[0]) == (job and job.job_id)
+            if job is None:
                 return
-            self.start(expected, found[1])
+            self.order.start(
+                expected, float(measured or UNKNOWN_COST_S) * max(1, job.items), self.now
+            )
+            del self.waiting[expected.number]
+            self.running[expected.number] = job, found[1]
 
     def forget_idle(self):
         """Take over that the clock of an idle tenant has expired. It does by Redis's own clock."""
-        for name, tenant in self.tenants.items():
+        for name in NAMES[1:]:
             if self.client.hget(keys.tenant("cv", name), "clock") is None:
-                tenant.clock = tenant.next_at = 0.0
-
-    def start(self, job, tag):
-        if job.tenant:
-            self.advance(job)
-        del self.waiting[job.job_id]
-        self.running[job.job_id] = job, tag
-
-    def advance(self, job):
-        runs = len(self.running) + 1
-        measured = self.client.hget(keys.COSTS, "hsv")  # an input of the law
-        cost_s = float(measured or UNKNOWN_COST_S) * max(1, job.items)
-        clocks = {}
-        advance_s = 0.0
-        for name in self.nodes(job.tenant):
-            tenant = self.tenants[name]
-            rivals = ("team/x", "team/y") if "/" in name else ("a", "b", "c", "team")
-            weights = sum(
-                self.tenants[each].limits.weight for each in rivals if self.candidate(each)
-            )
-            share = max(1.0, weights / tenant.limits.weight)
-            if "/" in name:
-                advance_s *= share
-            else:
-                charge = self.pace.charge(tenant.clock, job.since, cost_s, runs, self.now)
-                advance_s = cost_s * share * charge.per_s
-            clocks[name] = charge.advanced(tenant.clock, job.since, advance_s)
-        for name, clock in clocks.items():
-            tenant = self.tenants[name]
-            tenant.clock = clock
-            tenant.running.add(job.job_id)
-            if tenant.limits.rate_per_s:
-                tenant.next_at = max(tenant.next_at, self.now) + 1 / tenant.limits.rate_per_s
-
-    def stop(self, job):
-        for name in self.nodes(job.tenant) if job.tenant else ():
-            self.tenants[name].running.discard(job.job_id)
+                self.order.forget(name)
 
     @precondition(lambda self: self.running)
     @rule(number=NUMBER, count=st.integers(1, 3))
@@ -192,36 +132,38 @@ class Tenants(RuleBasedStateMachine):
         for _ in range(min(count, len(self.running))):
             job, tag = self.running.pop(chosen(number, self.running))
             self.scripts.end(job.job_id, tag)
-            self.stop(job)
+            self.order.release(job.waits, self.now)
 
     @precondition(lambda self: self.running)
     @rule(number=NUMBER)
     def give_back(self, number):
         job, tag = self.running.pop(chosen(number, self.running))
         self.scripts.give_back(tag, K, self.now)
-        self.stop(job)
-        self.waiting[job.job_id] = job
+        self.order.release(job.waits, self.now)
+        self.wait(job)
 
     @precondition(lambda self: self.waiting)
     @rule(number=NUMBER)
     def cancel(self, number):
-        job_id = chosen(number, self.waiting)
-        self.scripts.cancel(job_id)
-        del self.waiting[job_id]
+        job = self.waiting.pop(chosen(number, self.waiting))
+        self.scripts.cancel(job.job_id)
+        self.order.cancel(job.waits, self.now)
 
     @invariant()
     def most_running_jobs_are_never_exceeded(self):
-        for name, tenant in self.tenants.items():
+        nodes = {name: {name, name.rpartition("/")[0]} for name in NAMES[1:]}
+        for name in NAMES[1:]:
             found = {each.decode() for each in self.client.smembers(keys.tenant_running(name))}
-            assert found == tenant.running
+            running = (job for job, _ in self.running.values() if job.waits.tenant)
+            assert found == {job.job_id for job in running if name in nodes[job.waits.tenant]}
 
     def teardown(self):
         if not hasattr(self, "scripts"):
             return
         for job, tag in self.running.values():
             self.scripts.end(job.job_id, tag)
-        for job_id in self.waiting:
-            self.scripts.cancel(job_id)
+        for job in self.waiting.values():
+            self.scripts.cancel(job.job_id)
         left = {key.decode() for key in self.client.scan_iter("agewell:*")}
         of_tenants = {each for each in left if "tenant" in each} - {keys.TENANT_LIMITS}
         assert [each for each in of_tenants if self.client.ttl(each) == -1] == []

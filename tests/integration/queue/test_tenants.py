@@ -198,6 +198,52 @@ def test_a_deleted_record_does_not_block_its_tenant(scripts):
     assert not scripts.client.exists(keys.held("cv"), keys.candidates("cv"), keys.tenants("cv"))
 
 
+def test_a_due_job_goes_before_what_arrives_too_late_to_wait_for(scripts):
+    """With k = 0.001, a level is 1,000 s. A job of level 5 that is due in 100 s costs 0.8 s."""
+    k = 0.001
+    scripts.publish("due", 5, START, k, wanted_by=START + 100, items=8, enqueued_at=START)
+    scripts.publish("early", 0, START + 99, k, enqueued_at=START + 99)
+    scripts.publish("late", 0, START + 99.5, k, enqueued_at=START + 99.5)
+    scripts.publish("bulk", 5, START, k, enqueued_at=START)
+    assert [scripts.take(START + 99.5, k)[0] for _ in range(4)] == ["early", "due", "late", "bulk"]
+
+
+def test_a_due_job_that_would_go_earlier_anyway_keeps_its_place(scripts):
+    scripts.publish("due", 0, START, wanted_by=START + 1e6, enqueued_at=START)
+    scripts.publish("other", 0, START + 1, enqueued_at=START + 1)
+    assert scripts.take(START + 1)[0] == "due"
+
+
+def test_a_due_job_is_delayed_like_its_tenant_s_others(scripts):
+    send(scripts, "flood", 100)
+    serve(scripts, 2)
+    for number in range(30):
+        scripts.publish(
+            f"flood-due{number}", 9, START + 2, tenant="flood", enqueued_at=START + 2,
+            wanted_by=START + 2,
+        )  # fmt: skip
+    send(scripts, "newcomer", 2, START + 2, level=0)
+    assert serve(scripts, 3 * COST_S, now=START + 2).count("newcomer") == 2
+
+
+@pytest.mark.parametrize("given", ["soon", -1, float("nan"), [], True, None])
+def test_a_due_time_that_is_none_is_ignored(scripts, given):
+    scripts.push("job", 5, wanted_by=given)
+    assert scripts.take(START)[0] == "job"
+    assert scripts.client.hget(keys.job("job"), "start_by") is None
+
+
+def test_a_due_job_keeps_its_place_when_it_is_given_back_or_k_changes(scripts):
+    scripts.publish("due", 9, START, wanted_by=START + 10, enqueued_at=START)
+    scripts.publish("first", 5, START - 95, enqueued_at=START - 95)
+    assert scripts.take(START)[0] == "first"
+    _, due_tag, _ = scripts.take(START)
+    scripts.give_back(due_tag, now=START)
+    scripts.change_k(0.01, START)
+    scripts.publish("later", 0, START + 11, 0.01, enqueued_at=START + 11)
+    assert scripts.take(START + 11, 0.01)[0] == "due"
+
+
 def test_purge_and_a_change_of_k_reach_the_jobs_of_tenants(scripts):
     send(scripts, "a", 3, level=9)
     send(scripts, "b", 1, START + 100, level=0)

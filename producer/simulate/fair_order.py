@@ -1,0 +1,226 @@
+"""The order of tenants' jobs, the Python twin of the queue's scripts (`shared/queue/tenants.lua`).
+
+The tenants are a tree of two levels below the queue: tenants and teams, and the members of teams.
+Each of them has at most one candidate, which waits among the candidates of its team or of the
+queue. The law that delays candidates and advances clocks is in `shared/protocol/fair_share.py`.
+"""
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from agewell.shared.protocol.fair_share import Pace, delayed
+from agewell.shared.protocol.tenants import team_of
+from agewell.shared.queue.tenants import TenantLimits
+
+
+class Waiting(NamedTuple):
+    """A job that waits."""
+
+    virtual_time: float
+    """Of the aging law, in seconds."""
+    number: int
+    """Counts up with every job that comes. Of equal virtual times, the smallest goes first."""
+    since: float
+    """Since when it waits, in seconds of the same clock."""
+    tenant: str | None
+
+
+class _Candidate(NamedTuple):
+    """A job with the virtual time that its tenant's and its team's clocks delay."""
+
+    key: float
+    number: int
+    job: Waiting
+    member: "_Node | None"
+    """The tenant whose candidate it is, or None for a job of the node itself."""
+
+
+@dataclass(eq=False)
+class _Node:
+    """The queue, a tenant or team, or the member of a team.
+
+    Attributes:
+        clock: when it may be served next if everybody gets their share.
+        next_at: when its rate allows the next job.
+        looked_at: the last `next_at` for which it was paused.
+        running: the number of its running jobs, those of members included.
+        own: its own waiting jobs by number.
+        heap: its own jobs, and its members' candidates. Old entries stay until they are the first.
+        candidate: in the heap of the parent, or None.
+        counted: its weight in the sum of the parent, 0.0 without a candidate.
+        weights: the sum of its members' weights that have candidates.
+    """
+
+    parent: "_Node | None" = None
+    limits: TenantLimits = field(default_factory=TenantLimits)
+    clock: float = 0.0
+    next_at: float = 0.0
+    looked_at: float = 0.0
+    running: int = 0
+    own: dict[int, Waiting] = field(default_factory=dict)
+    heap: list[_Candidate] = field(default_factory=list)
+    candidate: _Candidate | None = None
+    counted: float = 0.0
+    weights: float = 0.0
+
+    def first(self) -> _Candidate | None:
+        """Return the first of the jobs that may run, and drop old entries before it."""
+        heap = self.heap
+        while heap:
+            first = heap[0]
+            member = first.member
+            if member is None:
+                current = self.own.get(first.number) is first.job
+            else:
+                current = member.candidate is first
+            if current:
+                return first
+            heapq.heappop(heap)
+        return None
+
+    def may_run(self, now: float) -> bool:
+        """Return False if the tenant has as many running jobs as it may, or waits for its rate."""
+        limits = self.limits
+        if limits.rate_per_s and self.next_at > now:
+            return False
+        return not limits.max_running or self.running < limits.max_running
+
+    def path(self) -> "list[_Node]":
+        """Return the node and its team, the team first. The queue has no clock."""
+        above = self.parent
+        if above is None:
+            return []
+        return [self] if above.parent is None else [above, self]
+
+
+class FairOrder:
+    """The waiting jobs of one queue, in the order of the law.
+
+    Use it like the queue: `add` a job, look at the `first` one, `start` it, and `release` it when
+    it has ended. Time is an argument and never goes back.
+    """
+
+    def __init__(self, limits: Mapping[str, TenantLimits] | None = None) -> None:
+        """Make an order without jobs, with the limits of tenants and teams."""
+        self._pace = Pace()
+        self._queue = _Node()
+        self._nodes: dict[str, _Node] = {}
+        self._paused: list[tuple[float, int, _Node]] = []  # a heap, by when the rate allows a job
+        self._pauses = 0
+        self.running = 0
+        """The number of running jobs."""
+        for name, each in (limits or {}).items():
+            self._node(name).limits = each
+
+    def limit(self, name: str, limits: TenantLimits, now: float) -> None:
+        """Change the limits of a tenant or team."""
+        node = self._node(name)
+        node.limits = limits
+        self._settle(node, now)
+
+    def add(self, job: Waiting, now: float) -> None:
+        """Let a job wait. One that was started before keeps its number, and its place."""
+        node = self._queue if job.tenant is None else self._node(job.tenant)
+        node.own[job.number] = job
+        heapq.heappush(node.heap, _Candidate(job.virtual_time, job.number, job, None))
+        self._settle(node, now)
+
+    def cancel(self, job: Waiting, now: float) -> None:
+        """Remove a waiting job."""
+        node = self._queue if job.tenant is None else self._node(job.tenant)
+        del node.own[job.number]
+        self._settle(node, now)
+
+    def first(self, now: float) -> Waiting | None:
+        """Return the job to start next. None if none waits that may run."""
+        while self._paused and self._paused[0][0] <= now:
+            self._settle(heapq.heappop(self._paused)[2], now)
+        first = self._queue.first()
+        return None if first is None else first.job
+
+    def next_look_at(self) -> float | None:
+        """Return when a tenant's rate allows its next job, if one waits for that."""
+        return self._paused[0][0] if self._paused else None
+
+    def start(self, job: Waiting, cost_s: float, now: float) -> None:
+        """Start a job that waits, and charge it to its tenant and its team."""
+        self.running += 1
+        if job.tenant is None:
+            del self._queue.own[job.number]
+            return
+        node = self._node(job.tenant)
+        path = node.path()
+        self._charge(path, job, cost_s, now)
+        for each in path:
+            each.running += 1
+            if each.limits.rate_per_s:
+                each.next_at = max(each.next_at, now) + 1 / each.limits.rate_per_s
+        del node.own[job.number]
+        self._settle(node, now)
+
+    def release(self, job: Waiting, now: float) -> None:
+        """A started job no longer runs."""
+        self.running -= 1
+        if job.tenant is not None:
+            node = self._node(job.tenant)
+            for each in node.path():
+                each.running -= 1
+            self._settle(node, now)
+
+    def forget(self, name: str) -> None:
+        """Forget the clock and the rate of a tenant or team. They no longer say more than `now`."""
+        node = self._node(name)
+        node.clock = node.next_at = 0.0
+
+    def _charge(self, path: list[_Node], job: Waiting, cost_s: float, now: float) -> None:
+        charge = self._pace.charge(path[0].clock, job.since, cost_s, self.running, now)
+        advance_s = cost_s * charge.per_s
+        for node in path:
+            if node.parent is not None:
+                advance_s *= max(1.0, node.parent.weights / node.limits.weight)
+            node.clock = charge.advanced(node.clock, job.since, advance_s)
+
+    def _node(self, name: str) -> _Node:
+        node = self._nodes.get(name)
+        if node is None:
+            team = team_of(name)
+            node = _Node(self._queue if team is None else self._node(team))
+            self._nodes[name] = node
+        return node
+
+    def _settle(self, node: _Node, now: float) -> None:
+        """Give a tenant, and then its team, the candidate that it should have."""
+        while node.parent is not None:
+            first = node.first()
+            if first is not None and not node.may_run(now):
+                self._pause(node, now)
+                first = None
+            self._nominate(node, first)
+            node = node.parent
+
+    def _pause(self, node: _Node, now: float) -> None:
+        is_late = node.limits.rate_per_s and node.next_at > now
+        if is_late and node.looked_at != node.next_at:
+            node.looked_at = node.next_at
+            self._pauses += 1
+            heapq.heappush(self._paused, (node.next_at, self._pauses, node))
+
+    @staticmethod
+    def _nominate(node: _Node, first: _Candidate | None) -> None:
+        parent, before = node.parent, node.candidate
+        if parent is None:
+            return
+        weight = 0.0 if first is None else node.limits.weight
+        if weight != node.counted:
+            parent.weights += weight - node.counted
+            node.counted = weight
+        if first is None:
+            node.candidate = None
+            return
+        job = first.job
+        key = max(first.key, delayed(job.virtual_time, job.since, node.clock))
+        if before is None or before.job is not job or before.key != key:
+            node.candidate = _Candidate(key, job.number, job, node)
+            heapq.heappush(parent.heap, node.candidate)
