@@ -135,9 +135,15 @@ def test_the_queues_page_shows_the_largest_tenants(watched: Stack, seen: Browser
         row = '[data-queue="cv"] tr[data-tenant="late"]'
         until(lambda: seen.texts(f"{row} .waiting") == ["3"], WAIT_S, lambda: seen.text)
         cells = [*seen.texts(f"{row} th"), *seen.texts(f"{row} td")[:-1]]
+        share = cells.pop()
         assert cells == ["late", "2", "4/h", "3", "0"]
+        assert share.endswith(" %")
         assert seen.texts(f"{row} .oldest")[0].endswith(" s")
         seen.screenshot("queues-tenants")
+        seen.driver.set_window_size(500, 1000)
+        script = "return document.documentElement.scrollWidth - window.innerWidth"
+        assert seen.driver.execute_script(script) <= 0
+        seen.driver.set_window_size(1280, 1000)
     until(lambda: seen.all(".tenant-table") == [], WAIT_S, lambda: seen.text)
     assert seen.errors() == []
 

@@ -15,6 +15,7 @@ from agewell.shared.queue.status import QueueStatus, queue_status
 from agewell.shared.redis.clock import RedisClock
 from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.settings import Settings
+from agewell.workers.monitoring.dashboard.shares import Shares
 
 SAMPLE_EVERY_S = 2.0
 WINDOWS_S = (600, 3600, 86_400)
@@ -81,7 +82,8 @@ class History:
         self._clock = RedisClock()
         self._windows = {window_s: Window(window_s) for window_s in WINDOWS_S}
         self._newest: Sample | None = None
-        self._latest: list[QueueStatus] = []
+        self._shares = Shares()
+        self._queues: list[dict[str, Any]] = []
         self._models: list[str] = []
         self._dead = 0
         self._lock = threading.Lock()
@@ -105,7 +107,8 @@ class History:
         waiting = {each.queue: [level.waiting for level in each.levels] for each in latest}
         with self._lock:
             self._away = False
-            self._latest = latest
+            self._shares.add(latest)
+            self._queues = [_queue_document(each, self._shares) for each in latest]
             self._models, self._dead = sorted(active), dead
             self._newest = Sample(now, waiting)
             for window in self._windows.values():
@@ -126,16 +129,23 @@ class History:
             if newest is not None and newest.at > max(after, *(each.at for each in samples), 0):
                 samples.append(newest)
             ended_at = window.ended_at
-            latest, away = self._latest, self._away
+            queues, away = self._queues, self._away
         return {
             "away": away,
             "every_s": SAMPLE_EVERY_S,
             "kept": STEPS,
             "window_s": window_s,
             "levels": [NAME_OF_LEVEL.get(level, "") for level in LEVELS],
-            "queues": [asdict(each) for each in latest],
+            "queues": queues,
             "dead": dead,
             "models": models,
             "samples": [asdict(each) for each in samples],
             "ended_at": ended_at,
         }
+
+
+def _queue_document(queue: QueueStatus, shares: Shares) -> dict[str, Any]:
+    tenants = [
+        asdict(each) | {"share": shares.of(queue.queue, each.tenant)} for each in queue.tenants
+    ]
+    return asdict(queue) | {"tenants": tenants}

@@ -21,9 +21,11 @@ function queueCard(queue, state) {
   const card = make("section", { class: "detail-card queue", "data-queue": queue.queue });
   card.append(make("header", {}, make("h2", {}, queue.queue), make("p", {}, facts.join(" · "))));
   if (busy && known.length > 1) card.append(stackedPlot(known, queue.queue, names, windowS));
-  if (busy) card.append(levelTable(queue, names, recent));
+  const tables = make("div", { class: "tables" });
+  if (busy) tables.append(levelTable(queue, names, recent));
   const tenants = tenantTable(queue);
-  if (tenants) card.append(tenants);
+  if (tenants) tables.append(tenants);
+  card.append(tables);
   return card;
 }
 

@@ -14,7 +14,7 @@ function ticksTo(most) {
 
 const MINUTE_S = 60;
 const HOUR_S = 3600;
-const SPANS_S = [MINUTE_S, 2 * MINUTE_S, 5 * MINUTE_S, 10 * MINUTE_S, 20 * MINUTE_S, 30 * MINUTE_S,
+const SPANS_S = [MINUTE_S, 2 * MINUTE_S, 3 * MINUTE_S, 5 * MINUTE_S, 10 * MINUTE_S, 20 * MINUTE_S, 30 * MINUTE_S,
   HOUR_S, 2 * HOUR_S, 4 * HOUR_S, 8 * HOUR_S, 12 * HOUR_S, 24 * HOUR_S];
 
 /** The time to draw, in seconds: as little as shows all samples, and at most the window. */

@@ -48,7 +48,7 @@ function tenantRow(name, cells, attributes) {
 /** The largest tenants of a queue, and the others together. Null if no tenant has jobs. */
 function tenantTable({ tenants, other_tenants: others }) {
   if (!tenants.length) return null;
-  const head = ["tenant", "weight", "limits", "waiting", "running", "oldest wait"].map((text) =>
+  const head = ["tenant", "weight", "limits", "waiting", "running", "share", "oldest wait"].map((text) =>
     make("th", { scope: "col" }, text));
   const body = make("tbody");
   for (const each of tenants) {
@@ -57,12 +57,18 @@ function tenantTable({ tenants, other_tenants: others }) {
       limits: limitsText(each),
       waiting: count(each.waiting),
       running: count(each.running),
+      share: `${Math.round(100 * each.share)} %`,
       oldest: duration(each.oldest_wait_s),
     }, { "data-tenant": each.tenant }));
   }
   if (others.waiting || others.running) {
     body.append(tenantRow("all others", {
-      weight: "", limits: "", waiting: count(others.waiting), running: count(others.running), oldest: "",
+      weight: "",
+      limits: "",
+      waiting: count(others.waiting),
+      running: count(others.running),
+      share: "",
+      oldest: "",
     }, { class: "other-tenants" }));
   }
   const table = make("table", { class: "level-table tenant-table table table-sm align-middle mb-0" });
