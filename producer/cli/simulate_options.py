@@ -99,7 +99,11 @@ TargetMeasure = Annotated[
 ]
 Plot = Annotated[
     Path | None,
-    shown_as("FILE", "Plot waits against k to a .png, .svg or .pdf file. Needs matplotlib."),
+    shown_as(
+        "FILE",
+        "Plot waits against k, or those of tenants over time, to a .png, .svg or .pdf file. "
+        "Needs matplotlib.",
+    ),
 ]
 JsonOrders = Annotated[
     bool,
@@ -164,8 +168,7 @@ def read_request(
     if tenant:
         beside = {"--rate": rate, "--measured": measured, "--reserved": reserved}
         refuse_beside_tenants(beside | {"--compare": compare, "--target": target})
-        times = None if service is None else read_service(service, law)
-        streams, limits = read_tenants(tenant, times, law)
+        streams, limits = read_tenants(tenant, service, law)
         sending_s = sending_s or sending_s_of(streams, workers or 1)
         return TenantRequest(
             streams, limits, _policy(k), workers or 1, jobs, sending_s, seed, plot, as_json

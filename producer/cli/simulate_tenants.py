@@ -66,7 +66,7 @@ class TenantRequest:
 
 
 def read_tenants(
-    given: Sequence[str], service: ServiceTime | None, law: Law
+    given: Sequence[str], service: str | None, law: Law
 ) -> tuple[tuple[Stream, ...], dict[str, TenantLimits]]:
     """Read the values of `--tenant`.
 
@@ -74,12 +74,13 @@ def read_tenants(
 
     Args:
         given: the texts.
-        service: the run times of tenants without their own.
+        service: the value of `--service`, for tenants without run times of their own.
         law: distribution of run times around a mean.
 
     Raises:
         ParameterError: a text is not allowed, or does not fit to the others.
     """
+    shared = None if service is None else read_service(service, law)
     streams: dict[tuple[str, int], Stream] = {}
     limits: dict[str, TenantLimits] = {}
     named: dict[str, str] = {}
@@ -91,7 +92,7 @@ def read_tenants(
                 raise ParameterError("--tenant", repr(text), "weight and limits of a tenant once")
             limits[name] = _limits(values)
         if any(key in values for key in JOBS_KEYS):
-            stream = _stream(text, name, values, service, law)
+            stream = _stream(text, name, values, shared, law)
             if (name, stream.level) in streams:
                 raise ParameterError("--tenant", repr(text), "each tenant and level once")
             streams[name, stream.level] = stream

@@ -169,10 +169,11 @@ class FairOrder:
                 each.running -= 1
             self._settle(node, now)
 
-    def forget(self, name: str) -> None:
+    def forget(self, name: str, now: float) -> None:
         """Forget the clock and the rate of a tenant or team. They no longer say more than `now`."""
         node = self._node(name)
         node.clock = node.next_at = 0.0
+        self._settle(node, now)
 
     def _charge(self, path: list[_Node], job: Waiting, cost_s: float, now: float) -> None:
         charge = self._pace.charge(path[0].clock, job.since, cost_s, self.running, now)

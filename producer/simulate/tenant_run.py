@@ -50,7 +50,9 @@ class TenantRun:
         self._jobs, self._streams, self._policy, self._workers = jobs, streams, policy, workers
         self._order = FairOrder(limits)
         self._running: list[tuple[float, int, Waiting]] = []  # a heap of (ends at, index, job)
-        self._costs_s: dict[object, float] = {}
+        services = [each.service for each in streams]
+        self._operations = [services.index(each) for each in services]
+        self._costs_s: dict[int, float] = {}
         self.started_at = [0.0] * len(jobs)
         self.now = 0.0
 
@@ -94,7 +96,7 @@ class TenantRun:
                 return
             index = job.number
             made, stream = self._jobs[index]
-            cost_s = self._costs_s.get(self._streams[stream].service, UNKNOWN_COST_S)
+            cost_s = self._costs_s.get(self._operations[stream], UNKNOWN_COST_S)
             order.start(job, cost_s, self.now)
             self.started_at[index] = self.now
             heapq.heappush(self._running, (self.now + made.service_s, index, job))
@@ -102,7 +104,7 @@ class TenantRun:
     def _end_first(self) -> None:
         _, index, job = heapq.heappop(self._running)
         made, stream = self._jobs[index]
-        service = self._streams[stream].service
-        before = self._costs_s.get(service, made.service_s)
-        self._costs_s[service] = before + NEWEST_COST * (made.service_s - before)
+        operation = self._operations[stream]
+        before = self._costs_s.get(operation, made.service_s)
+        self._costs_s[operation] = before + NEWEST_COST * (made.service_s - before)
         self._order.release(job, self.now)

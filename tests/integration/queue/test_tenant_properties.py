@@ -124,7 +124,7 @@ class Tenants(RuleBasedStateMachine):
         """Take over that the clock of an idle tenant has expired. It does by Redis's own clock."""
         for name in NAMES[1:]:
             if self.client.hget(keys.tenant("cv", name), "clock") is None:
-                self.order.forget(name)
+                self.order.forget(name, self.now)
 
     @precondition(lambda self: self.running)
     @rule(number=NUMBER, count=st.integers(1, 3))
