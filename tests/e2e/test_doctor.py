@@ -187,7 +187,7 @@ def test_missing_weights(settings: Settings, tmp_path: Path):
     assert found.verdict is Verdict.PROBLEM
     assert found.found == f"weights are missing: {version / 'net.onnx'}"
     (version / "net.onnx").touch()
-    assert check_models(tmp_path).verdict is Verdict.OK
+    assert check_models([tmp_path]).verdict is Verdict.OK
 
 
 @pytest.fixture
