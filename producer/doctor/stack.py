@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +24,7 @@ SWEEPS_MISSED = 5
 SWEEP_LATE_MIN_S = 10.0
 """A sweep is not late before this, even with a short interval: the upkeep worker may be busy."""
 
+LOOK_S = 0.25
 LETTERS_READ, REASONS_SHOWN, REASON_CHARACTERS = 1000, 3, 80
 
 PROBE_BYTES = 64 * 1024
@@ -48,8 +50,8 @@ def check_workers(session: Session) -> Iterator[Finding]:
         waiting = sum(level.waiting for level in statuses[queue].levels)
         yield _queue(queue, workers, waiting)
     yield from _paused(session)
-    ages = [statuses[queue].last_sweep_s_ago for queue in WORK_QUEUES]
-    yield _beat(session, ages, upkeep=bool(takers[Queue.UPKEEP]))
+    has_upkeep = bool(takers[Queue.UPKEEP])
+    yield _beat(session, _sweep_ages_s(session, waits=has_upkeep), upkeep=has_upkeep)
 
 
 def _names(queues: list[dict[str, Any]]) -> set[str]:
@@ -80,13 +82,34 @@ def _paused(session: Session) -> Iterator[Finding]:
         )
 
 
-def _beat(session: Session, ages_s: list[float | None], *, upkeep: bool) -> Finding:
+def _late_s(session: Session) -> float:
+    """Return the age in seconds from which on the last sweep is late."""
+    return max(SWEEP_LATE_MIN_S, SWEEPS_MISSED * session.settings.aging_interval_s)
+
+
+def _sweep_ages_s(session: Session, *, waits: bool) -> list[float]:
+    """Return how long ago each queue was swept, in seconds. Queues that never were are left out.
+
+    Args:
+        session: names the Redis.
+        waits: if no queue was swept ever, wait for the first sweep until it is late. A stack that
+            has just started has swept none yet.
+    """
+    ends_at = time.monotonic() + (_late_s(session) if waits else 0)
+    while True:
+        found = queue_status(session.client, session.settings, session.now())
+        ages = [each.last_sweep_s_ago for each in found if each.queue in WORK_QUEUES]
+        known = [age for age in ages if age is not None]
+        if known or time.monotonic() >= ends_at:
+            return known
+        time.sleep(LOOK_S)
+
+
+def _beat(session: Session, ages_s: list[float], *, upkeep: bool) -> Finding:
     """Check beat by the age of the last sweep that it asked for."""
-    late_s = max(SWEEP_LATE_MIN_S, SWEEPS_MISSED * session.settings.aging_interval_s)
-    known = [age for age in ages_s if age is not None]
-    if known and min(known) <= late_s:
-        return ok("beat", f"the queues were swept {max(0.0, min(known)):.1f} s ago")
-    when = f"for {min(known):,.0f} s" if known else "ever"
+    if ages_s and min(ages_s) <= _late_s(session):
+        return ok("beat", f"the queues were swept {max(0.0, min(ages_s)):.1f} s ago")
+    when = f"for {min(ages_s):,.0f} s" if ages_s else "ever"
     if not upkeep:
         return problem(
             "beat",
