@@ -22,9 +22,9 @@ from agewell.producer.session import Session
 from agewell.shared.cores import usable_cores
 from agewell.shared.protocol.built_in_jobs import HsvItem, HsvJob
 from agewell.shared.protocol.messages import ImageRef, InferItem, InferJob, Job
-from agewell.shared.redis import keys
 from agewell.testing import running_stack
 from benchmarks.model_files import resnet50
+from benchmarks.models import done_of
 from benchmarks.photos import make_images
 from benchmarks.report import Spread, report
 
@@ -70,25 +70,16 @@ def keep_in_flight(session: Session, images: list[ImageRef], make: MakeJob) -> t
         if new:
             pending |= {each.job_id for each in publish(session, new, 5)}
         time.sleep(POLL_S)
-        ended = _ended(session, list(pending))
+        ended = done_of(session, list(pending))
         pending -= ended
         done += ended
     rate = len(done) / (time.perf_counter() - started)
     while pending:
         time.sleep(POLL_S)
-        pending -= _ended(session, list(pending))
+        pending -= done_of(session, list(pending))
     entries = [session.ledger.get(each) for each in done]
     times = [e.ended_at - e.enqueued_at for e in entries if e and e.ended_at and e.enqueued_at]
     return rate, 1000 * float(np.percentile(times, 95))
-
-
-def _ended(session: Session, ids: list[str]) -> set[str]:
-    pipe = session.client.pipeline(transaction=False)
-    for each in ids:
-        pipe.hget(keys.job(each), "state")
-    states = dict(zip(ids, pipe.execute(), strict=True))
-    assert b"failed" not in states.values()
-    return {each for each, state in states.items() if state == b"done"}
 
 
 def measure(split: Split, models: Path, photos: list[Path]) -> dict[str, tuple[float, float]]:

@@ -89,7 +89,7 @@ def keep_in_flight(session: Session, jobs: list[InferJob]) -> tuple[float, float
             pending |= {each.job_id for each in sent}
             ids += [each.job_id for each in sent]
         time.sleep(POLL_S)
-        pending -= _ended(session, list(pending))
+        pending -= done_of(session, list(pending))
     rate = len(jobs) / (time.perf_counter() - started)
     entries = [session.ledger.get(each) for each in ids]
     waits = [e.ended_at - e.enqueued_at for e in entries if e and e.ended_at and e.enqueued_at]
@@ -97,7 +97,8 @@ def keep_in_flight(session: Session, jobs: list[InferJob]) -> tuple[float, float
     return rate, float(np.percentile(waits, 95))
 
 
-def _ended(session: Session, ids: list[str]) -> set[str]:
+def done_of(session: Session, ids: list[str]) -> set[str]:
+    """Return the ids of the jobs that are done. None may have failed."""
     pipe = session.client.pipeline(transaction=False)
     for each in ids:
         pipe.hget(keys.job(each), "state")

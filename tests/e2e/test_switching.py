@@ -10,9 +10,8 @@ import pytest
 
 from agewell.producer.sending.model_commands import Models
 from agewell.producer.sending.publish import publish
-from agewell.producer.session import Session, make_session
+from agewell.producer.session import Session
 from agewell.shared.protocol.messages import InferItem, InferJob
-from agewell.shared.settings import Settings
 from tests.support.model_files import marking
 from tests.support.stack import Stack, started, state_directory, until
 
@@ -33,11 +32,6 @@ def switching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack.stop()
 
 
-def session_of(stack: Stack) -> Session:
-    running = stack.running
-    return make_session(Settings(redis_url=running.redis_url, blob_url=running.blob_url))
-
-
 def infer_process(stack: Stack) -> psutil.Process:
     [found] = [each for each in stack.family if "agewell.workers.infer" in " ".join(each.cmdline())]
     return found
@@ -48,7 +42,7 @@ def switch_under_load(stack: Stack, folder: Path, jobs: int, switches: int) -> l
 
     Returns the worker's resident memory after each switch, in bytes.
     """
-    session = session_of(stack)
+    session = stack.client.session
     models, process = Models(session), infer_process(stack)
     picture = cv2.imencode(".png", np.full((8, 8, 3), 7, np.uint8))[1].tobytes()
     [ref] = session.blobs.put([("seven.png", "image/png", picture)])

@@ -13,9 +13,8 @@ import pytest
 
 from agewell.producer.sending.model_commands import Models
 from agewell.producer.sending.publish import publish
-from agewell.producer.session import Session, make_session
+from agewell.producer.session import Session
 from agewell.shared.protocol.messages import ImageRef, InferItem, InferJob
-from agewell.shared.settings import Settings
 from tests.support.detectors import COLOURS, blob_detector
 from tests.support.model_files import CLASSES, marking, onnx_classifier
 from tests.support.stack import Stack, started, state_directory
@@ -61,11 +60,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with state_directory() as folder, started(folder, **settings) as running:
         yield running
         running.stop()
-
-
-def session_of(stack: Stack) -> Session:
-    running = stack.running
-    return make_session(Settings(redis_url=running.redis_url, blob_url=running.blob_url))
 
 
 def shown_images(session: Session) -> list[Shown]:
@@ -116,7 +110,7 @@ def batches(stack: Stack) -> dict[str, float]:
 
 @pytest.mark.slow
 def test_three_tasks_share_a_worker_while_two_models_switch(stack):
-    session = session_of(stack)
+    session = stack.client.session
     images, models = shown_images(session), Models(session)
     draw, sent = random.Random(6), []
     switched = itertools.cycle([("mark", "2"), ("blobs", "2"), ("mark", "1"), ("blobs", "1")])

@@ -5,7 +5,7 @@ import itertools
 import pytest
 from celery import chain
 
-from agewell import Client, HsvItem, HsvJob, Settings
+from agewell import Client, HsvItem, HsvJob
 from tests.support.held_tenants import waiting_jobs
 from tests.support.paths import PHOTOS
 from tests.support.stack import Stack, started, state_directory, until
@@ -22,10 +22,8 @@ def stack():
 
 
 @pytest.fixture
-def client(stack: Stack):
-    running = stack.running
-    with Client.open(Settings(redis_url=running.redis_url, blob_url=running.blob_url)) as made:
-        yield made
+def client(stack: Stack) -> Client:
+    return stack.client
 
 
 @pytest.fixture
