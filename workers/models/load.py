@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from agewell.shared.errors import ModelError
 from agewell.workers.models import malloc
@@ -24,7 +24,7 @@ _OF_TASK: dict[str, type[Model]] = {
     "segmentation": Segmenter,
 }
 
-_PLAIN = {
+PLAIN: Final[Mapping[str, Any]] = {
     "onnx": None,
     "compile": False,
     "cuda_graphs": False,
@@ -50,7 +50,7 @@ def make_model(
     """
     spec = read_spec(directory)
     if plain:
-        spec = spec.model_copy(update=_PLAIN)
+        spec = spec.model_copy(update=PLAIN)
     if changes:
         spec = spec.model_copy(update=dict(changes))
     if spec.model_class is None:

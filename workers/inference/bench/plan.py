@@ -6,17 +6,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from agewell.shared.errors import ModelError
+from agewell.workers.models import load
 from agewell.workers.models.catalogue import Catalogue, Found
 
-PLAIN: Final[Mapping[str, Any]] = {
-    "onnx": None,
-    "compile": False,
-    "cuda_graphs": False,
-    "dtype": "float32",
-    "weights_dtype": "float32",
-    "fold_batch_norm": False,
-    "channels_last": False,
-}
+PLAIN: Final[Mapping[str, Any]] = {**load.PLAIN, "channels_last": False}
 """The torch module alone, in float32: what the others are compared with."""
 
 _OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
