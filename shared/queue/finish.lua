@@ -29,10 +29,10 @@ local function finish(key, ending)
   if tenant and place then
     local records, paused, own = string.sub(key.record, 1, -#ending.id - 1), {}, nil
     for index = 1, #key.orders, 2 do
-      local of = tenants_of(key.orders[index], records, tonumber(ending.now))
-      paused[#paused + 1] = of.paused
-      if of.queue == queue then
-        own = of
+      local order = key.orders[index]
+      paused[#paused + 1] = paused_of(order)
+      if string.match(order, 'order:(.*)$') == queue then
+        own = tenants_of(order, records, tonumber(ending.now))
         call('ZREM', key.orders[index + 1], place)
       end
     end

@@ -1,5 +1,11 @@
 -- The parts of a take that are needed only if tenants have waiting jobs.
 
+-- The functions for a queue's tenants, made once.
+local function tenants_in(queue)
+  queue.tenants = queue.tenants or tenants_of(queue.order, records, now)
+  return queue.tenants
+end
+
 -- The next place of a queue, its virtual time, and the set that it is in.
 local function next_of(queue)
   local place, score = unpack(call('ZRANGE', queue.order, 0, 0, 'WITHSCORES'))
@@ -28,12 +34,12 @@ local function pop_next()
   if from == best.order then
     return best, next_place
   end
-  return best, tenants_of(best.order, records, now).place_and_tenant(next_place)
+  return best, tenants_in(best).place_and_tenant(next_place)
 end
 
 -- Take a tenant's candidate out of the jobs that wait, and charge it if it runs.
 local function settle_taken(queue, tenant, place, taken)
-  local of = tenants_of(queue.order, records, now)
+  local of = tenants_in(queue)
   of.unhold(tenant, place)
   if taken and taken[3] == '' then
     of.charge(tenant, id_of(place), math.max(1, call('ZCARD', running)))

@@ -24,13 +24,17 @@
 --   PREFIX:costs                   hash: operation -> seconds per image
 --
 -- Only `tenants_of` is created here. The functions that it makes are created only if a tenant's job needs them.
+local function paused_of(order)
+  return (string.gsub(order, 'order:', 'paused-tenants:', 1))
+end
+
 -- Make the functions for the tenants of one queue.
 --
 -- order: the key of the queue's order; records: their prefix; now: Unix time in seconds
 local function tenants_of(order, records, now)
   local prefix, queue = string.match(order, '^(.*)order:(.*)$')
   local candidates, held = prefix .. 'candidates:' .. queue, prefix .. 'held:' .. queue
-  local counts, paused = prefix .. 'tenants:' .. queue, prefix .. 'paused-tenants:' .. queue
+  local counts, paused = prefix .. 'tenants:' .. queue, paused_of(order)
   local pace, limits = prefix .. 'pace:' .. queue, prefix .. 'tenant-limits'
 
   local PACE_MAX, LEAST_REACTION_S = 16, 0.2
@@ -261,7 +265,7 @@ local function tenants_of(order, records, now)
     end
   end
 
-  return { place_and_tenant = place_and_tenant, queue = queue, held = held, paused = paused, jobs_of = jobs_of, hold = hold, unhold = unhold, settle = settle,
+  return { place_and_tenant = place_and_tenant, held = held, paused = paused, jobs_of = jobs_of, hold = hold, unhold = unhold, settle = settle,
     charge = charge, release = release,
     settle_paused = settle_paused }
 end
