@@ -1,0 +1,112 @@
+"""How long jobs run, from the costs of their operations and the measured load."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from agewell.shared.protocol.fair_share import UNKNOWN_COST_S
+from agewell.shared.queue.load import QueueLoad
+
+STALE_S = 60.0
+"""Rates of arrivals that are older count as unknown, and jobs that will come are left out."""
+
+LEAST_SECONDS = 1.0
+"""The same holds for rates that were measured for less time."""
+
+STEP = math.sqrt(2)
+"""Ratio of one sampled rank to the one before."""
+
+
+class Costs:
+    """How long jobs run.
+
+    The cost of an operation follows the latest jobs, and is as uncertain as they vary. It decides
+    only how long jobs run in comparison with each other. Their mean follows from the load.
+
+    Attributes:
+        load: the measured load.
+        mean_s: the mean time that a job occupies a slot, in seconds. None if it is unknown.
+    """
+
+    def __init__(self, per_image_s: Mapping[bytes, bytes], load: QueueLoad) -> None:
+        """Compare the costs with the load.
+
+        Args:
+            per_image_s: `keys.COSTS`, seconds by operation.
+            load: of the queue.
+        """
+        self._per_image_s = per_image_s
+        self.load, self.mean_s = load, load.mean_run_s
+        self._busy_s: dict[int, float] = defaultdict(float)
+        self._expected: dict[int, float] = defaultdict(float)
+        for name, (busy_s, per_image_s_of_runs) in load.runs.items():
+            level, _, op = name.partition(" ")
+            self._busy_s[int(level)] += busy_s
+            self._expected[int(level)] += per_image_s_of_runs / self._cost_s(op.encode())
+        expected = math.fsum(self._expected.values())
+        known = self.mean_s is not None and expected > 0
+        self._calibration = expected / load.ends if known else 1.0
+
+    def _cost_s(self, op: bytes) -> float:
+        return float(self._per_image_s.get(op, UNKNOWN_COST_S))
+
+    def run_s(self, op: bytes | None, items: bytes | None) -> float:
+        """Return how long a job occupies a slot, in seconds."""
+        return self._cost_s(op or b"") * image_count(items) * self._calibration
+
+    def run_s_at(self, level: int) -> float:
+        """Return the mean run time of a level's jobs. If none ran, that of all."""
+        if self._expected[level] > 0:
+            return self._calibration * self._busy_s[level] / self._expected[level]
+        return self.mean_s or 0.0
+
+    def work_rates(self, now: float) -> dict[tuple[int, str | None], float]:
+        """Return the seconds of work that come per second, by level and tenant.
+
+        The tenant is None for jobs without one, and '' for those of tenants that are not named.
+        """
+        load = self.load
+        if load.seconds < LEAST_SECONDS or now > load.at + STALE_S:
+            return {}
+        rates = {}
+        for name, count in load.arrivals.items():
+            level, space, tenant = name.partition(" ")
+            rate = self.run_s_at(int(level)) * count / load.seconds
+            rates[int(level), tenant if space else None] = rate
+        return rates
+
+
+def image_count(items: bytes | None) -> int:
+    """Return the number of images of a job, from its record. At least 1."""
+    return max(1, int(items)) if items and items.isdigit() else 1
+
+
+def ranks(count: int) -> list[int]:
+    """Return the ranks of some of so many places: all of the first ones, and ever fewer.
+
+    They are enough for the work before any place, however many there are.
+    """
+    found, last = [], 1.0
+    while last <= count:
+        found.append(int(last) - 1)
+        last = max(last + 1, last * STEP)
+    return [*found, count - 1] if found and found[-1] != count - 1 else found
+
+
+def work_before(count: int, sampled: Sequence[tuple[int, float]], mean_s: float) -> float:
+    """Return the work of the first places, in seconds.
+
+    Args:
+        count: how many places.
+        sampled: (rank, run time in seconds) of some of them, by rank. Each stands for the places
+            since the one before.
+        mean_s: the run time of a job if there are no samples.
+    """
+    work_s, before, run_s = 0.0, 0, mean_s
+    for rank, run_s in sampled:
+        upto = min(rank + 1, count)
+        work_s += (upto - before) * run_s
+        before = upto
+        if before == count:
+            return work_s
+    return work_s + (count - before) * run_s
