@@ -222,12 +222,15 @@ class _Reading:
         for places_of in looked.values():
             for _, place in places_of:
                 records.hmget(keys.job(id_of(place)), "op", "items")
-        answers, read = iter(pipe.execute()), iter(records.execute())
+        answers = iter(pipe.execute())
+        for reader in self._readers.values():
+            reader.ask_levels(records, answers)
+        read = iter(records.execute())
         sampled = {
             ask: [(rank, common.costs.run_s(*next(read))) for rank, _ in places_of]
             for ask, places_of in looked.items()
         }
-        return sampled, answers
+        return sampled, read
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,16 @@ from agewell.shared.protocol.fair_share import LEAST_REACTION_S, TAKES
 from agewell.shared.protocol.tenants import team_of
 from agewell.shared.protocol.waits import Rival
 from agewell.shared.queue.costs import Costs
-from agewell.shared.queue.order import SEQUENCE_DIGITS
+from agewell.shared.queue.order import SEQUENCE_DIGITS, id_of
 from agewell.shared.queue.tenants import TenantLimits
 from agewell.shared.redis import keys
 
 NAMED = 50
 """How many tenants to read one by one."""
+
+
+LATER = 4
+"""Rank of a tenant's job that stands for those after the first."""
 
 
 class Frontier(NamedTuple):
@@ -50,8 +54,11 @@ class Sharer:
     name: str
     key: float
     """Delayed virtual time of its next job. -inf for one that waits for its limits."""
-    head_start_s: float
-    """1/k times the level of that job."""
+    clock: float
+    later_at: float
+    """Virtual time of one of its further jobs."""
+    later_head_start_s: float
+    """1/k times the level of that one. The first may be more urgent than the others."""
     run_s: float
     waiting: int
     limits: TenantLimits
@@ -68,8 +75,10 @@ class Sharer:
         is_paused = math.isinf(self.key)
         share_s = math.inf
         if not is_paused:
-            since = max(self.key, at.earliest + self.head_start_s)
-            share_s = self.run_s + max(0.0, key - since) / at.advance(self.limits.weight)
+            advance = at.advance(self.limits.weight)
+            clock = max(self.clock, at.earliest) + advance * self.run_s
+            later = max(self.later_at, clock + self.later_head_start_s)
+            share_s = self.run_s + max(0.0, key - later) / advance
         first_s = 0.0 if is_paused else self.run_s
         return Rival(share_s, self.waiting * self.run_s, self.rate, most, first_s)
 
@@ -114,14 +123,24 @@ class Tier:
 EMPTY = Tier(0.0)
 
 
+class _State(NamedTuple):
+    """A tenant with waiting jobs, as Redis has it."""
+
+    waiting: int
+    limits: TenantLimits
+    clock: float
+    later_at: float
+
+
 class TierReader:
-    """Reads one tier, in three steps, each a part of a pipeline of many commands."""
+    """Reads one tier, in four steps, each a part of a pipeline of many commands."""
 
     def __init__(self, queue: str, team: str | None) -> None:
         """Prepare to read the tenants of a queue, or with a team, its members."""
         self._queue, self._team = queue, team
         self._set = keys.candidates(queue) if team is None else keys.tenant_jobs(queue, team)
         self._paused: list[str] = []
+        self._states: dict[str, _State] = {}
         self._candidates: list[tuple[bytes, float]] = []
         self._records: list[list[bytes | None]] = []
         self._size, self._middle = 0, math.inf
@@ -135,7 +154,7 @@ class TierReader:
         """Read the candidates, and ask for their records and for the middle of the others."""
         self._candidates, self._size = next(found), next(found)
         for member, _ in self._candidates:
-            pipe.hmget(keys.job(_id_of(member)), "tenant", "op", "items", "level")
+            pipe.hmget(keys.job(_id_of(member)), "tenant", "op", "items")
         rank = (len(self._candidates) + self._size) // 2
         pipe.zrange(self._set, rank, rank, withscores=True)
 
@@ -155,6 +174,17 @@ class TierReader:
         for name in [*self._names(), *self._paused]:
             pipe.zscore(keys.tenants(self._queue), name)
             pipe.hget(keys.TENANT_LIMITS, name)
+            pipe.hget(keys.tenant(self._queue, name), "clock")
+            pipe.zrange(keys.tenant_jobs(self._queue, name), 0, LATER, withscores=True)
+
+    def ask_levels(self, pipe: Any, found: Iterator[Any]) -> None:
+        """Read the tenants, and ask for the levels of their further jobs."""
+        for name in [*self._names(), *self._paused]:
+            count, text, clock, places = (next(found) for _ in range(4))
+            limits = TenantLimits() if text is None else TenantLimits.of_text(text.decode())
+            place, later_at = places[-1] if places else (b"", math.inf)
+            self._states[name] = _State(int(count or 0), limits, float(clock or 0), later_at)
+            pipe.hget(keys.job(id_of(place)), "level")
 
     def tier(
         self,
@@ -175,23 +205,32 @@ class TierReader:
             head_starts: in seconds, by level.
             rates: seconds of work that come per second, by tenant.
         """
-        sharers: dict[str, Sharer] = {}
-        for name, (_, key), record in zip(
-            self._names(), self._candidates, self._records, strict=True
-        ):
-            _, op, items, level = record
-            start_s, run_s = head_starts[int(level or 0)], costs.run_s(op, items)
-            counted, limits = _count_and_limits(found)
-            sharers[name] = Sharer(name, key, start_s, run_s, counted, limits, rates.get(name, 0.0))
         mean_s = costs.mean_s or 0.0
-        for name in self._paused:
-            counted, limits = _count_and_limits(found)
-            rate = rates.get(name, 0.0)
-            sharers[name] = Sharer(name, -math.inf, 0.0, mean_s, counted, limits, rate)
-        named = tuple(sharers.values())
+        firsts = dict(zip(self._names(), self._firsts(costs), strict=True))
+        sharers = []
+        for name, state in self._states.items():
+            key, run_s = firsts.get(name, (-math.inf, mean_s))
+            sharers.append(
+                Sharer(
+                    name=name,
+                    key=key,
+                    clock=state.clock,
+                    later_at=state.later_at,
+                    later_head_start_s=head_starts[int(next(found) or 0)],
+                    run_s=run_s,
+                    waiting=state.waiting,
+                    limits=state.limits,
+                    rate=rates.get(name, 0.0),
+                )
+            )
         others = self._size - len(self._candidates)
-        left = max(0, waiting - sum(each.waiting for each in named))
-        return Tier(weights, named, others, left, self._middle)
+        left = max(0, waiting - sum(each.waiting for each in sharers))
+        return Tier(weights, tuple(sharers), others, left, self._middle)
+
+    def _firsts(self, costs: Costs) -> Iterator[tuple[float, float]]:
+        """Yield the delayed virtual time and the run time of each candidate."""
+        for (_, key), (_, op, items) in zip(self._candidates, self._records, strict=True):
+            yield key, costs.run_s(op, items)
 
     def _names(self) -> list[str]:
         """Return the tenants of the candidates: in a tier of the queue, the teams of members."""
@@ -203,9 +242,3 @@ def _id_of(member: bytes) -> str:
     """Return the id of a candidate. In the queue's set its tenant's name comes before it."""
     _, newline, job_id = member.partition(b"\n")
     return (job_id if newline else member[SEQUENCE_DIGITS:]).decode()
-
-
-def _count_and_limits(found: Iterator[Any]) -> tuple[int, TenantLimits]:
-    count, text = next(found), next(found)
-    limits = TenantLimits() if text is None else TenantLimits.of_text(text.decode())
-    return int(count or 0), limits
