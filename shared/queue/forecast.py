@@ -15,7 +15,8 @@ from agewell.shared.protocol.aging import AgingPolicy
 from agewell.shared.protocol.tenants import team_of
 from agewell.shared.protocol.waits import Inflow, Rival, Work, first_free_s, wait_s
 from agewell.shared.queue.costs import work_before
-from agewell.shared.queue.facts import NOTHING, Ask, Facts, TenantFacts, joined, read_facts
+from agewell.shared.queue.facts import NOTHING, Ask, Facts, TenantFacts, joined
+from agewell.shared.queue.read_facts import read_facts
 from agewell.shared.queue.tiers import Frontier, earliest_clock
 from agewell.shared.redis import keys
 

@@ -21,6 +21,8 @@ from agewell.workers.maintenance.load import measure_load
 from tests.support.ordering import QUEUE, START, Scripts
 
 TICK_S = 1.0
+MEAN_S = 0.2
+RANDOM = Exponential(MEAN_S)
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Stream:
     rate: float
     level: int = 5
     tenant: str | None = None
-    service: ServiceTime = Exponential(0.2)
+    service: ServiceTime = RANDOM
     items: int = 1
     op: str = "hsv"
 
@@ -80,7 +82,7 @@ class SimulatedLoad:
         return job_id
 
     def run(self, streams, seconds, predict_after_s=0.0):
-        """Send the jobs of some streams for a while. Returns the waits of those that were predicted.
+        """Send the jobs of some streams for a while. Returns the waits that were predicted.
 
         Waits that have not ended by then are left out.
         """

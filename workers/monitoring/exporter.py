@@ -104,17 +104,31 @@ class Collector:
             "Jobs that are due later, including retries.",
             labels=("queue",),
         )
+        predicted = GaugeMetricFamily(
+            "agewell_predicted_wait_seconds",
+            "How long a job sent now would wait. Missing if it cannot be told.",
+            labels=by_level,
+        )
+        slots = GaugeMetricFamily(
+            "agewell_slots",
+            "Jobs that the running workers run at the same time.",
+            labels=("queue",),
+        )
         for queue in queues:
             scheduled.add_metric((queue.queue,), queue.scheduled)
+            slots.add_metric((queue.queue,), queue.slots)
             reserved.add_metric((queue.queue,), queue.reserved)
             for level in queue.levels:
                 labels = (queue.queue, str(level.level))
                 waiting.add_metric(labels, level.waiting)
                 # Report zero if no job waits, so that an alert can end.
                 oldest.add_metric(labels, level.oldest_wait_s or 0.0)
+                if level.predicted_wait_s is not None:
+                    predicted.add_metric(labels, level.predicted_wait_s)
                 if level.head_log_weight is not None:
                     weight.add_metric(labels, level.head_log_weight)
-        return iter((waiting, oldest, weight, reserved, scheduled, self._paused()))
+        paused = self._paused()
+        return iter((waiting, oldest, predicted, weight, reserved, scheduled, slots, paused))
 
     def _tenants(self, queues: list[QueueStatus]) -> Iterator[Metric]:
         """Yield the jobs of the largest tenants of each queue, and of all others together."""
@@ -125,7 +139,15 @@ class Collector:
         running = GaugeMetricFamily(
             "agewell_tenant_jobs_running", "Running jobs of the largest tenants.", labels=labels
         )
+        predicted = GaugeMetricFamily(
+            "agewell_tenant_predicted_wait_seconds",
+            "How long a normal job of a tenant sent now would wait.",
+            labels=labels,
+        )
         for queue in queues:
+            for each in queue.tenants:
+                if each.predicted_wait_s is not None and each.tenant != OTHERS:
+                    predicted.add_metric((queue.queue, each.tenant), each.predicted_wait_s)
             counts = {each.tenant: (each.waiting, each.running) for each in queue.tenants}
             if counts:
                 others = queue.other_tenants
@@ -134,7 +156,7 @@ class Collector:
             for name, (waits, runs) in counts.items():
                 waiting.add_metric((queue.queue, name), waits)
                 running.add_metric((queue.queue, name), runs)
-        return iter((waiting, running))
+        return iter((waiting, running, predicted))
 
     def _paused(self) -> Metric:
         """Return how many workers are paused because their blob store is unreachable."""
