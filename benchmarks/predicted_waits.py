@@ -36,7 +36,7 @@ Shares = Mapping[tuple[int, str | None], float]
 
 LEVELS: Shares = {(2, None): 0.25, (5, None): 0.5, (9, None): 0.25}
 TENANTS: Shares = {
-    (5, "ana"): 0.5, (5, "ben"): 0.2, (2, "ben"): 0.1, (5, "cleo"): 0.1, (9, "lab/di"): 0.1,
+    (5, "ana"): 0.5, (5, "ben"): 0.2, (2, "ben"): 0.1, (5, "cleo"): 0.1, (5, "lab/di"): 0.1,
 }  # fmt: skip
 
 

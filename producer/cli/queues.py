@@ -19,11 +19,11 @@ QUEUE_COLUMNS = (
     Column("level"),
     Column("waiting", right=True),
     Column("oldest wait", right=True),
-    Column("next waits", right=True, drop=5),
-    Column("weight", right=True, drop=3),
-    Column("climbs/min", right=True, drop=2),
-    Column("reserved", right=True, drop=1),
-    Column("scheduled", right=True, drop=4),
+    Column("predicted", right=True, drop=1),
+    Column("weight", right=True, drop=4),
+    Column("climbs/min", right=True, drop=3),
+    Column("reserved", right=True, drop=2),
+    Column("scheduled", right=True, drop=5),
 )
 """Columns of `agewell queues` and `agewell top`."""
 

@@ -20,7 +20,7 @@ LOAD_COLUMNS = (
     Column("waiting", right=True),
     Column("running", right=True),
     Column("oldest wait", right=True),
-    Column("next waits", right=True, drop=4),
+    Column("predicted", right=True, drop=4),
 )
 """Columns of the tenants in `agewell queues` and `agewell top`."""
 

@@ -2,7 +2,9 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import NamedTuple
 
 from agewell.shared.protocol.fair_share import UNKNOWN_COST_S
 from agewell.shared.queue.load import QueueLoad
@@ -13,8 +15,8 @@ STALE_S = 60.0
 LEAST_SECONDS = 1.0
 """The same holds for rates that were measured for less time."""
 
-STEP = math.sqrt(2)
-"""Ratio of one sampled rank to the one before."""
+LEAST_SAMPLES = 8
+"""The least places to look at between two ranks."""
 
 
 class Costs:
@@ -81,32 +83,42 @@ def image_count(items: bytes | None) -> int:
     return max(1, int(items)) if items and items.isdigit() else 1
 
 
-def ranks(count: int) -> list[int]:
-    """Return the ranks of some of so many places: all of the first ones, and ever fewer.
+class Sampled(NamedTuple):
+    """A place that is looked at, and stands for those around it."""
 
-    They are enough for the work before any place, however many there are.
+    rank: int
+    upto: int
+    """It stands for the places before this rank, from the last one that another stands for."""
+
+
+def spread(bounds: Iterable[int], most: int) -> list[Sampled]:
+    """Choose places to look at, evenly spread between each two of some ranks.
+
+    Args:
+        bounds: ranks up to which the work may be asked for.
+        most: about how many places.
     """
-    found, last = [], 1.0
-    while last <= count:
-        found.append(int(last) - 1)
-        last = max(last + 1, last * STEP)
-    return [*found, count - 1] if found and found[-1] != count - 1 else found
+    found, low, highs = [], 0, sorted({each for each in bounds if each > 0})
+    for high in highs:
+        parts = min(high - low, max(LEAST_SAMPLES, most // len(highs)))
+        edges = [low + (high - low) * number // parts for number in range(parts + 1)]
+        found += [Sampled((one + two) // 2, two) for one, two in pairwise(edges)]
+        low = high
+    return found
 
 
-def work_before(count: int, sampled: Sequence[tuple[int, float]], mean_s: float) -> float:
+def work_before(count: int, sampled: Iterable[tuple[int, float]], mean_s: float) -> float:
     """Return the work of the first places, in seconds.
 
     Args:
         count: how many places.
-        sampled: (rank, run time in seconds) of some of them, by rank. Each stands for the places
-            since the one before.
+        sampled: ranks, and the run time of the jobs before each, since the one before it.
         mean_s: the run time of a job if there are no samples.
     """
     work_s, before, run_s = 0.0, 0, mean_s
-    for rank, run_s in sampled:
-        upto = min(rank + 1, count)
-        work_s += (upto - before) * run_s
-        before = upto
+    for upto, run_s in sampled:
+        work_s += (min(upto, count) - before) * run_s
+        before = min(upto, count)
         if before == count:
             return work_s
     return work_s + (count - before) * run_s

@@ -84,7 +84,7 @@ class Facts:
     due: int
     """Scheduled jobs that are due, and not in the order yet."""
     sampled: Sequence[tuple[int, float]]
-    """Ranks in the order, and the run times of the jobs there."""
+    """Ranks in the order, and the run time of the jobs before each, since the one before it."""
     weights: float
     """The sum of the weights of the tenants that wait."""
     tiers: Mapping[str | None, Tier]

@@ -12,7 +12,7 @@ import redis
 from agewell.shared.protocol.aging import AgingPolicy
 from agewell.shared.protocol.levels import LEVELS
 from agewell.shared.protocol.tenants import team_of
-from agewell.shared.queue.costs import Costs, ranks
+from agewell.shared.queue.costs import Costs, Sampled, spread
 from agewell.shared.queue.facts import Ask, Facts, Own, TenantFacts, number
 from agewell.shared.queue.load import QueueLoad
 from agewell.shared.queue.order import id_of
@@ -22,8 +22,8 @@ from agewell.shared.redis import keys
 MOST_PAUSED = 50
 """How many tenants at their limits to read."""
 
-OWN_SAMPLES = 4
-"""How many waiting jobs of a tenant to look at."""
+SAMPLES, OWN_SAMPLES = 64, 8
+"""About how many waiting jobs to look at: of the queue, and of a tenant."""
 
 
 def read_facts(
@@ -46,6 +46,7 @@ class _Reading:
     ) -> None:
         self._client, self._queue, self._now = client, queue, now
         self._head_starts = [policy.head_start_s(level) for level in LEVELS]
+        self._levels = sorted({each.level for each in asks})
         self._asks = [each for each in asks if each.tenant is not None]
         names = [each.tenant or "" for each in self._asks]
         teams = dict.fromkeys(team for each in names if (team := team_of(each)))
@@ -64,7 +65,7 @@ class _Reading:
         for reader in self._readers.values():
             reader.ask_candidates(pipe)
         found = iter(pipe.execute())
-        common = _Common.of(found)
+        common = _Common.of(found, len(self._levels))
         tenants = {name: TenantFacts.of(found) for name in self._names}
         jobs = {ask: _own_jobs(tenants[ask.tenant or ""], next(found)) for ask in self._asks}
         sampled, found = self._sample(found, common, jobs)
@@ -94,6 +95,8 @@ class _Reading:
         queue = self._queue
         pipe.get(keys.load(queue))
         pipe.hgetall(keys.COSTS)
+        for level in self._levels:
+            pipe.zcount(keys.order(queue), "-inf", self._now + self._head_starts[level])
         pipe.zcard(keys.order(queue))
         pipe.zcard(keys.held(queue))
         pipe.zcount(keys.scheduled(queue), "-inf", self._now)
@@ -113,21 +116,23 @@ class _Reading:
         self, found: Iterator[Any], common: "_Common", jobs: Mapping[Ask, int]
     ) -> tuple[dict[Ask | None, list[tuple[int, float]]], Iterator[Any]]:
         """Look at some waiting jobs. Returns their ranks and run times, and what tiers need."""
-        wanted: dict[Ask | None, list[int]] = {None: ranks(common.ordered)}
-        wanted |= {ask: _spread(count) for ask, count in jobs.items()}
+        # All jobs of the order count only if the tenant of an asked job delays it.
+        bounds = common.bounds if jobs else common.bounds[:-1]
+        wanted: dict[Ask | None, list[Sampled]] = {None: spread(bounds, SAMPLES)}
+        wanted |= {ask: spread([count], OWN_SAMPLES) for ask, count in jobs.items()}
         pipe = self._pipeline()
         for reader in self._readers.values():
             reader.ask_records(pipe, found)
         for ask, each in wanted.items():
             places = keys.order if ask is None else partial(_jobs_of, ask.tenant)
-            for rank in each:
+            for rank, _ in each:
                 pipe.zrange(places(self._queue), rank, rank)
         found = iter(pipe.execute())
         pipe = self._pipeline()
         for reader in self._readers.values():
             reader.ask_tenants(pipe, found, common.paused)
         looked = {
-            ask: [(rank, place) for rank in each for place in next(found)]
+            ask: [(upto, place) for _, upto in each for place in next(found)]
             for ask, each in wanted.items()
         }
         records = self._pipeline()
@@ -139,7 +144,7 @@ class _Reading:
             reader.ask_levels(records, answers)
         read = iter(records.execute())
         sampled = {
-            ask: [(rank, common.costs.run_s(*next(read))) for rank, _ in places_of]
+            ask: [(upto, common.costs.run_s(*next(read))) for upto, _ in places_of]
             for ask, places_of in looked.items()
         }
         return sampled, read
@@ -150,7 +155,8 @@ class _Common:
     """The answers to `_ask_queue`."""
 
     costs: Costs
-    ordered: int
+    bounds: list[int]
+    """How many jobs go before one of each level, and how many there are."""
     held: int
     due: int
     pushed: list[int]
@@ -158,12 +164,13 @@ class _Common:
     paused: list[bytes]
 
     @classmethod
-    def of(cls, found: Iterator[Any]) -> "_Common":
+    def of(cls, found: Iterator[Any], levels: int) -> "_Common":
         load = QueueLoad.of_text(next(found))
         costs = Costs(next(found), load)
-        ordered, held, due = (next(found) for _ in range(3))
+        bounds = [next(found) for _ in range(levels + 1)]
+        held, due = next(found), next(found)
         pushed = [next(found) for _ in LEVELS]
-        return cls(costs, ordered, held, due, pushed, number(next(found)), next(found))
+        return cls(costs, bounds, held, due, pushed, number(next(found)), next(found))
 
 
 def _jobs_of(tenant: str | None, queue: str) -> str:
@@ -178,12 +185,6 @@ def _own_jobs(tenant: TenantFacts, counted: int) -> int:
 def _own(count: int, sampled: Sequence[tuple[int, float]], mean_s: float) -> Own:
     run_s = math.fsum(each for _, each in sampled) / len(sampled) if sampled else mean_s
     return Own(count, count * run_s, run_s)
-
-
-def _spread(count: int) -> list[int]:
-    """Return the ranks of a few of so many jobs, evenly spread."""
-    looked = min(count, OWN_SAMPLES)
-    return [number * count // looked for number in range(looked)]
 
 
 def _by_sharer(rates: Mapping[tuple[int, str | None], float], team: str | None) -> dict[str, float]:

@@ -74,7 +74,7 @@ def measure_load(client: redis.Redis, now: float) -> None:
 
 
 class Tick(NamedTuple):
-    """What one tick finds in a queue."""
+    """The jobs of a queue at one tick."""
 
     now: float
     arrived: Mapping[str, int]

@@ -8,7 +8,7 @@ function predictionText({ no_prediction: why }, seconds) {
 }
 
 function levelTable(queue, names, recent) {
-  const head = ["level", "waiting", "oldest wait", "next waits", "weight"].map((text) =>
+  const head = ["level", "waiting", "oldest wait", "predicted wait", "weight"].map((text) =>
     make("th", { scope: "col" }, text));
   const body = make("tbody");
   for (const each of queue.levels) {
@@ -55,7 +55,7 @@ function tenantRow(name, cells, attributes) {
 function tenantTable(queue) {
   const { tenants, other_tenants: others } = queue;
   if (!tenants.length) return null;
-  const head = ["tenant", "weight", "limits", "waiting", "running", "share", "oldest wait", "next waits"].map((text) =>
+  const head = ["tenant", "weight", "limits", "waiting", "running", "share", "oldest wait", "predicted wait"].map((text) =>
     make("th", { scope: "col" }, text));
   const body = make("tbody");
   for (const each of tenants) {
