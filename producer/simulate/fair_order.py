@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from agewell.shared.protocol.fair_share import Pace, delayed
+from agewell.shared.protocol.fair_share import Pace, correction, delayed
 from agewell.shared.protocol.tenants import team_of
 from agewell.shared.queue.tenants import TenantLimits
 
@@ -95,6 +95,22 @@ class _Node:
         return [self] if above.parent is None else [above, self]
 
 
+@dataclass(frozen=True)
+class _Charged:
+    """What a running job was charged.
+
+    Attributes:
+        at: when it started.
+        cost_s: its expected time.
+        clocks: for its team and its tenant: how far its clock advanced for each second of cost,
+            and the clock after the charge.
+    """
+
+    at: float
+    cost_s: float
+    clocks: tuple[tuple[_Node, float, float], ...]
+
+
 class FairOrder:
     """The waiting jobs of one queue, in the order of the law.
 
@@ -109,6 +125,7 @@ class FairOrder:
         self._nodes: dict[str, _Node] = {}
         self._paused: list[tuple[float, int, _Node]] = []  # a heap, by when the rate allows a job
         self._pauses = 0
+        self._charged: dict[int, _Charged] = {}  # running jobs of tenants, by number
         self.running = 0
         """The number of running jobs."""
         for name, each in (limits or {}).items():
@@ -160,11 +177,20 @@ class FairOrder:
         del node.own[job.number]
         self._settle(node, now)
 
-    def release(self, job: Waiting, now: float) -> None:
-        """A started job no longer runs."""
+    def release(self, job: Waiting, now: float, *, lost: bool = False) -> None:
+        """A started job no longer runs. It is charged for the time that it ran.
+
+        Args:
+            job: it has started.
+            now: the time.
+            lost: its worker has died. Nobody knows when, so its charge does not grow.
+        """
         self.running -= 1
         if job.tenant is not None:
             node = self._node(job.tenant)
+            charged = self._charged.pop(job.number)
+            ran_s = now - charged.at
+            self._correct(charged, min(ran_s, charged.cost_s) if lost else ran_s, now)
             for each in node.path():
                 each.running -= 1
             self._settle(node, now)
@@ -177,11 +203,22 @@ class FairOrder:
 
     def _charge(self, path: list[_Node], job: Waiting, cost_s: float, now: float) -> None:
         charge = self._pace.charge(path[0].clock, job.since, cost_s, self.running, now)
-        advance_s = cost_s * charge.per_s
+        per_s, clocks = charge.per_s, []
         for node in path:
             if node.parent is not None:
-                advance_s *= max(1.0, node.parent.weights / node.limits.weight)
-            node.clock = charge.advanced(node.clock, job.since, advance_s)
+                per_s *= max(1.0, node.parent.weights / node.limits.weight)
+            node.clock = charge.advanced(node.clock, job.since, cost_s * per_s)
+            clocks.append((node, per_s, node.clock))
+        self._charged[job.number] = _Charged(now, cost_s, tuple(clocks))
+
+    @staticmethod
+    def _correct(charged: _Charged, ran_s: float, now: float) -> None:
+        for node, per_s, clock in charged.clocks:
+            # A clock that was forgotten while the job ran lay in the past.
+            before = node.clock or clock
+            corrected = before + correction(per_s, charged.cost_s, ran_s)
+            if node.clock or corrected > now:
+                node.clock = corrected
 
     def _node(self, name: str) -> _Node:
         node = self._nodes.get(name)
