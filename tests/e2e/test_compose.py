@@ -21,6 +21,7 @@ import yaml
 
 from agewell.producer.up.child_process import start_child
 from agewell.producer.up.embedded_redis import find_server
+from tests.support.compose import filled_in
 from tests.support.paths import ROOT
 from tests.support.programs import absent, require
 from tests.support.stack import until
@@ -72,7 +73,7 @@ def test_every_service_is_bounded_and_watched(name: str):
 def test_every_service_starts_on_a_host_with_one_core(name: str):
     """Docker refuses a container that may use more cores than its host has."""
     cpus = SERVICES[name]["deploy"]["resources"]["limits"]["cpus"]
-    assert float(re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", cpus)) <= 1
+    assert float(filled_in(cpus)) <= 1
 
 
 def stages() -> dict[str, str]:
@@ -169,10 +170,8 @@ class Host:
 
     def environment(self, name: str) -> dict[str, str]:
         ours = image_environment() | SERVICES[name].get("environment", {})
-        there = {key: self._here(value) for key, value in ours.items() if key != "PATH"}
+        there = {key: self._here(filled_in(value)) for key, value in ours.items() if key != "PATH"}
         tools = f"{Path(sys.executable).parent}:{find_server().parent}:{os.environ['PATH']}"
-        # Compose fills in what the caller's environment does not set.
-        there = {key: re.sub(r"\$\{\w+:-(.*?)\}", r"\1", value) for key, value in there.items()}
         return there | {"PATH": tools}
 
     def start(self, name: str) -> None:
