@@ -22,6 +22,7 @@ from agewell.workers.maintenance.keep_blobs import all_kept, keep_blobs_of_waiti
 from agewell.workers.maintenance.orphans import find_orphans
 from agewell.workers.maintenance.rescue import rescue_jobs
 from agewell.workers.maintenance.tenant_slots import free_tenant_slots
+from agewell.workers.monitoring import beat
 from agewell.workers.process import heartbeat, logs, ready
 from agewell.workers.process.context import context, settings
 
@@ -32,6 +33,7 @@ logs.install()
 
 app = make_app(settings(), amqp=WorkerAMQP)
 heartbeat.install(app)
+beat.install()
 rescue.install(app)
 undecodable.install(app)
 admission.install(app)

@@ -3,9 +3,11 @@
 The exporter stores nothing and reads everything from Redis at each scrape. Metrics have no job ids.
 """
 
+import contextlib
 import logging
 import signal
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import cast
 
@@ -30,6 +32,7 @@ from agewell.shared.redis.clock import redis_now
 from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.settings import Settings
 from agewell.workers.process.context import context, exit_with_error, settings
+from agewell.workers.process.pulse import HEALTHY_FOR_S, note_healthy
 
 OTHERS = "other"
 """The label of all tenants that are not among the largest."""
@@ -253,7 +256,15 @@ def main() -> None:
     log.info("metrics at port %d of %s", server.server_port, found.metrics_host)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit())
-    signal.pause()
+    while True:
+        _note_if_redis_answers(context().client)
+        time.sleep(HEALTHY_FOR_S / 3)
+
+
+def _note_if_redis_answers(client: redis.Redis) -> None:
+    with contextlib.suppress(redis.RedisError):
+        client.ping()
+        note_healthy("metrics")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from agewell.shared.redis.clock import RedisClock
 from agewell.shared.redis.scripts import Script, load_all
 from agewell.workers.process.context import context
 from agewell.workers.process.identity import name_worker
+from agewell.workers.process.pulse import note_healthy
 
 _BEAT = Script("beat")
 
@@ -62,6 +63,8 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
     def _beat(self, consumer: Any, client: redis.Redis, worker_id: str) -> None:
         slots = consumer.pool.num_processes
         beat(client, worker_id, self._queues, self._clock.now(client), slots)
+        for queue in self._queues:
+            note_healthy(queue)
         if consumer.task_consumer is not None:
             consumer.task_consumer.channel.qos.acknowledge_ended()
 
