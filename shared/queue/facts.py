@@ -87,6 +87,10 @@ class Facts:
     """Ranks in the order, and the run time of the jobs before each, since the one before it."""
     weights: float
     """The sum of the weights of the tenants that wait."""
+    latest: float
+    """The latest clock of a tenant that was served when it was due, in Unix seconds."""
+    urgent_s: float
+    """The head start of that tenant's job."""
     tiers: Mapping[str | None, Tier]
     """Those who share the queue, and those who share each team's part."""
     tenants: Mapping[str, TenantFacts]

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import redis
 
 from agewell.shared.protocol.aging import AgingPolicy
+from agewell.shared.protocol.fair_share import TAKES
 from agewell.shared.protocol.tenants import team_of
 from agewell.shared.protocol.waits import Inflow, Rival, Work, first_free_s, wait_s
 from agewell.shared.queue.costs import work_before
 from agewell.shared.queue.facts import NOTHING, Ask, Facts, TenantFacts, joined
 from agewell.shared.queue.read_facts import read_facts
-from agewell.shared.queue.tiers import Frontier, earliest_clock
+from agewell.shared.queue.tiers import ClockFloor, Frontier
 from agewell.shared.redis import keys
 
 NO_WORKER = "no worker"
@@ -88,7 +89,8 @@ class Line:
         self._at, self._facts, self._ask = at, facts, ask
         self._mean_s = facts.mean_s or 0.0
         self._head_start_s = at.policy.head_start_s(ask.level)
-        self._earliest = earliest_clock(at.now, at.slots, self._mean_s)
+        within_s = TAKES * self._mean_s / at.slots
+        self._floor = ClockFloor.of(at.now, within_s, facts.latest, facts.urgent_s)
         self._own = facts.owns.get(ask, NOTHING)
         self._urgent = [
             Inflow(rate, self._head_start_s - at.policy.head_start_s(level))
@@ -156,12 +158,14 @@ class Line:
 
     def _delayed(self, tenant: TenantFacts, work_s: float, advance: float) -> float:
         """Return the delayed virtual time of the job after so much work of its tenant."""
-        clock = max(tenant.clock, self._earliest) if work_s > 0 else tenant.clock
+        clock = tenant.clock
+        if work_s > 0:
+            clock = max(clock, self._floor.at(self._head_start_s))
         lead_s = max(0.0, clock + work_s * advance - self._at.now)
         return self._at.now + self._head_start_s + lead_s
 
     def _frontier(self, slots: float, weights: float) -> Frontier:
-        return Frontier(slots, weights or 1.0, self._earliest, self._mean_s)
+        return Frontier(slots, weights or 1.0, self._floor, self._at.now, self._mean_s)
 
     def _rivals(self, key: float, own: str | None, weights: float, named: set[str]) -> list[Work]:
         """Return the work of other tenants, and of jobs that will come.

@@ -1,7 +1,7 @@
 """Reads from Redis what predictions of waits need, in four round trips."""
 
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from agewell.shared.queue.costs import Costs, Sampled, spread
 from agewell.shared.queue.facts import Ask, Facts, Own, TenantFacts, number
 from agewell.shared.queue.load import QueueLoad
 from agewell.shared.queue.order import id_of
-from agewell.shared.queue.tiers import TierReader
+from agewell.shared.queue.tier_reader import TierReader
 from agewell.shared.redis import keys
 
 MOST_PAUSED = 50
@@ -73,18 +73,18 @@ class _Reading:
         tiers = {
             team: reader.tier(
                 found,
-                common.weights if team is None else tenants[team].members,
+                common.pace[0] if team is None else tenants[team].members,
                 common.held if team is None else tenants[team].waiting,
                 common.costs,
                 self._head_starts,
-                _by_sharer(rates, team),
+                _by_sharer(rates, team, self._head_starts),
             )
             for team, reader in self._readers.items()
         }
         mean_s = common.costs.mean_s
         owns = {ask: _own(count, sampled[ask], mean_s or 0.0) for ask, count in jobs.items()}
         return Facts(
-            mean_s, rates, common.pushed, common.due, sampled[None], common.weights, tiers,
+            mean_s, rates, common.pushed, common.due, sampled[None], *common.pace, tiers,
             tenants, owns,
         )  # fmt: skip
 
@@ -102,7 +102,7 @@ class _Reading:
         pipe.zcount(keys.scheduled(queue), "-inf", self._now)
         for inlet in keys.inlets(queue):
             pipe.llen(inlet)
-        pipe.hget(keys.pace(queue), "weights")
+        pipe.hmget(keys.pace(queue), "weights", "latest", "head_start_s")
         pipe.zrange(keys.paused_tenants(queue), 0, MOST_PAUSED - 1)
 
     def _ask_tenant(self, pipe: Any, name: str) -> None:
@@ -160,7 +160,8 @@ class _Common:
     held: int
     due: int
     pushed: list[int]
-    weights: float
+    pace: tuple[float, float, float]
+    """The sum of the weights, the latest clock, and the head start of its tenant's job."""
     paused: list[bytes]
 
     @classmethod
@@ -170,7 +171,9 @@ class _Common:
         bounds = [next(found) for _ in range(levels + 1)]
         held, due = next(found), next(found)
         pushed = [next(found) for _ in LEVELS]
-        return cls(costs, bounds, held, due, pushed, number(next(found)), next(found))
+        weights, latest, urgent_s = map(number, next(found))
+        pace = (weights, latest, urgent_s)
+        return cls(costs, bounds, held, due, pushed, pace, next(found))
 
 
 def _jobs_of(tenant: str | None, queue: str) -> str:
@@ -187,12 +190,14 @@ def _own(count: int, sampled: Sequence[tuple[int, float]], mean_s: float) -> Own
     return Own(count, count * run_s, run_s)
 
 
-def _by_sharer(rates: Mapping[tuple[int, str | None], float], team: str | None) -> dict[str, float]:
-    """Add the rates of the tenants of a queue, with their members, or of a team's members."""
-    found: Counter[str] = Counter()
-    for (_, tenant), rate in rates.items():
+def _by_sharer(
+    rates: Mapping[tuple[int, str | None], float], team: str | None, head_starts: Sequence[float]
+) -> dict[str, list[tuple[float, float]]]:
+    """Group the rates by the tenants of a queue, with their members, or by a team's members."""
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for (level, tenant), rate in rates.items():
         if tenant and team is None:
-            found[team_of(tenant) or tenant] += rate  # type: ignore[assignment]
+            found[team_of(tenant) or tenant].append((head_starts[level], rate))
         elif tenant and team_of(tenant) == team:
-            found[tenant] += rate  # type: ignore[assignment]
-    return dict(found)
+            found[tenant].append((head_starts[level], rate))
+    return found
