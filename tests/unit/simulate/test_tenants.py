@@ -180,7 +180,9 @@ def test_a_team_of_many_gets_as_much_as_one_tenant():
 
 
 @pytest.mark.parametrize("urgent", [0, 5])
-def test_a_tenant_with_less_urgent_jobs_gets_its_share_once_the_others_used_their_head_start(urgent):
+def test_a_tenant_with_less_urgent_jobs_gets_its_share_once_the_others_used_their_head_start(
+    urgent,
+):
     """Two floods on levels that are worth seconds. The less urgent one is behind for that time."""
     streams = [stream("a", rate=3, level=urgent), stream("b", rate=3, level=9)]
     jobs, started_at = ran(streams, workers=2, most=6000)
