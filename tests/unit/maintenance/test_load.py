@@ -55,6 +55,18 @@ def test_rates_forget_what_was_minutes_ago():
     assert load.arrivals["2 ana"] / load.seconds == pytest.approx(6, rel=0.02)
 
 
+def test_a_folder_that_is_sent_at_once_is_no_stream():
+    load = ticks(60, lambda n: {"5": 500} if n == 50 else {"2": 3}, lambda n: 0, lambda n: 0)
+    assert load.arrivals["5"] / load.seconds < 0.2
+    assert load.arrivals["2"] / load.seconds == pytest.approx(3, rel=0.05)
+
+
+def test_a_stream_that_begins_is_measured_within_a_minute():
+    load = ticks(120, lambda n: {"5": 24} if n > 60 else {}, lambda n: 0, lambda n: 0)
+    plain = 24 * (1 - 2.718281828**-1) / (1 - 2.718281828**-2)  # an average over 60 s
+    assert load.arrivals["5"] / load.seconds == pytest.approx(plain, rel=0.2)
+
+
 def test_rates_of_random_arrivals_are_right_on_average():
     rng = random.Random(1)
     counts = [sum(rng.random() < 0.02 for _ in range(100)) for _ in range(2000)]
