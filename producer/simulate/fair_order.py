@@ -97,7 +97,7 @@ class _Node:
 
 @dataclass(frozen=True)
 class _Charged:
-    """What a running job was charged.
+    """The charge of a running job.
 
     Attributes:
         at: when it started.
