@@ -13,6 +13,7 @@ BENCHMARKS = {
     "enqueue": "files per second of `agewell enqueue`, compared with a bare loop",
     "memory": "memory of a cv worker over 5,000 mixed jobs",
     "core": "cost of the queue in Redis, with a million waiting jobs",
+    "due_dates": "jobs done in time at a load of 0.9, with due dates and without",
     "consume": "no-op jobs per second of a worker, compared with stock Celery",
     "attention": "one pass of the colorizer's network, with and without its speed-ups",
     "redis_limits": "jobs per second of one Redis, and bytes of a waiting job",

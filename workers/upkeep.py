@@ -22,6 +22,7 @@ from agewell.workers.maintenance.keep_blobs import all_kept, keep_blobs_of_waiti
 from agewell.workers.maintenance.orphans import find_orphans
 from agewell.workers.maintenance.rescue import rescue_jobs
 from agewell.workers.monitoring import beat
+from agewell.workers.maintenance.tenant_slots import free_tenant_slots
 from agewell.workers.process import heartbeat, logs, ready
 from agewell.workers.process.context import context, settings
 
@@ -110,3 +111,5 @@ def find_lost_jobs() -> None:
         log.warning(
             "keys in Redis were deleted: %d jobs repaired, %d lost", found.put_back, found.lost
         )
+    if freed := free_tenant_slots(client):
+        log.warning("records in Redis were deleted: freed %d slots of tenants", freed)

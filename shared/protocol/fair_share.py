@@ -9,9 +9,10 @@ When a job is taken, its tenant's clock advances by
 
     cost * (weights of the tenants that wait) / (weight of the tenant) * pace / (jobs that run).
 
-cost is the operation's measured time. With pace = 1 the clocks of busy tenants advance like real
-time, because all together get one second of work per second and running job. The pace corrects
-what the estimates get wrong: it grows if the clocks are behind real time.
+cost is the operation's measured time. When the job no longer runs, the clock is corrected at the
+same rate by the time that it ran longer or shorter. With pace = 1 the clocks of busy tenants
+advance like real time, because all together get one second of work per second and running job. The
+pace corrects what the estimates get wrong: it grows if the clocks are behind real time.
 
 The queue's Lua scripts compute the same (`shared/queue/tenants.lua`). The simulator uses this
 module.
@@ -38,6 +39,9 @@ LEARNING = 0.003
 NEWEST = 0.1
 """Weight of the latest number in the moving average of running jobs."""
 
+RAN_MAX_S = 3600.0
+"""The longest run that is charged, unless more was expected. A suspended host charges no days."""
+
 PACE_MAX = 16.0
 LEAST_REACTION_S = 0.2
 
@@ -51,6 +55,17 @@ def delayed(virtual_time: float, since: float, clock: float) -> float:
         clock: of its tenant.
     """
     return virtual_time + max(0.0, clock - since)
+
+
+def correction(per_s: float, cost_s: float, ran_s: float) -> float:
+    """Return what a job is charged when it has ended. Never below minus what it was charged before.
+
+    Args:
+        per_s: how far the clock advanced for each second of cost.
+        cost_s: the cost that was charged.
+        ran_s: how long the job ran.
+    """
+    return per_s * (max(0.0, min(max(RAN_MAX_S, cost_s), ran_s)) - cost_s)
 
 
 @dataclass

@@ -20,7 +20,7 @@ local SKEW_S = 1
 local function enter(key, job, now, k)
   local call = redis.call
   local found = call('HMGET', key.record, 'state', 'retries', 'place', 'op', 'enqueued_at', 'since', 'cancelled_at',
-    'tag', 'tenant', 'start_by')
+    'tag', 'tenant', 'start_by', 'charged', 'started_at')
   local state, retries, place = found[1], tonumber(found[2] or 0), found[3]
   if state and not is_open(state) then
     return 'ended'
@@ -72,9 +72,10 @@ local function enter(key, job, now, k)
     -- Detach it from the worker that still has its earlier delivery, so that acknowledging that one does not
     -- end this one.
     call('ZREM', key.running, job.id)
-    call('HDEL', key.record, 'tag', 'worker_id')
+    call('HDEL', key.record, 'tag', 'worker_id', 'charged')
     if tenant then
-      of.release(tenant, job.id, { of.paused })
+      of.release(tenant, job.id, {}, found[11], found[12])
+      of.settle(tenant)
     end
   end
   if job.op ~= '' then

@@ -23,21 +23,22 @@ local function finish(key, ending)
     call('ZREM', key.running, ending.id)
   end
   local state, op, level, items, enqueued_at, started_at, deadline_at, worker, worker_id, tag, place, history,
-    tenant, queue, wanted_by =
+    tenant, queue, wanted_by, charged =
     unpack(call('HMGET', key.record, 'state', 'op', 'level', 'items', 'enqueued_at', 'started_at', 'deadline_at',
-      'worker', 'worker_id', 'tag', 'place', 'history', 'tenant', 'queue', 'wanted_by'))
+      'worker', 'worker_id', 'tag', 'place', 'history', 'tenant', 'queue', 'wanted_by', 'charged'))
   if tenant and place then
-    local records, paused, own = string.sub(key.record, 1, -#ending.id - 1), {}, nil
+    local records, orders, own = string.sub(key.record, 1, -#ending.id - 1), {}, nil
     for index = 1, #key.orders, 2 do
       local order = key.orders[index]
-      paused[#paused + 1] = paused_of(order)
+      orders[#orders + 1] = order
       if string.match(order, 'order:(.*)$') == queue then
         own = tenants_of(order, records, tonumber(ending.now))
         call('ZREM', key.orders[index + 1], place)
       end
     end
     if own and state == 'running' then
-      own.release(tenant, ending.id, paused)
+      own.release(tenant, ending.id, orders, charged, started_at)
+      own.settle(tenant)
     elseif own and own.unhold(tenant, place) then
       own.settle(tenant)
     end
