@@ -21,8 +21,8 @@ from agewell.workers.maintenance.give_up import give_up_lost_jobs, give_up_refus
 from agewell.workers.maintenance.keep_blobs import all_kept, keep_blobs_of_waiting_jobs
 from agewell.workers.maintenance.orphans import find_orphans
 from agewell.workers.maintenance.rescue import rescue_jobs
-from agewell.workers.monitoring import beat
 from agewell.workers.maintenance.tenant_slots import free_tenant_slots
+from agewell.workers.monitoring import beat
 from agewell.workers.process import heartbeat, logs, ready
 from agewell.workers.process.context import context, settings
 
