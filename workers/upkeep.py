@@ -11,7 +11,7 @@ from agewell.shared.errors import BlobStoreError
 from agewell.shared.protocol.tasks import Task
 from agewell.shared.queue.ledger import Lifetimes
 from agewell.shared.redis.clock import redis_now
-from agewell.workers.consuming import undecodable
+from agewell.workers.consuming import reconnecting, undecodable
 from agewell.workers.consuming.connection import WorkerAMQP
 from agewell.workers.maintenance import admission, rescue
 from agewell.workers.maintenance.aging import reprioritise
@@ -32,6 +32,7 @@ ready.announce()
 logs.install()
 
 app = make_app(settings(), amqp=WorkerAMQP)
+reconnecting.install(app)
 heartbeat.install(app)
 beat.install()
 rescue.install(app)

@@ -101,7 +101,8 @@ local function release(name, id, orders, charged, started_at, is_lost)
   end
   for _, each in ipairs(path_of(name)) do
     redis.call('SREM', running_of(each), id)
-    for _, other in ipairs(orders) do
+    local _, most = limits_of(each)
+    for _, other in ipairs(most > 0 and orders or {}) do
       if other ~= order then
         redis.call('ZADD', paused_of(other), 'XX', 0, each)
       end

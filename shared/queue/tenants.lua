@@ -22,6 +22,8 @@
 --   PREFIX:tenant-limits           hash: tenant or team -> 'weight max_running rate', 0 for no limit
 --   PREFIX:tenant-running:NAME     set: ids of running jobs
 --   PREFIX:costs                   hash: operation -> seconds per image
+-- A running job's record has a field `charged`: its cost, and for its team and itself how far the clock advanced for
+-- each second of it, and the clock after that.
 --
 -- Only `tenants_of` is created here. The functions that it makes are created only if a tenant's job needs them.
 local function paused_of(order)

@@ -1,6 +1,8 @@
 """One engine, one checkout, one set of images and one running stack for all these tests."""
 
+import re
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,9 +68,10 @@ def measured():
 
 
 @pytest.fixture
-def out(stack: Stack) -> Path:
-    """A new folder of the user, for results."""
-    return stack.folder / "results"
+def out(stack: Stack, request) -> Path:
+    """A folder of the user, for the results of one test. The command makes it."""
+    name = re.sub(r"\W+", "-", request.node.name)[:40]
+    return stack.folder / f"results-{name}-{time.time_ns()}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

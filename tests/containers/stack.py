@@ -1,12 +1,13 @@
 """docker-compose.yml as an ordinary user runs it: their checkout, their commands."""
 
+import contextlib
 import json
 import os
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,8 @@ class Stack:
         self, *command: str, timeout_s: float = 600, check: bool = True, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command as the user, in the checkout."""
-        switch = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
         done = subprocess.run(
-            [*(switch if os.geteuid() == 0 else []), *command],
+            [*self._switch(), *command],
             cwd=cwd or self.folder,
             env=self._env,
             capture_output=True,
@@ -103,9 +103,27 @@ class Stack:
         self, *arguments: str, timeout_s: float = 600, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run `docker compose` as the user."""
+        return self.as_user(*self._compose(), *arguments, timeout_s=timeout_s, check=check)
+
+    def _compose(self) -> list[str]:
         files = [word for file in self._files for word in ("--file", file)]
-        command = ("docker", "compose", "--ansi", "never", *files, *arguments)
-        return self.as_user(*command, timeout_s=timeout_s, check=check)
+        return ["docker", "compose", "--ansi", "never", *files]
+
+    @staticmethod
+    def _switch() -> list[str]:
+        """Root becomes the user. Anybody else is the user."""
+        switch = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
+        return switch if os.geteuid() == 0 else []
+
+    @contextlib.contextmanager
+    def files(self, *more: str) -> Iterator[None]:
+        """Read further compose files too."""
+        before = self._files
+        self._files = [*before, *more]
+        try:
+            yield
+        finally:
+            self._files = before
 
     def producer(
         self, *arguments: str, timeout_s: float = 120, check: bool = True
@@ -137,7 +155,9 @@ class Stack:
 
     def health(self, service: str, number: int = 1) -> str:
         """What the engine says of a container's health."""
-        state = self.engine.get(f"/containers/{self.name(service, number)}/json")["State"]
+        state = self.engine.get(f"/containers/{self.name(service, number)}/json").get("State")
+        if state is None:
+            return "no such container"
         return str(state["Health"]["Status"] if state["Running"] else state["Status"])
 
     @staticmethod
@@ -154,14 +174,48 @@ class Stack:
         """The output of a command in a service's container."""
         return self.engine.docker("exec", self.name(service), *command)
 
-    def cli(self, *arguments: str) -> Any:
-        """The JSON of one of agewell's commands, run in the worker's container: that is faster."""
-        return json.loads(self.inside("cv", "agewell", *arguments, "--json"))
+    def cli(self, *arguments: str) -> list[Any]:
+        """The JSON documents of one of agewell's commands, run in the worker's container."""
+        lines = self.inside("cv", "agewell", *arguments, "--json").splitlines()
+        return [json.loads(line) for line in lines]
 
-    def waiting(self, queue: str = "cv") -> int:
-        """How many jobs wait in a queue."""
-        [found] = [each for each in self.cli("queues")["queues"] if each["queue"] == queue]
-        return int(found["waiting"])
+    def queue(self, name: str = "cv") -> dict[str, int]:
+        """How many jobs wait in a queue, run and are scheduled, by name."""
+        code = (
+            "from agewell.shared.queue.status import queue_status\n"
+            "from agewell.shared.redis.clock import redis_now\n"
+            "from agewell.workers.process.context import context\n"
+            "import json\n"
+            "tools = context()\n"
+            "found = queue_status(tools.client, tools.settings, redis_now(tools.client))\n"
+            f"[each] = [each for each in found if each.queue == {name!r}]\n"
+            "print(json.dumps({'waiting': sum(level.waiting for level in each.levels),\n"
+            "    'reserved': each.reserved, 'scheduled': each.scheduled}))"
+        )
+        found: dict[str, int] = json.loads(self.inside("upkeep", "python", "-c", code))
+        return found
+
+    def load(self, *arguments: object, timeout_s: float = 600) -> dict[str, int]:
+        """Run `tests.containers.load` in the producer's image, and return what it has counted."""
+        process = self.start_load(*arguments)
+        output, _ = process.communicate(timeout=timeout_s)
+        assert process.returncode == 0, output
+        found: dict[str, int] = json.loads(output.splitlines()[-1])
+        return found
+
+    def start_load(self, *arguments: object) -> subprocess.Popen[str]:
+        """Start `tests.containers.load`. Its last line is what it has counted."""
+        command = ("run", "--rm", "--no-TTY", "--entrypoint", "python", "producer")
+        load = ("-m", "tests.containers.load", *map(str, arguments))
+        return subprocess.Popen(
+            [*self._switch(), *self._compose(), *command, *load],
+            cwd=self.folder,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def down(self) -> None:
         """Remove the containers, the network and the volumes."""

@@ -1,6 +1,7 @@
 """The commands of docs/scaling.md, as an ordinary user types them."""
 
 import os
+import re
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 
 from tests.containers.stack import USER, Stack
 from tests.support.paths import PHOTOS
+from tests.support.users_package import PAGE, saved_files
 
 
 @pytest.fixture
@@ -32,10 +34,10 @@ def test_doctor_finds_nothing(stack: Stack):
 
 
 def test_enqueue_reads_private_files_and_writes_results_that_belong_to_the_user(
-    stack: Stack, photos: Path
+    stack: Stack, photos: Path, out: Path
 ):
-    stack.producer("enqueue", "hsv", "photos/", "--out", "results")
-    made = sorted((stack.folder / "results").glob("*.png"))
+    stack.producer("enqueue", "hsv", "photos/", "--out", out.name)
+    made = sorted(out.glob("*.png"))
     assert [path.name for path in made] == [
         f"{path.stem}.hsv.png" for path in sorted(photos.iterdir())
     ]
@@ -48,12 +50,12 @@ def test_enqueue_reads_private_files_and_writes_results_that_belong_to_the_user(
         )
 
 
-def test_an_alpha_blend_is_that_of_opencv(stack: Stack, photos: Path):
+def test_an_alpha_blend_is_that_of_opencv(stack: Stack, photos: Path, out: Path):
     stack.producer(
         *("enqueue", "blend", "photos/canyon-day.jpg", "photos/canyon-night.jpg"),
-        *("--alpha", "0.5", "--out", "results"),
+        *("--alpha", "0.5", "--out", out.name),
     )
-    [made] = (stack.folder / "results").glob("canyon-day.*blend*.png")
+    [made] = out.glob("canyon-day.*blend*.png")
     day, night = (cv2.imread(str(photos / f"canyon-{part}.jpg")) for part in ("day", "night"))
     wanted = cv2.addWeighted(day, 0.5, night, 0.5, 0)
     assert np.abs(cv2.imread(str(made)).astype(int) - wanted).max() <= 1
@@ -69,13 +71,13 @@ def test_a_backend_of_poisson_blending_works_or_is_not_offered(stack: Stack, bac
     assert found == "works" or (backend == "taichi-cpu" and "taichi" in found), found
 
 
-def test_a_poisson_blend_changes_what_its_mask_covers(stack: Stack):
+def test_a_poisson_blend_changes_what_its_mask_covers(stack: Stack, out: Path):
     images = "examples/images"
     stack.producer(
         *("enqueue", "poisson", f"{images}/bird.jpg", f"{images}/bird-mask.png"),
-        *(f"{images}/sunset-by-the-pier.jpg", "--at", "840,110", "--out", "results"),
+        *(f"{images}/sunset-by-the-pier.jpg", "--at", "840,110", "--out", out.name),
     )
-    [made] = (stack.folder / "results").glob("*poisson*.png")
+    [made] = out.glob("*poisson*.png")
     before = cv2.imread(str(PHOTOS / "sunset-by-the-pier.jpg"))
     changed = (cv2.imread(str(made)) != before).any(axis=2)
     rows, columns = np.nonzero(cv2.imread(str(PHOTOS / "bird-mask.png"), cv2.IMREAD_GRAYSCALE))
@@ -83,3 +85,22 @@ def test_a_poisson_blend_changes_what_its_mask_covers(stack: Stack):
     inside[rows + 110, columns + 840] = True
     assert not changed[~inside].any()
     assert changed[inside].mean() > 0.5
+
+
+def test_operations_of_a_user_run_in_the_cv_container(stack: Stack, out: Path):
+    """As docs/operations.md says: its module, mounted by its compose file."""
+    [override] = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    package = stack.folder / "operations" / "my_package"
+    package.mkdir(parents=True)
+    (package / "ops.py").write_text(saved_files()["my_package/ops.py"])
+    for folder in (package.parent, package):
+        folder.chmod(0o755)
+    (stack.folder / "docker-compose.override.yml").write_text(override)
+    try:
+        with stack.files("docker-compose.override.yml"):
+            stack.up("cv", services=("cv",))
+            arguments = ("enqueue", "sepia", "examples/images/bird.jpg", "--out", out.name)
+            stack.producer(*arguments)
+        assert (out / "bird.sepia.png").exists()
+    finally:
+        stack.up("cv", services=("cv",))

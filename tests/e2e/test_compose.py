@@ -104,6 +104,16 @@ def test_every_image_is_pinned_and_none_runs_as_root():
             assert service["user"] not in ("root", "0"), name
 
 
+def test_torch_comes_without_cuda_unless_it_is_for_a_gpu():
+    arguments = SERVICES["infer"]["build"]["args"]
+    assert filled_in(arguments["TORCH_INDEX_URL"]).endswith("/whl/cpu")
+    assert "args" not in SERVICES["gpu"]["build"]
+    assert re.search(
+        r"^ARG TORCH_INDEX_URL=\S+/whl/cpu$", stages()["infer-libraries"], re.MULTILINE
+    )
+    assert "TORCH_INDEX_URL" not in stages()["gpu-libraries"]
+
+
 def test_redis_is_one_that_replays_its_file_and_confines_its_scripts():
     """7.4.6 fixes CVE-2025-49844, and 7.4.3 fixes the replay as the default user."""
     [version] = re.findall(r"^redis:(\d+)\.(\d+)\.(\d+)-", SERVICES["redis"]["image"])

@@ -19,7 +19,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from agewell.producer.simulate.fair_order import FairOrder, Waiting
+from agewell.producer.simulate.fair_order import FairOrder
+from agewell.producer.simulate.tenant_nodes import Waiting
 from agewell.shared.protocol.aging import AgingPolicy
 from agewell.shared.protocol.fair_share import UNKNOWN_COST_S
 from agewell.shared.queue.tenants import TenantLimits, set_limits
