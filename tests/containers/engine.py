@@ -100,7 +100,11 @@ def running_engine() -> Iterator[Engine]:
         yield Engine(os.environ["DOCKER_HOST"], place, is_own=False)
         return
     with (place / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pytest.fail(f"another run uses {place}; wait for it, or set CONTAINERS_DIR")
+        _end_orphan(place)
         with _own_engine(place) as engine:
             _remove_containers(engine)  # of a run that was killed
             try:
@@ -136,6 +140,17 @@ def _own_engine(place: Path) -> Iterator[Engine]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _end_orphan(place: Path) -> None:
+    """End the engine of a run that was killed."""
+    try:
+        pid = int((place / "dockerd.pid").read_text())
+        if f"--data-root={place}/data" in Path(f"/proc/{pid}/cmdline").read_text():
+            os.kill(pid, signal.SIGTERM)
+            until(lambda: not Path(f"/proc/{pid}").exists(), 60, lambda: f"{pid} ends")
+    except (OSError, ValueError):
+        return  # there is none
 
 
 def _answers(engine: Engine) -> bool:
