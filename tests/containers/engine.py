@@ -23,6 +23,9 @@ import pytest
 from tests.support.stack import until
 
 TOOLS = ("dockerd", "docker", "mmdebstrap", "setpriv")
+KEPT_LAYERS = "10GB"
+"""Layers that stay from run to run, the latest ones."""
+
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 """Debian's docker, not another one that comes first on somebody's PATH."""
 
@@ -164,3 +167,5 @@ def _remove_containers(engine: Engine) -> None:
         engine.docker("rm", "--force", "--volumes", *containers)
     engine.docker("network", "prune", "--force")
     engine.docker("volume", "prune", "--all", "--force")
+    engine.docker("image", "prune", "--force")  # those that a newer build has replaced
+    engine.docker("builder", "prune", "--force", f"--keep-storage={KEPT_LAYERS}")
