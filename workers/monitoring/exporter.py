@@ -30,6 +30,7 @@ from agewell.shared.redis.clock import redis_now
 from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.settings import Settings
 from agewell.workers.process.context import context, exit_with_error, settings
+from agewell.workers.process.ready import notify_ready
 
 OTHERS = "other"
 """The label of all tenants that are not among the largest."""
@@ -229,6 +230,7 @@ def main() -> None:
     registry.register(collector)
     server, _ = start_http_server(found.metrics_port or 0, found.metrics_host, registry)
     log.info("metrics at port %d of %s", server.server_port, found.metrics_host)
+    notify_ready()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit())
     signal.pause()

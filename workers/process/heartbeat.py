@@ -26,6 +26,7 @@ from agewell.shared.redis.clock import RedisClock
 from agewell.shared.redis.scripts import Script, load_all
 from agewell.workers.process.context import context
 from agewell.workers.process.identity import name_worker
+from agewell.workers.process.ready import notify_alive
 
 _BEAT = Script("beat")
 
@@ -59,6 +60,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         )
 
     def _beat(self, consumer: Any, client: redis.Redis, worker_id: str) -> None:
+        notify_alive()
         beat(client, worker_id, self._queues, self._clock.now(client))
         if consumer.task_consumer is not None:
             consumer.task_consumer.channel.qos.acknowledge_ended()
