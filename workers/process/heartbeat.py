@@ -28,6 +28,7 @@ from agewell.shared.redis.scripts import Script, load_all
 from agewell.workers.process.context import context
 from agewell.workers.process.identity import name_worker
 from agewell.workers.process.pulse import note_healthy
+from agewell.workers.process.ready import notify_alive
 
 _BEAT = Script("beat")
 
@@ -61,6 +62,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         )
 
     def _beat(self, consumer: Any, client: redis.Redis, worker_id: str) -> None:
+        notify_alive()
         slots = consumer.pool.num_processes
         beat(client, worker_id, self._queues, self._clock.now(client), slots)
         for queue in self._queues:
