@@ -21,11 +21,6 @@ from benchmarks.report import report
 SLOTS = 4
 MEAN_S = 0.2
 LOADS = (0.8, 1.2)
-SENDING_S = 120.0
-LEARNING_S, LAST_S = 20.0, 40.0
-"""Jobs sent at the beginning are not compared, as nothing is measured yet, and those at the end are
-not either: predictions take the load to go on."""
-
 AGING_K = 0.5
 """A level is worth two seconds, so that jobs at the end of the sending time do not matter."""
 
@@ -55,14 +50,25 @@ class Waited:
         return self.tenant or level_label(self.level)
 
 
-def offer(client: Client, load: float, shares: Shares, seconds: float, seed: int) -> list[Waited]:
-    """Send jobs at random times, and return the predicted and measured waits of the later ones.
+@dataclass(frozen=True)
+class Span:
+    """How long jobs are sent, in seconds, and which of them are compared."""
+
+    sending_s: float = 120.0
+    learning_s: float = 20.0
+    """Jobs sent before this are not compared, as nothing is measured yet."""
+    last_s: float = 40.0
+    """Jobs sent at the end are not compared either: predictions take the load to go on."""
+
+
+def offer(client: Client, load: float, shares: Shares, span: Span, seed: int) -> list[Waited]:
+    """Send jobs at random times, and return the predicted and measured waits of some of them.
 
     Args:
         client: of the stack.
         load: the work that comes per second, divided by what the workers can do.
         shares: of levels and tenants.
-        seconds: how long to send.
+        span: how long to send.
         seed: of the random numbers.
     """
     rng = random.Random(seed)
@@ -70,13 +76,13 @@ def offer(client: Client, load: float, shares: Shares, seconds: float, seed: int
         (image,) = client.put(*make_images(Path(folder), (8, 8), 1))
     sent: list[tuple[str, int, str | None, float | None]] = []
     started, at = time.monotonic(), 0.0
-    while (at := at + rng.expovariate(load * SLOTS / MEAN_S)) < seconds:
+    while (at := at + rng.expovariate(load * SLOTS / MEAN_S)) < span.sending_s:
         ((level, tenant),) = rng.choices(list(shares), list(shares.values()))
         job = client.job("nap", [{"image": image}], seconds=rng.expovariate(1 / MEAN_S))
         time.sleep(max(0.0, started + at - time.monotonic()))
         predicted_s = client.estimate(level, tenant).wait_s
         job_id = client.send(job, level, tenant=tenant)
-        if LEARNING_S < at < seconds - LAST_S:
+        if span.learning_s < at < span.sending_s - span.last_s:
             sent.append((job_id, level, tenant, predicted_s))
     return list(_waited(client, sent))
 
@@ -121,9 +127,9 @@ def main() -> None:
     rows: list[dict[str, object]] = []
     for load in LOADS:
         for kind, shares in (("levels", LEVELS), ("tenants", TENANTS)):
-            settings = {"concurrency": SLOTS, "aging_k": AGING_K, "operations": OPERATIONS}
+            settings = {"concurrency": SLOTS, "aging_k": AGING_K, "operations": str(OPERATIONS)}
             with running_stack(**settings) as stack:
-                waits = offer(stack.client, load, shares, SENDING_S, seed=1)
+                waits = offer(stack.client, load, shares, Span(), seed=1)
             names = sorted({each.name for each in waits})
             groups = {"all": waits} | {
                 name: [each for each in waits if each.name == name] for name in names

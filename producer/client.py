@@ -17,11 +17,9 @@ from agewell.producer.sending.limits import Credit
 from agewell.producer.sending.offered import OfferedSchemas
 from agewell.producer.sending.publish import publish
 from agewell.producer.session import Session, make_session, open_session
-from agewell.shared.errors import ParameterError
 from agewell.shared.protocol.levels import DEFAULT_LEVEL, level_from
 from agewell.shared.protocol.messages import ImageRef, Job, MediaType, Output
-from agewell.shared.protocol.tasks import WORK_QUEUES, Queue, queue_of
-from agewell.shared.protocol.tenants import check_tenant
+from agewell.shared.protocol.tasks import Queue, queue_of
 from agewell.shared.queue.estimate import estimate
 from agewell.shared.queue.facts import Ask
 from agewell.shared.queue.forecast import Forecast
@@ -197,16 +195,11 @@ class Client:
             queue: `cv` for operations, `infer` for models.
 
         Returns:
-            The seconds until it starts. They are None if that cannot be told, and `why` says why:
-            there is no worker, for example, or nothing has been measured yet.
+            `wait_s`, the seconds until it starts. They are None if nobody can tell, as `why` says.
 
         Raises:
             ParameterError: the priority, the tenant or the queue is not allowed.
         """
-        if queue not in WORK_QUEUES:
-            raise ParameterError("queue", queue, ", ".join(each.value for each in WORK_QUEUES))
-        if tenant is not None:
-            check_tenant(tenant)
         session, ask = self.session, Ask(level_from(str(priority)), tenant)
         return estimate(session.client, session.settings, queue, [ask], session.now())[0]
 

@@ -15,7 +15,7 @@ STALE_S = 60.0
 LEAST_SECONDS = 1.0
 """The same holds for rates that were measured for less time."""
 
-LEAST_SAMPLES = 8
+LEAST_SAMPLES = 4
 """The least places to look at between two ranks."""
 
 

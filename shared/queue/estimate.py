@@ -5,6 +5,9 @@ from typing import cast
 
 import redis
 
+from agewell.shared.errors import ParameterError
+from agewell.shared.protocol.tasks import WORK_QUEUES
+from agewell.shared.protocol.tenants import check_tenant
 from agewell.shared.queue.facts import Ask
 from agewell.shared.queue.forecast import Forecast, Situation, forecasts
 from agewell.shared.queue.reserved import reserved_jobs
@@ -25,7 +28,15 @@ def estimate(
         queue: the name of the queue.
         asks: the jobs.
         now: Unix time in seconds, by Redis's clock.
+
+    Raises:
+        ParameterError: the queue is not one of jobs, or a tenant is not a tenant's name.
     """
+    if queue not in WORK_QUEUES:
+        raise ParameterError("queue", queue, ", ".join(each.value for each in WORK_QUEUES))
+    for ask in asks:
+        if ask.tenant is not None:
+            check_tenant(ask.tenant)
     worker_ids = cast("set[bytes]", client.smembers(keys.WORKER_IDS))
     slots = slots_of(client, worker_ids)[queue]
     running = len(reserved_jobs(client, worker_ids)[queue])

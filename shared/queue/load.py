@@ -6,8 +6,9 @@ batches.
 """
 
 import json
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self
+from dataclasses import asdict, dataclass, field
+
+from pydantic import TypeAdapter, ValidationError
 
 LEAST_ENDS = 0.5
 """With fewer ended jobs, run times count as unknown."""
@@ -33,15 +34,13 @@ class QueueLoad:
     """By level, a space and operation: seconds in which slots ran such jobs, and the same seconds,
     each divided by the number of images of the job."""
 
-    @classmethod
-    def of_text(cls, text: bytes | None) -> Self:
-        """Read the load as Redis has it. What another version wrote counts as nothing measured."""
+    @staticmethod
+    def of_text(text: bytes | None) -> "QueueLoad":
+        """Read the load as Redis has it. If another version wrote it, nothing is measured yet."""
         try:
-            found: dict[str, Any] = json.loads(text or "{}")
-            known = {each.name for each in fields(cls)}
-            return cls(**{name: value for name, value in found.items() if name in known})
-        except (ValueError, TypeError):
-            return cls()
+            return _ADAPTER.validate_json(text or b"{}")
+        except ValidationError:
+            return QueueLoad()
 
     def text(self) -> str:
         """Return the load as Redis has it."""
@@ -52,3 +51,6 @@ class QueueLoad:
         """The mean time that a job occupies a slot. None if no job has ended yet."""
         busy_s = sum(each for each, _ in self.runs.values())
         return busy_s / self.ends if self.ends >= LEAST_ENDS and busy_s > 0 else None
+
+
+_ADAPTER = TypeAdapter(QueueLoad)

@@ -22,8 +22,11 @@ from agewell.shared.redis import keys
 MOST_PAUSED = 50
 """How many tenants at their limits to read."""
 
-SAMPLES, OWN_SAMPLES = 64, 8
-"""About how many waiting jobs to look at: of the queue, and of a tenant."""
+SAMPLES = 48
+"""About how many waiting jobs of a queue to look at, and how many of all asked tenants together."""
+
+LEAST_OWN_SAMPLES, MOST_OWN_SAMPLES = 2, 16
+"""How many of each tenant."""
 
 
 def read_facts(
@@ -119,7 +122,8 @@ class _Reading:
         # All jobs of the order count only if the tenant of an asked job delays it.
         bounds = common.bounds if jobs else common.bounds[:-1]
         wanted: dict[Ask | None, list[Sampled]] = {None: spread(bounds, SAMPLES)}
-        wanted |= {ask: spread([count], OWN_SAMPLES) for ask, count in jobs.items()}
+        own = max(LEAST_OWN_SAMPLES, min(MOST_OWN_SAMPLES, SAMPLES // max(1, len(jobs))))
+        wanted |= {ask: spread([count], own) for ask, count in jobs.items()}
         pipe = self._pipeline()
         for reader in self._readers.values():
             reader.ask_records(pipe, found)

@@ -12,7 +12,6 @@ from agewell.shared.protocol.tasks import WORK_QUEUES, Queue
 from agewell.shared.queue.facts import Ask
 from agewell.shared.queue.forecast import Forecast, Situation, forecasts
 from agewell.shared.queue.order import id_of
-from agewell.shared.queue.record import State
 from agewell.shared.queue.reserved import reserved_jobs
 from agewell.shared.queue.slots import slots_of
 from agewell.shared.queue.tenant_load import (
@@ -265,37 +264,3 @@ def _wait_and_weight(
         return None, None
     waited_s = max(0.0, now - head.since)
     return waited_s, policy.log_weight(head.given_level, waited_s)
-
-
-def anything_is_open(client: redis.Redis) -> bool:
-    """Return True if any job waits or runs, or a worker has reserved a job of a work queue."""
-    pipe = client.pipeline(transaction=False)
-    for state in (State.WAITING, State.RUNNING):
-        pipe.zcard(keys.jobs(state))
-    for queue in WORK_QUEUES:
-        for inlet in keys.inlets(queue.value):
-            pipe.llen(inlet)
-    pipe.smembers(keys.WORKER_IDS)
-    *counts, worker_ids = pipe.execute()
-    reserved = reserved_jobs(client, worker_ids)
-    return any(counts) or any(reserved[queue.value] for queue in WORK_QUEUES)
-
-
-@dataclass(frozen=True)
-class Started:
-    """Jobs that have started since Redis was empty, by the level they were enqueued with."""
-
-    jobs: dict[int, int]
-    """The number of jobs."""
-    waited_s: dict[int, float]
-    """The sum of their waits, in seconds."""
-
-
-def started(client: redis.Redis) -> Started:
-    """Read the counters of started jobs."""
-    raw = cast("dict[bytes, bytes]", client.hgetall(keys.STARTED))
-    found = {name.decode(): float(value) for name, value in raw.items()}
-    return Started(
-        jobs={level: int(found.get(f"jobs:{level}", 0)) for level in LEVELS},
-        waited_s={level: found.get(f"waited_s:{level}", 0.0) for level in LEVELS},
-    )

@@ -15,7 +15,7 @@ from agewell.shared.queue.tenants import TenantLimits
 from agewell.shared.queue.tiers import Sharer, Tier
 from agewell.shared.redis import keys
 
-NAMED = 50
+NAMED = 32
 """How many tenants to read one by one."""
 
 LATER = 4
@@ -74,17 +74,19 @@ class TierReader:
         self._records = [next(found) for _ in self._candidates]
         middle = next(found)
         self._middle = middle[0][1] if middle else math.inf
-        for name in [*self._names(), *self._paused]:
+        known = [*self._names(), *self._paused]
+        pipe.hmget(keys.TENANT_LIMITS, ["", *known])
+        for name in known:
             pipe.zscore(keys.tenants(self._queue), name)
-            pipe.hget(keys.TENANT_LIMITS, name)
             pipe.hget(keys.tenant(self._queue, name), "clock")
             pipe.zrange(keys.tenant_jobs(self._queue, name), 0, LATER, withscores=True)
             pipe.zrange(keys.tenant_jobs(self._queue, name), -1, -1, withscores=True)
 
     def ask_levels(self, pipe: Any, found: Iterator[Any]) -> None:
         """Read the tenants, and ask for the levels of their further jobs."""
-        for name in [*self._names(), *self._paused]:
-            count, text, clock, places, last = (next(found) for _ in range(5))
+        _, *texts = next(found)
+        for name, text in zip([*self._names(), *self._paused], texts, strict=True):
+            count, clock, places, last = (next(found) for _ in range(4))
             limits = TenantLimits() if text is None else TenantLimits.of_text(text.decode())
             (_, first_at), *_, (place, later_at) = [*places, *places] or [NO_PLACE] * 2
             between = (first_at, last[0][1] if last else first_at)

@@ -27,6 +27,13 @@ OVER_ENDS = 50.0
 LONGEST_TICK_S = 10.0
 """If upkeep was away for longer, nobody has seen what ran."""
 
+BURST_S, BURST_JOBS = 15.0, 4.0
+"""A tick counts no more jobs than usually come in 15 s, and 4. A folder that somebody sends at once
+waits, and is no stream of jobs that overtake others for minutes."""
+
+STEADY_AFTER_S = 5.0
+"""Before rates have been measured for as long, each job counts."""
+
 MOST_NAMES = 200
 """How many levels with their tenants, or operations, to keep."""
 
@@ -94,7 +101,11 @@ def updated(before: QueueLoad, tick: Tick) -> QueueLoad:
     passed_s = max(1e-3, tick.now - before.at)
     fade = math.exp(-passed_s / OVER_S)
     fresh = OVER_S * (1 - fade) / passed_s
-    came = {name: fresh * count for name, count in tick.arrived.items() if name != GONE}
+    came = {
+        name: fresh * min(count, _most_of_a_stream(before, name, passed_s))
+        for name, count in tick.arrived.items()
+        if name != GONE
+    }
     load = replace(
         load,
         seconds=fade * before.seconds + fresh * passed_s,
@@ -118,6 +129,14 @@ def updated(before: QueueLoad, tick: Tick) -> QueueLoad:
         ends=fade * before.ends + ended,
         runs={name: (busy[name], per_image[name]) for name in kept if busy[name] > LEAST},
     )
+
+
+def _most_of_a_stream(before: QueueLoad, name: str, passed_s: float) -> float:
+    """Return how many jobs of a tick count. More are a burst, which does not go on."""
+    if before.seconds < STEADY_AFTER_S:
+        return math.inf
+    rate = before.arrivals.get(name, 0.0) / before.seconds
+    return max(1.0, passed_s) * (BURST_S * rate + BURST_JOBS)
 
 
 def _ended(before: QueueLoad, tick: Tick) -> int:

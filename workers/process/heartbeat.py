@@ -52,9 +52,6 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         worker_id = consumer.app.conf.agewell_worker_id
         client = context().client
         load_all(client)
-        self._queues = [
-            queue for queue in consumer.app.amqp.queues.consume_from if queue in ORDERED
-        ]
         self._clock = RedisClock()
         self._beat(consumer, client, worker_id)
         self._timer_entry = consumer.timer.call_repeatedly(
@@ -63,9 +60,10 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _beat(self, consumer: Any, client: redis.Redis, worker_id: str) -> None:
         notify_alive()
-        slots = consumer.pool.num_processes
-        beat(client, worker_id, self._queues, self._clock.now(client), slots)
-        for queue in self._queues:
+        # `celery control` may have changed the queues and the pool.
+        queues, slots = _ordered_queues(consumer.app), consumer.pool.num_processes
+        beat(client, worker_id, queues, self._clock.now(client), slots)
+        for queue in queues:
             note_healthy(queue)
         if consumer.task_consumer is not None:
             consumer.task_consumer.channel.qos.acknowledge_ended()
@@ -79,6 +77,11 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         if self._timer_entry is not None:
             self._timer_entry.cancel()
         _name_this_worker(consumer.hostname, consumer.app.conf)
+
+
+def _ordered_queues(app: Celery) -> list[str]:
+    """Return the queues with an order that the worker takes from."""
+    return [queue for queue in app.amqp.queues.consume_from if queue in ORDERED]
 
 
 def install(app: Celery) -> None:

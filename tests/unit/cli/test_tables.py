@@ -19,7 +19,8 @@ from agewell.producer.cli.tenant_tables import LOAD_COLUMNS, load_rows
 from agewell.producer.cli.terminal import JOB_COLUMNS
 from agewell.producer.cli.top import History, screen
 from agewell.shared.protocol.levels import LEVELS, level_label
-from agewell.shared.queue.status import LevelStatus, QueueStatus, Started
+from agewell.shared.queue.started import Started
+from agewell.shared.queue.status import LevelStatus, QueueStatus
 from agewell.shared.queue.tenant_load import NO_OTHERS, OtherTenants, TenantLoad
 
 ID = "f0918630-e7c0-4e93-8316-00b9d3a3c76e"
