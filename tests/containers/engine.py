@@ -23,6 +23,9 @@ import pytest
 from tests.support.stack import until
 
 TOOLS = ("dockerd", "docker", "mmdebstrap", "setpriv")
+KEPT_LAYERS = "10GB"
+"""Layers that stay from run to run, the latest ones."""
+
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 """Debian's docker, not another one that comes first on somebody's PATH."""
 
@@ -100,7 +103,11 @@ def running_engine() -> Iterator[Engine]:
         yield Engine(os.environ["DOCKER_HOST"], place, is_own=False)
         return
     with (place / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pytest.fail(f"another run uses {place}; wait for it, or set CONTAINERS_DIR")
+        _end_orphan(place)
         with _own_engine(place) as engine:
             _remove_containers(engine)  # of a run that was killed
             try:
@@ -138,6 +145,17 @@ def _own_engine(place: Path) -> Iterator[Engine]:
             process.wait()
 
 
+def _end_orphan(place: Path) -> None:
+    """End the engine of a run that was killed."""
+    try:
+        pid = int((place / "dockerd.pid").read_text())
+        if f"--data-root={place}/data" in Path(f"/proc/{pid}/cmdline").read_text():
+            os.kill(pid, signal.SIGTERM)
+            until(lambda: not Path(f"/proc/{pid}").exists(), 60, lambda: f"{pid} ends")
+    except (OSError, ValueError):
+        return  # there is none
+
+
 def _answers(engine: Engine) -> bool:
     done = subprocess.run(["docker", "info"], env=engine.env, capture_output=True, check=False)
     return done.returncode == 0
@@ -149,3 +167,5 @@ def _remove_containers(engine: Engine) -> None:
         engine.docker("rm", "--force", "--volumes", *containers)
     engine.docker("network", "prune", "--force")
     engine.docker("volume", "prune", "--all", "--force")
+    engine.docker("image", "prune", "--force")  # those that a newer build has replaced
+    engine.docker("builder", "prune", "--force", f"--keep-storage={KEPT_LAYERS}")

@@ -7,6 +7,7 @@ from typing import Any
 from agewell.shared.celery import transport
 from agewell.shared.redis.connection import RECONNECT_EVERY_S
 from agewell.workers.consuming.channel import Channel
+from agewell.workers.process.ready import notify_alive
 
 REPORT_EVERY_S = 5.0
 
@@ -25,12 +26,13 @@ class Connection(transport.Connection):
         """Connect, and try again every `RECONNECT_EVERY_S` until Redis answers.
 
         Args:
-            errback: called at the first failed attempt, and then every `REPORT_EVERY_S`.
+            errback: called at the first failed attempt, and then every `REPORT_EVERY_S`. At each
+                attempt the worker also shows systemd that it is alive.
             max_retries: stop after so many attempts. None: never.
             options: those of kombu's method.
         """
         often = {"interval_start": RECONNECT_EVERY_S, "interval_step": 0.0}
-        report = None if errback is None else seldom(errback)
+        report = None if errback is None else alive_and(seldom(errback))
         return super().ensure_connection(report, max_retries, **(often | options))
 
 
@@ -45,6 +47,16 @@ def seldom(report: OnError) -> OnError:
             report(error, interval_s)
 
     return report_if_due
+
+
+def alive_and(report: OnError) -> OnError:
+    """Show systemd at each report that the worker is alive."""
+
+    def report_alive(error: BaseException, interval_s: float) -> None:
+        notify_alive()
+        report(error, interval_s)
+
+    return report_alive
 
 
 class WorkerAMQP(transport.AMQP):

@@ -36,6 +36,7 @@ from agewell.workers.monitoring.shares import LOOK_EVERY_S
 from agewell.workers.monitoring.tenant_metrics import TenantMetrics
 from agewell.workers.process.context import context, exit_with_error, settings
 from agewell.workers.process.pulse import note_healthy
+from agewell.workers.process.ready import notify_ready
 
 log = logging.getLogger(__name__)
 
@@ -236,6 +237,7 @@ def main() -> None:
     registry.register(collector)
     server, _ = start_http_server(found.metrics_port or 0, found.metrics_host, registry)
     log.info("metrics at port %d of %s", server.server_port, found.metrics_host)
+    notify_ready()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit())
     while True:

@@ -28,6 +28,7 @@ from agewell.shared.redis.scripts import Script, load_all
 from agewell.workers.process.context import context
 from agewell.workers.process.identity import name_worker
 from agewell.workers.process.pulse import note_healthy
+from agewell.workers.process.ready import notify_alive
 
 _BEAT = Script("beat")
 
@@ -51,7 +52,6 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         worker_id = consumer.app.conf.agewell_worker_id
         client = context().client
         load_all(client)
-        self._queues = _ordered_queues(consumer.app)
         self._clock = RedisClock()
         self._beat(consumer, client, worker_id)
         self._timer_entry = consumer.timer.call_repeatedly(
@@ -59,10 +59,11 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         )
 
     def _beat(self, consumer: Any, client: redis.Redis, worker_id: str) -> None:
+        notify_alive()
         # `celery control` may have changed the queues and the pool.
         queues, slots = _ordered_queues(consumer.app), consumer.pool.num_processes
         beat(client, worker_id, queues, self._clock.now(client), slots)
-        for queue in self._queues:
+        for queue in queues:
             note_healthy(queue)
         if consumer.task_consumer is not None:
             consumer.task_consumer.channel.qos.acknowledge_ended()
