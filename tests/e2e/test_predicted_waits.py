@@ -1,29 +1,49 @@
 """Predicted waits on real workers: compared with measured ones, and shown while a command waits."""
 
+import random
+import time
+
 import pytest
 
+from agewell import Client
 from agewell.errors import ParameterError
-from agewell.testing import running_stack
-from benchmarks.predicted_waits import AGING_K, OPERATIONS, SLOTS, Span, offer, quantile
 from tests.support.paths import PHOTOS
-from tests.support.stack import started, state_directory
+from tests.support.stack import started, state_directory, until
 from tests.support.terminal import on_terminal
+from tests.support.timed_stack import ids_of, timed_stack
 
 WITHIN = 0.25
+SLOTS, MEAN_S, OVERLOAD = 4, 0.2, 1.2
 SHARES = {(2, None): 0.3, (5, "ana"): 0.35, (5, "ben"): 0.35}
-OVERLOAD = 1.2
+SENDING_S, LEARNING_S, LAST_S = 33.0, 14.0, 8.0
+"""Jobs are compared if something has been measured, and the load goes on until they start."""
+
+
+def quantile(values, part):
+    return sorted(values)[int(part * len(values))]
 
 
 @pytest.mark.slow
 @pytest.mark.alone
 def test_predicted_waits_are_those_that_are_measured():
-    with running_stack(concurrency=SLOTS, aging_k=AGING_K, operations=str(OPERATIONS)) as stack:
-        waits = offer(stack.client, OVERLOAD, SHARES, Span(24, 7, 9), seed=3)
-    assert len(waits) > 120
+    """Random arrivals and run times, on two levels and of two tenants, at load 1.2."""
+    rng, predicted = random.Random(3), {}
+    with timed_stack("threads", SLOTS, aging_k=0.5) as stack:
+        client = Client(stack.session)
+        started_at, at = time.monotonic(), 0.0
+        while (at := at + rng.expovariate(OVERLOAD * SLOTS / MEAN_S)) < SENDING_S:
+            ((level, tenant),) = rng.choices(list(SHARES), list(SHARES.values()))
+            time.sleep(max(0.0, started_at + at - time.monotonic()))
+            told = client.estimate(level, tenant).wait_s
+            job_id = stack.send(level, rng.expovariate(1 / MEAN_S), tenant)
+            if LEARNING_S < at < SENDING_S - LAST_S:
+                predicted[job_id] = told
+        until(lambda: predicted.keys() <= ids_of(stack.starts()), 60, stack.starts)
+        measured = {each.job_id: each.started_at - each.enqueued_at for each in stack.starts()}
+    assert len(predicted) > 150
     for part in (0.5, 0.9):
-        predicted = quantile([each.predicted_s for each in waits], part)
-        measured = quantile([each.measured_s for each in waits], part)
-        assert predicted == pytest.approx(measured, rel=WITHIN), part
+        expected = quantile([measured[job_id] for job_id in predicted], part)
+        assert quantile(predicted.values(), part) == pytest.approx(expected, rel=WITHIN), part
 
 
 @pytest.fixture(scope="module")

@@ -40,9 +40,15 @@ def ids_of(starts: list[Start]) -> set[str]:
 class TimedStack:
     session: Session
 
-    def send(self, level: int, seconds: float) -> str:
+    def send(self, level: int, seconds: float, tenant: str | None = None) -> str:
+        headers = {"tenant": tenant} if tenant else {}
         sent = self.session.app.send_task(
-            "cv.timed", args=[seconds], queue="cv", priority=level, ignore_result=True
+            "cv.timed",
+            args=[seconds],
+            queue="cv",
+            priority=level,
+            ignore_result=True,
+            headers=headers,
         )
         return sent.id
 

@@ -21,8 +21,9 @@ from agewell.shared.redis import keys
 OVER_S = 60.0
 """Time constant of the sums in seconds."""
 
-OVER_ENDS = 50.0
-"""Run times are forgotten no faster than over this many jobs, so that long jobs are measured."""
+LEAST_ENDS, MOST_ENDS = 50.0, 200.0
+"""Run times are forgotten no faster than over 50 jobs, so that long jobs are measured. They are
+forgotten no slower than over 200, as the first jobs of workers that have just started are slow."""
 
 LONGEST_TICK_S = 10.0
 """If upkeep was away for longer, nobody has seen what ran."""
@@ -115,7 +116,8 @@ def updated(before: QueueLoad, tick: Tick) -> QueueLoad:
     ended = _ended(before, tick)
     if passed_s > LONGEST_TICK_S or not (tick.running or ended):
         return load
-    fade = math.exp(-min(passed_s / OVER_S, max(0, ended) / OVER_ENDS))
+    ends = max(0, ended)
+    fade = math.exp(-max(min(passed_s / OVER_S, ends / LEAST_ENDS), ends / MOST_ENDS))
     busy, per_image = (
         _faded_sum(
             {name: each[part] for name, each in before.runs.items()},
