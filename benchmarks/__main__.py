@@ -13,10 +13,12 @@ BENCHMARKS = {
     "enqueue": "files per second of `agewell enqueue`, compared with a bare loop",
     "memory": "memory of a cv worker over 5,000 mixed jobs",
     "core": "cost of the queue in Redis, with a million waiting jobs",
+    "due_dates": "jobs done in time at a load of 0.9, with due dates and without",
     "consume": "no-op jobs per second of a worker, compared with stock Celery",
     "attention": "one pass of the colorizer's network, with and without its speed-ups",
     "redis_limits": "jobs per second of one Redis, and bytes of a waiting job",
     "models": "batching across jobs, and the queue's cost for models",
+    "predicted_waits": "predicted and measured waits of real jobs, at loads 0.8 and 1.2",
     "mixed_load": "how CV and infer workers share the cores of a machine",
 }
 

@@ -16,9 +16,10 @@ from agewell.shared.settings import Settings
 from benchmarks import core_redis, core_stack, filling
 from benchmarks.core_lines import core_lines
 from benchmarks.report import report
-from benchmarks.servers import Server, server, servers
+from benchmarks.servers import Meter, Server, server, servers
 
 WAITING = 1_000_000
+TENANTS = 1_000
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,17 @@ ROWS = {
     "wake": Row("one message, 500 idle workers", "15-40", "ms", 0.5),
     "ended": Row("memory of an ended job with one image", "2,520-2,600", "B", 1200),
     "waiting": Row("memory of a waiting job, message included", "1,650", "B"),
+    "publish": Row("publish one of 1,000,000 jobs", "-", "us"),
+    "tenants publish": Row("1,000,000 jobs of 1,000 tenants: publish one", "-", "us"),
+    "tenants take": Row("  take one, start included", "-", "us"),
+    "tenants cancel": Row("  cancel one", "-", "ms", 1),
+    "tenants agewell queues": Row("  agewell queues", "-", "ms", 50),
+    "tenants agewell top": Row("  agewell top, one look", "-", "ms", 50),
+    "tenants Flower": Row("  Flower, one refresh", "-", "ms", 50),
+    "tenants page": Row("  the page of the queues, one sample", "-", "ms", 50),
+    "tenants list": Row("  agewell tenants list", "-", "ms", 50),
+    "tenants metrics": Row("  one scrape of the metrics", "-", "ms", 50),
+    "tenants waiting": Row("  memory of a waiting job", "-", "B"),
     "late": Row("10,000 countdown jobs: latest start", "0.35", "s", 1),
     "moved": Row("  moved by kill -9 of one of two workers", "all of one worker's", "jobs", 0),
     "held": Row("  memory of the workers while they wait", "107", "MiB", 5),
@@ -87,17 +99,45 @@ def measure_redis(running: Server, session: Session) -> Iterator[tuple[str, floa
 
 def measure_waiting(running: Server, session: Session) -> Iterator[tuple[str, float]]:
     """Measure the rows with a million waiting jobs."""
-    before = running.memory_bytes()
-    ids = filling.fill(session, WAITING)
-    yield "waiting", (running.memory_bytes() - before) / WAITING
+    found = _fill(running, session)
+    yield "publish", found.publish_us
+    yield "waiting", found.job_bytes
     yield from core_redis.look_at_queues(running, session).items()
     yield "take", core_redis.take(running, session)
-    yield "cancel", core_redis.cancel(running, session, ids[WAITING // 2 :])
-    found = core_stack.upkeep(running, session)
-    yield "upkeep", found.redis_percent
-    yield "upkeep python", found.python_percent
-    yield "upkeep longest", found.longest_ms
-    yield "upkeep oldest", found.oldest_pass_s
+    yield "cancel", core_redis.cancel(running, session, found.ids[WAITING // 2 :])
+    upkeep = core_stack.upkeep(running, session)
+    yield "upkeep", upkeep.redis_percent
+    yield "upkeep python", upkeep.python_percent
+    yield "upkeep longest", upkeep.longest_ms
+    yield "upkeep oldest", upkeep.oldest_pass_s
+
+
+def measure_tenants(running: Server, session: Session) -> Iterator[tuple[str, float]]:
+    """Measure the rows with a million waiting jobs of a thousand tenants."""
+    found = _fill(running, session, tenants=TENANTS)
+    yield "tenants publish", found.publish_us
+    yield "tenants waiting", found.job_bytes
+    for name, took_ms in core_redis.look_at_tenants(running, session).items():
+        yield f"tenants {name}", took_ms
+    yield "tenants take", core_redis.take(running, session)
+    yield "tenants cancel", core_redis.cancel(running, session, found.ids[WAITING // 2 :])
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A filled queue, and the cost of a job in it."""
+
+    ids: list[str]
+    publish_us: float
+    job_bytes: float
+
+
+def _fill(running: Server, session: Session, tenants: int = 0) -> Filled:
+    before = running.memory_bytes()
+    with Meter(running) as meter:
+        ids = filling.fill(session, WAITING, tenants=tenants)
+    grown = running.memory_bytes() - before
+    return Filled(ids, meter.us / WAITING, grown / WAITING)
 
 
 def measure_stack(running: Server, session: Session) -> Iterator[tuple[str, float]]:
@@ -115,6 +155,7 @@ def measure_stack(running: Server, session: Session) -> Iterator[tuple[str, floa
 PARTS: dict[str, Callable[[Server, Session], Iterator[tuple[str, float]]]] = {
     "redis": measure_redis,
     "waiting": measure_waiting,
+    "tenants": measure_tenants,
     "stack": measure_stack,
 }
 

@@ -6,7 +6,7 @@ import select
 import statistics
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from queue import Empty
@@ -22,12 +22,16 @@ from agewell.shared.celery.app import make_app
 from agewell.shared.protocol.tasks import Queue
 from agewell.shared.queue.ledger import End
 from agewell.shared.queue.record import State
-from agewell.shared.queue.status import queue_status, started
+from agewell.shared.queue.started import started
+from agewell.shared.queue.status import queue_status
+from agewell.shared.queue.tenants import tenant_statuses
 from agewell.shared.redis import keys
 from agewell.workers.consuming import take as taking
 from agewell.workers.consuming.connection import WorkerAMQP
 from agewell.workers.maintenance.expire import expire
+from agewell.workers.monitoring.dashboard.history import History
 from agewell.workers.monitoring.dashboard.lengths import Lengths
+from agewell.workers.monitoring.exporter import Collector
 from agewell.workers.process.context import Context
 from benchmarks import filling
 from benchmarks.servers import Meter, Server
@@ -35,6 +39,7 @@ from benchmarks.servers import Meter, Server
 TAKES, BATCH = 2000, 20
 CANCELS = 200
 LOOKS = 20
+LISTED = 100
 EXPIRING = 100_000
 MIB = 2**20
 LARGE = 1000
@@ -138,8 +143,27 @@ def read_kib(server: Server, session: Session) -> float:
 
 def look_at_queues(server: Server, session: Session) -> dict[str, float]:
     """Measure the time of each query in milliseconds."""
+    return _measured(server, _asks(session))
+
+
+def look_at_tenants(server: Server, session: Session) -> dict[str, float]:
+    """Measure the time of each query that shows tenants, in milliseconds."""
+    history = History(session.client, session.settings)
+    collector = Collector(session.client, session.settings)
+    return _measured(
+        server,
+        _asks(session)
+        | {
+            "page": history.sample,
+            "list": lambda: tenant_statuses(session.client, LISTED),
+            "metrics": lambda: list(collector.collect()),
+        },
+    )
+
+
+def _measured(server: Server, asks: Mapping[str, Callable[[], object]]) -> dict[str, float]:
     found = {}
-    for name, ask in _asks(session).items():
+    for name, ask in asks.items():
         ask()
         with Meter(server) as meter:
             for _ in range(LOOKS):

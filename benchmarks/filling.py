@@ -11,7 +11,7 @@ import redis
 from redis.connection import Connection, UnixDomainSocketConnection
 
 from agewell.producer.session import Session
-from agewell.shared.protocol.envelope import ENQUEUED_AT
+from agewell.shared.protocol.envelope import ENQUEUED_AT, TENANT
 from agewell.shared.protocol.levels import LEVELS
 from agewell.shared.protocol.tasks import Queue
 
@@ -30,6 +30,7 @@ JOB = {
         }
     ],
 }
+TENANT_NAME = "tenant-{:06d}"
 SPREAD_S = 1000.0
 """The enqueue times of the jobs are spread evenly over this time."""
 
@@ -46,15 +47,27 @@ def send(session: Session, job_id: str, level: int, document: Any = JOB, **optio
     )
 
 
-def fill(session: Session, jobs: int, **headers: Any) -> list[str]:
-    """Enqueue jobs, evenly on all levels. Returns their ids in the order of their enqueue times."""
+def fill(session: Session, jobs: int, *, tenants: int = 0, **headers: Any) -> list[str]:
+    """Enqueue jobs, evenly on all levels.
+
+    Args:
+        session: for a Redis that only the benchmark uses.
+        jobs: how many.
+        tenants: the number of tenants that have them in turns. 0: no tenants.
+        headers: of every message.
+
+    Returns:
+        Their ids in the order of their enqueue times.
+    """
     now = session.now()
+    if tenants:
+        headers |= {TENANT: TENANT_NAME.format(0)}
     makers = {level: _maker(session, level, now, headers) for level in LEVELS}
     shuffled = random.Random(1)
     ids = [str(uuid.UUID(int=shuffled.getrandbits(128), version=4)) for _ in range(jobs)]
     levels = shuffled.choices(LEVELS, k=jobs)
     commands = (
-        makers[level](job_id, now - SPREAD_S * (1 - number / jobs))
+        makers[level](job_id, now - SPREAD_S * (1 - number / jobs), number % (tenants or 1))
         for number, (job_id, level) in enumerate(zip(ids, levels, strict=True))
     )
     replay(session.client, commands)
@@ -81,11 +94,11 @@ def _parts(commands: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 def _maker(
     session: Session, level: int, now: float, headers: dict[str, Any]
-) -> Callable[[str, float], bytes]:
-    """Return a function that makes the command to publish a job from its id and its time.
+) -> Callable[[str, float, int], bytes]:
+    """Return a function that makes the command to publish a job: from its id, time and tenant.
 
-    As text, the ids of all jobs have the same length, and so have the times. So a recorded command
-    stays valid if they are replaced.
+    As text, the ids of all jobs have the same length, and so have the times and the tenants. So a
+    recorded command stays valid if they are replaced.
     """
     job_id, enqueued_at = str(uuid.uuid4()), f"{now:.5f}1"
     sent = record(
@@ -94,9 +107,12 @@ def _maker(
     parts = (job_id.encode(), enqueued_at.encode())
     template = next(each for each in reversed(sent) if all(part in each for part in parts))
 
-    def make(new_id: str, new_time: float) -> bytes:
+    tenant = TENANT_NAME.format(0).encode()
+
+    def make(new_id: str, new_time: float, number: int) -> bytes:
         new_parts = (new_id.encode(), f"{new_time:.6f}".encode())
-        return template.replace(parts[0], new_parts[0]).replace(parts[1], new_parts[1])
+        made = template.replace(parts[0], new_parts[0]).replace(parts[1], new_parts[1])
+        return made.replace(tenant, TENANT_NAME.format(number).encode()) if number else made
 
     return make
 

@@ -21,6 +21,8 @@ from agewell.workers.maintenance.give_up import give_up_lost_jobs, give_up_refus
 from agewell.workers.maintenance.keep_blobs import all_kept, keep_blobs_of_waiting_jobs
 from agewell.workers.maintenance.orphans import find_orphans
 from agewell.workers.maintenance.rescue import rescue_jobs
+from agewell.workers.maintenance.tenant_slots import free_tenant_slots
+from agewell.workers.monitoring import beat
 from agewell.workers.process import heartbeat, logs, ready
 from agewell.workers.process.context import context, settings
 
@@ -32,6 +34,7 @@ logs.install()
 app = make_app(settings(), amqp=WorkerAMQP)
 reconnecting.install(app)
 heartbeat.install(app)
+beat.install()
 rescue.install(app)
 undecodable.install(app)
 admission.install(app)
@@ -108,3 +111,5 @@ def find_lost_jobs() -> None:
         log.warning(
             "keys in Redis were deleted: %d jobs repaired, %d lost", found.put_back, found.lost
         )
+    if freed := free_tenant_slots(client):
+        log.warning("records in Redis were deleted: freed %d slots of tenants", freed)

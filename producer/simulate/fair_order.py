@@ -7,92 +7,11 @@ queue. The law that delays candidates and advances clocks is in `shared/protocol
 
 import heapq
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from agewell.shared.protocol.fair_share import Pace, delayed
+from agewell.producer.simulate.tenant_nodes import Candidate, Charged, Node, Waiting
+from agewell.shared.protocol.fair_share import Pace, correction, delayed
 from agewell.shared.protocol.tenants import team_of
 from agewell.shared.queue.tenants import TenantLimits
-
-
-class Waiting(NamedTuple):
-    """A job that waits."""
-
-    virtual_time: float
-    """Of the aging law, in seconds."""
-    number: int
-    """Counts up with every job that comes. Of equal virtual times, the smallest goes first."""
-    since: float
-    """Since when it waits, in seconds of the same clock."""
-    tenant: str | None
-
-
-class _Candidate(NamedTuple):
-    """A job with the virtual time that its tenant's and its team's clocks delay."""
-
-    key: float
-    number: int
-    job: Waiting
-    member: "_Node | None"
-    """The tenant whose candidate it is, or None for a job of the node itself."""
-
-
-@dataclass(eq=False)
-class _Node:
-    """The queue, a tenant or team, or the member of a team.
-
-    Attributes:
-        clock: when it may be served next if everybody gets their share.
-        next_at: when its rate allows the next job.
-        looked_at: the last `next_at` for which it was paused.
-        running: the number of its running jobs, those of members included.
-        own: its own waiting jobs by number.
-        heap: its own jobs, and its members' candidates. Old entries stay until they are the first.
-        candidate: in the heap of the parent, or None.
-        counted: its weight in the sum of the parent, 0.0 without a candidate.
-        weights: the sum of its members' weights that have candidates.
-    """
-
-    parent: "_Node | None" = None
-    limits: TenantLimits = field(default_factory=TenantLimits)
-    clock: float = 0.0
-    next_at: float = 0.0
-    looked_at: float = 0.0
-    running: int = 0
-    own: dict[int, Waiting] = field(default_factory=dict)
-    heap: list[_Candidate] = field(default_factory=list)
-    candidate: _Candidate | None = None
-    counted: float = 0.0
-    weights: float = 0.0
-
-    def first(self) -> _Candidate | None:
-        """Return the first of the jobs that may run, and drop old entries before it."""
-        heap = self.heap
-        while heap:
-            first = heap[0]
-            member = first.member
-            if member is None:
-                current = self.own.get(first.number) is first.job
-            else:
-                current = member.candidate is first
-            if current:
-                return first
-            heapq.heappop(heap)
-        return None
-
-    def may_run(self, now: float) -> bool:
-        """Return False if the tenant has as many running jobs as it may, or waits for its rate."""
-        limits = self.limits
-        if limits.rate_per_s and self.next_at > now:
-            return False
-        return not limits.max_running or self.running < limits.max_running
-
-    def path(self) -> "list[_Node]":
-        """Return the node and its team, the team first. The queue has no clock."""
-        above = self.parent
-        if above is None:
-            return []
-        return [self] if above.parent is None else [above, self]
 
 
 class FairOrder:
@@ -105,10 +24,11 @@ class FairOrder:
     def __init__(self, limits: Mapping[str, TenantLimits] | None = None) -> None:
         """Make an order without jobs, with the limits of tenants and teams."""
         self._pace = Pace()
-        self._queue = _Node()
-        self._nodes: dict[str, _Node] = {}
-        self._paused: list[tuple[float, int, _Node]] = []  # a heap, by when the rate allows a job
+        self._queue = Node()
+        self._nodes: dict[str, Node] = {}
+        self._paused: list[tuple[float, int, Node]] = []  # a heap, by when the rate allows a job
         self._pauses = 0
+        self._charged: dict[int, Charged] = {}  # running jobs of tenants, by number
         self.running = 0
         """The number of running jobs."""
         for name, each in (limits or {}).items():
@@ -124,7 +44,7 @@ class FairOrder:
         """Let a job wait. One that was started before keeps its number, and its place."""
         node = self._queue if job.tenant is None else self._node(job.tenant)
         node.own[job.number] = job
-        heapq.heappush(node.heap, _Candidate(job.virtual_time, job.number, job, None))
+        heapq.heappush(node.heap, Candidate(job.virtual_time, job.number, job, None))
         self._settle(node, now)
 
     def cancel(self, job: Waiting, now: float) -> None:
@@ -160,11 +80,20 @@ class FairOrder:
         del node.own[job.number]
         self._settle(node, now)
 
-    def release(self, job: Waiting, now: float) -> None:
-        """A started job no longer runs."""
+    def release(self, job: Waiting, now: float, *, lost: bool = False) -> None:
+        """A started job no longer runs. It is charged for the time that it ran.
+
+        Args:
+            job: it has started.
+            now: the time.
+            lost: its worker has died. Nobody knows when, so its charge does not grow.
+        """
         self.running -= 1
         if job.tenant is not None:
             node = self._node(job.tenant)
+            charged = self._charged.pop(job.number)
+            ran_s = now - charged.at
+            self._correct(charged, min(ran_s, charged.cost_s) if lost else ran_s, now)
             for each in node.path():
                 each.running -= 1
             self._settle(node, now)
@@ -175,23 +104,37 @@ class FairOrder:
         node.clock = node.next_at = 0.0
         self._settle(node, now)
 
-    def _charge(self, path: list[_Node], job: Waiting, cost_s: float, now: float) -> None:
-        charge = self._pace.charge(path[0].clock, job.since, cost_s, self.running, now)
-        advance_s = cost_s * charge.per_s
+    def _charge(self, path: list[Node], job: Waiting, cost_s: float, now: float) -> None:
+        head_start_s = job.virtual_time - job.since
+        charge = self._pace.charge(
+            path[0].clock, job.since, head_start_s, cost_s, self.running, now
+        )
+        per_s, clocks = charge.per_s, []
         for node in path:
             if node.parent is not None:
-                advance_s *= max(1.0, node.parent.weights / node.limits.weight)
-            node.clock = charge.advanced(node.clock, job.since, advance_s)
+                per_s *= max(1.0, node.parent.weights / node.limits.weight)
+            node.clock = charge.advanced(node.clock, job.since, cost_s * per_s)
+            clocks.append((node, per_s, node.clock))
+        self._charged[job.number] = Charged(now, cost_s, tuple(clocks))
 
-    def _node(self, name: str) -> _Node:
+    @staticmethod
+    def _correct(charged: Charged, ran_s: float, now: float) -> None:
+        for node, per_s, clock in charged.clocks:
+            # A clock that was forgotten while the job ran lay in the past.
+            before = node.clock or clock
+            corrected = before + correction(per_s, charged.cost_s, ran_s)
+            if node.clock or corrected > now:
+                node.clock = corrected
+
+    def _node(self, name: str) -> Node:
         node = self._nodes.get(name)
         if node is None:
             team = team_of(name)
-            node = _Node(self._queue if team is None else self._node(team))
+            node = Node(self._queue if team is None else self._node(team))
             self._nodes[name] = node
         return node
 
-    def _settle(self, node: _Node, now: float) -> None:
+    def _settle(self, node: Node, now: float) -> None:
         """Give a tenant, and then its team, the candidate that it should have."""
         while node.parent is not None:
             first = node.first()
@@ -201,7 +144,7 @@ class FairOrder:
             self._nominate(node, first)
             node = node.parent
 
-    def _pause(self, node: _Node, now: float) -> None:
+    def _pause(self, node: Node, now: float) -> None:
         is_late = node.limits.rate_per_s and node.next_at > now
         if is_late and node.looked_at != node.next_at:
             node.looked_at = node.next_at
@@ -209,7 +152,7 @@ class FairOrder:
             heapq.heappush(self._paused, (node.next_at, self._pauses, node))
 
     @staticmethod
-    def _nominate(node: _Node, first: _Candidate | None) -> None:
+    def _nominate(node: Node, first: Candidate | None) -> None:
         parent, before = node.parent, node.candidate
         if parent is None:
             return
@@ -223,5 +166,5 @@ class FairOrder:
         job = first.job
         key = max(first.key, delayed(job.virtual_time, job.since, node.clock))
         if before is None or before.job is not job or before.key != key:
-            node.candidate = _Candidate(key, job.number, job, node)
+            node.candidate = Candidate(key, job.number, job, node)
             heapq.heappush(parent.heap, node.candidate)

@@ -8,8 +8,9 @@ import heapq
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from agewell.producer.simulate.fair_order import FairOrder, Waiting
+from agewell.producer.simulate.fair_order import FairOrder
 from agewell.producer.simulate.tenant_jobs import Stream, TenantJob
+from agewell.producer.simulate.tenant_nodes import Waiting
 from agewell.shared.protocol.aging import AgingPolicy
 from agewell.shared.protocol.fair_share import UNKNOWN_COST_S
 from agewell.shared.queue.tenants import TenantLimits

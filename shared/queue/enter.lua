@@ -9,6 +9,7 @@
 --@include order
 --@include costs
 --@include tenants
+--@include arrived
 
 -- By how many seconds an enqueue time may lie in the future, because a sender's clock differs from Redis's.
 local SKEW_S = 1
@@ -20,7 +21,7 @@ local SKEW_S = 1
 local function enter(key, job, now, k)
   local call = redis.call
   local found = call('HMGET', key.record, 'state', 'retries', 'place', 'op', 'enqueued_at', 'since', 'cancelled_at',
-    'tag', 'tenant', 'start_by')
+    'tag', 'tenant', 'start_by', 'charged', 'started_at')
   local state, retries, place = found[1], tonumber(found[2] or 0), found[3]
   if state and not is_open(state) then
     return 'ended'
@@ -72,13 +73,15 @@ local function enter(key, job, now, k)
     -- Detach it from the worker that still has its earlier delivery, so that acknowledging that one does not
     -- end this one.
     call('ZREM', key.running, job.id)
-    call('HDEL', key.record, 'tag', 'worker_id')
+    call('HDEL', key.record, 'tag', 'worker_id', 'charged')
     if tenant then
-      of.release(tenant, job.id, { of.paused })
+      of.release(tenant, job.id, {}, found[11], found[12])
+      of.settle(tenant)
     end
   end
   if job.op ~= '' then
     call('ZADD', key.waiting, enqueued_at, job.id)
+    count_arrived(key.order, tenant and job.level .. ' ' .. tenant or job.level)
   end
   -- A job that was cancelled while it ran is not scheduled: the next worker takes it at once and ends it.
   if job.due_at and job.due_at > now and not found[7] then

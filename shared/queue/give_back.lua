@@ -28,11 +28,29 @@ local record = records .. id
 -- Start with an HDEL, which needs no memory: after it, even a full Redis runs the rest of the script.
 call('HDEL', reserved, tag)
 local state, held_by, op, level, since, enqueued_at, place, started_at, lost, history,
-    tenant, start_by =
+    tenant, start_by, charged =
   unpack(call('HMGET', record, 'state', 'tag', 'op', 'level', 'since', 'enqueued_at', 'place', 'started_at',
-    'lost', 'history', 'tenant', 'start_by'))
+    'lost', 'history', 'tenant', 'start_by', 'charged'))
 if held_by ~= tag or call('HEXISTS', record, 'message') == 0 then
   return 1 -- the job has ended, or is being retried
+end
+local order, idle, k
+for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
+  local name, given_k = unpack(ARGV, FIXED_ARGUMENTS + 1 + 2 * number, FIXED_ARGUMENTS + 2 + 2 * number)
+  if name == queue then
+    order, idle = unpack(KEYS, FIXED_KEYS + 1 + 2 * number, FIXED_KEYS + 2 + 2 * number)
+    k = tonumber(call('HGET', ks, queue) or given_k)
+  end
+end
+local of
+if tenant and order then
+  if now == '' then
+    local time = call('TIME')
+    now = time[1] + time[2] / 1e6
+  end
+  of = tenants_of(order, records, tonumber(now))
+  call('HDEL', record, 'charged')
+  of.release(tenant, id, {}, charged, started_at, is_lost == '1')
 end
 if state == 'running' and is_lost == '1' and op ~= '' then
   lost = number_of(lost) + 1
@@ -41,6 +59,9 @@ if state == 'running' and is_lost == '1' and op ~= '' then
   call('HSET', record, 'lost', lost, 'history', (history or '') .. (started_at or '') .. ' ' .. worker .. '\n')
   if lost >= tonumber(most_lost) then
     call('SADD', given_up, id)
+    if of then
+      of.settle(tenant)
+    end
     return 1
   end
 end
@@ -53,23 +74,13 @@ if state == 'running' then
     call('ZADD', waiting, number_of(enqueued_at), id)
   end
 end
-if now == '' then
-  now = call('TIME')[1]
-end
-for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
-  local name, k = unpack(ARGV, FIXED_ARGUMENTS + 1 + 2 * number, FIXED_ARGUMENTS + 2 + 2 * number)
-  if name == queue then
-    k = tonumber(call('HGET', ks, queue) or k)
-    local order, idle = unpack(KEYS, FIXED_KEYS + 1 + 2 * number, FIXED_KEYS + 2 + 2 * number)
-    local virtual = time_of_place(number_of(since), number_of(level), k, start_by)
-    if tenant then
-      local of = tenants_of(order, records, tonumber(now))
-      of.release(tenant, id, { of.paused })
-      of.hold(tenant, place, virtual)
-    else
-      call('ZADD', order, virtual, place)
-    end
-    wake_one(idle)
+if order then
+  local virtual = time_of_place(number_of(since), number_of(level), k, start_by)
+  if of then
+    of.hold(tenant, place, virtual)
+  else
+    call('ZADD', order, virtual, place)
   end
+  wake_one(idle)
 end
 return 1

@@ -23,6 +23,7 @@
 --@include count
 --@include order
 --@include tenants
+--@include arrived
 local FIXED_KEYS, FIXED_ARGUMENTS, KEYS_A_QUEUE, INLETS = 13, 8, 15, 10
 -- Most jobs and bytes to admit to each order in one call, and most records that may turn out to be missing.
 local MOST_DUE, MOST_MESSAGES, MOST_BYTES, MOST_GONE = 8, 8, 262144, 16
@@ -66,17 +67,19 @@ for number = 1, queue_count do
   local name, k = unpack(ARGV, FIXED_ARGUMENTS + 2 * number - 1, FIXED_ARGUMENTS + 2 * number)
   local order, scheduled, idle = unpack(KEYS, first + 1, first + 3)
   local candidates = KEYS[first + KEYS_A_QUEUE - 1]
-  -- Usually there is nothing to admit. One EXISTS is cheaper here than `has_arrivals`.
+  -- Usually there is nothing to admit, and no tenant. One EXISTS is cheaper here than `has_arrivals`.
   if call('EXISTS', scheduled, unpack(KEYS, first + 4, first + KEYS_A_QUEUE)) > 0 then
-    --@include admit
-    local admission = {
-      queue = name, records = records, refused = refused, now = now, most_bytes = tonumber(most_bytes),
-      lists = { unpack(KEYS, first + 4, first + 3 + INLETS) }, k = tonumber(call('HGET', ks, name) or k),
-      key = { order = order, scheduled = scheduled, idle = idle, waiting = waiting, running = running,
-        deadlines = deadlines, sequence = sequence },
-    }
-    all_admitted = admit_due(admission, MOST_DUE) and all_admitted
-    all_admitted = admit_messages(admission, MOST_MESSAGES, MOST_BYTES) and all_admitted
+    if call('EXISTS', scheduled, unpack(KEYS, first + 4, first + 3 + INLETS)) > 0 then
+      --@include admit
+      local admission = {
+        queue = name, records = records, refused = refused, now = now, most_bytes = tonumber(most_bytes),
+        lists = { unpack(KEYS, first + 4, first + 3 + INLETS) }, k = tonumber(call('HGET', ks, name) or k),
+        key = { order = order, scheduled = scheduled, idle = idle, waiting = waiting, running = running,
+          deadlines = deadlines, sequence = sequence },
+      }
+      all_admitted = admit_due(admission, MOST_DUE) and all_admitted
+      all_admitted = admit_messages(admission, MOST_MESSAGES, MOST_BYTES) and all_admitted
+    end
     if call('EXISTS', KEYS[first + KEYS_A_QUEUE]) == 1 then
       tenants_of(order, records, now).settle_paused(MOST_DUE)
     end

@@ -22,6 +22,8 @@
 --   PREFIX:tenant-limits           hash: tenant or team -> 'weight max_running rate', 0 for no limit
 --   PREFIX:tenant-running:NAME     set: ids of running jobs
 --   PREFIX:costs                   hash: operation -> seconds per image
+-- A running job's record has a field `charged`: its cost, and for its team and itself how far the clock advanced for
+-- each second of it, and the clock after that.
 --
 -- Only `tenants_of` is created here. The functions that it makes are created only if a tenant's job needs them.
 local function paused_of(order)
@@ -37,8 +39,6 @@ local function tenants_of(order, records, now)
   local counts, paused = prefix .. 'tenants:' .. queue, paused_of(order)
   local pace, limits = prefix .. 'pace:' .. queue, prefix .. 'tenant-limits'
 
-  local PACE_MAX, LEAST_REACTION_S = 16, 0.2
-  local TAKES, STRENGTH, LEARNING, NEWEST = 30, 0.15, 0.003, 0.1
   -- A tenant at its limit of running jobs is looked at again after this time, in case the end of a job was missed.
   local LOOK_AGAIN_S = 5
 
@@ -71,9 +71,14 @@ local function tenants_of(order, records, now)
     return string.match(name, '^([^/]*)/')
   end
 
+  -- The weight, the most running jobs and the rate of a tenant or team, read once.
+  local known = {}
   local function limits_of(name)
-    local weight, most, rate = string.match(redis.call('HGET', limits, name) or '', '^(%S+) (%S+) (%S+)$')
-    return tonumber(weight) or 1, tonumber(most) or 0, tonumber(rate) or 0
+    if not known[name] then
+      local weight, most, rate = string.match(redis.call('HGET', limits, name) or '', '^(%S+) (%S+) (%S+)$')
+      known[name] = { tonumber(weight) or 1, tonumber(most) or 0, tonumber(rate) or 0 }
+    end
+    return unpack(known[name])
   end
 
   local function exact(number)
@@ -156,7 +161,8 @@ local function tenants_of(order, records, now)
       call('ZREM', paused, name)
     end
     if candidate then
-      local virtual = number_of(call('ZSCORE', held, first))
+      -- Only a team's set has jobs of others, with the times that delay them.
+      local virtual = tenant == name and score or number_of(call('ZSCORE', held, first))
       local key = math.max(score, virtual + math.max(0, clock - since))
       call('ZADD', into, exact(key), candidate)
       if before ~= candidate then
@@ -199,64 +205,7 @@ local function tenants_of(order, records, now)
     settle(name)
   end
 
-  -- How clocks advance for a job, and the time that no clock stays behind: see `Pace.charge`.
-  local function charge_of(clock, since, cost_s, running)
-    local latest, learned, average = unpack(redis.call('HMGET', pace, 'latest', 'learned', 'running'))
-    latest, learned, average = math.max(number_of(latest), clock), tonumber(learned) or 1, tonumber(average) or 0
-    running = average > 0 and average + NEWEST * (running - average) or running
-    redis.call('HSET', pace, 'running', exact(running))
-    local within_s = math.max(LEAST_REACTION_S, TAKES * cost_s / running)
-    if clock <= since then
-      return learned / running, now - within_s
-    end
-    local lag = math.max(-1, math.min(1, (now - latest) / within_s))
-    learned = math.max(1 / PACE_MAX, math.min(PACE_MAX, learned * math.exp(LEARNING * lag)))
-    redis.call('HSET', pace, 'latest', exact(latest), 'learned', exact(learned))
-    return learned * math.exp(STRENGTH * lag) / running, now - within_s
-  end
-
-  -- Charge a job that was taken to its tenant, and to its team. running: the number of jobs that run.
-  local function charge(name, id, running)
-    local call = redis.call
-    local since, op, items = unpack(call('HMGET', records .. id, 'since', 'op', 'items'))
-    since = number_of(since)
-    local cost_s = cost_of(order, op, number_of(items))
-    local names, advance_s, earliest = { name }, nil, nil
-    if team_of(name) then
-      names = { team_of(name), name }
-    end
-    for number, each in ipairs(names) do
-      local state = state_of(each)
-      local clock, share, next_at = unpack(call('HMGET', state, 'clock', 'weight', 'next_at'))
-      clock, share = number_of(clock), tonumber(share) or limits_of(each)
-      local _, _, rate = limits_of(each)
-      if number == 1 then
-        local weights = tonumber(call('HGET', pace, 'weights') or '') or share
-        advance_s, earliest = charge_of(clock, since, cost_s, running)
-        advance_s = cost_s * math.max(1, weights / share) * advance_s
-      else
-        local weights = tonumber(call('HGET', state_of(names[1]), 'weights') or '') or share
-        advance_s = advance_s * math.max(1, weights / share)
-      end
-      call('HSET', state, 'clock', exact(math.max(clock, since, earliest) + advance_s))
-      if rate > 0 then
-        call('HSET', state, 'next_at', exact(math.max(number_of(next_at), now) + 1 / rate))
-      end
-      call('SADD', running_of(each), id)
-    end
-  end
-
-  -- A job of a tenant no longer runs: it has ended, or waits again. The next look at the paused tenants of these
-  -- queues finds that it may have another one.
-  local function release(name, id, paused_of_queues)
-    while name do
-      redis.call('SREM', running_of(name), id)
-      for _, each in ipairs(paused_of_queues) do
-        redis.call('ZADD', each, 'XX', 0, name)
-      end
-      name = team_of(name)
-    end
-  end
+  --@include tenant_clocks
 
   -- Look again at tenants that had no candidate.
   local function settle_paused(most)
@@ -265,7 +214,6 @@ local function tenants_of(order, records, now)
     end
   end
 
-  return { place_and_tenant = place_and_tenant, held = held, paused = paused, jobs_of = jobs_of, hold = hold, unhold = unhold, settle = settle,
-    charge = charge, release = release,
-    settle_paused = settle_paused }
+  return { place_and_tenant = place_and_tenant, held = held, jobs_of = jobs_of, hold = hold, unhold = unhold,
+    settle = settle, charge = charge, release = release, settle_paused = settle_paused }
 end

@@ -15,6 +15,7 @@ from agewell.shared.queue.order import SEQUENCE_DIGITS
 from agewell.shared.queue.publish import PUBLISH, publish_command
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
+from agewell.shared.redis.clock import RedisClock
 from agewell.shared.settings import MAX_MESSAGE_BYTES
 from agewell.workers.consuming.take import TAKE, Taken, prepare_take, take_arguments
 from agewell.workers.consuming.unacked import give_back
@@ -37,6 +38,15 @@ def message(job_id, level, *, task="cv.hsv", **headers):
     }
 
 
+class _Clock(RedisClock):
+    """The time of a test: Redis's, until one has been given."""
+
+    set_to: float | None = None
+
+    def now(self, client):
+        return super().now(client) if self.set_to is None else self.set_to
+
+
 class Scripts:
     """One client of a queue: it publishes, takes and ends jobs."""
 
@@ -45,7 +55,8 @@ class Scripts:
         self.reserved = keys.reserved(name)
         self._tags, self._name = itertools.count(), name
         self._ended: list[str] = []
-        self.ledger = Ledger(client, LIFETIMES)
+        self._clock = _Clock()
+        self.ledger = Ledger(client, LIFETIMES, self._clock)
 
     def publish(self, job_id, level, now, k_per_s=0.05, **headers):
         """As our own app does: "entered", "known" or "ended"."""
@@ -64,6 +75,7 @@ class Scripts:
 
     def take(self, now, k_per_s=0.05):
         """Take the next job. Returns its id, tag and delivery, or None if nothing waits."""
+        self._clock.set_to = now
         tag = f"{next(self._tags):06d}-{self._name}"
         ended, self._ended = self._ended, []
         aging_k = {self.queue: k_per_s}
@@ -72,9 +84,13 @@ class Scripts:
         answer = TAKE.run(self.client, command)
         return None if answer is None else (answer[4].decode(), tag, Taken.of(answer, ""))
 
-    def end(self, job_id, tag, state=State.DONE):
-        """End a job that was taken. The next take acknowledges it."""
+    def end(self, job_id, tag, state=State.DONE, now=None):
+        """End a job that was taken, at the time of the last take or now.
+
+        The next take acknowledges it.
+        """
         self._ended.append(tag)
+        self._clock.set_to = now or self._clock.set_to
         return self.ledger.end(End(job_id, state))
 
     def forget(self, tag):
@@ -84,8 +100,9 @@ class Scripts:
     def cancel(self, job_id):
         return self.ledger.end(End(job_id, State.CANCELLED, only_from=State.WAITING))
 
-    def give_back(self, tag, k_per_s=0.05, now=None):
-        return give_back(self.client, self.reserved, tag, {self.queue: k_per_s}, now=now)
+    def give_back(self, tag, k_per_s=0.05, now=None, lost_max=0):
+        aging_k = {self.queue: k_per_s}
+        return give_back(self.client, self.reserved, tag, aging_k, lost_max=lost_max, now=now)
 
     def expire(self, now):
         """End all jobs that are late, in as many bounded calls as it takes."""

@@ -56,8 +56,6 @@ def _end_part(backend: Any, client: redis.Redis, job_id: str, now: float) -> boo
 
     Returns:
         True if it has ended, False if it no longer waits. None if Redis is full and it must be
-        ended
-        True if it has ended, False if it no longer waits. None if Redis is full and it must be
         ended later.
     """
     fields = ("state", "started_at", "cancelled_at", "message")

@@ -1,11 +1,14 @@
 """Metrics for Prometheus on their own port: `python -m agewell.workers.monitoring.exporter`.
 
-The exporter stores nothing and reads everything from Redis at each scrape. Metrics have no job ids.
+The exporter reads everything from Redis at each scrape. It keeps only the last looks at tenants,
+for their shares. Metrics have no job ids.
 """
 
+import contextlib
 import logging
 import signal
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import cast
 
@@ -29,11 +32,11 @@ from agewell.shared.redis import keys
 from agewell.shared.redis.clock import redis_now
 from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.settings import Settings
+from agewell.workers.monitoring.shares import LOOK_EVERY_S
+from agewell.workers.monitoring.tenant_metrics import TenantMetrics
 from agewell.workers.process.context import context, exit_with_error, settings
+from agewell.workers.process.pulse import note_healthy
 from agewell.workers.process.ready import notify_ready
-
-OTHERS = "other"
-"""The label of all tenants that are not among the largest."""
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ class Collector:
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
         self._settings = settings
+        self._tenants = TenantMetrics()
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing, so that registering the collector does not query Redis."""
@@ -56,7 +60,7 @@ class Collector:
             found = [
                 *self._worker_metrics(),
                 *self._queues(queues),
-                *self._tenants(queues),
+                *self._tenants.metrics(queues),
                 *self._aging(queues),
                 *self._models(),
                 *self._rare_events(),
@@ -68,6 +72,15 @@ class Collector:
         up = GaugeMetricFamily("agewell_up", "1 if Redis answers, 0 if not.")
         up.add_metric((), 1 if found else 0)
         yield from (up, *found)
+
+    def look(self) -> None:
+        """Look at the tenants, for their shares, and note that the exporter reaches Redis.
+
+        If Redis does not answer, the look is left out.
+        """
+        with contextlib.suppress(*REDIS_ERRORS):
+            self._tenants.look(queue_status(self._client, self._settings, redis_now(self._client)))
+            note_healthy("metrics")
 
     def _worker_metrics(self) -> Iterator[Metric]:
         """Yield the counters and histograms of the workers."""
@@ -105,37 +118,31 @@ class Collector:
             "Jobs that are due later, including retries.",
             labels=("queue",),
         )
+        predicted = GaugeMetricFamily(
+            "agewell_predicted_wait_seconds",
+            "How long a job sent now would wait. Missing if it cannot be told.",
+            labels=by_level,
+        )
+        slots = GaugeMetricFamily(
+            "agewell_slots",
+            "Jobs that the running workers run at the same time.",
+            labels=("queue",),
+        )
         for queue in queues:
             scheduled.add_metric((queue.queue,), queue.scheduled)
+            slots.add_metric((queue.queue,), queue.slots)
             reserved.add_metric((queue.queue,), queue.reserved)
             for level in queue.levels:
                 labels = (queue.queue, str(level.level))
                 waiting.add_metric(labels, level.waiting)
                 # Report zero if no job waits, so that an alert can end.
                 oldest.add_metric(labels, level.oldest_wait_s or 0.0)
+                if level.predicted_wait_s is not None:
+                    predicted.add_metric(labels, level.predicted_wait_s)
                 if level.head_log_weight is not None:
                     weight.add_metric(labels, level.head_log_weight)
-        return iter((waiting, oldest, weight, reserved, scheduled, self._paused()))
-
-    def _tenants(self, queues: list[QueueStatus]) -> Iterator[Metric]:
-        """Yield the jobs of the largest tenants of each queue, and of all others together."""
-        labels = ("queue", "tenant")
-        waiting = GaugeMetricFamily(
-            "agewell_tenant_jobs_waiting", "Waiting jobs of the largest tenants.", labels=labels
-        )
-        running = GaugeMetricFamily(
-            "agewell_tenant_jobs_running", "Running jobs of the largest tenants.", labels=labels
-        )
-        for queue in queues:
-            counts = {each.tenant: (each.waiting, each.running) for each in queue.tenants}
-            if counts:
-                others = queue.other_tenants
-                waits, runs = counts.get(OTHERS, (0, 0))  # a tenant may have this name
-                counts[OTHERS] = (waits + others.waiting, runs + others.running)
-            for name, (waits, runs) in counts.items():
-                waiting.add_metric((queue.queue, name), waits)
-                running.add_metric((queue.queue, name), runs)
-        return iter((waiting, running))
+        paused = self._paused()
+        return iter((waiting, oldest, predicted, weight, reserved, scheduled, slots, paused))
 
     def _paused(self) -> Metric:
         """Return how many workers are paused because their blob store is unreachable."""
@@ -233,7 +240,9 @@ def main() -> None:
     notify_ready()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit())
-    signal.pause()
+    while True:
+        collector.look()
+        time.sleep(LOOK_EVERY_S)
 
 
 if __name__ == "__main__":

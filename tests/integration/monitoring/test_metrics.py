@@ -1,6 +1,7 @@
 """Counts of several processes in one Redis, compared with those of Prometheus's own client."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 
 import prometheus_client
@@ -13,6 +14,7 @@ from agewell.shared.metrics import SECONDS, Metric, Tally
 from agewell.shared.protocol.levels import LEVELS
 from agewell.shared.queue.tenant_load import LARGEST
 from agewell.shared.redis import keys
+from agewell.shared.redis.clock import redis_now
 from agewell.shared.settings import Settings
 from agewell.workers.monitoring.exporter import Collector
 from tests.support.ordering import START, Scripts
@@ -170,3 +172,57 @@ def test_the_largest_tenants_have_series_and_the_others_are_one(client, settings
     assert len(named) == LARGEST - 1
     assert all(value == sent[f"{name}/ana"] >= 9 for name, value in named.items())
     assert sum(series.values()) == sum(sent.values())
+
+
+def tenants_series(collector, name):
+    registry = prometheus_client.CollectorRegistry()
+    registry.register(collector)
+    text = prometheus_client.generate_latest(registry).decode()
+    found = samples(text, f"agewell_tenant_{name}")
+    return {dict(labels)["tenant"]: value for (_, labels), value in found.items()}
+
+
+def test_shares_and_waits_of_tenants_are_those_of_the_looks(client, settings):
+    collector, scripts, began = Collector(client, settings), Scripts(client), redis_now(client)
+    client.sadd(keys.WORKER_IDS, "cv@here:1.1:x")
+    for tenant, waited_s in (("ana", 90), ("ben", 30)):
+        for number in range(3):
+            at = began - waited_s + number
+            scripts.publish(f"{tenant}:{number}", 5, began, tenant=tenant, enqueued_at=at)
+    running, sums = Counter(), Counter()
+    for _ in range(4):
+        running[scripts.take(began)[0].partition(":")[0]] += 1
+        collector.look()
+        sums += running
+    shares = tenants_series(collector, "share")
+    assert sums.total() == 1 + 2 + 3 + 4
+    for tenant in ("ana", "ben"):
+        assert shares[tenant] == pytest.approx(sums[tenant] / sums.total())
+    assert shares["other"] == 0
+    waits = tenants_series(collector, "oldest_wait_seconds")
+    for tenant, waited_s in (("ana", 90), ("ben", 30)):
+        expected = waited_s - running[tenant] if running[tenant] < 3 else 0
+        assert waits[tenant] == pytest.approx(expected, abs=2)
+
+
+def test_a_tenant_that_is_not_among_the_largest_any_more_has_no_series(client, settings):
+    collector, scripts = Collector(client, settings), Scripts(client)
+    client.sadd(keys.WORKER_IDS, "cv@here:1.1:x")
+    scripts.publish("a", 5, START, tenant="ana")
+    taken = scripts.take(START)
+    collector.look()
+    names = ("jobs_waiting", "jobs_running", "oldest_wait_seconds", "share")
+    assert all("ana" in tenants_series(collector, name) for name in names)
+    for number in range(LARGEST):
+        for job in range(2):
+            scripts.publish(f"t{number}:{job}", 5, START, tenant=f"t{number}")
+    collector.look()
+    assert all("ana" not in tenants_series(collector, name) for name in names)
+    assert tenants_series(collector, "jobs_running")["other"] == 1
+    assert tenants_series(collector, "share")["other"] == 0.5
+    scripts.end(taken[0], taken[1])
+    for number in range(LARGEST):
+        for job in range(2):
+            scripts.cancel(f"t{number}:{job}")
+    assert scripts.take(START) is None
+    assert all(tenants_series(collector, name) == {} for name in names)

@@ -6,6 +6,7 @@ waiting job.
 
 import itertools
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 from hypothesis import HealthCheck, settings
@@ -18,7 +19,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from agewell.producer.simulate.fair_order import FairOrder, Waiting
+from agewell.producer.simulate.fair_order import FairOrder
+from agewell.producer.simulate.tenant_nodes import Waiting
 from agewell.shared.protocol.aging import AgingPolicy
 from agewell.shared.protocol.fair_share import UNKNOWN_COST_S
 from agewell.shared.queue.tenants import TenantLimits, set_limits
@@ -43,6 +45,7 @@ class Job:
     """A job that was sent, and its place in the simulator's order."""
 
     job_id: str
+    level: int
     items: int
     waits: Waiting
 
@@ -60,6 +63,7 @@ class Tenants(RuleBasedStateMachine):
         self.names, self.numbers = map(str, itertools.count()), itertools.count(1)
         self.waiting: dict[int, Job] = {}
         self.running: dict[int, tuple[Job, str]] = {}
+        self.retries: Counter[str] = Counter()
         self.order = FairOrder()
 
     @rule(
@@ -81,7 +85,9 @@ class Tenants(RuleBasedStateMachine):
                 self.scripts.publish(job_id, level, self.now, K, **given)
             since = self.now - ago
             virtual_time = AgingPolicy(K).virtual_time(since, level)
-            job = Job(job_id, items, Waiting(virtual_time, next(self.numbers), since, tenant))
+            job = Job(
+                job_id, level, items, Waiting(virtual_time, next(self.numbers), since, tenant)
+            )
             self.wait(job)
 
     def wait(self, job):
@@ -129,18 +135,32 @@ class Tenants(RuleBasedStateMachine):
     @rule(number=NUMBER, count=st.integers(1, 3))
     def end(self, number, count):
         for _ in range(min(count, len(self.running))):
-            job, tag = self.running.pop(chosen(number, self.running))
-            self.scripts.end(job.job_id, tag)
-            self.order.release(job.waits, self.now)
+            job, tag = self.stop_one(number)
+            self.scripts.end(job.job_id, tag, now=self.now)
+
+    @rule(number=NUMBER, lost=st.booleans())
+    def give_back(self, number, lost):
+        if self.running:
+            job, tag = self.stop_one(number, lost=lost)
+            self.scripts.give_back(tag, K, self.now, lost_max=100 if lost else 0)
+            self.wait(job)
 
     @rule(number=NUMBER)
-    def give_back(self, number):
-        if not self.running:
-            return
+    def retry(self, number):
+        if self.running:
+            job, tag = self.stop_one(number)
+            self.retries[job.job_id] += 1
+            again = {"retries": self.retries[job.job_id], "items": job.items}
+            self.scripts.publish(job.job_id, job.level, self.now, K, **again)
+            self.scripts.forget(tag)
+            self.wait(job)
+
+    def stop_one(self, number, *, lost=False):
+        """A running job, which the simulator's order has no longer running."""
         job, tag = self.running.pop(chosen(number, self.running))
-        self.scripts.give_back(tag, K, self.now)
-        self.order.release(job.waits, self.now)
-        self.wait(job)
+        self.forget_idle()
+        self.order.release(job.waits, self.now, lost=lost)
+        return job, tag
 
     @rule(number=NUMBER)
     def cancel(self, number):

@@ -41,10 +41,7 @@ def serve(scripts, seconds, workers=2, now=START):
             busy.append(taken)
         now += COST_S
         for job_id, tag, _ in busy:
-            scripts.end(job_id, tag)
-            scripts.client.hdel(
-                keys.COSTS, "hsv"
-            )  # the records' times are the test's, ends' are not
+            scripts.end(job_id, tag, now=now)
         busy.clear()
     return served
 

@@ -6,7 +6,7 @@ import pytest
 
 from agewell.shared.queue.status import QueueStatus
 from agewell.shared.queue.tenant_load import TenantLoad
-from agewell.workers.monitoring.dashboard.shares import LOOKS, Shares
+from agewell.workers.monitoring.shares import LOOKS, Shares
 
 
 def queue(name, reserved, running):

@@ -14,7 +14,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from agewell.producer.simulate.fair_order import FairOrder, Waiting
+from agewell.producer.simulate.fair_order import FairOrder
+from agewell.producer.simulate.tenant_nodes import Waiting
 from agewell.shared.protocol.fair_share import Pace, delayed
 from agewell.shared.queue.tenants import TenantLimits
 
@@ -36,6 +37,7 @@ class Model:
     def __init__(self):
         self.tenants = {name: Tenant() for name in NAMES}
         self.waiting, self.running, self.pace = [], [], Pace()
+        self.charged = {}
 
     def candidate(self, name, now):
         tenant = self.tenants[name]
@@ -68,19 +70,29 @@ class Model:
                 for above, _ in levels
             }
             clock = self.tenants[levels[0][1]].clock
-            charge = self.pace.charge(clock, job.since, cost_s, len(self.running), now)
+            head_start_s = job.virtual_time - job.since
+            running = len(self.running)
+            charge = self.pace.charge(clock, job.since, head_start_s, cost_s, running, now)
             advance_s = cost_s * charge.per_s
+            self.charged[job] = now, cost_s, {}
             for above, name in levels:
                 tenant = self.tenants[name]
                 advance_s *= max(1, weights[above] / tenant.limits.weight)
                 tenant.clock = charge.advanced(tenant.clock, job.since, advance_s)
+                self.charged[job][-1][name] = advance_s
                 tenant.running += 1
                 if tenant.limits.rate_per_s:
                     tenant.next_at = max(tenant.next_at, now) + 1 / tenant.limits.rate_per_s
         self.waiting.remove(job)
 
-    def release(self, job):
+    def release(self, job, now, lost):
+        """A job that ran twice as long as expected costs twice as much."""
         self.running.remove(job)
+        if job.tenant:
+            at, cost_s, advances = self.charged.pop(job)
+            ran = (now - at) / cost_s
+            for name, advance_s in advances.items():
+                self.tenants[name].clock += (min(1, ran) if lost else ran) * advance_s - advance_s
         for name in {job.tenant, job.tenant and job.tenant.partition("/")[0]} - {None}:
             self.tenants[name].running -= 1
 
@@ -132,11 +144,11 @@ class Orders(RuleBasedStateMachine):
             self.order.start(expected, cost_s, self.now)
 
     @precondition(lambda self: self.model.running)
-    @rule(number=st.integers(0, 99), waits_again=st.booleans())
-    def release(self, number, waits_again):
+    @rule(number=st.integers(0, 99), waits_again=st.booleans(), lost=st.booleans())
+    def release(self, number, waits_again, lost):
         job = self.model.running[number % len(self.model.running)]
-        self.model.release(job)
-        self.order.release(job, self.now)
+        self.model.release(job, self.now, lost)
+        self.order.release(job, self.now, lost=lost)
         if waits_again:
             self.model.waiting.append(job)
             self.order.add(job, self.now)

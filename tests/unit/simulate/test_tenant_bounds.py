@@ -87,12 +87,14 @@ def test_a_share_lags_by_few_jobs(workers, weights):
 
 
 @pytest.mark.parametrize("service", [RANDOM, UNEVEN])
-def test_the_luck_of_run_times_lets_a_share_lag_by_more(service):
-    streams, limits = floods_of(range(1, 11), 8, service, 2000.0)
-    fair, _ = compared(streams, limits, workers=8, until=2000.0)
+@pytest.mark.parametrize("workers", [1, 2, 8])
+@pytest.mark.parametrize("weights", [[1, 1], [1] * 10, range(1, 11)])
+def test_a_share_lags_by_few_jobs_if_run_times_vary(service, workers, weights):
+    streams, limits = floods_of(weights, workers, service, 2000.0)
+    fair, _ = compared(streams, limits, workers=workers, until=2000.0)
     for found in fair.tenants.values():
-        assert found.share == pytest.approx(found.due, rel=0.06)
-        assert found.lag_s <= 100
+        assert found.share >= 0.99 * found.due
+        assert found.lag_s <= 12
 
 
 @pytest.mark.parametrize("load", [0.01, 0.1, 0.3])

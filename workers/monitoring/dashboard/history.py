@@ -15,7 +15,7 @@ from agewell.shared.queue.status import QueueStatus, queue_status
 from agewell.shared.redis.clock import RedisClock
 from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.settings import Settings
-from agewell.workers.monitoring.dashboard.shares import Shares
+from agewell.workers.monitoring.shares import Shares
 
 SAMPLE_EVERY_S = 2.0
 WINDOWS_S = (600, 3600, 86_400)

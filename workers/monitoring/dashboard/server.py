@@ -24,6 +24,7 @@ from agewell.workers.monitoring.dashboard.pages import HANDLERS
 from agewell.workers.monitoring.dashboard.thumbnails import Thumbnails
 from agewell.workers.process import logs, runtime
 from agewell.workers.process.context import context, exit_with_error, settings
+from agewell.workers.process.pulse import note_healthy
 from agewell.workers.process.ready import notify_ready
 
 MAX_TASKS = 10_000
@@ -66,6 +67,7 @@ class Dashboard(Flower):  # type: ignore[misc]
 
     async def sample(self) -> None:
         """Sample the queues in a thread, so that a slow Redis delays no page."""
+        note_healthy("flower")
         await self.io_loop.run_in_executor(None, self.history.sample)
 
 

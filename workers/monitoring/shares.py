@@ -5,8 +5,11 @@ from collections.abc import Iterable
 
 from agewell.shared.queue.status import QueueStatus
 
+LOOK_EVERY_S = 2.0
 LOOKS = 150
 """How many looks to keep: five minutes."""
+
+_OTHERS = "\n"  # no tenant has this name
 
 
 class Shares:
@@ -27,6 +30,7 @@ class Shares:
         look: Counter[tuple[str, str]] = Counter()
         for queue in queues:
             look[queue.queue, ""] = queue.reserved
+            look[queue.queue, _OTHERS] = queue.other_tenants.running
             for each in queue.tenants:
                 look[queue.queue, each.tenant] = each.running
         self._looks.append(look)
@@ -35,3 +39,7 @@ class Shares:
     def of(self, queue: str, tenant: str) -> float:
         """Return a tenant's share of the running jobs of a queue, 0 to 1. 0 if none ran."""
         return self._sums[queue, tenant] / (self._sums[queue, ""] or 1)
+
+    def of_others(self, queue: str) -> float:
+        """Return the share of all tenants together while they were not among the largest."""
+        return self.of(queue, _OTHERS)
