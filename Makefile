@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench bench-models chaos audit docs generate clean
+.PHONY: help install demo test containers lint bench bench-models chaos audit docs generate clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -41,8 +41,12 @@ BESIDE := --numprocesses 4 --no-loadscope-reorder
 # Threads that wait for work give the processor to other processes.
 test: export OMP_WAIT_POLICY := passive
 test: lint ## lint, then every test
-	$(BIN)/python -m pytest $(BESIDE) -m "not alone"
+	$(BIN)/python -m pytest $(BESIDE) -m "not alone" --ignore=tests/containers
 	$(BIN)/python -m pytest -m alone $$(grep -rl --include='test_*.py' mark.alone tests)
+
+# An engine of its own, if you are root; another one with DOCKER_HOST. Without either, skipped.
+containers: $(INSTALLED) ## build the images and try the compose file with a real Docker engine
+	$(BIN)/python -m pytest tests/containers --verbose --durations=0 --durations-min=1 --timeout=1800
 
 bench: $(INSTALLED) ## the benchmarks, as tables and as JSON in bench-output/
 	$(BIN)/python -m benchmarks

@@ -18,6 +18,7 @@ BENCHMARKS = {
     "attention": "one pass of the colorizer's network, with and without its speed-ups",
     "redis_limits": "jobs per second of one Redis, and bytes of a waiting job",
     "models": "batching across jobs, and the queue's cost for models",
+    "predicted_waits": "predicted and measured waits of real jobs, at loads 0.8 and 1.2",
     "mixed_load": "how CV and infer workers share the cores of a machine",
 }
 

@@ -22,7 +22,8 @@ from agewell.shared.celery.app import make_app
 from agewell.shared.protocol.tasks import Queue
 from agewell.shared.queue.ledger import End
 from agewell.shared.queue.record import State
-from agewell.shared.queue.status import queue_status, started
+from agewell.shared.queue.started import started
+from agewell.shared.queue.status import queue_status
 from agewell.shared.queue.tenants import tenant_statuses
 from agewell.shared.redis import keys
 from agewell.workers.consuming import take as taking

@@ -2,7 +2,9 @@
 
     python3 deploy/make_secrets.py
 
-Redis's users, agewell's URL with the password of one of them, and Flower's password.
+Redis's users, agewell's URL with the password of one of them, and Flower's password. `.env` beside
+docker-compose.yml gets your user's number, so that results belong to you and your models can be
+read. Configuration that containers read as another user is made readable.
 """
 
 import secrets
@@ -10,6 +12,9 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "secrets"
+ENV_FILE = Path(__file__).parents[1] / ".env"
+READ_BY_OTHERS = ("prometheus", "grafana")
+"""Folders beside this file that programs in containers read as users of their own."""
 
 CONNECTION = "+client|setname +client|getname +client|id +client|tracking"
 
@@ -47,6 +52,25 @@ def main(folder: Path = FOLDER) -> int:
     return 0
 
 
+def write_user(env_file: Path, owner: Path) -> None:
+    """Write into `.env` who owns the checkout, unless it has a user already.
+
+    With sudo, the owner is somebody else than who calls.
+    """
+    lines = env_file.read_text().splitlines() if env_file.exists() else []
+    found = owner.stat()
+    for name, number in (("HOST_UID", found.st_uid), ("HOST_GID", found.st_gid)):
+        if not any(line.partition("=")[0].strip() == name for line in lines):
+            lines.append(f"{name}={number}")
+    env_file.write_text("\n".join(lines) + "\n")
+
+
+def make_readable(folder: Path) -> None:
+    """Let everybody read a folder and all below it, also if it was made with umask 077."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
+
+
 def _users(password: str) -> str:
     return USERS.format(default=DEFAULT_USER, password=password, connection=CONNECTION)
 
@@ -58,4 +82,9 @@ def _write(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(Path, sys.argv[1:2])))
+    if sys.argv[1:]:
+        sys.exit(main(Path(sys.argv[1])))
+    write_user(ENV_FILE, ENV_FILE.parent)
+    for name in READ_BY_OTHERS:
+        make_readable(Path(__file__).parent / name)
+    sys.exit(main())

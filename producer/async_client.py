@@ -14,6 +14,8 @@ from agewell.producer.receiving.listen import Listener
 from agewell.producer.receiving.outcome import Outcome, read_outcome
 from agewell.shared.protocol.levels import DEFAULT_LEVEL
 from agewell.shared.protocol.messages import ImageRef, Job, Output
+from agewell.shared.protocol.tasks import Queue
+from agewell.shared.queue.forecast import Forecast
 from agewell.shared.queue.record import Record
 from agewell.shared.redis.connection import connect_async, unreachable
 from agewell.shared.settings import Settings
@@ -92,6 +94,15 @@ class AsyncClient:
         """Send jobs together, and return their ids in order."""
         send = self._client.send_many
         return await asyncio.to_thread(send, list(jobs), priority, deadline_s, tenant, due_s)
+
+    async def estimate(
+        self,
+        priority: Priority = DEFAULT_LEVEL,
+        tenant: str | None = None,
+        queue: str = Queue.CV.value,
+    ) -> Forecast:
+        """Predict how long a job would wait if you sent it now, as `Client.estimate` does."""
+        return await asyncio.to_thread(self._client.estimate, priority, tenant, queue)
 
     async def wait(self, job_id: str, timeout_s: float | None = None) -> Outcome:
         """Wait until a job has ended, and return its outcome. Many coroutines may wait at once."""

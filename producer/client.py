@@ -19,7 +19,10 @@ from agewell.producer.sending.publish import publish
 from agewell.producer.session import Session, make_session, open_session
 from agewell.shared.protocol.levels import DEFAULT_LEVEL, level_from
 from agewell.shared.protocol.messages import ImageRef, Job, MediaType, Output
-from agewell.shared.protocol.tasks import queue_of
+from agewell.shared.protocol.tasks import Queue, queue_of
+from agewell.shared.queue.estimate import estimate
+from agewell.shared.queue.facts import Ask
+from agewell.shared.queue.forecast import Forecast
 from agewell.shared.queue.record import Record
 from agewell.shared.redis.connection import require_redis
 from agewell.shared.settings import Settings
@@ -177,6 +180,28 @@ class Client:
         ]
         self.collector.known.add(ids)
         return ids
+
+    def estimate(
+        self,
+        priority: Priority = DEFAULT_LEVEL,
+        tenant: str | None = None,
+        queue: str = Queue.CV.value,
+    ) -> Forecast:
+        """Predict how long a job would wait if you sent it now.
+
+        Args:
+            priority: a level, 0 (most urgent) to 9, or its name.
+            tenant: for whom the job would run.
+            queue: `cv` for operations, `infer` for models.
+
+        Returns:
+            `wait_s`, the seconds until it starts. They are None if nobody can tell, as `why` says.
+
+        Raises:
+            ParameterError: the priority, the tenant or the queue is not allowed.
+        """
+        session, ask = self.session, Ask(level_from(str(priority)), tenant)
+        return estimate(session.client, session.settings, queue, [ask], session.now())[0]
 
     def wait(self, job_id: str, timeout_s: float | None = None) -> Outcome:
         """Wait until a job has ended, and return its outcome.

@@ -6,10 +6,9 @@ its quota early in each period of 0.1 s, and stands still for the rest.
 
 import math
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path("/")
+from agewell.shared.cgroups import ROOT, groups_of_process, read
 
 
 def usable_cores(root: Path = ROOT) -> int:
@@ -30,7 +29,7 @@ def quota_cores(root: Path = ROOT) -> float:
     Source: `cpu.max` in the kernel's Documentation/admin-guide/cgroup-v2.rst, and
     `cpu.cfs_quota_us` in its Documentation/scheduler/sched-bwc.rst for version 1.
     """
-    quotas = (_quota(folder) for folder in _groups(root))
+    quotas = (_quota(folder) for folder in groups_of_process("cpu", root))
     return min(quotas, default=math.inf)
 
 
@@ -45,57 +44,9 @@ def _quota(folder: Path) -> float:
     try:
         quota, period = (folder / "cpu.max").read_text().split()
     except (OSError, ValueError):
-        quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+        quota, period = read(folder / "cpu.cfs_quota_us"), read(folder / "cpu.cfs_period_us")
     try:
         cores = int(quota) / int(period)
     except (ValueError, ZeroDivisionError):
         return math.inf
     return cores if cores > 0 else math.inf  # version 1 writes -1 if there is no quota
-
-
-def _groups(root: Path) -> Iterator[Path]:
-    """List the directories of this process's cgroups with a CPU controller, and of those above."""
-    of_process = dict(_groups_of_process(root))
-    for kind, top, place in _mounts(root):
-        group = of_process.get(kind)
-        if group is None:
-            continue
-        # A container sees its own group as the file system's root, whatever its path outside.
-        below = group.relative_to(top) if group.is_relative_to(top) else Path()
-        if ".." in below.parts:
-            below = Path()
-        mounted = root / place.relative_to("/")
-        folder = mounted / below
-        yield folder
-        yield from (each for each in folder.parents if each.is_relative_to(mounted))
-
-
-def _groups_of_process(root: Path) -> Iterator[tuple[str, Path]]:
-    """Read /proc/self/cgroup: the group by the kind of file system, cgroup2 or cgroup."""
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        number, controllers, path = [*line.split(":", 2), "", ""][:3]
-        if number == "0" and not controllers:
-            yield "cgroup2", Path(path)
-        elif "cpu" in controllers.split(","):
-            yield "cgroup", Path(path)
-
-
-def _mounts(root: Path) -> Iterator[tuple[str, Path, Path]]:
-    """Read /proc/self/mountinfo: kind of file system, the group at its root, and its place."""
-    for line in _read(root / "proc/self/mountinfo").splitlines():
-        before, _, after = line.partition(" - ")
-        fields, (kind, *options) = before.split(), after.split() or [""]
-        if kind == "cgroup2" or (kind == "cgroup" and "cpu" in options[-1].split(",")):
-            yield kind, Path(_unescaped(fields[3])), Path(_unescaped(fields[4]))
-
-
-def _unescaped(path: str) -> str:
-    """Decode the spaces and the like that mountinfo writes as octal numbers."""
-    return path.encode().decode("unicode_escape").encode("latin-1").decode(errors="surrogateescape")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="surrogateescape").strip()
-    except OSError:
-        return ""

@@ -71,6 +71,11 @@ class Settings(BaseSettings):
         default_factory=lambda: xdg_state_home() / "agewell",
         description="Directory in which `agewell up` keeps its Redis data, blobs, logs and lock.",
     )
+    health_dir: AbsolutePath | None = Field(
+        default=None,
+        description="Directory in which the parts of the stack note that they work, for the health "
+        "checks of containers. Unset: they do not.",
+    )
     blob_url: BlobUrl | None = Field(
         default=None,
         repr=False,

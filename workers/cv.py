@@ -4,7 +4,7 @@ Start it with `celery -A agewell.workers.cv worker -Q cv`.
 """
 
 from agewell.shared.celery.app import make_app
-from agewell.workers.consuming import pool_writes, undecodable
+from agewell.workers.consuming import pool_writes, reconnecting, undecodable
 from agewell.workers.consuming.connection import WorkerAMQP
 from agewell.workers.jobs import offers, store_outage, time_limit
 from agewell.workers.maintenance import rescue
@@ -17,6 +17,7 @@ ready.announce()
 logs.install()
 
 app = make_app(settings(), include=["agewell.workers.jobs.tasks"], amqp=WorkerAMQP)
+reconnecting.install(app)
 heartbeat.install(app)
 rescue.install(app)
 time_limit.install(app, settings())

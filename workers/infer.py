@@ -6,7 +6,7 @@ process and never in a parent of it.
 """
 
 from agewell.shared.celery.app import make_app
-from agewell.workers.consuming import undecodable
+from agewell.workers.consuming import reconnecting, undecodable
 from agewell.workers.consuming.connection import WorkerAMQP
 from agewell.workers.inference import agent
 from agewell.workers.jobs import store_outage, time_limit
@@ -20,6 +20,7 @@ logs.install()
 
 app = make_app(settings(), include=["agewell.workers.inference.tasks"], amqp=WorkerAMQP)
 app.conf.worker_concurrency = settings().infer_concurrency
+reconnecting.install(app)
 heartbeat.install(app)
 rescue.install(app)
 time_limit.install(app, settings())

@@ -11,7 +11,7 @@ from agewell.shared.errors import BlobStoreError
 from agewell.shared.protocol.tasks import Task
 from agewell.shared.queue.ledger import Lifetimes
 from agewell.shared.redis.clock import redis_now
-from agewell.workers.consuming import undecodable
+from agewell.workers.consuming import reconnecting, undecodable
 from agewell.workers.consuming.connection import WorkerAMQP
 from agewell.workers.maintenance import admission, rescue
 from agewell.workers.maintenance.aging import reprioritise
@@ -22,6 +22,7 @@ from agewell.workers.maintenance.keep_blobs import all_kept, keep_blobs_of_waiti
 from agewell.workers.maintenance.orphans import find_orphans
 from agewell.workers.maintenance.rescue import rescue_jobs
 from agewell.workers.maintenance.tenant_slots import free_tenant_slots
+from agewell.workers.monitoring import beat
 from agewell.workers.process import heartbeat, logs, ready
 from agewell.workers.process.context import context, settings
 
@@ -31,7 +32,9 @@ ready.announce()
 logs.install()
 
 app = make_app(settings(), amqp=WorkerAMQP)
+reconnecting.install(app)
 heartbeat.install(app)
+beat.install()
 rescue.install(app)
 undecodable.install(app)
 admission.install(app)

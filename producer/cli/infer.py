@@ -18,6 +18,7 @@ from agewell.producer.sending.submit import Fields
 from agewell.producer.session import Session
 from agewell.shared.errors import BadJobError, ParameterError
 from agewell.shared.protocol.messages import MAX_ITEMS, InferItem, InferJob, Job, read_job
+from agewell.shared.protocol.tasks import Queue
 
 _COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
 
@@ -74,7 +75,7 @@ def infer(
     def warn(session: Session) -> None:
         warn_of_problems(session, model, version)
 
-    send_and_report(model, sources, make_job, options, extras, warn)
+    send_and_report(model, sources, make_job, options, extras, warn, Queue.INFER)
 
 
 def _job(items: list[Fields], **given: Any) -> InferJob:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from agewell.producer.cli.predicted_start import PredictedStart
+
 _bars: list[Progress] = []
 """The bar on the screen, if there is one."""
 
@@ -18,6 +20,7 @@ def bar_on(console: Console) -> Iterator[Progress]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
+        PredictedStart(),
         console=console,
         transient=True,
         disable=not console.is_terminal,

@@ -8,7 +8,7 @@ from agewell.producer.cli import terminal
 from agewell.producer.cli.exit_codes import exit_codes
 from agewell.producer.cli.options import Json
 from agewell.producer.cli.tables import Column, print_table
-from agewell.producer.cli.tenant_tables import LOAD_COLUMNS, load_rows
+from agewell.producer.cli.tenant_tables import LOAD_COLUMNS, load_rows, prediction
 from agewell.producer.session import open_session
 from agewell.shared.protocol.levels import level_label
 from agewell.shared.queue.status import LevelStatus, QueueStatus, queue_status
@@ -19,16 +19,17 @@ QUEUE_COLUMNS = (
     Column("level"),
     Column("waiting", right=True),
     Column("oldest wait", right=True),
-    Column("weight", right=True, drop=3),
-    Column("climbs/min", right=True, drop=2),
-    Column("reserved", right=True, drop=1),
-    Column("scheduled", right=True, drop=4),
+    Column("predicted", right=True, drop=1),
+    Column("weight", right=True, drop=4),
+    Column("climbs/min", right=True, drop=3),
+    Column("reserved", right=True, drop=2),
+    Column("scheduled", right=True, drop=5),
 )
 """Columns of `agewell queues` and `agewell top`."""
 
 
 def queues(as_json: Json = False) -> None:
-    """Show the waiting jobs of each queue, by level and tenant, the oldest wait, and reserved jobs.
+    """Show the waiting jobs of each queue, by level and tenant, and how long a job sent now waits.
 
     Example: agewell queues --json | jq '.queue, ([.levels[].waiting] | add)'
     """
@@ -54,6 +55,7 @@ def queue_cells(queue: QueueStatus, level: LevelStatus, *, first: bool) -> list[
         level_label(level.level),
         f"{level.waiting:,}",
         duration(level.oldest_wait_s),
+        prediction(queue, level.predicted_wait_s),
         weight(level.head_log_weight),
         f"{level.climbs_per_minute:,.0f}",
         f"{queue.reserved:,}" if first else "",

@@ -10,6 +10,7 @@ import typer
 
 from agewell.producer.cli import job_ids, terminal
 from agewell.producer.cli.exit_codes import ExitCode
+from agewell.producer.cli.predicted_start import predicted_start
 from agewell.producer.cli.preview import paths_of, preview
 from agewell.producer.cli.send_options import Options
 from agewell.producer.cli.tables import Column, print_table
@@ -23,6 +24,7 @@ from agewell.producer.sending.submit import Fields, Submitter
 from agewell.producer.session import Session, open_session
 from agewell.shared.protocol.levels import level_label
 from agewell.shared.protocol.messages import Job
+from agewell.shared.protocol.tasks import Queue
 from agewell.shared.settings import Settings
 from agewell.shared.text.units import count
 
@@ -45,6 +47,7 @@ def send_and_report(
     options: Options,
     extras: tuple[str, ...] = (),
     warn: Callable[[Session], None] = lambda _: None,
+    queue: Queue = Queue.CV,
 ) -> None:
     """Send jobs, wait for them if asked to, print a summary, and exit.
 
@@ -55,6 +58,7 @@ def send_and_report(
         options: the shared options of the command line.
         extras: the endings of the further result files of each item.
         warn: prints warnings about the job before it is sent.
+        queue: of the jobs.
     """
     plan = Plan(sources, made_by, options.output.format, extras, options.out, options.skip_existing)
     if options.dry_run:
@@ -66,7 +70,7 @@ def send_and_report(
     total = check_plan(plan, overwrite=options.overwrite)
     if options.out is not None:
         prepare_folder(options.out)
-    failed = EnqueueCommand(session, plan, make_job, options).run(total)
+    failed = EnqueueCommand(session, plan, make_job, options, queue).run(total)
     raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
 
 
@@ -79,8 +83,10 @@ class EnqueueCommand:
         plan: Plan,
         make_job: Callable[[list[Fields]], Job],
         options: Options,
+        queue: Queue = Queue.CV,
     ) -> None:
-        self._session = session
+        self._session, self._queue = session, queue
+        self._starts_at: float | None = None
         self._plan = plan
         self._options = options
         self._submitter = Submitter(
@@ -102,6 +108,11 @@ class EnqueueCommand:
         """Send, wait if asked to, and print. Returns the number of files and items that failed."""
         started = time.monotonic()
         with self._printing_ids_on_error():
+            if self._options.wait and terminal.err.is_terminal:
+                options = self._options
+                self._starts_at = predicted_start(
+                    self._session, self._queue, options.level, options.tenant
+                )
             self._send(total)
             for bad in self._submitter.bad_files:
                 terminal.print_error(bad)
@@ -182,7 +193,8 @@ class EnqueueCommand:
         collector.known.add(items_of)
         failed = 0
         with terminal.show_progress() as progress:
-            bar = progress.add_task("done", total=sum(items_of.values()))
+            total = sum(items_of.values())
+            bar = progress.add_task("done", total=total, starts_at=self._starts_at)
             for outcome in collector.outcomes(items_of):
                 failed += self._print_outcome(outcome)
                 progress.advance(bar, items_of[outcome.job_id])

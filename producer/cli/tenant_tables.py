@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from agewell.producer.cli.tables import Column
+from agewell.shared.queue.forecast import NO_WORKER
 from agewell.shared.queue.status import QueueStatus
 from agewell.shared.queue.tenant_load import LARGEST, TenantLoad
 from agewell.shared.text.units import duration
@@ -19,6 +20,7 @@ LOAD_COLUMNS = (
     Column("waiting", right=True),
     Column("running", right=True),
     Column("oldest wait", right=True),
+    Column("predicted", right=True, drop=4),
 )
 """Columns of the tenants in `agewell queues` and `agewell top`."""
 
@@ -41,19 +43,26 @@ def load_rows(queues: Iterable[QueueStatus], most: int = LARGEST) -> list[list[s
     rows = []
     for queue in queues:
         shown, rest = queue.tenants[:most], queue.tenants[most:]
-        rows += [_load_cells(queue.queue, each) for each in shown]
+        rows += [_load_cells(queue, each) for each in shown]
         waiting = queue.other_tenants.waiting + sum(each.waiting for each in rest)
         running = queue.other_tenants.running + sum(each.running for each in rest)
         if waiting or running:
             limits = ["-"] * 3
             counts = [f"{waiting:,}", f"{running:,}"]
-            rows.append([queue.queue, "(all others)", *limits, *counts, "-"])
+            rows.append([queue.queue, "(all others)", *limits, *counts, "-", "-"])
     return rows
 
 
-def _load_cells(queue: str, load: TenantLoad) -> list[str]:
+def prediction(queue: QueueStatus, wait_s: float | None) -> str:
+    """Format the predicted wait of a job that is sent now, or say why there is none."""
+    if wait_s is None and queue.no_prediction == NO_WORKER:
+        return NO_WORKER
+    return duration(wait_s)
+
+
+def _load_cells(queue: QueueStatus, load: TenantLoad) -> list[str]:
     return [
-        queue,
+        queue.queue,
         load.tenant,
         f"{load.weight:g}",
         str(load.max_running or "-"),
@@ -61,4 +70,5 @@ def _load_cells(queue: str, load: TenantLoad) -> list[str]:
         f"{load.waiting:,}",
         f"{load.running:,}",
         duration(load.oldest_wait_s),
+        prediction(queue, load.predicted_wait_s),
     ]

@@ -22,7 +22,8 @@ from agewell.producer.cli.tenant_tables import LOAD_COLUMNS, load_rows
 from agewell.producer.session import Session, open_session
 from agewell.shared.errors import ParameterError
 from agewell.shared.protocol.levels import LEVELS, level_label
-from agewell.shared.queue.status import LevelStatus, QueueStatus, Started, queue_status, started
+from agewell.shared.queue.started import Started, started
+from agewell.shared.queue.status import LevelStatus, QueueStatus, queue_status
 from agewell.shared.text.units import duration
 
 BARS = " ▁▂▃▄▅▆▇█"

@@ -14,8 +14,8 @@ import redis
 from agewell.producer.receiving.outcome import Outcome, read_outcome
 from agewell.shared.errors import LostJobError
 from agewell.shared.protocol.messages import ErrorInfo
+from agewell.shared.queue.open_jobs import anything_is_open
 from agewell.shared.queue.record import State
-from agewell.shared.queue.status import anything_is_open
 from agewell.shared.redis import keys
 
 LOOK_TWICE_AFTER_S = 3.0

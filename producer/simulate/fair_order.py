@@ -105,7 +105,10 @@ class FairOrder:
         self._settle(node, now)
 
     def _charge(self, path: list[Node], job: Waiting, cost_s: float, now: float) -> None:
-        charge = self._pace.charge(path[0].clock, job.since, cost_s, self.running, now)
+        head_start_s = job.virtual_time - job.since
+        charge = self._pace.charge(
+            path[0].clock, job.since, head_start_s, cost_s, self.running, now
+        )
         per_s, clocks = charge.per_s, []
         for node in path:
             if node.parent is not None:

@@ -16,6 +16,7 @@ from agewell.shared.redis.connection import (
     CONNECT_TIMEOUT_S,
     HEALTH_CHECK_INTERVAL_S,
     KEEPALIVE_OPTIONS,
+    RECONNECT_EVERY_S,
     url_of,
 )
 from agewell.shared.settings import Settings
@@ -170,6 +171,9 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_timeout": ANSWER_TIMEOUT_S,
         "health_check_interval": HEALTH_CHECK_INTERVAL_S,
+        "interval_start": RECONNECT_EVERY_S,
+        "interval_step": 0.0,
+        "interval_max": RECONNECT_EVERY_S,
         "master_name": settings.sentinel_master,
         "visibility_timeout": VISIBILITY_TIMEOUT_S,
     }

@@ -30,6 +30,9 @@ UNKNOWN_COST_S = 0.1
 TAKES = 30
 """The pace is corrected most if the clocks lag by the time of this many takes, or more."""
 
+LATE = 2
+"""If the latest clock is behind by more than this, in times of those takes, all clocks lag."""
+
 STRENGTH = 0.15
 """The largest correction of one charge, as a natural logarithm."""
 
@@ -74,18 +77,27 @@ class Pace:
 
     latest: float = 0.0
     """The latest clock of a tenant that was served when it was due, in Unix seconds."""
+    head_start_s: float = 0.0
+    """The head start of that tenant's job: how much later its level lets it go than level 0."""
     learned: float = 1.0
     running: float = 0.0
     """The moving average of the jobs that run when another one is taken, with that one."""
 
     def charge(
-        self, clock: float, since: float, cost_s: float, running: int, now: float
+        self,
+        clock: float,
+        since: float,
+        head_start_s: float,
+        cost_s: float,
+        running: int,
+        now: float,
     ) -> "Charge":
         """Return how a tenant's clock advances for one job, and learn from it.
 
         Args:
             clock: of its tenant, before the charge.
             since: since when the job has waited, in Unix seconds.
+            head_start_s: by how much later its level lets it go than level 0, in seconds.
             cost_s: of the job.
             running: jobs that run, with this one.
             now: Unix time in seconds.
@@ -94,12 +106,16 @@ class Pace:
         within_s = max(LEAST_REACTION_S, TAKES * cost_s / self.running)
         pace = self.learned
         if clock > since:
-            self.latest = max(self.latest, clock)
+            if clock >= self.latest:
+                self.latest, self.head_start_s = clock, head_start_s
             lag = max(-1.0, min(1.0, (now - self.latest) / within_s))
             self.learned *= math.exp(LEARNING * lag)
             self.learned = max(1 / PACE_MAX, min(PACE_MAX, self.learned))
             pace = self.learned * math.exp(STRENGTH * lag)
-        return Charge(pace / self.running, now - within_s)
+        # The clock of a tenant with less urgent jobs rightly stays behind by their head start.
+        behind_s = max(0.0, head_start_s - self.head_start_s)
+        is_late = now - self.latest > LATE * within_s
+        return Charge(pace / self.running, now - within_s - (0.0 if is_late else behind_s))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@
 --@include order
 --@include costs
 --@include tenants
+--@include arrived
 
 -- By how many seconds an enqueue time may lie in the future, because a sender's clock differs from Redis's.
 local SKEW_S = 1
@@ -80,6 +81,7 @@ local function enter(key, job, now, k)
   end
   if job.op ~= '' then
     call('ZADD', key.waiting, enqueued_at, job.id)
+    count_arrived(key.order, tenant and job.level .. ' ' .. tenant or job.level)
   end
   -- A job that was cancelled while it ran is not scheduled: the next worker takes it at once and ends it.
   if job.due_at and job.due_at > now and not found[7] then

@@ -7,6 +7,7 @@
 --@include order
 --@include costs
 --@include tenants
+--@include arrived
 
 -- key: record, waiting, running, ended (jobs in the final state), result, deadlines, orders (each queue's order
 --      and scheduled jobs)
@@ -19,13 +20,17 @@ local PIECE_BYTES = 64
 local function finish(key, ending)
   local call = redis.call
   -- Start with a ZREM, which needs no memory: after it, even a full Redis runs the rest of the script.
-  if call('ZREM', key.waiting, ending.id) == 0 then
+  local has_waited = call('ZREM', key.waiting, ending.id) == 1
+  if not has_waited then
     call('ZREM', key.running, ending.id)
   end
   local state, op, level, items, enqueued_at, started_at, deadline_at, worker, worker_id, tag, place, history,
     tenant, queue, wanted_by, charged =
     unpack(call('HMGET', key.record, 'state', 'op', 'level', 'items', 'enqueued_at', 'started_at', 'deadline_at',
       'worker', 'worker_id', 'tag', 'place', 'history', 'tenant', 'queue', 'wanted_by', 'charged'))
+  if has_waited and queue then
+    count_arrived(string.gsub(key.orders[1], 'order:.*$', 'order:' .. queue), 'gone')
+  end
   if tenant and place then
     local records, orders, own = string.sub(key.record, 1, -#ending.id - 1), {}, nil
     for index = 1, #key.orders, 2 do

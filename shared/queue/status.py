@@ -1,17 +1,19 @@
 """Status of queues and their levels, from counts and the first job of each level."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeVar, cast
 
 import redis
 
 from agewell.shared.protocol.aging import AgingPolicy
 from agewell.shared.protocol.levels import LEVELS
 from agewell.shared.protocol.tasks import WORK_QUEUES, Queue
+from agewell.shared.queue.facts import Ask
+from agewell.shared.queue.forecast import Forecast, Situation, forecasts
 from agewell.shared.queue.order import id_of
-from agewell.shared.queue.record import State
 from agewell.shared.queue.reserved import reserved_jobs
+from agewell.shared.queue.slots import slots_of
 from agewell.shared.queue.tenant_load import (
     NO_OTHERS,
     OtherTenants,
@@ -36,6 +38,8 @@ class LevelStatus:
     """k t - level of the head, with the level it was enqueued with. None as above."""
     climbs_per_minute: float
     """Jobs that climb from this level to a more urgent one, per minute."""
+    predicted_wait_s: float | None = None
+    """How long a job sent now would wait, in seconds. None if `no_prediction` says why."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,13 @@ class QueueStatus:
     """The largest tenants, the largest first. A team counts as one, with all its members."""
     other_tenants: OtherTenants = NO_OTHERS
     """The other tenants together."""
+    slots: int = 0
+    """Jobs that the running workers of the queue run at the same time."""
+    no_prediction: str = ""
+    """Why waits of some levels cannot be predicted, such as `no worker`."""
+
+
+_Predictable = TypeVar("_Predictable", LevelStatus, TenantLoad)
 
 
 class _Head(NamedTuple):
@@ -83,7 +94,7 @@ class _Answers(NamedTuple):
 
 
 def queue_status(client: redis.Redis, settings: Settings, now: float) -> list[QueueStatus]:
-    """Read the status of every queue, in at most seven round trips.
+    """Read the status of every queue, in at most seven round trips, and four for each with workers.
 
     The work does not grow with the backlog, nor with the number of tenants.
 
@@ -99,13 +110,39 @@ def queue_status(client: redis.Redis, settings: Settings, now: float) -> list[Qu
     pipe.smembers(keys.WORKER_IDS)
     found = iter(pipe.execute())
     answers = {queue: _next_answers(found) for queue in policies}
-    reserved = reserved_jobs(client, next(found))
+    worker_ids = next(found)
+    reserved, slots = reserved_jobs(client, worker_ids), slots_of(client, worker_ids)
     heads = _read_heads(client, [each for part in answers.values() for each in part.head_ids])
     loads = tenant_loads(client, reserved, now)
     return [
-        _status(queue, policy, now, answers[queue], heads, len(reserved[queue]), loads[queue])
+        _with_predictions(
+            client,
+            _status(queue, policy, now, answers[queue], heads, len(reserved[queue]), loads[queue]),
+            Situation(queue, policy, now, slots[queue], len(reserved[queue])),
+        )
         for queue, policy in policies.items()
     ]
+
+
+def _with_predictions(client: redis.Redis, status: QueueStatus, at: Situation) -> QueueStatus:
+    """Add the predicted waits of a job on each level, and of a normal job of each tenant."""
+    if status.queue not in WORK_QUEUES:
+        return status
+    asks = [Ask(level) for level in LEVELS]
+    asks += [Ask(tenant=each.tenant) for each in status.tenants]
+    found = forecasts(client, at, asks)
+    levels, tenants = found[: len(LEVELS)], found[len(LEVELS) :]
+    return replace(
+        status,
+        levels=tuple(map(_predicted, status.levels, levels)),
+        tenants=tuple(map(_predicted, status.tenants, tenants)),
+        slots=at.slots,
+        no_prediction=next((each.why for each in found if each.why), ""),
+    )
+
+
+def _predicted(status: _Predictable, found: Forecast) -> _Predictable:
+    return replace(status, predicted_wait_s=found.wait_s)
 
 
 def aging_policies(client: redis.Redis, settings: Settings) -> dict[str, AgingPolicy]:
@@ -227,37 +264,3 @@ def _wait_and_weight(
         return None, None
     waited_s = max(0.0, now - head.since)
     return waited_s, policy.log_weight(head.given_level, waited_s)
-
-
-def anything_is_open(client: redis.Redis) -> bool:
-    """Return True if any job waits or runs, or a worker has reserved a job of a work queue."""
-    pipe = client.pipeline(transaction=False)
-    for state in (State.WAITING, State.RUNNING):
-        pipe.zcard(keys.jobs(state))
-    for queue in WORK_QUEUES:
-        for inlet in keys.inlets(queue.value):
-            pipe.llen(inlet)
-    pipe.smembers(keys.WORKER_IDS)
-    *counts, worker_ids = pipe.execute()
-    reserved = reserved_jobs(client, worker_ids)
-    return any(counts) or any(reserved[queue.value] for queue in WORK_QUEUES)
-
-
-@dataclass(frozen=True)
-class Started:
-    """Jobs that have started since Redis was empty, by the level they were enqueued with."""
-
-    jobs: dict[int, int]
-    """The number of jobs."""
-    waited_s: dict[int, float]
-    """The sum of their waits, in seconds."""
-
-
-def started(client: redis.Redis) -> Started:
-    """Read the counters of started jobs."""
-    raw = cast("dict[bytes, bytes]", client.hgetall(keys.STARTED))
-    found = {name.decode(): float(value) for name, value in raw.items()}
-    return Started(
-        jobs={level: int(found.get(f"jobs:{level}", 0)) for level in LEVELS},
-        waited_s={level: found.get(f"waited_s:{level}", 0.0) for level in LEVELS},
-    )

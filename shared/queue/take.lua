@@ -23,6 +23,7 @@
 --@include count
 --@include order
 --@include tenants
+--@include arrived
 local FIXED_KEYS, FIXED_ARGUMENTS, KEYS_A_QUEUE, INLETS = 13, 8, 15, 10
 -- Most jobs and bytes to admit to each order in one call, and most records that may turn out to be missing.
 local MOST_DUE, MOST_MESSAGES, MOST_BYTES, MOST_GONE = 8, 8, 262144, 16

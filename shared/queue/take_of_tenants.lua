@@ -40,9 +40,10 @@ end
 -- Take a tenant's candidate out of the jobs that wait, and charge it if it runs.
 local function settle_taken(queue, tenant, place, taken)
   local of = tenants_in(queue)
+  local virtual = call('ZSCORE', of.held, place)
   of.unhold(tenant, place)
   if taken and taken[3] == '' then
-    of.charge(tenant, id_of(place), math.max(1, call('ZCARD', running)))
+    of.charge(tenant, id_of(place), virtual, math.max(1, call('ZCARD', running)))
   end
   of.settle(tenant)
 end

@@ -1,6 +1,6 @@
 -- The clocks of tenants: what they are charged for the jobs that run. A part of `tenants_of`.
 local PACE_MAX, LEAST_REACTION_S = 16, 0.2
-local TAKES, STRENGTH, LEARNING, NEWEST = 30, 0.15, 0.003, 0.1
+local TAKES, LATE, STRENGTH, LEARNING, NEWEST = 30, 2, 0.15, 0.003, 0.1
 local RAN_MAX_S = 3600
 
 -- The team and the tenant of a job, in the order in which they are charged.
@@ -10,24 +10,34 @@ local function path_of(name)
 end
 
 -- How clocks advance for a job, the time that no clock stays behind, and the sum of the weights: see `Pace.charge`.
-local function charge_of(clock, since, cost_s, running)
-  local latest, learned, average, weights =
-    unpack(redis.call('HMGET', pace, 'latest', 'learned', 'running', 'weights'))
-  latest, learned, average = math.max(number_of(latest), clock), tonumber(learned) or 1, tonumber(average) or 0
+local function charge_of(clock, since, head_start_s, cost_s, running)
+  local latest, urgent_s, learned, average, weights =
+    unpack(redis.call('HMGET', pace, 'latest', 'head_start_s', 'learned', 'running', 'weights'))
+  latest, urgent_s, learned, average = number_of(latest), number_of(urgent_s), tonumber(learned) or 1, tonumber(average) or 0
   running = average > 0 and average + NEWEST * (running - average) or running
   local within_s = math.max(LEAST_REACTION_S, TAKES * cost_s / running)
+  if clock > since and clock >= latest then
+    latest, urgent_s = clock, head_start_s
+  end
+  local earliest = now - within_s
+  if now - latest <= LATE * within_s then
+    earliest = earliest - math.max(0, head_start_s - urgent_s)
+  end
   if clock <= since then
     redis.call('HSET', pace, 'running', exact(running))
-    return learned / running, now - within_s, tonumber(weights)
+    return learned / running, earliest, tonumber(weights)
   end
   local lag = math.max(-1, math.min(1, (now - latest) / within_s))
   learned = math.max(1 / PACE_MAX, math.min(PACE_MAX, learned * math.exp(LEARNING * lag)))
-  redis.call('HSET', pace, 'running', exact(running), 'latest', exact(latest), 'learned', exact(learned))
-  return learned * math.exp(STRENGTH * lag) / running, now - within_s, tonumber(weights)
+  redis.call('HSET', pace, 'running', exact(running), 'latest', exact(latest), 'head_start_s', exact(urgent_s),
+    'learned', exact(learned))
+  return learned * math.exp(STRENGTH * lag) / running, earliest, tonumber(weights)
 end
 
--- Charge a job that was taken to its tenant, and to its team. running: the number of jobs that run.
-local function charge(name, id, running)
+-- Charge a job that was taken to its tenant, and to its team.
+--
+-- virtual: its virtual time; running: the number of jobs that run
+local function charge(name, id, virtual, running)
   local call = redis.call
   local since, op, items = unpack(call('HMGET', records .. id, 'since', 'op', 'items'))
   since = number_of(since)
@@ -40,7 +50,7 @@ local function charge(name, id, running)
     clock, share = number_of(clock), tonumber(share) or limits_of(each)
     local _, _, rate = limits_of(each)
     if number == 1 then
-      per_s, earliest, weights = charge_of(clock, since, cost_s, running)
+      per_s, earliest, weights = charge_of(clock, since, number_of(virtual) - since, cost_s, running)
     else
       weights = tonumber(call('HGET', state_of(names[1]), 'weights') or '')
     end

@@ -38,6 +38,8 @@ class TenantLoad:
     oldest_wait_s: float | None
     """How long the tenant's next job has waited. None if no job waits, or if all members of a team
     are at their limits."""
+    predicted_wait_s: float | None = None
+    """How long a job of the level normal, sent now, would wait. For a team, behind all its jobs."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,10 @@ ANSWER_TIMEOUT_S = 5.0
 HEALTH_CHECK_INTERVAL_S = 5
 """A connection that was idle for longer is pinged before it is used."""
 
+RECONNECT_EVERY_S = 0.3
+"""How often Celery's programs try to reach a Redis that is away. Celery's own pauses of 2, 4, 6 ...
+seconds would let jobs wait for a Redis that has long been back."""
+
 SENTINEL_SCHEME = "sentinel://"
 SENTINEL_PORT = 26_379
 RETRIES = 2

@@ -114,6 +114,16 @@ COSTS = f"{PREFIX}costs"
 """Hash: operation -> the measured seconds that a worker needs for one image."""
 
 
+def arrived(queue: str) -> str:
+    """Hash: jobs that came since upkeep last looked, by level, or by level, a space and tenant."""
+    return f"{PREFIX}arrived:{queue}"
+
+
+def load(queue: str) -> str:
+    """JSON, with a TTL: the measured load of a queue, from which waits are predicted."""
+    return f"{PREFIX}load:{queue}"
+
+
 def candidates(queue: str) -> str:
     """Sorted set: the next job of each tenant and team. The score is the delayed virtual time."""
     return f"{PREFIX}candidates:{queue}"
@@ -197,7 +207,7 @@ def climbs_field(level: int) -> str:
 
 
 def worker_alive(worker_id: str) -> str:
-    """Key with a TTL: a worker's heartbeat."""
+    """Text with a TTL: a worker's heartbeat. It is how many jobs run at a time, and the queues."""
     return f"{PREFIX}worker-alive:{worker_id}"
 
 

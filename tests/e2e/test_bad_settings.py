@@ -27,7 +27,6 @@ PROGRAMS = {
     "beat": (*CELERY, "-A", "agewell.workers.upkeep", "beat", "--pidfile="),
     "flower": (sys.executable, "-m", "agewell.workers.monitoring.dashboard"),
     "exporter": (sys.executable, "-m", "agewell.workers.monitoring.exporter"),
-    "health": (sys.executable, "-m", "agewell.workers.monitoring.health", "cv"),
 }
 BAD = {
     "FLOWERPORT": ("5555", "did you mean AGEWELL_FLOWER_PORT?"),

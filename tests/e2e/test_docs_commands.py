@@ -30,7 +30,10 @@ NOT_RUN = {
 }
 """Commands that are not run here, and why."""
 
-ELSEWHERE = {"docs/operations.md": "tests/e2e/test_users_operations.py runs them"}
+ELSEWHERE = {
+    "docs/operations.md": "tests/e2e/test_users_operations.py runs them",
+    "docs/systemd.md": "tests/e2e/test_systemd.py runs them",
+}
 """Pages whose commands need another stack, and the test that runs them."""
 
 SMALL = {

@@ -21,7 +21,10 @@ PACKAGES = {
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "redis-cli": "redis-tools",
+    "nsenter": "util-linux",
     "redis-server": "redis-server",
+    "systemd-analyze": "systemd",
+    "systemd-nspawn": "systemd-container",
 }
 """The Debian package of each program."""
 

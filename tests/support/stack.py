@@ -191,8 +191,8 @@ class Stack(RunningStack):
     @cached_property
     def celery(self) -> celery.Celery:
         """A Celery app as a program of somebody else's would make it."""
-        path = self.redis.connection_pool.connection_kwargs["path"]
-        url = f"redis+socket://{path}"
+        path = self.redis.connection_pool.connection_kwargs.get("path")
+        url = f"redis+socket://{path}" if path else self.running.redis_url
         return celery.Celery("somebody-else", broker=url, backend=url, set_as_current=False)
 
     @property

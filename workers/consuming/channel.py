@@ -35,7 +35,7 @@ from agewell.workers.consuming.take import (
     wait_command,
 )
 from agewell.workers.consuming.take_cycle import PendingTake, TakeCycle
-from agewell.workers.consuming.unacked import QoS, acknowledge, give_back
+from agewell.workers.consuming.unacked import QoS, acknowledge
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Channel(transport.Channel):
 
     def _get(self, queue: str) -> dict[str, Any]:
         """Take one message without blocking, for `basic_get`."""
-        self._recover_unanswered()
+        self.qos.give_back_unanswered(self._take_cycle.unanswered)
         client = self.unprefixed_client()
         while True:
             tag = next(self._tags)
@@ -127,18 +127,23 @@ class Channel(transport.Channel):
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         del timeout  # the script does not block, unlike kombu's BRPOP
-        self._recover_unanswered()
+        self.qos.give_back_unanswered(self._take_cycle.unanswered)
         self._take()
 
+    def _queues(self) -> tuple[str, ...]:
+        return tuple(self._queue_cycle.consume(len(self.active_queues)))
+
     def _take(self) -> None:
-        queues = self._queue_cycle.consume(len(self.active_queues))
+        queues = self._queues()
         if not queues:
             return
         # No answer is pending on this connection, so the clock can use it.
         now = self._clock.now(self.client)
-        take = PendingTake(next(self._tags), now, self.qos.ended.copy(), pending_ends.copy())
+        take = PendingTake(
+            next(self._tags), now, self.qos.ended.copy(), pending_ends.copy(), queues
+        )
         asked = take_arguments(take.tag, now, take.acknowledged, take.ends.values())
-        packed = self._prepared(tuple(queues)).packed(*asked)
+        packed = self._prepared(queues).packed(*asked)
         self.qos.ended -= take.acknowledged  # in place: a thread can add to it at the same time
         for job_id in take.ends:
             del pending_ends[job_id]
@@ -201,7 +206,9 @@ class Channel(transport.Channel):
         if take is None:
             self._take()
         elif answer is None and self.active_queues and not self._closing:
-            self._block()
+            # A starting worker consumes a reply queue before its own. Nobody wakes a worker that
+            # blocks after a take of the former, because it is not idle in its own queues yet.
+            (self._block if take.queues == self._queues() else self._take)()
         return take, answer
 
     def _deliver(self, take: PendingTake, taken: Taken) -> bool:
@@ -234,14 +241,3 @@ class Channel(transport.Channel):
         if take is not None:
             self.qos.ended |= take.acknowledged
             pending_ends.update(take.ends)
-
-    def _recover_unanswered(self) -> None:
-        """Requeue messages that Redis may have sent over a connection that then broke."""
-        unanswered = self._take_cycle.unanswered
-        if unanswered:
-            # The other connections of the pool may be broken too.
-            self.pool.disconnect(inuse_connections=False)
-        while unanswered:
-            client = self.unprefixed_client()
-            give_back(client, self.unacked_key, unanswered[-1], self.aging_k)
-            unanswered.pop()

@@ -4,7 +4,7 @@ A connection that takes messages has at most one command without an answer. The 
 one, and the work that must be repeated if its answer never comes. It needs neither kombu nor Redis.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from agewell.workers.consuming.pending_ends import EndArguments
@@ -22,6 +22,8 @@ class PendingTake:
     """Tags of deliveries that this take acknowledges."""
     ends: Mapping[str, EndArguments]
     """Ends of jobs, by job id, that this take writes."""
+    queues: Sequence[str]
+    """The queues from which it takes, in their order."""
 
 
 class TakeCycle:

@@ -144,6 +144,15 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
             self._give_back(delivery_tag, 0)
         virtual.QoS.ack(self, delivery_tag)
 
+    def give_back_unanswered(self, tags: list[str]) -> None:
+        """Requeue messages that Redis may have sent over a connection that then broke."""
+        if tags:
+            # The other connections of the pool may be broken too.
+            self.channel.pool.disconnect(inuse_connections=False)
+        while tags:
+            self._give_back(tags[-1], 0)
+            tags.pop()
+
     def restore_unacked(self, client: Any = None) -> None:
         """Requeue everything that is reserved, if Redis can be reached."""
         del client  # kombu's client may add a prefix to our keys

@@ -16,6 +16,7 @@ from agewell.shared.redis import keys
 from agewell.shared.redis.counters import add_counts
 from agewell.shared.redis.scripts import Argument, Script
 from agewell.shared.settings import Settings
+from agewell.workers.maintenance.load import measure_load
 
 ADMIT_S = 0.05
 """How long a tick may admit jobs, in seconds."""
@@ -54,6 +55,7 @@ def reprioritise(client: redis.Redis, settings: Settings, now: float) -> None:
         with tally.timed(Metric.SWEEP, queue):
             calls, longest_s = _rescore_for(RESCORE_S, client, queue, k_per_s, now)
             note_tick(client, queue, k_per_s, now, calls, longest_s)
+    measure_load(client, now)
     with tally.sending() as counts:
         add_counts(client, keys.METRICS, counts)
 

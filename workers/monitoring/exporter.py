@@ -8,7 +8,6 @@ import contextlib
 import logging
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import cast
@@ -36,6 +35,8 @@ from agewell.shared.settings import Settings
 from agewell.workers.monitoring.shares import LOOK_EVERY_S
 from agewell.workers.monitoring.tenant_metrics import TenantMetrics
 from agewell.workers.process.context import context, exit_with_error, settings
+from agewell.workers.process.pulse import note_healthy
+from agewell.workers.process.ready import notify_ready
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +74,13 @@ class Collector:
         yield from (up, *found)
 
     def look(self) -> None:
-        """Look at the tenants, for their shares. If Redis does not answer, the look is left out."""
+        """Look at the tenants, for their shares, and note that the exporter reaches Redis.
+
+        If Redis does not answer, the look is left out.
+        """
         with contextlib.suppress(*REDIS_ERRORS):
             self._tenants.look(queue_status(self._client, self._settings, redis_now(self._client)))
+            note_healthy("metrics")
 
     def _worker_metrics(self) -> Iterator[Metric]:
         """Yield the counters and histograms of the workers."""
@@ -113,17 +118,31 @@ class Collector:
             "Jobs that are due later, including retries.",
             labels=("queue",),
         )
+        predicted = GaugeMetricFamily(
+            "agewell_predicted_wait_seconds",
+            "How long a job sent now would wait. Missing if it cannot be told.",
+            labels=by_level,
+        )
+        slots = GaugeMetricFamily(
+            "agewell_slots",
+            "Jobs that the running workers run at the same time.",
+            labels=("queue",),
+        )
         for queue in queues:
             scheduled.add_metric((queue.queue,), queue.scheduled)
+            slots.add_metric((queue.queue,), queue.slots)
             reserved.add_metric((queue.queue,), queue.reserved)
             for level in queue.levels:
                 labels = (queue.queue, str(level.level))
                 waiting.add_metric(labels, level.waiting)
                 # Report zero if no job waits, so that an alert can end.
                 oldest.add_metric(labels, level.oldest_wait_s or 0.0)
+                if level.predicted_wait_s is not None:
+                    predicted.add_metric(labels, level.predicted_wait_s)
                 if level.head_log_weight is not None:
                     weight.add_metric(labels, level.head_log_weight)
-        return iter((waiting, oldest, weight, reserved, scheduled, self._paused()))
+        paused = self._paused()
+        return iter((waiting, oldest, predicted, weight, reserved, scheduled, slots, paused))
 
     def _paused(self) -> Metric:
         """Return how many workers are paused because their blob store is unreachable."""
@@ -206,12 +225,6 @@ class Collector:
         return iter((used, most))
 
 
-def _look_forever(collector: Collector) -> None:
-    while True:
-        collector.look()
-        time.sleep(LOOK_EVERY_S)
-
-
 def main() -> None:
     """Serve metrics until SIGTERM or SIGINT."""
     try:
@@ -220,14 +233,16 @@ def main() -> None:
     except AgewellError as error:
         exit_with_error(error)
     logging.basicConfig(level=found.log_level)
-    threading.Thread(target=_look_forever, args=(collector,), daemon=True).start()
     registry = CollectorRegistry()
     registry.register(collector)
     server, _ = start_http_server(found.metrics_port or 0, found.metrics_host, registry)
     log.info("metrics at port %d of %s", server.server_port, found.metrics_host)
+    notify_ready()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit())
-    signal.pause()
+    while True:
+        collector.look()
+        time.sleep(LOOK_EVERY_S)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,9 @@ class TenantMetrics:
         running = _gauge("jobs_running", "Running jobs of the largest tenants.")
         share = _gauge("share", "Share of a queue's running jobs over the last five minutes.")
         oldest = _gauge("oldest_wait_seconds", "How long the next job of a tenant has waited.")
+        predicted = _gauge(
+            "predicted_wait_seconds", "How long a normal job of a tenant sent now would wait."
+        )
         for queue in queues:
             for name, figures in self._figures(queue).items():
                 for gauge, figure in zip((waiting, running, share), figures, strict=True):
@@ -41,7 +44,9 @@ class TenantMetrics:
             for each in queue.tenants:
                 # Report zero if no job waits, so that an alert can end.
                 oldest.add_metric((queue.queue, each.tenant), each.oldest_wait_s or 0.0)
-        return iter((waiting, running, share, oldest))
+                if each.predicted_wait_s is not None:
+                    predicted.add_metric((queue.queue, each.tenant), each.predicted_wait_s)
+        return iter((waiting, running, share, oldest, predicted))
 
     def _figures(self, queue: QueueStatus) -> dict[str, tuple[float, float, float]]:
         """Return the waiting jobs, the running jobs and the share of each series of a queue."""

@@ -13,7 +13,7 @@ with ten times as many busy threads as cores serves each of them within a second
 taken for dead by mistake loses nothing: its jobs run a second time, and end once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 import redis
@@ -21,11 +21,14 @@ from celery import Celery, bootsteps, signals
 from celery.worker.consumer.tasks import Tasks
 
 from agewell.shared.queue.publish import ORDERED
+from agewell.shared.queue.slots import heartbeat_text
 from agewell.shared.redis import keys
 from agewell.shared.redis.clock import RedisClock
 from agewell.shared.redis.scripts import Script, load_all
 from agewell.workers.process.context import context
 from agewell.workers.process.identity import name_worker
+from agewell.workers.process.pulse import note_healthy
+from agewell.workers.process.ready import notify_alive
 
 _BEAT = Script("beat")
 
@@ -49,9 +52,6 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         worker_id = consumer.app.conf.agewell_worker_id
         client = context().client
         load_all(client)
-        self._queues = [
-            queue for queue in consumer.app.amqp.queues.consume_from if queue in ORDERED
-        ]
         self._clock = RedisClock()
         self._beat(consumer, client, worker_id)
         self._timer_entry = consumer.timer.call_repeatedly(
@@ -59,7 +59,12 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         )
 
     def _beat(self, consumer: Any, client: redis.Redis, worker_id: str) -> None:
-        beat(client, worker_id, self._queues, self._clock.now(client))
+        notify_alive()
+        # `celery control` may have changed the queues and the pool.
+        queues, slots = _ordered_queues(consumer.app), consumer.pool.num_processes
+        beat(client, worker_id, queues, self._clock.now(client), slots)
+        for queue in queues:
+            note_healthy(queue)
         if consumer.task_consumer is not None:
             consumer.task_consumer.channel.qos.acknowledge_ended()
 
@@ -72,6 +77,11 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         if self._timer_entry is not None:
             self._timer_entry.cancel()
         _name_this_worker(consumer.hostname, consumer.app.conf)
+
+
+def _ordered_queues(app: Celery) -> list[str]:
+    """Return the queues with an order that the worker takes from."""
+    return [queue for queue in app.amqp.queues.consume_from if queue in ORDERED]
 
 
 def install(app: Celery) -> None:
@@ -88,8 +98,18 @@ def _name_this_worker(sender: str, conf: Any, **_: Any) -> None:
     conf.broker_transport_options = conf.broker_transport_options | options
 
 
-def beat(client: redis.Redis, worker_id: str, queues: Iterable[str], now: float) -> None:
-    """Refresh a worker's heartbeat, and wake an idle worker if jobs wait that woke nobody."""
+def beat(
+    client: redis.Redis, worker_id: str, queues: Collection[str], now: float, slots: int = 1
+) -> None:
+    """Refresh a worker's heartbeat, and wake an idle worker if jobs wait that woke nobody.
+
+    Args:
+        client: Redis.
+        worker_id: of the run of the worker.
+        queues: the queues with an order that it takes from.
+        now: Unix time in seconds, by Redis's clock.
+        slots: how many jobs it runs at the same time.
+    """
     _BEAT(
         client,
         [
@@ -97,5 +117,5 @@ def beat(client: redis.Redis, worker_id: str, queues: Iterable[str], now: float)
             keys.WORKER_IDS,
             *(key for queue in queues for key in keys.of_queue(queue)),
         ],
-        [DEAD_AFTER_S, worker_id, now],
+        [DEAD_AFTER_S, worker_id, now, heartbeat_text(slots, queues)],
     )

@@ -9,8 +9,10 @@ import contextlib
 import os
 import re
 import resource
+import sys
 from pathlib import Path
 
+from agewell.shared.cgroups import ROOT, groups_of_process, read
 from agewell.shared.errors import JobMemoryError
 from agewell.shared.settings import Settings
 
@@ -34,6 +36,9 @@ ARENA_BYTES = 64 * 2**20
 ARENAS_A_CORE = 8
 """glibc's malloc reserves at most this many arenas per core, on 64 bits: mallopt(3)."""
 
+UNLIMITED_BYTES = 2**60
+"""A limit of version 1 is never absent: without one it is the largest multiple of a page."""
+
 STS_NO_MEM = -4
 """OpenCV's `cv::Error::StsNoMem`."""
 
@@ -54,9 +59,42 @@ def job_limit(settings: Settings) -> int:
     """Return how many bytes one process of a cv worker may allocate. 0 means no limit."""
     if settings.job_memory_bytes is not None:
         return settings.job_memory_bytes
+    return _largest_job_bytes(settings) + THREAD_BYTES * settings.threads_per_job
+
+
+def _largest_job_bytes(settings: Settings) -> int:
     blend = BLEND_BYTES_A_PIXEL * settings.poisson_max_pixels
-    threads = THREAD_BYTES * settings.threads_per_job
-    return _image_bytes(settings, JOB_BYTES_A_PIXEL) + blend + threads + LIBRARY_BYTES
+    return _image_bytes(settings, JOB_BYTES_A_PIXEL) + blend + LIBRARY_BYTES
+
+
+def too_small(settings: Settings, root: Path = ROOT) -> str | None:
+    """Return a warning if the largest jobs at the same time need more than the container may have.
+
+    The kernel would kill a process of the worker then, with no error that says why.
+
+    Args:
+        settings: the limits of jobs, and how many run at the same time.
+        root: the directory with `proc` and the file system of the cgroups.
+    """
+    limits = (_limit_of_group(folder) for folder in groups_of_process("memory", root))
+    limit = min((each for each in limits if each is not None), default=None)
+    job_bytes = min(settings.job_memory_bytes or sys.maxsize, _largest_job_bytes(settings))
+    needed = settings.concurrency * job_bytes + LIBRARY_BYTES
+    if limit is None or needed <= limit:
+        return None
+    return (
+        f"the memory limit of this container is {limit / 1e9:.1f} GB, but {settings.concurrency} "
+        f"jobs at the same time may need {needed / 1e9:.1f} GB, and the kernel would kill a "
+        "process. Raise the limit, or lower AGEWELL_CONCURRENCY, AGEWELL_POISSON_MAX_PIXELS or "
+        "AGEWELL_JOB_MEMORY_BYTES"
+    )
+
+
+def _limit_of_group(folder: Path) -> int | None:
+    """Read one group's limit in bytes, or None if it has none."""
+    text = read(folder / "memory.max") or read(folder / "memory.limit_in_bytes")
+    limit = int(text) if text.isdigit() else UNLIMITED_BYTES
+    return limit if limit < UNLIMITED_BYTES else None
 
 
 def thumbnail_limit(settings: Settings) -> int:

@@ -9,13 +9,14 @@ they spin, and take the cores from those that work (measured by benchmarks/mixed
 """
 
 import gc
+import logging
 import os
 from typing import Any
 
 from celery import signals
 
 from agewell.shared.settings import Settings
-from agewell.workers.process.memory import job_limit, limit_this_process
+from agewell.workers.process.memory import job_limit, limit_this_process, too_small
 
 _THREAD_COUNTS = (
     "OMP_NUM_THREADS",
@@ -23,6 +24,8 @@ _THREAD_COUNTS = (
     "MKL_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
+log = logging.getLogger(__name__)
+
 _HEADROOM = 2
 """OpenCV's own limits are higher by this factor, so that ours, read from the header, apply
 first."""
@@ -47,12 +50,20 @@ def limit_threads(settings: Settings) -> None:
 
 
 def limit_memory(settings: Settings) -> None:
-    """Limit the memory of each pool process when it starts. The worker itself runs no job."""
+    """Limit the memory of each pool process when it starts. The worker itself runs no job.
+
+    The worker warns when it is ready if its container has too little for all of them.
+    """
 
     def limit(**_: Any) -> None:
         limit_this_process(job_limit(settings))
 
+    def warn(**_: Any) -> None:
+        if warning := too_small(settings):
+            log.warning("%s", warning)
+
     signals.worker_process_init.connect(limit, weak=False)
+    signals.worker_ready.connect(warn, weak=False)
 
 
 def collect_garbage_in_time() -> None:

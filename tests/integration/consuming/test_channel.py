@@ -287,3 +287,19 @@ def test_worker_lives_and_works_on_a_full_redis(app, client):
             assert client.sismember(keys.WORKER_IDS, RUN)
         finally:
             client.config_set("maxmemory", 0)
+
+
+@pytest.mark.alone
+def test_worker_that_has_consumed_a_reply_queue_takes_from_its_own_at_once(app, client):
+    [sent] = send(app)
+    with app.connection_for_read() as connection:
+        channel = connection.default_channel
+        with kombu.Consumer(channel, [kombu.Queue("replies", "replies", "replies")]):
+            look(connection, 0.2)
+        got = []
+        with kombu.Consumer(channel, [app.amqp.queues["cv"]], on_message=got.append):
+            began = time.monotonic()
+            look(connection, 10, until=lambda: got)
+            assert ids(got) == [sent]
+            # Far sooner than the look that it takes by itself every five seconds.
+            assert time.monotonic() - began < 2

@@ -13,13 +13,14 @@ from rich.console import Console
 from wcwidth import wcswidth
 
 from agewell.producer.cli.dead_tables import COLUMNS as LETTER_COLUMNS
-from agewell.producer.cli.queues import QUEUE_COLUMNS
+from agewell.producer.cli.queues import QUEUE_COLUMNS, queue_cells
 from agewell.producer.cli.tables import Column, fitted, on_one_line, print_table
 from agewell.producer.cli.tenant_tables import LOAD_COLUMNS, load_rows
 from agewell.producer.cli.terminal import JOB_COLUMNS
 from agewell.producer.cli.top import History, screen
 from agewell.shared.protocol.levels import LEVELS, level_label
-from agewell.shared.queue.status import LevelStatus, QueueStatus, Started
+from agewell.shared.queue.started import Started
+from agewell.shared.queue.status import LevelStatus, QueueStatus
 from agewell.shared.queue.tenant_load import NO_OTHERS, OtherTenants, TenantLoad
 
 ID = "f0918630-e7c0-4e93-8316-00b9d3a3c76e"
@@ -101,14 +102,25 @@ def test_any_text_takes_one_line_within_the_width(text: str, width: int):
 @pytest.mark.parametrize(
     ("width", "waiting", "left_out"),
     [
-        (80, "123,456", []),
-        (80, "1,234,567", ["scheduled"]),
-        (70, "123,456", ["scheduled"]),
-        (60, "123,456", ["weight", "scheduled"]),
+        (91, "123,456", []),
+        (80, "123,456", ["scheduled"]),
+        (80, "1,234,567", ["weight", "scheduled"]),
+        (70, "123,456", ["weight", "climbs/min", "scheduled"]),
+        (60, "123,456", ["weight", "climbs/min", "scheduled"]),
     ],
 )
 def test_the_queues_fit(width: int, waiting: str, left_out: list[str]):
-    row = ["upkeep", "5 normal", waiting, "12 min 30 s", "e^12.3", "12,345", "64", "8"]
+    row = [
+        "upkeep",
+        "5 normal",
+        waiting,
+        "12 min 30 s",
+        "1 min 20 s",
+        "e^12.3",
+        "12,345",
+        "64",
+        "8",
+    ]
     head, line = printed(QUEUE_COLUMNS, [row], width)
     assert max(map(wcswidth, (head, line))) <= width
     assert [each.heading for each in QUEUE_COLUMNS if each.heading not in head] == left_out
@@ -140,7 +152,9 @@ def test_top_fits_and_draws_the_latest_looks(width: int):
 
 def _with_tenants(name: str, others: OtherTenants = NO_OTHERS) -> QueueStatus:
     loads = [
-        TenantLoad(f"research/{'x' * 60}", 0.001, 100_000, 0.25, 1_000_000 - number, number, 750.0)
+        TenantLoad(
+            f"research/{'x' * 60}", 0.001, 100_000, 0.25, 1_000_000 - number, number, 750.0, 125.0
+        )
         for number in range(20)
     ]
     return replace(_queue(name), tenants=tuple(loads), other_tenants=others)
@@ -150,21 +164,22 @@ def test_rows_of_tenants_end_with_all_others_of_their_queue():
     queues = [_with_tenants("cv", OtherTenants(7, 1)), _with_tenants("infer"), _queue("upkeep")]
     rows = load_rows(queues)
     assert [row[0] for row in rows] == ["cv"] * 21 + ["infer"] * 20
-    assert rows[1][2:] == ["0.001", "100000", "15/m", "999,999", "1", "12 min 30 s"]
-    assert rows[20] == ["cv", "(all others)", "-", "-", "-", "7", "1", "-"]
+    assert rows[1][2:] == ["0.001", "100000", "15/m", "999,999", "1", "12 min 30 s", "2 min 5 s"]
+    assert rows[20] == ["cv", "(all others)", "-", "-", "-", "7", "1", "-", "-"]
     few = load_rows(queues, most=18)
-    assert few[18] == ["cv", "(all others)", "-", "-", "-", "1,999,970", "38", "-"]
-    assert few[-1] == ["infer", "(all others)", "-", "-", "-", "1,999,963", "37", "-"]
+    assert few[18] == ["cv", "(all others)", "-", "-", "-", "1,999,970", "38", "-", "-"]
+    assert few[-1] == ["infer", "(all others)", "-", "-", "-", "1,999,963", "37", "-", "-"]
     assert load_rows([_queue("cv")]) == []
 
 
 @pytest.mark.parametrize(
     ("width", "left_out"),
     [
-        (84, []),
-        (80, ["most running"]),
-        (69, ["most running", "rate"]),
-        (60, ["weight", "most running", "rate"]),
+        (95, []),
+        (84, ["predicted"]),
+        (80, ["most running", "predicted"]),
+        (69, ["most running", "rate", "predicted"]),
+        (60, ["weight", "most running", "rate", "predicted"]),
     ],
 )
 def test_the_tenants_fit(width: int, left_out: list[str]):
@@ -182,6 +197,15 @@ def test_top_names_five_tenants_of_each_queue():
         Console(file=file, width=120, color_system=None).print(screen([queue], history, 120))
         assert file.getvalue().count("research/x") == expected
         assert ("(all others)" in file.getvalue()) == bool(expected)
+
+
+def test_a_queue_without_workers_says_so_where_its_prediction_would_be():
+    [cells] = [queue_cells(each, each.levels[5], first=True) for each in [_queue("cv")]]
+    assert cells[4] == "-"
+    away = replace(_queue("cv"), no_prediction="no worker")
+    assert queue_cells(away, away.levels[5], first=True)[4] == "no worker"
+    known = replace(away.levels[5], predicted_wait_s=125.0)
+    assert queue_cells(away, known, first=True)[4] == "2 min 5 s"
 
 
 def test_the_columns_of_a_table_are_those_of_its_rows():

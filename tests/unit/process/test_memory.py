@@ -160,3 +160,36 @@ def test_a_limit_is_never_raised_above_the_administrators():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("(1000000000, 1000000000)")
     assert str(resource.RLIM_INFINITY) not in done.stdout
+
+
+V1 = "33 23 0:33 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
+V2 = "31 23 0:31 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+
+
+@pytest.mark.parametrize(
+    ("groups", "mounts", "name", "limit", "warns"),
+    [
+        ("0::/\n", V2, "memory.max", "4294967296", True),
+        ("0::/\n", V2, "memory.max", "10737418240", False),
+        ("0::/\n", V2, "memory.max", "max", False),
+        ("9:memory:/\n", V1, "memory/memory.limit_in_bytes", "4294967296", True),
+        ("9:memory:/\n", V1, "memory/memory.limit_in_bytes", "9223372036854771712", False),
+        ("", "", "memory.max", "1", False),
+    ],
+)
+def test_a_container_that_is_too_small_for_its_jobs_is_named(
+    tmp_path, groups, mounts, name, limit, warns
+):
+    """Two Poisson blends of 8 megapixels took 2.6 GB each, and a kernel killed one at 4 GiB."""
+    for path, text in (("proc/self/cgroup", groups), ("proc/self/mountinfo", mounts)):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    limits = tmp_path / "sys/fs/cgroup" / name
+    limits.parent.mkdir(parents=True)
+    limits.write_text(limit + "\n")
+    said = memory.too_small(Settings(concurrency=2), tmp_path)
+    assert (said is not None) == warns
+    assert not said or ("4.3 GB" in said and "AGEWELL_CONCURRENCY" in said)
+    # Smaller jobs fit.
+    small = Settings(concurrency=2, job_memory_bytes=10**9)
+    assert memory.too_small(small, tmp_path) is None

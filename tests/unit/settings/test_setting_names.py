@@ -10,6 +10,7 @@ import yaml
 from agewell.shared.errors import SettingsError
 from agewell.shared.setting_names import check_files
 from agewell.shared.settings import Settings
+from tests.support.compose import filled_in
 from tests.support.paths import ROOT
 
 
@@ -70,7 +71,7 @@ def test_variables_of_the_compose_file_are_settings(monkeypatch):
     for service in services:
         for name, value in service.get("environment", {}).items():
             if name.startswith("AGEWELL_") and name != "AGEWELL_SECRETS_DIR":
-                monkeypatch.setenv(name, value)
+                monkeypatch.setenv(name, filled_in(value))
     Settings.load()
 
 

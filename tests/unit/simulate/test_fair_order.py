@@ -70,7 +70,9 @@ class Model:
                 for above, _ in levels
             }
             clock = self.tenants[levels[0][1]].clock
-            charge = self.pace.charge(clock, job.since, cost_s, len(self.running), now)
+            head_start_s = job.virtual_time - job.since
+            running = len(self.running)
+            charge = self.pace.charge(clock, job.since, head_start_s, cost_s, running, now)
             advance_s = cost_s * charge.per_s
             self.charged[job] = now, cost_s, {}
             for above, name in levels:

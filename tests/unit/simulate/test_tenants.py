@@ -177,3 +177,18 @@ def test_a_team_of_many_gets_as_much_as_one_tenant():
     assert fair.tenants["alone"].due == pytest.approx(0.5)
     for number in range(9):
         assert fair.tenants[f"t/{number}"].share == pytest.approx(0.5 / 9, rel=0.05)
+
+
+@pytest.mark.parametrize("urgent", [0, 5])
+def test_a_tenant_with_less_urgent_jobs_gets_its_share_once_the_others_used_their_head_start(
+    urgent,
+):
+    """Two floods on levels that are worth seconds. The less urgent one is behind for that time."""
+    streams = [stream("a", rate=3, level=urgent), stream("b", rate=3, level=9)]
+    jobs, started_at = ran(streams, workers=2, most=6000)
+    middle = [
+        streams[each.stream].tenant
+        for each, at in zip(jobs, started_at, strict=True)
+        if 300 < at < 900
+    ]
+    assert middle.count("b") / len(middle) == pytest.approx(0.5, abs=0.03)

@@ -2,13 +2,18 @@
 
 import logging
 import re
+import time
+from functools import cached_property
 from typing import Any
 
 from celery import Celery
+from celery.events import EventReceiver
 from flower.events import Events
 
 from agewell.shared.protocol.envelope import LATEST, time_of
+from agewell.shared.redis.connection import RECONNECT_EVERY_S
 from agewell.shared.text.printable import printable
+from agewell.workers.consuming.connection import OnError, seldom
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +42,28 @@ class ReadableEvents(Events):  # type: ignore[misc]
             if isinstance(text := event.get(field), str):
                 event[field] = without_bytes(text)
         super().on_event(event)
+
+    def run(self) -> None:
+        """Record events until the process ends, from whichever connection works.
+
+        Flower's own method doubles its pause with each attempt, and after an outage of minutes
+        shows nothing for minutes more.
+        """
+        while True:
+            try:
+                self._record()
+            except Exception as error:  # noqa: BLE001  as Flower does
+                self._report(error, RECONNECT_EVERY_S)
+                time.sleep(RECONNECT_EVERY_S)
+
+    def _record(self) -> None:
+        with self.capp.connection() as connection:
+            receiver = EventReceiver(connection, handlers={"*": self.on_event}, app=self.capp)
+            receiver.capture(limit=None, timeout=None, wakeup=True)
+
+    @cached_property
+    def _report(self) -> OnError:
+        return seldom(lambda error, _: log.error("no events, trying again: %s", error))
 
 
 def is_event(event: Any) -> bool:

@@ -24,6 +24,8 @@ from agewell.workers.monitoring.dashboard.pages import HANDLERS
 from agewell.workers.monitoring.dashboard.thumbnails import Thumbnails
 from agewell.workers.process import logs, runtime
 from agewell.workers.process.context import context, exit_with_error, settings
+from agewell.workers.process.pulse import note_healthy
+from agewell.workers.process.ready import notify_ready
 
 MAX_TASKS = 10_000
 """How many tasks Flower remembers. Writing them to disk blocks it for a fraction of a second."""
@@ -65,6 +67,7 @@ class Dashboard(Flower):  # type: ignore[misc]
 
     async def sample(self) -> None:
         """Sample the queues in a thread, so that a slow Redis delays no page."""
+        note_healthy("flower")
         await self.io_loop.run_in_executor(None, self.history.sample)
 
 
@@ -112,6 +115,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: dashboard.io_loop.add_callback_from_signal(sys.exit))
     port = dashboard.start_http_server()
     log.info("listening on %s, port %d", found.flower_host, port)
+    notify_ready()
     PeriodicCallback(dashboard.sample, SAMPLE_EVERY_S * 1000).start()
     dashboard.io_loop.add_callback(dashboard.sample)
     try:

@@ -2,8 +2,13 @@
 
 /* The tables of one queue: its levels, and its tenants. */
 
+/** How long a job that is sent now would wait, or why nobody can tell. */
+function predictionText({ no_prediction: why }, seconds) {
+  return seconds === null && why === "no worker" ? why : duration(seconds);
+}
+
 function levelTable(queue, names, recent) {
-  const head = ["level", "waiting", "oldest wait", "weight"].map((text) =>
+  const head = ["level", "waiting", "oldest wait", "predicted wait", "weight"].map((text) =>
     make("th", { scope: "col" }, text));
   const body = make("tbody");
   for (const each of queue.levels) {
@@ -14,12 +19,13 @@ function levelTable(queue, names, recent) {
       make("th", { scope: "row" }, swatch, levelName(names, each.level)),
       make("td", { class: "waiting" }, count(each.waiting)),
       make("td", { class: "oldest" }, duration(each.oldest_wait_s)),
+      make("td", { class: "predicted" }, predictionText(queue, each.predicted_wait_s)),
       make("td", { class: "weight" }, weight(each.head_log_weight)),
     );
     body.append(row);
   }
   if (!body.children.length) {
-    body.append(make("tr", {}, make("td", { colspan: 4, class: "nothing" }, "No waiting jobs.")));
+    body.append(make("tr", {}, make("td", { colspan: 5, class: "nothing" }, "No waiting jobs.")));
   }
   const table = make("table", { class: "level-table table table-sm align-middle mb-0" });
   table.append(make("thead", {}, make("tr", {}, ...head)), body);
@@ -46,9 +52,10 @@ function tenantRow(name, cells, attributes) {
 }
 
 /** The largest tenants of a queue, and the others together. Null if no tenant has jobs. */
-function tenantTable({ tenants, other_tenants: others }) {
+function tenantTable(queue) {
+  const { tenants, other_tenants: others } = queue;
   if (!tenants.length) return null;
-  const head = ["tenant", "weight", "limits", "waiting", "running", "share", "oldest wait"].map((text) =>
+  const head = ["tenant", "weight", "limits", "waiting", "running", "share", "oldest wait", "predicted wait"].map((text) =>
     make("th", { scope: "col" }, text));
   const body = make("tbody");
   for (const each of tenants) {
@@ -59,6 +66,7 @@ function tenantTable({ tenants, other_tenants: others }) {
       running: count(each.running),
       share: `${Math.round(100 * each.share)} %`,
       oldest: duration(each.oldest_wait_s),
+      predicted: predictionText(queue, each.predicted_wait_s),
     }, { "data-tenant": each.tenant }));
   }
   if (others.waiting || others.running) {
@@ -69,6 +77,7 @@ function tenantTable({ tenants, other_tenants: others }) {
       running: count(others.running),
       share: "",
       oldest: "",
+      predicted: "",
     }, { class: "other-tenants" }));
   }
   const table = make("table", { class: "level-table tenant-table table table-sm align-middle mb-0" });

@@ -1,0 +1,56 @@
+"""The measured load of a queue: which jobs come, and how long they run. Upkeep measures it.
+
+Run times follow from Little's law: the time that slots were busy, divided by the jobs that ended.
+So they include all that a slot needs for a job. They also hold for models, which run jobs in
+batches.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+
+from pydantic import TypeAdapter, ValidationError
+
+LEAST_ENDS = 0.5
+"""With fewer ended jobs, run times count as unknown."""
+
+
+@dataclass(frozen=True)
+class QueueLoad:
+    """Sums over about the last minute: the older a second, the less it counts."""
+
+    at: float = 0.0
+    """When it was measured, as Unix time in seconds."""
+    waiting: int = 0
+    """Jobs that waited then, with scheduled ones."""
+    running: int = 0
+    """Jobs that ran then."""
+    seconds: float = 0.0
+    """The time in which `arrivals` came."""
+    arrivals: dict[str, float] = field(default_factory=dict)
+    """Jobs by level, or by level, a space and tenant. An empty name stands for other tenants."""
+    ends: float = 0.0
+    """Jobs that ended while `runs` was measured."""
+    runs: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """By level, a space and operation: seconds in which slots ran such jobs, and the same seconds,
+    each divided by the number of images of the job."""
+
+    @staticmethod
+    def of_text(text: bytes | None) -> "QueueLoad":
+        """Read the load as Redis has it. If another version wrote it, nothing is measured yet."""
+        try:
+            return _ADAPTER.validate_json(text or b"{}")
+        except ValidationError:
+            return QueueLoad()
+
+    def text(self) -> str:
+        """Return the load as Redis has it."""
+        return json.dumps(asdict(self))
+
+    @property
+    def mean_run_s(self) -> float | None:
+        """The mean time that a job occupies a slot. None if no job has ended yet."""
+        busy_s = sum(each for each, _ in self.runs.values())
+        return busy_s / self.ends if self.ends >= LEAST_ENDS and busy_s > 0 else None
+
+
+_ADAPTER = TypeAdapter(QueueLoad)
