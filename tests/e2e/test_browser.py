@@ -134,11 +134,13 @@ def test_the_queues_page_shows_the_largest_tenants(watched: Stack, seen: Browser
     with waiting_jobs(watched, "late", 3):
         row = '[data-queue="cv"] tr[data-tenant="late"]'
         until(lambda: seen.texts(f"{row} .waiting") == ["3"], WAIT_S, lambda: seen.text)
-        cells = [*seen.texts(f"{row} th"), *seen.texts(f"{row} td")[:-1]]
+        cells = [*seen.texts(f"{row} th"), *seen.texts(f"{row} td")[:-2]]
         share = cells.pop()
         assert cells == ["late", "2", "4/h", "3", "0"]
         assert share.endswith(" %")
         assert seen.texts(f"{row} .oldest")[0].endswith(" s")
+        # Four an hour: a new job goes an hour after the one that started.
+        assert seen.texts(f"{row} .predicted")[0].startswith(("59 min", "1 h 0 min"))
         seen.screenshot("queues-tenants")
         seen.driver.set_window_size(500, 1000)
         script = "return document.documentElement.scrollWidth - window.innerWidth"
