@@ -7,7 +7,11 @@ local MOST_ARRIVED = 2000
 
 local function count_arrived(order, field)
   local key = string.gsub(order, 'order:', 'arrived:', 1)
-  if redis.pcall('HINCRBY', key, field, 1) == 1 and redis.call('HLEN', key) > MOST_ARRIVED then
-    redis.call('DEL', key)
+  if redis.pcall('HINCRBY', key, field, 1) == 1 then
+    -- Producers whose rights are of an older version may not ask.
+    local count = tonumber(redis.pcall('HLEN', key))
+    if count and count > MOST_ARRIVED then
+      redis.call('DEL', key)
+    end
   end
 end

@@ -257,3 +257,12 @@ def test_a_scheduled_job_counts_when_it_is_due(load):
 
 def test_an_ask_names_the_level_and_the_tenant():
     assert Ask() == (5, None)
+
+
+def test_counts_of_arrivals_stay_few_without_upkeep(load):
+    most = 0
+    for number in range(2100):
+        load.scripts.publish(f"j{number}", 5, load.now, tenant=f"t{number}")
+        most = max(most, load.client.hlen(keys.arrived("cv")))
+    assert most == 2000
+    assert load.client.hlen(keys.arrived("cv")) < 110
