@@ -15,13 +15,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from steps import InstallError, Steps, memory_bytes
-from texts import ENV, REDIS, SERVICES, cores_that_fit, redis_url_of
+from texts import ENV, EXTRAS, REDIS, SERVICES, cores_that_fit, redis_url_of
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PREFIX = Path("/opt/agewell")
 DEFAULT = "cv,upkeep,beat,flower"
-EXTRAS = "workers,stack"
 
 
 def main(words: list[str]) -> int:
@@ -78,7 +77,7 @@ def _install(steps: Steps, options: argparse.Namespace, services: list[str]) -> 
     for user in ["agewell", *(["agewell-redis"] if own_redis else [])]:
         steps.user(user)
     if options.venv is None:
-        _make_venv(steps, options.prefix)
+        _make_venv(steps, options.prefix, services)
     _write_settings(steps, options)
     units = [f"agewell-{name}.service" for name in services]
     if own_redis:
@@ -103,7 +102,7 @@ def _check(steps: Steps, options: argparse.Namespace, own_redis: bool) -> None:
     if venv.is_relative_to("/home") or venv.is_relative_to("/root"):
         raise InstallError(f"{venv}: the services see no home directories; choose another place")
     if options.venv is not None and not (venv / "bin" / "celery").exists():
-        raise InstallError(f"--venv {venv}: there is no bin/celery; install agewell[stack] there")
+        raise InstallError(f"--venv {venv}: there is no bin/celery; install agewell there")
     if not steps.is_live:
         return
     steps.require_root_and_systemd()
@@ -123,13 +122,14 @@ def _check(steps: Steps, options: argparse.Namespace, own_redis: bool) -> None:
         )
 
 
-def _make_venv(steps: Steps, prefix: Path) -> None:
+def _make_venv(steps: Steps, prefix: Path, services: list[str]) -> None:
     if not (prefix / "bin" / "python").exists():
         steps.run(sys.executable, "-m", "venv", str(prefix))
     constraints = ("--constraint", str(ROOT / "constraints.txt"))
     pip = (str(prefix / "bin" / "pip"), "install", "--quiet", *constraints)
+    extras = sorted({EXTRAS[name] for name in services if name in EXTRAS})
     # pip keeps an installed agewell of the same version number, so it is installed anew.
-    steps.run(*pip, f"{ROOT}[{EXTRAS}]")
+    steps.run(*pip, f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT))
     steps.run(*pip, "--force-reinstall", "--no-deps", str(ROOT))
 
 

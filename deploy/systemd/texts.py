@@ -6,6 +6,9 @@ from steps import memory_bytes
 
 SERVICES = ("cv", "infer", "upkeep", "beat", "flower", "metrics")
 
+EXTRAS = {"cv": "cv", "infer": "infer", "flower": "monitoring", "metrics": "monitoring"}
+"""The extra of agewell that a service needs. The others need none."""
+
 JOB_BYTES = 4_400_000_000
 """What one cv process may take with the default settings: docs/security.md."""
 

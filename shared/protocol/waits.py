@@ -108,10 +108,19 @@ def wait_s(slots: float, ahead_s: float, others: Sequence[Work] = ()) -> float |
     return max(0.0, t)
 
 
-def first_free_s(slots: int, mean_s: float) -> float:
+def first_free_s(
+    slots: int, mean_s: float, left_s: Sequence[float] = (), variation: float = 1.0
+) -> float:
     """Return the work until the first of all busy slots is free, in seconds of one slot.
 
-    If run times are exponential, that is their mean. If all are equal, the slot that is nearest to
-    its end needs slots / (slots + 1) of it. This is the middle of both.
+    Args:
+        slots: the number of slots.
+        mean_s: the mean run time.
+        left_s: for each running job, by how much it has run for less than is usual for it.
+        variation: 1 if run times vary like exponential ones, which have no memory. Then the first
+            ends after mean_s / slots. 0 if they do not vary: then it ends after the smallest of
+            left_s. In between, it is in between.
     """
-    return mean_s * (1 + slots / (slots + 1)) / 2
+    if not left_s:
+        return mean_s
+    return variation * mean_s + (1 - variation) * slots * max(0.0, min(left_s))

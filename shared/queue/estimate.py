@@ -8,8 +8,8 @@ import redis
 from agewell.shared.errors import ParameterError
 from agewell.shared.protocol.tasks import WORK_QUEUES
 from agewell.shared.protocol.tenants import check_tenant
-from agewell.shared.queue.facts import Ask
-from agewell.shared.queue.forecast import Forecast, Situation, forecasts
+from agewell.shared.queue.facts import Ask, Situation
+from agewell.shared.queue.forecast import Forecast, forecasts
 from agewell.shared.queue.reserved import reserved_jobs
 from agewell.shared.queue.slots import slots_of
 from agewell.shared.queue.status import aging_policies
@@ -39,6 +39,6 @@ def estimate(
             check_tenant(ask.tenant)
     worker_ids = cast("set[bytes]", client.smembers(keys.WORKER_IDS))
     slots = slots_of(client, worker_ids)[queue]
-    running = len(reserved_jobs(client, worker_ids)[queue])
+    running = reserved_jobs(client, worker_ids)[queue]
     policy = aging_policies(client, settings)[queue]
     return forecasts(client, Situation(queue, policy, now, slots, running), asks)

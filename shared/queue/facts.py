@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from agewell.shared.protocol.aging import AgingPolicy
 from agewell.shared.protocol.levels import DEFAULT_LEVEL
 from agewell.shared.queue.tenants import TenantLimits
 from agewell.shared.queue.tiers import Tier
@@ -14,6 +15,18 @@ class Ask(NamedTuple):
 
     level: int = DEFAULT_LEVEL
     tenant: str | None = None
+
+
+class Situation(NamedTuple):
+    """Facts about a queue that its status has read already."""
+
+    queue: str
+    policy: AgingPolicy
+    now: float
+    slots: int
+    """Jobs that its workers run at the same time."""
+    running: Sequence[str]
+    """Ids of the jobs that run now."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,8 @@ class Facts:
 
     mean_s: float | None
     """The mean run time of a job. None if none has been measured."""
+    first_s: float
+    """The work until the first of the running jobs ends, in seconds of one slot."""
     rates: Mapping[tuple[int, str | None], float]
     """Seconds of work that come per second, by level and tenant."""
     pushed: Sequence[int]

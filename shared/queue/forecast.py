@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 
 import redis
 
-from agewell.shared.protocol.aging import AgingPolicy
 from agewell.shared.protocol.fair_share import TAKES
 from agewell.shared.protocol.tenants import team_of
-from agewell.shared.protocol.waits import Inflow, Rival, Work, first_free_s, wait_s
+from agewell.shared.protocol.waits import Inflow, Rival, Work, wait_s
 from agewell.shared.queue.costs import work_before
-from agewell.shared.queue.facts import NOTHING, Ask, Facts, TenantFacts, joined
+from agewell.shared.queue.facts import NOTHING, Ask, Facts, Situation, TenantFacts, joined
 from agewell.shared.queue.read_facts import read_facts
 from agewell.shared.queue.tiers import ClockFloor, Frontier
 from agewell.shared.redis import keys
@@ -39,18 +38,6 @@ class Forecast:
     """Why not: `no worker`, `not measured yet`, or that more urgent jobs keep all workers busy."""
 
 
-class Situation(NamedTuple):
-    """Facts about a queue that its status has read already."""
-
-    queue: str
-    policy: AgingPolicy
-    now: float
-    slots: int
-    """Jobs that its workers run at the same time."""
-    running: int
-    """Jobs that run now."""
-
-
 def forecasts(client: redis.Redis, at: Situation, asks: Sequence[Ask]) -> list[Forecast]:
     """Predict the waits of jobs.
 
@@ -61,7 +48,7 @@ def forecasts(client: redis.Redis, at: Situation, asks: Sequence[Ask]) -> list[F
     """
     if at.slots < 1:
         return [Forecast(None, NO_WORKER) for _ in asks]
-    facts = read_facts(client, at.queue, at.policy, at.now, asks)
+    facts = read_facts(client, at, asks)
     lines = [Line(at, facts, ask) for ask in asks]
     pipe: Any = client.pipeline(transaction=False)
     for line in lines:
@@ -104,13 +91,13 @@ class Line:
         Args:
             count: jobs of the queue without a tenant that go before it now.
         """
-        place, free = self.place(), self._at.slots - self._at.running
+        place, free = self.place(), self._at.slots - len(self._at.running)
         count += self._facts.pushed_before(self._ask.level)
         if free > count + self._waiting_before(place.key):
             return Forecast(place.limited_s)
         if not self._mean_s:
             return Forecast(None, NOT_MEASURED)
-        first_s = first_free_s(self._at.slots, self._mean_s) - max(0, free) * self._mean_s
+        first_s = self._facts.first_s - max(0, free) * self._mean_s
         ahead_s = work_before(count, self._facts.sampled, self._mean_s) + self._own.work_s + first_s
         found_s: float | None = 0.0
         for _ in range(PASSES):

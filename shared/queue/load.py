@@ -30,6 +30,8 @@ class QueueLoad:
     """Jobs by level, or by level, a space and tenant. An empty name stands for other tenants."""
     ends: float = 0.0
     """Jobs that ended while `runs` was measured."""
+    ages_s: float = 0.0
+    """The sum over the same seconds of how long the running jobs had run, by slot and second."""
     runs: dict[str, tuple[float, float]] = field(default_factory=dict)
     """By level, a space and operation: seconds in which slots ran such jobs, and the same seconds,
     each divided by the number of images of the job."""
@@ -49,8 +51,25 @@ class QueueLoad:
     @property
     def mean_run_s(self) -> float | None:
         """The mean time that a job occupies a slot. None if no job has ended yet."""
-        busy_s = sum(each for each, _ in self.runs.values())
+        busy_s = self.busy_s
         return busy_s / self.ends if self.ends >= LEAST_ENDS and busy_s > 0 else None
+
+    @property
+    def busy_s(self) -> float:
+        """The seconds in which slots ran jobs."""
+        return sum(each for each, _ in self.runs.values())
+
+    @property
+    def variation(self) -> float:
+        """How much run times vary: 0 if all are equal, 1 if they vary like exponential ones.
+
+        Whoever looks at a running job finds one of age E[S^2] / (2 E[S]) on average, where S is the
+        run time. So this is the square of its coefficient of variation, at most 1.
+        """
+        mean_s = self.mean_run_s
+        if mean_s is None:
+            return 1.0
+        return max(0.0, min(1.0, 2 * self.ages_s / self.busy_s / mean_s - 1))
 
 
 _ADAPTER = TypeAdapter(QueueLoad)

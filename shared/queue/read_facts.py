@@ -9,15 +9,18 @@ from typing import Any
 
 import redis
 
-from agewell.shared.protocol.aging import AgingPolicy
 from agewell.shared.protocol.levels import LEVELS
 from agewell.shared.protocol.tenants import team_of
+from agewell.shared.protocol.waits import first_free_s
 from agewell.shared.queue.costs import Costs, Sampled, spread
-from agewell.shared.queue.facts import Ask, Facts, Own, TenantFacts, number
+from agewell.shared.queue.facts import Ask, Facts, Own, Situation, TenantFacts, number
 from agewell.shared.queue.load import QueueLoad
 from agewell.shared.queue.order import id_of
 from agewell.shared.queue.tier_reader import TierReader
 from agewell.shared.redis import keys
+
+MOST_RUNNING = 32
+"""How many running jobs to look at."""
 
 MOST_PAUSED = 50
 """How many tenants at their limits to read."""
@@ -29,32 +32,24 @@ LEAST_OWN_SAMPLES, MOST_OWN_SAMPLES = 2, 16
 """How many of each tenant."""
 
 
-def read_facts(
-    client: redis.Redis, queue: str, policy: AgingPolicy, now: float, asks: Sequence[Ask]
-) -> Facts:
+def read_facts(client: redis.Redis, at: Situation, asks: Sequence[Ask]) -> Facts:
     """Read the facts about a queue for some predictions."""
-    return _Reading(client, queue, policy, now, asks).facts()
+    return _Reading(client, at, asks).facts()
 
 
 class _Reading:
     """The steps of reading. Each is one pipeline, which needs the answers of the one before."""
 
-    def __init__(
-        self,
-        client: redis.Redis,
-        queue: str,
-        policy: AgingPolicy,
-        now: float,
-        asks: Sequence[Ask],
-    ) -> None:
-        self._client, self._queue, self._now = client, queue, now
-        self._head_starts = [policy.head_start_s(level) for level in LEVELS]
+    def __init__(self, client: redis.Redis, at: Situation, asks: Sequence[Ask]) -> None:
+        self._client, self._queue, self._now = client, at.queue, at.now
+        self._slots, self._running = at.slots, at.running[:MOST_RUNNING]
+        self._head_starts = [at.policy.head_start_s(level) for level in LEVELS]
         self._levels = sorted({each.level for each in asks})
         self._asks = [each for each in asks if each.tenant is not None]
         names = [each.tenant or "" for each in self._asks]
         teams = dict.fromkeys(team for each in names if (team := team_of(each)))
         self._names = list(dict.fromkeys([*names, *teams]))
-        self._readers = {each: TierReader(queue, each) for each in (None, *teams)}
+        self._readers = {each: TierReader(at.queue, each) for each in (None, *teams)}
 
     def facts(self) -> Facts:
         """Read all."""
@@ -69,6 +64,7 @@ class _Reading:
             reader.ask_candidates(pipe)
         found = iter(pipe.execute())
         common = _Common.of(found, len(self._levels))
+        first_s = self._first_s([next(found) for _ in self._running], common.costs)
         tenants = {name: TenantFacts.of(found) for name in self._names}
         jobs = {ask: _own_jobs(tenants[ask.tenant or ""], next(found)) for ask in self._asks}
         sampled, found = self._sample(found, common, jobs)
@@ -87,9 +83,17 @@ class _Reading:
         mean_s = common.costs.mean_s
         owns = {ask: _own(count, sampled[ask], mean_s or 0.0) for ask, count in jobs.items()}
         return Facts(
-            mean_s, rates, common.pushed, common.due, sampled[None], *common.pace, tiers,
+            mean_s, first_s, rates, common.pushed, common.due, sampled[None], *common.pace, tiers,
             tenants, owns,
         )  # fmt: skip
+
+    def _first_s(self, running: Sequence[Sequence[bytes | None]], costs: Costs) -> float:
+        """Return the work until the first of the running jobs ends, in seconds of one slot."""
+        left_s = [
+            costs.run_s(op, items) - max(0.0, self._now - number(started_at))
+            for started_at, op, items in running
+        ]
+        return first_free_s(self._slots, costs.mean_s or 0.0, left_s, costs.load.variation)
 
     def _pipeline(self) -> Any:
         return self._client.pipeline(transaction=False)
@@ -107,6 +111,8 @@ class _Reading:
             pipe.llen(inlet)
         pipe.hmget(keys.pace(queue), "weights", "latest", "head_start_s")
         pipe.zrange(keys.paused_tenants(queue), 0, MOST_PAUSED - 1)
+        for job_id in self._running:
+            pipe.hmget(keys.job(job_id), "started_at", "op", "items")
 
     def _ask_tenant(self, pipe: Any, name: str) -> None:
         pipe.hmget(keys.tenant(self._queue, name), "clock", "next_at", "weight", "weights")

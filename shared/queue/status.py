@@ -9,8 +9,8 @@ import redis
 from agewell.shared.protocol.aging import AgingPolicy
 from agewell.shared.protocol.levels import LEVELS
 from agewell.shared.protocol.tasks import WORK_QUEUES, Queue
-from agewell.shared.queue.facts import Ask
-from agewell.shared.queue.forecast import Forecast, Situation, forecasts
+from agewell.shared.queue.facts import Ask, Situation
+from agewell.shared.queue.forecast import Forecast, forecasts
 from agewell.shared.queue.order import id_of
 from agewell.shared.queue.reserved import reserved_jobs
 from agewell.shared.queue.slots import slots_of
@@ -118,7 +118,7 @@ def queue_status(client: redis.Redis, settings: Settings, now: float) -> list[Qu
         _with_predictions(
             client,
             _status(queue, policy, now, answers[queue], heads, len(reserved[queue]), loads[queue]),
-            Situation(queue, policy, now, slots[queue], len(reserved[queue])),
+            Situation(queue, policy, now, slots[queue], reserved[queue]),
         )
         for queue, policy in policies.items()
     ]

@@ -121,6 +121,8 @@ def test_queues_and_top_show_the_tenants(stack):
         until(lambda: [each["waiting"] for each in waiting()] == [3], PATIENCE_S, waiting)
         [slow] = waiting()
         assert 0 < slow.pop("oldest_wait_s") < PATIENCE_S
+        # One has started, so the next may in 15 minutes, and a new one is the third after that.
+        assert 3600 - PATIENCE_S < slow.pop("predicted_wait_s") <= 3600
         assert slow == {
             "tenant": "slow", "weight": 2, "max_running": None, "rate_per_s": 4 / 3600,
             "waiting": 3, "running": 0,

@@ -46,8 +46,9 @@ MOST_SAMPLED = 32
 GONE = "gone"
 """The count of jobs that ended before they ran."""
 
-Runs = Mapping[str, tuple[float, float]]
-"""By level, a space and operation: running jobs, and the sum of 1 / images over them."""
+Runs = Mapping[str, tuple[float, float, float]]
+"""By level, a space and operation: running jobs, and the sums over them of 1 / images, and of how
+long they have run, in seconds."""
 
 
 def measure_load(client: redis.Redis, now: float) -> None:
@@ -75,7 +76,7 @@ def measure_load(client: redis.Redis, now: float) -> None:
         next(found)
         waiting = sum(next(found) for _ in range(3))
         ids = reserved.get(queue, [])
-        tick = Tick(now, arrived, waiting, len(ids), _runs(client, ids))
+        tick = Tick(now, arrived, waiting, len(ids), _runs(client, ids, now))
         saving.set(keys.load(queue), updated(before, tick).text())
     saving.execute()
 
@@ -127,6 +128,7 @@ def updated(before: QueueLoad, tick: Tick) -> QueueLoad:
     return replace(
         load,
         ends=fade * before.ends + ended,
+        ages_s=fade * before.ages_s + passed_s * sum(each for _, _, each in tick.runs.values()),
         runs={name: (busy[name], per_image[name]) for name in kept if busy[name] > LEAST},
     )
 
@@ -165,16 +167,20 @@ def _without_small_tenants(counts: Mapping[str, float]) -> dict[str, float]:
     return {name: count for name, count in kept.items() if count > LEAST}
 
 
-def _runs(client: redis.Redis, ids: Sequence[str]) -> Runs:
+def _runs(client: redis.Redis, ids: Sequence[str], now: float) -> Runs:
     """Look at running jobs, or at an evenly spread sample of them."""
     looked = min(len(ids), MOST_SAMPLED)
     pipe: Any = client.pipeline(transaction=False)
     for number in range(looked):
-        pipe.hmget(keys.job(ids[number * len(ids) // looked]), "level", "op", "items")
-    found: dict[str, tuple[float, float]] = {}
-    for level, op, items in pipe.execute():
+        pipe.hmget(keys.job(ids[number * len(ids) // looked]), "level", "op", "items", "started_at")
+    found: dict[str, tuple[float, float, float]] = {}
+    for level, op, items, started_at in pipe.execute():
         name = f"{(level or b'0').decode()} {(op or b'').decode()}"
-        jobs, per_image = found.get(name, (0.0, 0.0))
-        scale = len(ids) / looked
-        found[name] = (jobs + scale, per_image + scale / image_count(items))
+        jobs, per_image, ages_s = found.get(name, (0.0, 0.0, 0.0))
+        scale, age_s = len(ids) / looked, max(0.0, now - float(started_at or now))
+        found[name] = (
+            jobs + scale,
+            per_image + scale / image_count(items),
+            ages_s + scale * age_s,
+        )
     return found

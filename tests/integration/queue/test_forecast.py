@@ -124,7 +124,7 @@ def test_tenants_who_send_more_than_their_share_wait_and_others_do_not(load):
     for stream in streams:
         own = [each for each in waits if each.stream == stream]
         predicted, waited = means(own)
-        assert predicted == pytest.approx(waited, rel=0.2, abs=MEAN_S / SLOTS), stream
+        assert predicted == pytest.approx(waited, rel=WITHIN, abs=MEAN_S / SLOTS), stream
     for part in (0.5, 0.9):
         predicted, waited = compare(waits, part)
         assert predicted == pytest.approx(waited, rel=WITHIN), part

@@ -17,7 +17,7 @@ def ticks(count, arrived, waiting, running, runs=None, load=None, every_s=1.0):
     began = load.at
     for number in range(1, count + 1):
         n = running(number)
-        found = runs(number) if runs else {"5 hsv": (n, n)} if n else {}
+        found = runs(number) if runs else {"5 hsv": (n, n, n * 0.1)} if n else {}
         tick = Tick(began + number * every_s, arrived(number), waiting(number), n, found)
         load = updated(load, tick)
     return load
@@ -38,6 +38,14 @@ def test_the_mean_run_time_is_the_busy_time_divided_by_the_ends():
     load = ticks(30, lambda n: {"5": 24}, lambda n: 4 * n, lambda n: 4)
     assert load.mean_run_s == pytest.approx(0.2, rel=0.01)
     assert costs(load, hsv=7.0).run_s(b"hsv", b"3") == pytest.approx(0.6, rel=0.01)
+
+
+@pytest.mark.parametrize(("age_s", "variation"), [(0.1, 0.0), (0.2, 1.0), (0.15, 0.5), (5, 1.0)])
+def test_the_ages_of_running_jobs_tell_how_much_run_times_vary(age_s, variation):
+    """Renewal theory: equal run times are half over on average, exponential ones have no memory."""
+    runs = lambda n: {"5 hsv": (4, 4, 4 * age_s)}  # noqa: E731
+    load = ticks(30, lambda n: {"5": 20}, lambda n: 0, lambda n: 4, runs)
+    assert load.variation == pytest.approx(variation, abs=0.02)
 
 
 def test_jobs_longer_than_the_window_are_measured_whole():
@@ -88,13 +96,13 @@ def test_jobs_that_ended_before_they_ran_are_not_runs():
 
 def test_what_ran_while_upkeep_was_away_is_unknown():
     load = ticks(30, lambda n: {"5": 20}, lambda n: 0, lambda n: 4)
-    later = updated(load, Tick(load.at + 3600, {"5": 5}, 0, 4, {"5 hsv": (4, 4)}))
+    later = updated(load, Tick(load.at + 3600, {"5": 5}, 0, 4, {"5 hsv": (4, 4, 0)}))
     assert (later.ends, later.runs) == (load.ends, load.runs)
 
 
 def test_the_run_times_of_levels_follow_their_images_and_the_costs_of_operations():
     """Level 9 has ten images of a slow operation, level 2 one of a fast one: 100 times as long."""
-    runs = lambda n: {"2 flip": (2, 2), "9 poisson": (2, 0.2)}  # noqa: E731
+    runs = lambda n: {"2 flip": (2, 2, 0), "9 poisson": (2, 0.2, 0)}  # noqa: E731
     # Costs say 0.01 s and 0.1 s an image. Really it takes twice as long: 100 and 1 jobs a second.
     arrived = lambda n: {"2": 100, "9": 1}  # noqa: E731
     load = ticks(60, arrived, lambda n: 0, lambda n: 4, runs)

@@ -64,6 +64,11 @@ def test_the_wait_ends_when_the_slots_have_done_what_goes_before(slots, ahead_s,
         assert left_s(part / 50 * found) >= -1e-6
 
 
-def test_the_first_free_slot_lies_between_those_of_random_and_of_equal_run_times():
-    for slots in (1, 2, 4, 64):
-        assert slots / (slots + 1) < first_free_s(slots, 1.0) < 1.0
+def test_the_first_free_slot_of_random_run_times_is_the_mean_of_their_minimum():
+    assert first_free_s(4, 0.2) == 0.2  # 0.05 s for four slots
+    assert first_free_s(4, 0.2, [0.15, -0.3], variation=1.0) == 0.2
+
+
+def test_the_first_free_slot_of_equal_run_times_is_that_of_the_oldest_job():
+    assert first_free_s(4, 0.2, [0.15, 0.03, 0.1, 0.2], variation=0.0) == pytest.approx(0.12)
+    assert first_free_s(4, 0.2, [-0.01, 0.1], variation=0.0) == 0.0
