@@ -6,8 +6,8 @@ import pytest
 
 from tests.containers.stack import CORE, Stack
 
-WATCHED_S = 62.0
-"""Two rounds of health checks."""
+WATCHED_S = 31.0
+"""A round of health checks."""
 
 CHECKED = ("cv", "upkeep", "beat", "flower")
 

@@ -4,7 +4,6 @@ The exporter reads everything from Redis at each scrape. It keeps only the last 
 for their shares. Metrics have no job ids.
 """
 
-import contextlib
 import logging
 import signal
 import sys
@@ -73,14 +72,14 @@ class Collector:
         up.add_metric((), 1 if found else 0)
         yield from (up, *found)
 
-    def look(self) -> None:
-        """Look at the tenants, for their shares, and note that the exporter reaches Redis.
-
-        If Redis does not answer, the look is left out.
-        """
-        with contextlib.suppress(*REDIS_ERRORS):
-            self._tenants.look(queue_status(self._client, self._settings, redis_now(self._client)))
-            note_healthy("metrics")
+    def look(self) -> bool:
+        """Look at the tenants, for their shares. False if Redis does not answer."""
+        try:
+            queues = queue_status(self._client, self._settings, redis_now(self._client))
+        except REDIS_ERRORS:
+            return False
+        self._tenants.look(queues)
+        return True
 
     def _worker_metrics(self) -> Iterator[Metric]:
         """Yield the counters and histograms of the workers."""
@@ -241,7 +240,8 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit())
     while True:
-        collector.look()
+        if collector.look():
+            note_healthy("metrics")
         time.sleep(LOOK_EVERY_S)
 
 
