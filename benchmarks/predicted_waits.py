@@ -24,7 +24,7 @@ LOADS = (0.8, 1.2)
 AGING_K = 0.5
 """A level is worth two seconds, so that jobs at the end of the sending time do not matter."""
 
-OPERATIONS = Path(__file__).with_name("napping.py")
+OPERATIONS = Path(__file__).with_name("sleeping.py")
 
 Shares = Mapping[tuple[int, str | None], float]
 """Shares of all jobs, by level and tenant."""
@@ -78,7 +78,7 @@ def offer(client: Client, load: float, shares: Shares, span: Span, seed: int) ->
     started, at = time.monotonic(), 0.0
     while (at := at + rng.expovariate(load * SLOTS / MEAN_S)) < span.sending_s:
         ((level, tenant),) = rng.choices(list(shares), list(shares.values()))
-        job = client.job("nap", [{"image": image}], seconds=rng.expovariate(1 / MEAN_S))
+        job = client.job("rest", [{"image": image}], seconds=rng.expovariate(1 / MEAN_S))
         time.sleep(max(0.0, started + at - time.monotonic()))
         predicted_s = client.estimate(level, tenant).wait_s
         job_id = client.send(job, level, tenant=tenant)
