@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from agewell.shared.protocol.messages import PipelineItem as PipelineItem
     from agewell.shared.protocol.messages import PipelineJob as PipelineJob
     from agewell.shared.protocol.messages import Step as Step
-    from agewell.shared.queue.forecast import Forecast as Forecast
+    from agewell.shared.queue.forecast.predict import Forecast as Forecast
     from agewell.shared.queue.record import Record as Record
     from agewell.shared.queue.record import State as State
     from agewell.shared.settings import Settings as Settings
@@ -60,7 +60,7 @@ _MODULE_OF: Final = {
     "Client": "agewell.producer.client",
     "Colour": "agewell.workers.imaging.colour",
     "ErrorInfo": _MESSAGES,
-    "Forecast": "agewell.shared.queue.forecast",
+    "Forecast": "agewell.shared.queue.forecast.predict",
     "HsvItem": _JOBS,
     "HsvJob": _JOBS,
     "Image": "agewell.workers.imaging.image",

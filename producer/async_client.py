@@ -15,7 +15,7 @@ from agewell.producer.receiving.outcome import Outcome, read_outcome
 from agewell.shared.protocol.levels import DEFAULT_LEVEL
 from agewell.shared.protocol.messages import ImageRef, Job, Output
 from agewell.shared.protocol.tasks import Queue
-from agewell.shared.queue.forecast import Forecast
+from agewell.shared.queue.forecast.predict import Forecast
 from agewell.shared.queue.record import Record
 from agewell.shared.redis.connection import connect_async, unreachable
 from agewell.shared.settings import Settings

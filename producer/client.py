@@ -20,9 +20,9 @@ from agewell.producer.session import Session, make_session, open_session
 from agewell.shared.protocol.levels import DEFAULT_LEVEL, level_from
 from agewell.shared.protocol.messages import ImageRef, Job, MediaType, Output
 from agewell.shared.protocol.tasks import Queue, queue_of
-from agewell.shared.queue.estimate import estimate
-from agewell.shared.queue.facts import Ask
-from agewell.shared.queue.forecast import Forecast
+from agewell.shared.queue.forecast.estimate import estimate
+from agewell.shared.queue.forecast.facts import Ask
+from agewell.shared.queue.forecast.predict import Forecast
 from agewell.shared.queue.record import Record
 from agewell.shared.redis.connection import require_redis
 from agewell.shared.settings import Settings

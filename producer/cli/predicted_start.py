@@ -7,8 +7,8 @@ from rich.text import Text
 
 from agewell.producer.session import Session
 from agewell.shared.protocol.tasks import Queue
-from agewell.shared.queue.estimate import estimate
-from agewell.shared.queue.facts import Ask
+from agewell.shared.queue.forecast.estimate import estimate
+from agewell.shared.queue.forecast.facts import Ask
 from agewell.shared.redis.connection import REDIS_ERRORS
 from agewell.shared.text.units import duration
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from agewell.producer.cli.tables import Column
-from agewell.shared.queue.forecast import NO_WORKER
+from agewell.shared.queue.forecast.predict import NO_WORKER
 from agewell.shared.queue.status import QueueStatus
 from agewell.shared.queue.tenant_load import LARGEST, TenantLoad
 from agewell.shared.text.units import duration

@@ -9,11 +9,11 @@ import redis
 from agewell.shared.protocol.aging import AgingPolicy
 from agewell.shared.protocol.levels import LEVELS
 from agewell.shared.protocol.tasks import WORK_QUEUES, Queue
-from agewell.shared.queue.facts import Ask, Situation
-from agewell.shared.queue.forecast import Forecast, forecasts
+from agewell.shared.queue.forecast.facts import Ask, Situation
+from agewell.shared.queue.forecast.predict import Forecast, forecasts
+from agewell.shared.queue.forecast.slots import slots_of
 from agewell.shared.queue.order import id_of
 from agewell.shared.queue.reserved import reserved_jobs
-from agewell.shared.queue.slots import slots_of
 from agewell.shared.queue.tenant_load import (
     NO_OTHERS,
     OtherTenants,

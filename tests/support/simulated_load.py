@@ -10,8 +10,8 @@ import random
 from dataclasses import dataclass
 
 from agewell.producer.simulate.jobs import Exponential, ServiceTime
-from agewell.shared.queue.estimate import estimate
-from agewell.shared.queue.facts import Ask
+from agewell.shared.queue.forecast.estimate import estimate
+from agewell.shared.queue.forecast.facts import Ask
 from agewell.shared.queue.ledger import End
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, cast
 import redis
 
 from agewell.shared.protocol.tasks import WORK_QUEUES
-from agewell.shared.queue.costs import image_count
-from agewell.shared.queue.load import QueueLoad
+from agewell.shared.queue.forecast.costs import image_count
+from agewell.shared.queue.forecast.load import QueueLoad
 from agewell.shared.queue.reserved import reserved_jobs
 from agewell.shared.redis import keys
 

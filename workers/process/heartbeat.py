@@ -20,8 +20,8 @@ import redis
 from celery import Celery, bootsteps, signals
 from celery.worker.consumer.tasks import Tasks
 
+from agewell.shared.queue.forecast.slots import heartbeat_text
 from agewell.shared.queue.publish import ORDERED
-from agewell.shared.queue.slots import heartbeat_text
 from agewell.shared.redis import keys
 from agewell.shared.redis.clock import RedisClock
 from agewell.shared.redis.scripts import Script, load_all

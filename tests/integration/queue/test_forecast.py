@@ -7,9 +7,9 @@ from dataclasses import asdict
 import pytest
 
 from agewell.producer.simulate.jobs import Fixed
-from agewell.shared.queue.facts import Ask
-from agewell.shared.queue.forecast import NO_WORKER, NOT_MEASURED, OVERTAKEN, Forecast
-from agewell.shared.queue.load import QueueLoad
+from agewell.shared.queue.forecast.facts import Ask
+from agewell.shared.queue.forecast.load import QueueLoad
+from agewell.shared.queue.forecast.predict import NO_WORKER, NOT_MEASURED, OVERTAKEN, Forecast
 from agewell.shared.queue.paused_workers import say_paused
 from agewell.shared.queue.status import queue_status
 from agewell.shared.queue.tenants import TenantLimits, set_limits

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from agewell.shared.queue.costs import Costs, spread, work_before
-from agewell.shared.queue.load import QueueLoad
+from agewell.shared.queue.forecast.costs import Costs, spread, work_before
+from agewell.shared.queue.forecast.load import QueueLoad
 from agewell.workers.maintenance.load import MOST_NAMES, Tick, updated
 
 START = 1_700_000_000.0

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from agewell.shared.protocol.tenants import team_of
-from agewell.shared.queue.costs import Costs
+from agewell.shared.queue.forecast.costs import Costs
+from agewell.shared.queue.forecast.tiers import Sharer, Tier
 from agewell.shared.queue.order import SEQUENCE_DIGITS, id_of
 from agewell.shared.queue.tenants import TenantLimits
-from agewell.shared.queue.tiers import Sharer, Tier
 from agewell.shared.redis import keys
 
 NAMED = 32

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from agewell.shared.protocol.fair_share import UNKNOWN_COST_S
-from agewell.shared.queue.load import QueueLoad
+from agewell.shared.queue.forecast.load import QueueLoad
 
 STALE_S = 60.0
 """Rates of arrivals that are older count as unknown, and jobs that will come are left out."""

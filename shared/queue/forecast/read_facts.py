@@ -12,11 +12,11 @@ import redis
 from agewell.shared.protocol.levels import LEVELS
 from agewell.shared.protocol.tenants import team_of
 from agewell.shared.protocol.waits import first_free_s
-from agewell.shared.queue.costs import Costs, Sampled, spread
-from agewell.shared.queue.facts import Ask, Facts, Own, Situation, TenantFacts, number
-from agewell.shared.queue.load import QueueLoad
+from agewell.shared.queue.forecast.costs import Costs, Sampled, spread
+from agewell.shared.queue.forecast.facts import Ask, Facts, Own, Situation, TenantFacts, number
+from agewell.shared.queue.forecast.load import QueueLoad
+from agewell.shared.queue.forecast.tier_reader import TierReader
 from agewell.shared.queue.order import id_of
-from agewell.shared.queue.tier_reader import TierReader
 from agewell.shared.redis import keys
 
 MOST_RUNNING = 32

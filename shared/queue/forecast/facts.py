@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from agewell.shared.protocol.aging import AgingPolicy
 from agewell.shared.protocol.levels import DEFAULT_LEVEL
+from agewell.shared.queue.forecast.tiers import Tier
 from agewell.shared.queue.tenants import TenantLimits
-from agewell.shared.queue.tiers import Tier
 
 
 class Ask(NamedTuple):

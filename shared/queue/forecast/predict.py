@@ -14,10 +14,10 @@ import redis
 from agewell.shared.protocol.fair_share import TAKES
 from agewell.shared.protocol.tenants import team_of
 from agewell.shared.protocol.waits import Inflow, Rival, Work, wait_s
-from agewell.shared.queue.costs import work_before
-from agewell.shared.queue.facts import NOTHING, Ask, Facts, Situation, TenantFacts, joined
-from agewell.shared.queue.read_facts import read_facts
-from agewell.shared.queue.tiers import ClockFloor, Frontier
+from agewell.shared.queue.forecast.costs import work_before
+from agewell.shared.queue.forecast.facts import NOTHING, Ask, Facts, Situation, TenantFacts, joined
+from agewell.shared.queue.forecast.read_facts import read_facts
+from agewell.shared.queue.forecast.tiers import ClockFloor, Frontier
 from agewell.shared.redis import keys
 
 NO_WORKER = "no worker"

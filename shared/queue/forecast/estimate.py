@@ -8,10 +8,10 @@ import redis
 from agewell.shared.errors import ParameterError
 from agewell.shared.protocol.tasks import WORK_QUEUES
 from agewell.shared.protocol.tenants import check_tenant
-from agewell.shared.queue.facts import Ask, Situation
-from agewell.shared.queue.forecast import Forecast, forecasts
+from agewell.shared.queue.forecast.facts import Ask, Situation
+from agewell.shared.queue.forecast.predict import Forecast, forecasts
+from agewell.shared.queue.forecast.slots import slots_of
 from agewell.shared.queue.reserved import reserved_jobs
-from agewell.shared.queue.slots import slots_of
 from agewell.shared.queue.status import aging_policies
 from agewell.shared.redis import keys
 from agewell.shared.settings import Settings

@@ -1,0 +1,1 @@
+"""How long a job sent now would wait: from the order, measured work, workers and arrivals."""
