@@ -90,8 +90,19 @@ class Engine:
 
     def processor_s(self, container: str) -> float:
         """Processor time that a container's processes have used, in seconds."""
-        found = self.get(f"/containers/{container}/stats?stream=false&one-shot=true")
-        return float(found["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
+        return float(self._stats(container)["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
+
+    def memory_mb(self, container: str) -> float:
+        """Memory of a container's processes, without the files that the kernel caches."""
+        memory = self._stats(container)["memory_stats"]
+        cached = memory["stats"].get("inactive_file", memory["stats"].get("total_inactive_file", 0))
+        return float(memory["usage"] - cached) / 1e6
+
+    def _stats(self, container: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.get(
+            f"/containers/{container}/stats?stream=false&one-shot=true"
+        )
+        return found
 
 
 @contextlib.contextmanager

@@ -29,6 +29,8 @@ def idle(stack: Stack) -> dict[str, float]:
 def test_it_uses_at_most_six_hundredths_of_a_core(idle: dict[str, float], measured):
     shares = {name: idle[name] for name in CORE}
     text = ", ".join(f"{name} {100 * share:.1f}" for name, share in shares.items())
+    memory = {name: stack.engine.memory_mb(stack.name(name)) for name in CORE}
+    measured("its memory, MB", ", ".join(f"{name} {each:.0f}" for name, each in memory.items()))
     measured("an idle stack, percent of a core", f"{100 * sum(shares.values()):.1f}: {text}")
     assert sum(shares.values()) <= 0.06
 

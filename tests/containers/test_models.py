@@ -13,7 +13,8 @@ from tests.support.stack import until
 @pytest.fixture(scope="module")
 def infer(stack: Stack, measured) -> Stack:
     took_s = stack.up("infer", services=("infer",))
-    measured("infer, until it is healthy", f"{took_s:.1f} s")
+    memory_mb = stack.engine.memory_mb(stack.name("infer"))
+    measured("infer, until it is healthy", f"{took_s:.1f} s, {memory_mb:.0f} MB")
     return stack
 
 
@@ -37,7 +38,7 @@ def test_the_producer_knows_the_models(infer: Stack):
     assert "digits" in said
 
 
-def test_prometheus_scrapes_the_exporter_and_reads_the_alerts(stack: Stack):
+def test_prometheus_scrapes_the_exporter_and_reads_the_alerts(stack: Stack, measured):
     stack.up("metrics", "prometheus", services=("metrics", "prometheus"))
     site = f"http://127.0.0.1:{stack.prometheus_port}/api/v1"
 
@@ -53,4 +54,5 @@ def test_prometheus_scrapes_the_exporter_and_reads_the_alerts(stack: Stack):
     groups = get("rules")["data"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert rules
+    measured("metrics, MB", f"{stack.engine.memory_mb(stack.name('metrics')):.0f}")
     assert not [rule for rule in rules if rule["health"] == "err"]
