@@ -26,7 +26,7 @@ def idle(stack: Stack) -> dict[str, float]:
     return used | {"lines of beat": len(stack.logs("beat").splitlines()) - lines}
 
 
-def test_it_uses_at_most_six_hundredths_of_a_core(idle: dict[str, float], measured):
+def test_it_uses_at_most_six_hundredths_of_a_core(stack: Stack, idle: dict[str, float], measured):
     shares = {name: idle[name] for name in CORE}
     text = ", ".join(f"{name} {100 * share:.1f}" for name, share in shares.items())
     memory = {name: stack.engine.memory_mb(stack.name(name)) for name in CORE}
