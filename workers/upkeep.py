@@ -13,7 +13,7 @@ from agewell.shared.queue.ledger import Lifetimes
 from agewell.shared.redis.clock import redis_now
 from agewell.workers.consuming import reconnecting, undecodable
 from agewell.workers.consuming.connection import WorkerAMQP
-from agewell.workers.maintenance import admission, rescue
+from agewell.workers.maintenance import admission, beat_scheduler, rescue
 from agewell.workers.maintenance.aging import reprioritise
 from agewell.workers.maintenance.duty import duty
 from agewell.workers.maintenance.expire import expire, trim
@@ -32,6 +32,7 @@ ready.announce()
 logs.install()
 
 app = make_app(settings(), amqp=WorkerAMQP)
+app.conf.beat_scheduler = beat_scheduler.NAME
 reconnecting.install(app)
 heartbeat.install(app)
 beat.install()
