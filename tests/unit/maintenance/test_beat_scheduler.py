@@ -9,7 +9,9 @@ from agewell.workers.maintenance.beat_scheduler import SLEEP_AT_LEAST_S, Schedul
 
 
 class Noting(Scheduler):
-    """Notes when it would have sent a task."""
+    """Notes when it would have sent a task. It has no broker."""
+
+    producer = None
 
     def apply_entry(self, entry, producer=None):
         self.sent.append(time.monotonic())
