@@ -134,12 +134,19 @@ def _stack_packages() -> list[str]:
         found = [Requirement(text) for text in metadata.requires("agewell") or []]
     except metadata.PackageNotFoundError:
         return []
-    return sorted(
-        each.name
-        for each in found
-        if each.name not in _NOT_ASKED_FOR and each.marker is not None
-        if any(each.marker.evaluate({"extra": extra}) for extra in ("stack", "workers"))
-    )
+    extras = {"stack"}
+    while True:
+        asked_for = [each for each in found if _is_of(each, extras)]
+        theirs = {extra for each in asked_for if each.name == "agewell" for extra in each.extras}
+        if theirs <= extras:
+            return sorted({each.name for each in asked_for if each.name not in _NOT_ASKED_FOR})
+        extras |= theirs
+
+
+def _is_of(requirement: Requirement, extras: set[str]) -> bool:
+    """True if one of the extras, and no bare installation, has the requirement."""
+    marker = requirement.marker
+    return marker is not None and any(marker.evaluate({"extra": extra}) for extra in extras)
 
 
 def _installed(name: str) -> bool:

@@ -25,7 +25,7 @@ NOT_RUN = {
     r"make |PIP_EXTRA_INDEX_URL=": "installs and runs all tests, this one among them",
     r"\. \.venv/bin/activate": "the tests run in an environment of their own",
     r"pip install ": "needs an index of packages",
-    r"docker compose |python3 deploy/make_secrets": "tests/e2e/test_compose.py runs them",
+    r"docker |python3 deploy/make_secrets": "tests/containers runs them",
     r"celery -A |telnet ": "run until they are stopped, and wait for somebody at a debugger",
 }
 """Commands that are not run here, and why."""
