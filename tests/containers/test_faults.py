@@ -102,7 +102,7 @@ def test_an_idle_worker_takes_jobs_soon_after_a_restart_of_redis(stack: Stack, m
 
 def test_the_whole_stack_stops_and_starts_with_jobs_in_every_state(stack: Stack):
     send(stack, 8)
-    send(stack, 2, "--later-s", 20, "--ids", "later.json")
+    send(stack, 2, "--later-s", 12, "--ids", "later.json")
     wait_until_some_run(stack)
     stack.compose("down", "--timeout", "60")
     stack.up()

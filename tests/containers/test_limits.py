@@ -1,7 +1,10 @@
 """Limits of containers: memory, cores, and what a change of the code builds again."""
 
+import os
 import time
 from pathlib import Path
+
+import pytest
 
 from tests.containers.stack import USER, Stack
 from tests.containers.test_images import python
@@ -48,6 +51,7 @@ def test_cv_fits_into_its_memory(stack: Stack):
     assert "the memory limit of this container is 4.3 GB" in done
 
 
+@pytest.mark.skipif("LARGE" not in os.environ, reason="takes a minute; set LARGE=1")
 def test_two_of_the_largest_blends_fit_into_the_memory_of_cv(stack: Stack, measured, out: Path):
     """A kernel that kills one of them leaves WorkerLostError in the log."""
     code = (

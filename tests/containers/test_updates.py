@@ -7,7 +7,7 @@ from tests.containers.stack import Stack
 from tests.support.stack import until
 
 JOBS = 1000
-RATE = 20
+RATE = 25
 
 
 def test_a_thousand_jobs_flow_through_a_rolling_update_and_a_restart_of_redis(
