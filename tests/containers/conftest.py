@@ -55,7 +55,8 @@ def images(unbuilt: Stack, measured) -> Stack:
 def stack(images: Stack, measured) -> Iterator[Stack]:
     """A running stack, with all that `docker compose up` starts."""
     try:
-        measured("up, until all are healthy", f"{images.up():.1f} s")
+        images.up_s = images.up()
+        measured("up, until all are healthy", f"{images.up_s:.1f} s")
         yield images
     finally:
         images.down()

@@ -53,6 +53,8 @@ class Stack:
         self.folder = folder
         self.spec: dict[str, Any] = yaml.safe_load((folder / "docker-compose.yml").read_text())
         self.flower_port, self.prometheus_port = _free_port(), _free_port()
+        self.up_s = 0.0
+        """How long the first `docker compose up` took, in seconds, until all were healthy."""
         self._files = ["docker-compose.yml"]
         self._env = {
             **engine.env,

@@ -26,6 +26,10 @@ def idle(stack: Stack) -> dict[str, float]:
     return used | {"lines of beat": len(stack.logs("beat").splitlines()) - lines}
 
 
+def test_it_was_healthy_within_twenty_seconds(stack: Stack):
+    assert stack.up_s <= 20
+
+
 def test_it_uses_at_most_six_hundredths_of_a_core(stack: Stack, idle: dict[str, float], measured):
     shares = {name: idle[name] for name in CORE}
     text = ", ".join(f"{name} {100 * share:.1f}" for name, share in shares.items())
