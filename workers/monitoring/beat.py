@@ -24,13 +24,13 @@ class BeatHealth:
 
     def look(self, **_: Any) -> None:
         """Note that beat is healthy if a sweep of any queue has run lately."""
-        interval_s = context().settings.aging_interval_s
+        settings = context().settings
         if time.monotonic() - self._looked_at < LOOK_EVERY_S:
             return
         self._looked_at = time.monotonic()
-        within_s = max(HEALTHY_FOR_S, 5 * interval_s)
+        within_s = max(HEALTHY_FOR_S, 5 * settings.aging_interval_s)
         if any(age_s <= within_s for age_s in _ages_of_sweeps(context().client)):
-            note_healthy("beat", within_s)
+            note_healthy(settings.health_dir, "beat", within_s)
 
 
 def install() -> None:

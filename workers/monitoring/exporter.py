@@ -241,7 +241,7 @@ def main() -> None:
         signal.signal(number, lambda *_: sys.exit())
     while True:
         if collector.look():
-            note_healthy("metrics")
+            note_healthy(found.health_dir, "metrics")
         time.sleep(LOOK_EVERY_S)
 
 

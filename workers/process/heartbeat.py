@@ -64,7 +64,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         queues, slots = _ordered_queues(consumer.app), consumer.pool.num_processes
         beat(client, worker_id, queues, self._clock.now(client), slots)
         for queue in queues:
-            note_healthy(queue)
+            note_healthy(context().settings.health_dir, queue)
         if consumer.task_consumer is not None:
             consumer.task_consumer.channel.qos.acknowledge_ended()
 

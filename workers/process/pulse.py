@@ -9,8 +9,7 @@ long it counts as healthy, in the modification time of a file, and the check
 import logging
 import os
 import time
-
-from agewell.workers.process.context import settings
+from pathlib import Path
 
 HEALTHY_FOR_S = 15.0
 """How long a part counts as healthy after it has noted that it works, in seconds."""
@@ -18,14 +17,14 @@ HEALTHY_FOR_S = 15.0
 log = logging.getLogger(__name__)
 
 
-def note_healthy(part: str, seconds: float = HEALTHY_FOR_S) -> None:
-    """Count a part of the stack as healthy for some seconds, if AGEWELL_HEALTH_DIR is set.
+def note_healthy(directory: Path | None, part: str, seconds: float = HEALTHY_FOR_S) -> None:
+    """Count a part of the stack as healthy for some seconds.
 
     Args:
+        directory: AGEWELL_HEALTH_DIR. None: nobody checks, and nothing is noted.
         part: cv, infer, upkeep, beat, flower or metrics, the name of the file.
         seconds: until when the part has to call this again.
     """
-    directory = settings().health_dir
     if directory is None:
         return
     until = time.time() + seconds

@@ -13,27 +13,20 @@ from agewell.workers.monitoring import health
 from agewell.workers.process import pulse
 
 
-@pytest.fixture
-def noting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def test_a_part_is_healthy_for_as_long_as_it_said(tmp_path: Path):
     directory = tmp_path / "health"
-    settings = Settings(health_dir=directory)
-    monkeypatch.setattr(pulse, "settings", lambda: settings)
-    return directory
-
-
-def test_a_part_is_healthy_for_as_long_as_it_said(noting: Path):
-    assert health.fault_of("cv", noting)
-    pulse.note_healthy("cv", 30)
-    assert health.fault_of("cv", noting) is None
-    assert health.fault_of("infer", noting)
-    os.utime(noting / "cv", (time.time() - 7, time.time() - 7))
-    assert "7 s ago" in (health.fault_of("cv", noting) or "")
+    assert health.fault_of("cv", directory)
+    pulse.note_healthy(directory, "cv", 30)
+    assert health.fault_of("cv", directory) is None
+    assert health.fault_of("infer", directory)
+    os.utime(directory / "cv", (time.time() - 7, time.time() - 7))
+    assert "7 s ago" in (health.fault_of("cv", directory) or "")
 
 
 def test_without_the_setting_nothing_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pulse, "settings", Settings)
-    pulse.note_healthy("cv")
+    assert Settings().health_dir is None
+    pulse.note_healthy(None, "cv")
     assert not list(tmp_path.iterdir())
 
 

@@ -67,7 +67,7 @@ class Dashboard(Flower):  # type: ignore[misc]
 
     async def sample(self) -> None:
         """Sample the queues in a thread, so that a slow Redis delays no page."""
-        note_healthy("flower")
+        note_healthy(self.agewell.health_dir, "flower")
         await self.io_loop.run_in_executor(None, self.history.sample)
 
 
