@@ -4,6 +4,7 @@ Nothing is counted when a job starts or ends. The jobs that come are counted on 
 jobs that run are looked at once a second, and how many have ended follows from both.
 """
 
+import contextlib
 import heapq
 import math
 from collections.abc import Mapping, Sequence
@@ -55,10 +56,18 @@ long they have run, in seconds."""
 def measure_load(client: redis.Redis, now: float) -> None:
     """Measure the load of each queue, in five round trips.
 
+    A full Redis refuses it. Predictions then go by what was measured before, and nothing that the
+    beat task has to do fails because of them.
+
     Args:
         client: Redis.
         now: Unix time in seconds, by Redis's clock.
     """
+    with contextlib.suppress(redis.exceptions.OutOfMemoryError):
+        _measure(client, now)
+
+
+def _measure(client: redis.Redis, now: float) -> None:
     worker_ids = cast("set[bytes]", client.smembers(keys.WORKER_IDS))
     reserved = reserved_jobs(client, worker_ids)
     queues = [each.value for each in WORK_QUEUES]
