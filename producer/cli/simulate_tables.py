@@ -1,6 +1,7 @@
 """Output of simulations: a table with bars, JSON documents, and notes on stderr."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ from agewell.producer.cli import terminal
 from agewell.producer.cli.tables import Column, print_table
 from agewell.producer.simulate.jobs import ServiceTime
 from agewell.producer.simulate.measured import Load
-from agewell.producer.simulate.report import Measure, Summary
+from agewell.producer.simulate.report import Measure, Summary, Waits
 from agewell.shared.protocol.aging import AgingPolicy
 from agewell.shared.protocol.levels import NAME_OF_LEVEL, level_label
 from agewell.shared.text.units import count
@@ -98,6 +99,14 @@ def print_summaries(found: list[Summary], scenario: Scenario, as_json: bool) -> 
             terminal.out.print(_line(summary, scenario))
 
 
+def waits_document(waits: Mapping[int, Waits]) -> list[dict[str, Any]]:
+    """Return the waits of each level as JSON."""
+    return [
+        {"level": level, "name": NAME_OF_LEVEL.get(level), **asdict(each)}
+        for level, each in waits.items()
+    ]
+
+
 def _document(summary: Summary, scenario: Scenario) -> dict[str, Any]:
     return {
         "order": summary.order,
@@ -105,10 +114,7 @@ def _document(summary: Summary, scenario: Scenario) -> dict[str, Any]:
         "workers": scenario.workers,
         "load": scenario.load,
         "utilisation": summary.utilisation,
-        "waits_s": [
-            {"level": level, "name": NAME_OF_LEVEL.get(level), **asdict(waits)}
-            for level, waits in summary.waits.items()
-        ],
+        "waits_s": waits_document(summary.waits),
     }
 
 

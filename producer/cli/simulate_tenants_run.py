@@ -1,11 +1,10 @@
 """Runs the simulation of tenants that `agewell simulate --tenant` asks for, and prints it."""
 
 import math
-from dataclasses import asdict
 from typing import Any
 
 from agewell.producer.cli import terminal
-from agewell.producer.cli.simulate_tables import seconds_text, warn_of_overload
+from agewell.producer.cli.simulate_tables import seconds_text, waits_document, warn_of_overload
 from agewell.producer.cli.simulate_tenants import TenantRequest
 from agewell.producer.cli.tables import Column, print_table
 from agewell.producer.simulate.report import Waits
@@ -17,7 +16,7 @@ from agewell.producer.simulate.tenant_report import (
     TenantSummary,
 )
 from agewell.shared.errors import ParameterError
-from agewell.shared.protocol.levels import NAME_OF_LEVEL, level_label
+from agewell.shared.protocol.levels import level_label
 from agewell.shared.text.units import duration
 
 COLUMNS = (
@@ -85,10 +84,7 @@ def _tenant_document(name: str, found: TenantSummary) -> dict[str, Any]:
         "share": found.share,
         "due": found.due,
         "behind_s": found.lag_s,
-        "waits_s": [
-            {"level": level, "name": NAME_OF_LEVEL.get(level), **asdict(waits)}
-            for level, waits in found.waits.items()
-        ],
+        "waits_s": waits_document(found.waits),
     }
 
 

@@ -41,28 +41,18 @@ class TimedStack:
     session: Session
 
     def send(self, level: int, seconds: float, tenant: str | None = None) -> str:
-        headers = {"tenant": tenant} if tenant else {}
-        sent = self.session.app.send_task(
-            "cv.timed",
-            args=[seconds],
-            queue="cv",
-            priority=level,
-            ignore_result=True,
-            headers=headers,
-        )
-        return sent.id
+        return self._send(level, seconds, headers={"tenant": tenant} if tenant else {})
 
     def send_many(self, level: int, seconds: float, count: int) -> None:
         with self.session.app.producer_pool.acquire() as producer, producer.batch():
             for _ in range(count):
-                self.session.app.send_task(
-                    "cv.timed",
-                    args=[seconds],
-                    queue="cv",
-                    priority=level,
-                    ignore_result=True,
-                    producer=producer,
-                )
+                self._send(level, seconds, producer=producer)
+
+    def _send(self, level: int, seconds: float, **options: object) -> str:
+        sent = self.session.app.send_task(
+            "cv.timed", args=[seconds], queue="cv", priority=level, ignore_result=True, **options
+        )
+        return sent.id
 
     def starts(self) -> list[Start]:
         raw = self.session.client.lrange(STARTED, 0, -1)
