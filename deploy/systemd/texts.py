@@ -10,7 +10,7 @@ EXTRAS = {"cv": "cv", "infer": "infer", "flower": "monitoring", "metrics": "moni
 """The extra of agewell that a service needs. The others need none."""
 
 JOB_BYTES = 4_400_000_000
-"""What one cv process may take with the default settings: docs/security.md."""
+"""Memory that one cv process may take with the default settings: docs/security.md."""
 
 CV_SHARE = 0.85
 """MemoryMax of agewell-cv.service."""

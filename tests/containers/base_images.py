@@ -136,7 +136,7 @@ def _is_free(port: int) -> bool:
 
 @functools.cache
 def pip_options() -> dict[str, str]:
-    """What pip of this machine is told, in its files and its environment."""
+    """Options of pip on this machine, from its files and its environment."""
     command = ["python3", "-m", "pip", "config", "list"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.findall(r"^(?:global|:env:)\.([\w-]+)='(.*)'$", done.stdout, re.MULTILINE)

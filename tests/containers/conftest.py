@@ -13,7 +13,7 @@ from tests.containers.engine import Engine, cannot_run, folder, running_engine
 from tests.containers.stack import Stack, checkout
 
 MEASURED: list[tuple[str, str]] = []
-"""What the tests have measured, for the table at the end."""
+"""Measured values with their names, for the table at the end."""
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ USER = 1000
 """The number of the user who runs the stack. It is neither root nor the user of the images."""
 
 CORE = ("redis", "cv", "upkeep", "beat", "flower")
-"""What `docker compose up` starts without any profile."""
+"""The services that `docker compose up` starts without any profile."""
 
 
 def checkout(place: Path) -> Path:
@@ -156,7 +156,7 @@ class Stack:
         )
 
     def health(self, service: str, number: int = 1) -> str:
-        """What the engine says of a container's health."""
+        """A container's health, as the engine tells it."""
         state = self.engine.get(f"/containers/{self.name(service, number)}/json").get("State")
         if state is None:
             return "no such container"

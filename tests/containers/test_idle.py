@@ -45,7 +45,7 @@ def test_beat_does_not_fill_the_disk(idle: dict[str, float]):
 
 @pytest.mark.parametrize("service", CHECKED)
 def test_a_health_check_takes_at_most_a_tenth_of_a_second(stack: Stack, service: str, measured):
-    """What starting its process in the container takes is in it."""
+    """The start of its process in the container counts too."""
     command = stack.spec["services"][service]["healthcheck"]["test"][1:]
     container = stack.name(service)
     checks = 10

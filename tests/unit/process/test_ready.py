@@ -1,4 +1,4 @@
-"""What a process tells systemd: that it is ready, alive and ending."""
+"""Messages of a process to systemd: that it is ready, alive and ending."""
 
 import os
 import socket
