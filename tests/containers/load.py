@@ -51,6 +51,21 @@ def send_all(client: Client, image: ImageRef, args: argparse.Namespace) -> list[
     return sent
 
 
+def wait_until_one_runs(client: Client, sent: list[str]) -> None:
+    """Return as soon as one of the jobs runs.
+
+    Raises:
+        TimeoutError: none did within 30 s.
+    """
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        records = filter(None, map(client.status, sent))
+        if any(record.state is State.RUNNING for record in records):
+            return
+        time.sleep(0.05)
+    raise TimeoutError("no job ran within 30 s")
+
+
 def ends(client: Client, sent: list[str], timeout_s: float) -> dict[str, int]:
     """Count the states of jobs, once all have ended or the time is over."""
     deadline = time.monotonic() + timeout_s
@@ -82,6 +97,7 @@ def main() -> int:
     parser.add_argument("--image", type=Path, default=Path("examples/images/bird.jpg"))
     parser.add_argument("--rate", type=float, default=0.0, help="jobs a second")
     parser.add_argument("--later-s", type=float, default=0.0)
+    parser.add_argument("--until-one-runs", action="store_true")
     parser.add_argument("--timeout-s", type=float, default=120.0)
     parser.add_argument("--ids", type=Path, default=Path("ids.json"))
     args = parser.parse_args()
@@ -93,6 +109,8 @@ def main() -> int:
             (image,) = client.put(args.image)
             sent = send_all(client, image, args)
             args.ids.write_text(json.dumps(sent))
+        if args.until_one_runs:
+            wait_until_one_runs(client, sent)
         found = {} if args.what == "send" else ends(client, sent, args.timeout_s)
         twice = len({*seen.twice()} & {*sent})
         seen.close()

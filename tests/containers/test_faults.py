@@ -10,8 +10,8 @@ import pytest
 from tests.containers.stack import CORE, Stack
 from tests.support.stack import until
 
-LONG = ("--image", "examples/images/canyon-day.jpg", "--images", 24)
-"""Jobs of a second or more each."""
+LONG = ("--image", "examples/images/canyon-day.jpg", "--images", 64)
+"""Jobs that run for a second or more each, on a fast machine too."""
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,12 @@ def everything_runs(stack: Stack) -> None:
 
 
 def send(stack: Stack, jobs: int, *more: object) -> None:
-    assert stack.load("send", "--jobs", jobs, *LONG, *more)["sent"] == jobs
+    assert stack.load("send", "--jobs", jobs, *more)["sent"] == jobs
+
+
+def send_long(stack: Stack, jobs: int) -> None:
+    """Send jobs, and return while some of them run. Nothing slow may come between."""
+    send(stack, jobs, *LONG, "--until-one-runs")
 
 
 def look(stack: Stack, ids: str = "ids.json", within_s: float = 120) -> dict[str, int]:
@@ -32,10 +37,6 @@ def all_done(jobs: int) -> dict[str, int]:
     return {"sent": jobs, "ended_twice": 0, "done": jobs}
 
 
-def wait_until_some_run(stack: Stack) -> None:
-    until(lambda: stack.queue()["reserved"] > 0, 30, lambda: stack.queue())
-
-
 def main_process(stack: Stack, service: str) -> int:
     """The worker itself. The container's first process is the init that Docker adds."""
     init = stack.engine.get(f"/containers/{stack.name(service)}/json")["State"]["Pid"]
@@ -44,8 +45,7 @@ def main_process(stack: Stack, service: str) -> int:
 
 
 def test_docker_stop_lets_running_jobs_end(stack: Stack, measured):
-    send(stack, 4)
-    wait_until_some_run(stack)
+    send_long(stack, 6)
     began = time.monotonic()
     stack.engine.docker("stop", "--time", "120", stack.name("cv"))
     measured("docker stop of a busy cv worker", f"{time.monotonic() - began:.1f} s")
@@ -53,25 +53,23 @@ def test_docker_stop_lets_running_jobs_end(stack: Stack, measured):
     assert state["ExitCode"] == 0
     assert stack.queue()["reserved"] == 0
     stack.compose("start", "cv")
-    assert look(stack) == all_done(4)
+    assert look(stack) == all_done(6)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may signal a container's process")
 def test_a_killed_worker_is_started_again_and_its_jobs_return(stack: Stack):
-    send(stack, 4)
-    wait_until_some_run(stack)
+    send_long(stack, 6)
     os.kill(main_process(stack, "cv"), signal.SIGKILL)
-    assert look(stack) == all_done(4)
+    assert look(stack) == all_done(6)
     stack.wait_healthy("cv")
 
 
 def test_one_of_two_workers_is_killed_and_the_other_does_its_jobs(stack: Stack):
     stack.compose("up", "--detach", "--no-recreate", "--scale", "cv=2")
     until(lambda: stack.health("cv", 2) == "healthy", 60, lambda: stack.logs("cv"))
-    send(stack, 8)
-    wait_until_some_run(stack)
+    send_long(stack, 6)
     stack.engine.docker("kill", stack.name("cv", 2))
-    assert look(stack) == all_done(8)
+    assert look(stack) == all_done(6)
 
 
 def test_jobs_outlive_a_restart_of_redis(stack: Stack, measured):
@@ -101,10 +99,9 @@ def test_an_idle_worker_takes_jobs_soon_after_a_restart_of_redis(stack: Stack, m
 
 
 def test_the_whole_stack_stops_and_starts_with_jobs_in_every_state(stack: Stack):
-    send(stack, 8)
-    send(stack, 2, "--later-s", 12, "--ids", "later.json")
-    wait_until_some_run(stack)
+    send(stack, 2, "--later-s", 20, "--ids", "later.json")
+    send_long(stack, 6)
     stack.compose("down", "--timeout", "60")
     stack.up()
-    assert look(stack) == all_done(8)
+    assert look(stack) == all_done(6)
     assert look(stack, "later.json") == all_done(2)
