@@ -195,6 +195,10 @@ local function tenants_of(order, records, now)
       if share then
         add_weight(team, -tonumber(share))
         call('HDEL', state, 'weight')
+        -- The sum is wrong after somebody has deleted the state of a tenant that waits.
+        if not team and call('EXISTS', candidates) == 0 then
+          call('HDEL', pace, 'weights')
+        end
       end
       if not first then
         -- The clock outlives the last job as long as a tenant that was never charged would be charged less. Its next
@@ -230,7 +234,7 @@ local function tenants_of(order, records, now)
     end
   end
 
-  return { place_and_tenant = place_and_tenant, held = held, jobs_of = jobs_of, hold = hold, unhold = unhold,
-    may_run = may_run, limit = limit, settle = settle, settle_paused = settle_paused, charge = charge,
+  return { place_and_tenant = place_and_tenant, held = held, jobs_of = jobs_of, state_of = state_of, hold = hold,
+    unhold = unhold, may_run = may_run, limit = limit, settle = settle, settle_paused = settle_paused, charge = charge,
     release = release }
 end
