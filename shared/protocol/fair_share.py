@@ -34,8 +34,8 @@ LATE = 2
 """If the latest start is behind by more than this, in times of those takes, all clocks lag."""
 
 AHEAD_PACE = 0.25
-"""Pace of a clock that is ahead by more than the time of those takes, as a part of the others'. Its
-tenant is only served because no other waits, so it says nothing about the pace."""
+"""The most pace of a clock that is ahead by more than the time of those takes. Its tenant is served
+because no other waits, or only less urgent ones. So it does not teach a pace below 1."""
 
 STRENGTH = 0.15
 """The largest correction of one charge, as a natural logarithm."""
@@ -112,12 +112,15 @@ class Pace:
         """
         self.running += NEWEST * (running - self.running) if self.running else running
         within_s = max(LEAST_REACTION_S, TAKES * cost_s / self.running)
-        pace, head_start_s = self.learned, max(0.0, head_start_s)
+        head_start_s = max(0.0, head_start_s)
         start = max(clock, since)
         is_ahead = start - now > within_s
         if is_ahead:
-            pace *= AHEAD_PACE
-        elif start >= self.latest:
+            self.learned = max(min(1.0, self.learned), self.learned * math.exp(-LEARNING))
+            pace = AHEAD_PACE * min(1.0, self.learned)
+        else:
+            pace = self.learned
+        if not is_ahead and start >= self.latest:
             self.latest, self.head_start_s = start, head_start_s
         if clock > since and not is_ahead:
             lag = max(-1.0, min(1.0, (now - self.latest) / within_s))

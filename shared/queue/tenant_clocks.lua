@@ -28,9 +28,14 @@ local function charge_of(clock, since, head_start_s, cost_s, running)
   if now - latest <= LATE * within_s then
     earliest = earliest - math.max(0, head_start_s - urgent_s)
   end
-  if is_ahead or clock <= since then
+  if is_ahead then
+    learned = math.max(math.min(1, learned), learned * math.exp(-LEARNING))
+    redis.call('HSET', pace, 'running', exact(running), 'learned', exact(learned))
+    return AHEAD_PACE * math.min(1, learned) / running, earliest, tonumber(weights)
+  end
+  if clock <= since then
     redis.call('HSET', pace, 'running', exact(running), 'latest', exact(latest), 'head_start_s', exact(urgent_s))
-    return (is_ahead and learned * AHEAD_PACE or learned) / running, earliest, tonumber(weights)
+    return learned / running, earliest, tonumber(weights)
   end
   local lag = math.max(-1, math.min(1, (now - latest) / within_s))
   learned = math.max(1 / PACE_MAX, math.min(PACE_MAX, learned * math.exp(LEARNING * lag)))

@@ -231,3 +231,15 @@ def test_a_team_s_candidate_is_delayed_by_its_member_s_clock_too():
     assert started(order, 1) == ["team/x"]
     order.cancel(other, 1.0)
     assert started(order, 3, now=1.0) == ["a", "a", "team/x"]
+
+
+def test_a_clock_far_ahead_teaches_no_slower_pace():
+    """Its tenant is served because no other waits, for as long as that may be."""
+    pace = Pace()
+    for _ in range(1000):
+        pace.charge(1000.0, 0.0, 0.0, 0.1, 1, 10.0)
+    assert pace.learned == 1
+    pace.learned = 4.0
+    for _ in range(1000):
+        pace.charge(1000.0, 0.0, 0.0, 0.1, 1, 10.0)
+    assert pace.learned == 1
