@@ -38,6 +38,8 @@ class FairOrder:
         """Change the limits of a tenant or team."""
         node = self._node(name)
         node.limits = limits
+        if limits.rate_per_s:
+            node.next_at = min(node.next_at, now + 1 / limits.rate_per_s)
         self._settle(node, now)
 
     def add(self, job: Waiting, now: float) -> None:
@@ -98,10 +100,16 @@ class FairOrder:
                 each.running -= 1
             self._settle(node, now)
 
-    def forget(self, name: str, now: float) -> None:
-        """Forget the clock and the rate of a tenant or team. They no longer say more than `now`."""
+    def forget_clock(self, name: str, now: float) -> None:
+        """Forget the clock of a tenant or team, which lies in the past."""
         node = self._node(name)
-        node.clock = node.next_at = 0.0
+        node.clock = 0.0
+        self._settle(node, now)
+
+    def forget_rate(self, name: str, now: float) -> None:
+        """Forget when the rate of a tenant or team allows the next job."""
+        node = self._node(name)
+        node.next_at = 0.0
         self._settle(node, now)
 
     def _charge(self, path: list[Node], job: Waiting, cost_s: float, now: float) -> None:

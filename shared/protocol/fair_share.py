@@ -31,7 +31,11 @@ TAKES = 30
 """The pace is corrected most if the clocks lag by the time of this many takes, or more."""
 
 LATE = 2
-"""If the latest clock is behind by more than this, in times of those takes, all clocks lag."""
+"""If the latest start is behind by more than this, in times of those takes, all clocks lag."""
+
+AHEAD_PACE = 0.25
+"""Pace of a clock that is ahead by more than the time of those takes, as a part of the others'. Its
+tenant is only served because no other waits, so it says nothing about the pace."""
 
 STRENGTH = 0.15
 """The largest correction of one charge, as a natural logarithm."""
@@ -57,7 +61,10 @@ def delayed(virtual_time: float, since: float, clock: float) -> float:
         since: since when the job waits, in Unix seconds.
         clock: of its tenant.
     """
-    return virtual_time + max(0.0, clock - since)
+    if clock <= since:
+        return virtual_time
+    # A due date moves a job forward. It ends the head start of the others, but not their share.
+    return max(virtual_time, since) + clock - since
 
 
 def correction(per_s: float, cost_s: float, ran_s: float) -> float:
@@ -76,9 +83,9 @@ class Pace:
     """How fast the clocks of tenants run, compared with the estimates. One for each queue."""
 
     latest: float = 0.0
-    """The latest clock of a tenant that was served when it was due, in Unix seconds."""
+    """The latest start of a job, in Unix seconds: its tenant's clock, or since when it waited."""
     head_start_s: float = 0.0
-    """The head start of that tenant's job: how much later its level lets it go than level 0."""
+    """The head start of that job: how much later its level lets it go than level 0."""
     learned: float = 1.0
     running: float = 0.0
     """The moving average of the jobs that run when another one is taken, with that one."""
@@ -97,17 +104,22 @@ class Pace:
         Args:
             clock: of its tenant, before the charge.
             since: since when the job has waited, in Unix seconds.
-            head_start_s: by how much later its level lets it go than level 0, in seconds.
+            head_start_s: by how much later its level lets it go than level 0, in seconds. Negative
+                for a job with a due date, which counts as 0.
             cost_s: of the job.
             running: jobs that run, with this one.
             now: Unix time in seconds.
         """
         self.running += NEWEST * (running - self.running) if self.running else running
         within_s = max(LEAST_REACTION_S, TAKES * cost_s / self.running)
-        pace = self.learned
-        if clock > since:
-            if clock >= self.latest:
-                self.latest, self.head_start_s = clock, head_start_s
+        pace, head_start_s = self.learned, max(0.0, head_start_s)
+        start = max(clock, since)
+        is_ahead = start - now > within_s
+        if is_ahead:
+            pace *= AHEAD_PACE
+        elif start >= self.latest:
+            self.latest, self.head_start_s = start, head_start_s
+        if clock > since and not is_ahead:
             lag = max(-1.0, min(1.0, (now - self.latest) / within_s))
             self.learned *= math.exp(LEARNING * lag)
             self.learned = max(1 / PACE_MAX, min(PACE_MAX, self.learned))

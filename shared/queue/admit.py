@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import redis
 
@@ -18,9 +19,28 @@ BYTES_A_CALL = 2**18
 _ADMIT = Script("admit_waiting")
 
 
+class Admission(NamedTuple):
+    """Jobs and tenants to look at after one call."""
+
+    is_more: bool
+    """True if more jobs are left to admit."""
+    look_at: float | None
+    """When a paused tenant may have another job, in Unix seconds. None if none is paused."""
+
+
 def admit(
     client: redis.Redis, aging_k: Mapping[str, float], now: float, max_message_bytes: int
 ) -> bool:
+    """Admit the next jobs of queues. Returns True if more are left.
+
+    The arguments are those of `admit_step`.
+    """
+    return admit_step(client, aging_k, now, max_message_bytes).is_more
+
+
+def admit_step(
+    client: redis.Redis, aging_k: Mapping[str, float], now: float, max_message_bytes: int
+) -> Admission:
     """Admit the next jobs of queues, in one call of bounded work.
 
     Args:
@@ -28,9 +48,6 @@ def admit(
         aging_k: the queues, each with its k per second in case Redis has none.
         now: Unix time in seconds, by Redis's clock.
         max_message_bytes: larger messages are refused.
-
-    Returns:
-        True if more jobs are left to admit.
     """
     answer = _ADMIT(
         client,
@@ -52,7 +69,8 @@ def admit(
             *(part for pair in aging_k.items() for part in pair),
         ],
     )
-    return bool(answer)
+    is_more, look_at = answer
+    return Admission(bool(is_more), float(look_at) if look_at else None)
 
 
 def admit_for(
@@ -61,8 +79,14 @@ def admit_for(
     aging_k: Mapping[str, float],
     now: float,
     max_message_bytes: int,
-) -> None:
-    """Admit jobs by at least one call, until all are admitted or `seconds` have passed."""
+) -> float | None:
+    """Admit jobs by at least one call, until all are admitted or `seconds` have passed.
+
+    Returns:
+        When to look at a paused tenant, as Unix time in seconds. None if none is paused.
+    """
     stops_at = time.monotonic() + seconds
-    while admit(client, aging_k, now, max_message_bytes) and time.monotonic() < stops_at:
-        pass
+    while True:
+        left = admit_step(client, aging_k, now, max_message_bytes)
+        if not left.is_more or time.monotonic() >= stops_at:
+            return left.look_at

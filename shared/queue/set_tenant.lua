@@ -12,5 +12,7 @@ else
   redis.call('HSET', limits, name, given)
 end
 for number = 2, #KEYS do
-  tenants_of(KEYS[number], records, tonumber(now)).settle(name)
+  local of = tenants_of(KEYS[number], records, tonumber(now))
+  of.limit(name)
+  of.settle(name)
 end

@@ -166,7 +166,7 @@ if has_tenants then
     if tenant then
       settle_taken(queue, tenant, place, taken)
     end
-    if taken or not place then
+    if taken or not queue then
       found, found_in = taken, queue
       break
     end

@@ -17,7 +17,8 @@ local function next_of(queue)
   return place, score, queue.order
 end
 
--- Take the next place out of its queue. Returns the queue, the place, and its tenant if it has one.
+-- Take the next place out of its queue. Returns the queue, the place, and its tenant if it has one. The place is nil
+-- if the tenant has reached a limit by jobs of another queue.
 local function pop_next()
   local best, earliest, next_place, from
   for _, each in ipairs(queues) do
@@ -34,7 +35,13 @@ local function pop_next()
   if from == best.order then
     return best, next_place
   end
-  return best, tenants_in(best).place_and_tenant(next_place)
+  local of = tenants_in(best)
+  local place, tenant = of.place_and_tenant(next_place)
+  if of.may_run(tenant) then
+    return best, place, tenant
+  end
+  of.settle(tenant)
+  return best
 end
 
 -- Take a tenant's candidate out of the jobs that wait, and charge it if it runs.

@@ -1,7 +1,9 @@
--- The clocks of tenants: what they are charged for the jobs that run. A part of `tenants_of`.
+-- The clocks and rates of tenants: what they are charged for the jobs that run. A part of `tenants_of`.
 local PACE_MAX, LEAST_REACTION_S = 16, 0.2
-local TAKES, LATE, STRENGTH, LEARNING, NEWEST = 30, 2, 0.15, 0.003, 0.1
+local TAKES, LATE, AHEAD_PACE, STRENGTH, LEARNING, NEWEST = 30, 2, 0.25, 0.15, 0.003, 0.1
 local RAN_MAX_S = 3600
+-- A clock is forgotten when it is this far behind, even if a served tenant's may stay further behind.
+local BEHIND_MAX_S = 3600
 
 -- The team and the tenant of a job, in the order in which they are charged.
 local function path_of(name)
@@ -16,22 +18,43 @@ local function charge_of(clock, since, head_start_s, cost_s, running)
   latest, urgent_s, learned, average = number_of(latest), number_of(urgent_s), tonumber(learned) or 1, tonumber(average) or 0
   running = average > 0 and average + NEWEST * (running - average) or running
   local within_s = math.max(LEAST_REACTION_S, TAKES * cost_s / running)
-  if clock > since and clock >= latest then
-    latest, urgent_s = clock, head_start_s
+  local start = math.max(clock, since)
+  head_start_s = math.max(0, head_start_s)
+  local is_ahead = start - now > within_s
+  if not is_ahead and start >= latest then
+    latest, urgent_s = start, head_start_s
   end
   local earliest = now - within_s
   if now - latest <= LATE * within_s then
     earliest = earliest - math.max(0, head_start_s - urgent_s)
   end
-  if clock <= since then
-    redis.call('HSET', pace, 'running', exact(running))
-    return learned / running, earliest, tonumber(weights)
+  if is_ahead or clock <= since then
+    redis.call('HSET', pace, 'running', exact(running), 'latest', exact(latest), 'head_start_s', exact(urgent_s))
+    return (is_ahead and learned * AHEAD_PACE or learned) / running, earliest, tonumber(weights)
   end
   local lag = math.max(-1, math.min(1, (now - latest) / within_s))
   learned = math.max(1 / PACE_MAX, math.min(PACE_MAX, learned * math.exp(LEARNING * lag)))
   redis.call('HSET', pace, 'running', exact(running), 'latest', exact(latest), 'head_start_s', exact(urgent_s),
     'learned', exact(learned))
   return learned * math.exp(STRENGTH * lag) / running, earliest, tonumber(weights)
+end
+
+-- Allow no job of a tenant before a time.
+local function wait_until(name, next_at)
+  redis.call('SET', next_of(name), exact(next_at), 'PX', math.ceil(1000 * (next_at - now)) + 1)
+end
+
+-- Count the start of a job of a tenant with a rate.
+local function count_start(name, rate)
+  wait_until(name, math.max(number_of(redis.call('GET', next_of(name))), now) + 1 / rate)
+end
+
+-- Keep to a rate that was set now. What the one before has allowed next may be hours away.
+local function limit(name)
+  local _, _, rate = limits_of(name)
+  if rate > 0 and number_of(redis.call('GET', next_of(name))) > now + 1 / rate then
+    wait_until(name, now + 1 / rate)
+  end
 end
 
 -- Charge a job that was taken to its tenant, and to its team.
@@ -46,7 +69,7 @@ local function charge(name, id, virtual, running)
   local names, per_s, earliest, weights = path_of(name), nil, nil, nil
   for number, each in ipairs(names) do
     local state = state_of(each)
-    local clock, share, next_at = unpack(call('HMGET', state, 'clock', 'weight', 'next_at'))
+    local clock, share = unpack(call('HMGET', state, 'clock', 'weight'))
     clock, share = number_of(clock), tonumber(share) or limits_of(each)
     local _, _, rate = limits_of(each)
     if number == 1 then
@@ -56,10 +79,9 @@ local function charge(name, id, virtual, running)
     end
     per_s = per_s * math.max(1, (weights or share) / share)
     clock = exact(math.max(clock, since, earliest) + cost_s * per_s)
+    call('HSET', state, 'clock', clock, 'behind', exact(math.min(BEHIND_MAX_S, now - earliest)))
     if rate > 0 then
-      call('HSET', state, 'clock', clock, 'next_at', exact(math.max(number_of(next_at), now) + 1 / rate))
-    else
-      call('HSET', state, 'clock', clock)
+      count_start(each, rate)
     end
     call('SADD', running_of(each), id)
     charged[#charged + 1], charged[#charged + 2] = exact(per_s), clock

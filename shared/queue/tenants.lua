@@ -16,11 +16,12 @@
 --   PREFIX:paused-tenants:QUEUE    sorted set: tenants and teams without a candidate, by when to look again
 --   PREFIX:pace:QUEUE              hash: the fields of `Pace`, and the sum of the weights
 --   PREFIX:tenant-jobs:QUEUE:NAME  sorted set of places
---   PREFIX:tenant:QUEUE:NAME       hash: clock, candidate, its queue's or team's share (weight), weights of members,
---                                  and next_at, when its rate allows the next job
+--   PREFIX:tenant:QUEUE:NAME       hash: clock, how far it may be behind, candidate, its queue's or team's
+--                                  share (weight), weights of members
 -- and for all queues
 --   PREFIX:tenant-limits           hash: tenant or team -> 'weight max_running rate', 0 for no limit
 --   PREFIX:tenant-running:NAME     set: ids of running jobs
+--   PREFIX:tenant-next:NAME        text: when its rate allows the next job
 --   PREFIX:costs                   hash: operation -> seconds per image
 -- A running job's record has a field `charged`: its cost, and for its team and itself how far the clock advanced for
 -- each second of it, and the clock after that.
@@ -67,6 +68,10 @@ local function tenants_of(order, records, now)
     return prefix .. 'tenant-running:' .. name
   end
 
+  local function next_of(name)
+    return prefix .. 'tenant-next:' .. name
+  end
+
   local function team_of(name)
     return string.match(name, '^([^/]*)/')
   end
@@ -86,14 +91,22 @@ local function tenants_of(order, records, now)
   end
 
   -- When a tenant may be served, as far as its limits say: 0 for now.
-  local function allowed_at(name, most, rate, next_at)
-    if rate > 0 and next_at > now then
+  local function allowed_at(name)
+    local _, most, rate = limits_of(name)
+    local next_at = rate > 0 and number_of(redis.call('GET', next_of(name))) or 0
+    if next_at > now then
       return next_at
     end
     if most > 0 and redis.call('SCARD', running_of(name)) >= most then
       return now + LOOK_AGAIN_S
     end
     return 0
+  end
+
+  -- True if a tenant and its team may be served now. Its candidate may be older than what another queue served.
+  local function may_run(name)
+    local team = team_of(name)
+    return allowed_at(name) == 0 and (not team or allowed_at(team) == 0)
   end
 
   -- Add a weight to the sum of those who share a queue or a team.
@@ -144,10 +157,10 @@ local function tenants_of(order, records, now)
     local state, team = state_of(name), team_of(name)
     local into = team and jobs_of(team) or candidates
     local first, score, since, tenant = first_of(name)
-    local clock, before, share, next_at = unpack(call('HMGET', state, 'clock', 'candidate', 'weight', 'next_at'))
+    local clock, before, share, behind = unpack(call('HMGET', state, 'clock', 'candidate', 'weight', 'behind'))
     clock = number_of(clock)
-    local weight, most, rate = limits_of(name)
-    local when = first and allowed_at(name, most, rate, number_of(next_at)) or 0
+    local weight = limits_of(name)
+    local when = first and allowed_at(name) or 0
     local candidate
     if first and when == 0 then
       candidate = team and first or member_of(first, tenant)
@@ -163,7 +176,9 @@ local function tenants_of(order, records, now)
     if candidate then
       -- Only a team's set has jobs of others, with the times that delay them.
       local virtual = tenant == name and score or number_of(call('ZSCORE', held, first))
-      local key = math.max(score, virtual + math.max(0, clock - since))
+      -- A due date moves a job forward. It ends the head start of the others, but not their share.
+      local delayed = clock > since and math.max(virtual, since) + clock - since or virtual
+      local key = math.max(score, delayed)
       call('ZADD', into, exact(key), candidate)
       if before ~= candidate then
         call('HSET', state, 'candidate', candidate)
@@ -180,10 +195,15 @@ local function tenants_of(order, records, now)
       if share then
         add_weight(team, -tonumber(share))
         call('HDEL', state, 'weight')
+        -- The sum is wrong after somebody has deleted the state of a tenant that waits.
+        if not team and call('EXISTS', candidates) == 0 then
+          call('HDEL', pace, 'weights')
+        end
       end
       if not first then
-        -- The clock and the rate outlive the last job only as long as they say more than `now`.
-        local until_s = math.max(clock, number_of(next_at)) - now
+        -- The clock outlives the last job as long as a tenant that was never charged would be charged less. Its next
+        -- job may wait since long ago, such as the next step of a chain.
+        local until_s = clock + number_of(behind) - now
         if until_s <= 0 then
           call('DEL', state)
         elseif call('EXISTS', state) == 1 then
@@ -214,6 +234,7 @@ local function tenants_of(order, records, now)
     end
   end
 
-  return { place_and_tenant = place_and_tenant, held = held, jobs_of = jobs_of, hold = hold, unhold = unhold,
-    settle = settle, charge = charge, release = release, settle_paused = settle_paused }
+  return { place_and_tenant = place_and_tenant, held = held, jobs_of = jobs_of, state_of = state_of, hold = hold,
+    unhold = unhold, may_run = may_run, limit = limit, settle = settle, settle_paused = settle_paused, charge = charge,
+    release = release }
 end

@@ -159,6 +159,11 @@ def tenant(queue: str, name: str) -> str:
     return f"{PREFIX}tenant:{queue}:{name}"
 
 
+def tenant_next(name: str) -> str:
+    """Text, with a TTL: when a tenant's rate allows the next job, as Unix time in seconds."""
+    return f"{PREFIX}tenant-next:{name}"
+
+
 def tenant_running(name: str) -> str:
     """Set: ids of a tenant's running jobs."""
     return f"{PREFIX}tenant-running:{name}"

@@ -76,6 +76,11 @@ def find_orphans(
     return Found(put_back + held, ended)
 
 
+def walk_soon(client: redis.Redis) -> None:
+    """Have the next search begin with all waiting jobs."""
+    save_progress(client, keys.ORPHANS, walked_at=0)
+
+
 def _search_running(client: redis.Redis) -> tuple[int, set[str]]:
     """Restore reservations. Returns how many, and the running jobs that no worker has."""
     held, unheld, cursor = 0, set(), b"0"
@@ -155,7 +160,7 @@ def _places_are_missing(client: redis.Redis) -> bool:
     worker_ids = cast("set[bytes]", client.smembers(keys.WORKER_IDS))
     pipe = client.pipeline(transaction=False)
     pipe.zcard(keys.jobs(State.WAITING))
-    for key in keys.orders():
+    for key in (*keys.orders(), *(keys.held(queue) for queue in ORDERED)):
         pipe.zcard(key)
     for worker_id in worker_ids:
         pipe.hlen(keys.reserved(worker_id.decode()))

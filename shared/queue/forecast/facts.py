@@ -49,7 +49,8 @@ class TenantFacts:
     @classmethod
     def of(cls, found: Iterator[Any]) -> "TenantFacts":
         """Read the answers to the questions about it."""
-        clock, next_at, weight, members = (number(each) for each in next(found))
+        clock, weight, members = (number(each) for each in next(found))
+        next_at = number(next(found))
         text, running, waiting, own = (next(found) for _ in range(4))
         limits = TenantLimits() if text is None else TenantLimits.of_text(text.decode())
         waits = int(waiting or 0)

@@ -115,7 +115,8 @@ class _Reading:
             pipe.hmget(keys.job(job_id), "started_at", "op", "items")
 
     def _ask_tenant(self, pipe: Any, name: str) -> None:
-        pipe.hmget(keys.tenant(self._queue, name), "clock", "next_at", "weight", "weights")
+        pipe.hmget(keys.tenant(self._queue, name), "clock", "weight", "weights")
+        pipe.get(keys.tenant_next(name))
         pipe.hget(keys.TENANT_LIMITS, name)
         pipe.scard(keys.tenant_running(name))
         pipe.zscore(keys.tenants(self._queue), name)

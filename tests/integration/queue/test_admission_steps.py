@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from agewell.shared.queue.admit import BYTES_A_CALL, JOBS_A_CALL, admit
+from agewell.shared.queue.tenants import TenantLimits, set_limits
 from agewell.shared.redis import keys
 from agewell.shared.redis.clock import redis_now
 from agewell.shared.settings import MAX_MESSAGE_BYTES
@@ -27,7 +28,9 @@ def flooded(client):
 
 @pytest.fixture
 def watch(client, settings, monkeypatch):
-    monkeypatch.setattr(admission, "context", lambda: SimpleNamespace(settings=settings))
+    monkeypatch.setattr(
+        admission, "context", lambda: SimpleNamespace(settings=settings, client=client)
+    )
     return admission.AdmissionTimer(SimpleNamespace())
 
 
@@ -97,6 +100,39 @@ def test_each_job_wakes_one_idle_worker(client, watch, idle):
     watch._look(client)
     assert [client.llen(wake) for wake in idle] == [1, 1, 0]
     assert 0 < client.ttl(idle[0]) <= 10
+
+
+def test_an_idle_worker_is_woken_when_a_rate_allows_the_next_job(client, watch, idle):
+    planned = []
+    watch.start(SimpleNamespace(timer=Timer(planned)))
+    now, scripts = redis_now(client), Scripts(client)
+    set_limits(client, "a", TenantLimits(rate_per_s=20), now)
+    for number in range(3):
+        scripts.publish(str(number), 5, now, tenant="a", enqueued_at=now)
+    client.delete(idle[0], idle[1])
+    assert scripts.take(redis_now(client))
+    watch._look(client)
+    [in_s] = planned  # before the next regular look, in 0.1 s
+    assert 0 < in_s <= 0.05
+    time.sleep(in_s)
+    client.zadd(keys.idle("cv"), {idle[0]: redis_now(client)})
+    watch._look(client)
+    assert client.llen(idle[0]) == 1
+    assert scripts.take(redis_now(client))
+
+
+class Timer:
+    """Notes when it should look again."""
+
+    def __init__(self, planned):
+        self._planned = planned
+
+    def call_repeatedly(self, *given):
+        pass
+
+    def call_after(self, in_s, *given):
+        self._planned.append(in_s)
+        return SimpleNamespace(cancel=lambda: None)
 
 
 def test_look_wakes_another_worker_if_the_first_has_died(client, watch, idle):

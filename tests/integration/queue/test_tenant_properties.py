@@ -127,10 +127,12 @@ class Tenants(RuleBasedStateMachine):
             self.running[expected.number] = job, found[1]
 
     def forget_idle(self):
-        """Take over that the clock of an idle tenant has expired. It does by Redis's own clock."""
+        """Take over what has expired of idle tenants, by Redis's own clock."""
         for name in NAMES[1:]:
             if self.client.hget(keys.tenant("cv", name), "clock") is None:
-                self.order.forget(name, self.now)
+                self.order.forget_clock(name, self.now)
+            if not self.client.exists(keys.tenant_next(name)):
+                self.order.forget_rate(name, self.now)
 
     @rule(number=NUMBER, count=st.integers(1, 3))
     def end(self, number, count):

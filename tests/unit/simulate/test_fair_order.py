@@ -126,7 +126,10 @@ class Orders(RuleBasedStateMachine):
     )
     def limit(self, name, weight, max_running, rate_per_s):
         limits = TenantLimits(weight, max_running, rate_per_s)
-        self.model.tenants[name].limits = limits
+        tenant = self.model.tenants[name]
+        tenant.limits = limits
+        if rate_per_s:
+            tenant.next_at = min(tenant.next_at, self.now + 1 / rate_per_s)
         self.order.limit(name, limits, self.now)
 
     @rule(seconds=st.sampled_from([0.25, 1.0, 30.0]))
