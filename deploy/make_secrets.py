@@ -7,6 +7,9 @@ docker-compose.yml gets your user's number, so that results belong to you and yo
 read. Configuration that containers read as another user is made readable.
 """
 
+import argparse
+import os
+import re
 import secrets
 import sys
 from pathlib import Path
@@ -33,36 +36,64 @@ user agewell on >{password} ~* &* +@all -@admin -@dangerous +info {connection}
 change Redis's settings nor list or flush what is not its own."""
 
 
-def main(folder: Path = FOLDER) -> int:
-    """Write what is missing, and mend the default user in a file of an earlier version."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    users = folder / "redis_users.acl"
-    password = secrets.token_urlsafe(32)
-    if not all((folder / name).exists() for name in ("redis_users.acl", "agewell_redis_url")):
-        _write(users, _users(password))
-        _write(folder / "agewell_redis_url", f"redis://agewell:{password}@redis:6379/0\n")
-    elif (text := users.read_text()).startswith(NO_RIGHTS):
-        _write(users, text.replace(NO_RIGHTS, DEFAULT_USER, 1))
-        sys.stdout.write(
-            f"{users}: the default user's rights are mended; restart Redis to use them\n"
-        )
-    if not (folder / "agewell_flower_password").exists():
-        _write(folder / "agewell_flower_password", secrets.token_urlsafe(18) + "\n")
-    sys.stdout.write(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}\n")
+def main(words: list[str]) -> int:
+    """Make what is missing. Returns the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument(
+        "folder", type=Path, nargs="?", help="where to put the secrets alone, without `.env`"
+    )
+    folder: Path | None = parser.parse_args(words).folder
+    try:
+        if folder is None:
+            write_user(ENV_FILE, ENV_FILE.parent)
+            for name in READ_BY_OTHERS:
+                make_readable(Path(__file__).parent / name)
+        write_secrets(folder or FOLDER)
+    except OSError as error:
+        sys.stderr.write(f"error: {error.filename}: {error.strerror}\n")
+        return 1
     return 0
 
 
+def write_secrets(folder: Path) -> None:
+    """Write the secrets that are missing or empty, and mend what earlier versions wrote."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+    users, url = folder / "redis_users.acl", folder / "agewell_redis_url"
+    password = _password(users, url) or secrets.token_urlsafe(32)
+    made = {
+        users: USERS.format(default=DEFAULT_USER, password=password, connection=CONNECTION),
+        url: f"redis://agewell:{password}@redis:6379/0\n",
+        folder / "agewell_flower_password": secrets.token_urlsafe(18) + "\n",
+    }
+    for path, text in made.items():
+        is_kept = _has_text(path)
+        if not is_kept:
+            path.write_text(text)
+        sys.stdout.write(f"{'kept' if is_kept else 'made'}: {path}\n")
+    if (text := users.read_text()).startswith(NO_RIGHTS):
+        users.write_text(text.replace(NO_RIGHTS, DEFAULT_USER, 1))
+        sys.stdout.write(
+            f"{users}: the default user's rights are mended; restart Redis to use them\n"
+        )
+    for path in made:
+        path.chmod(0o644)  # containers read it as another user; the folder keeps this machine's out
+    _give_to(folder.parent, folder, *made)
+
+
 def write_user(env_file: Path, owner: Path) -> None:
-    """Write into `.env` who owns the checkout, unless it has a user already.
+    """Append to `.env` who owns the checkout, unless it has a user already.
 
     With sudo, the owner is somebody else than who calls.
     """
-    lines = env_file.read_text().splitlines() if env_file.exists() else []
+    text = env_file.read_bytes() if env_file.exists() else b""
     found = owner.stat()
     for name, number in (("HOST_UID", found.st_uid), ("HOST_GID", found.st_gid)):
-        if not any(line.partition("=")[0].strip() == name for line in lines):
-            lines.append(f"{name}={number}")
-    env_file.write_text("\n".join(lines) + "\n")
+        if not re.search(rf"^\s*(export\s+)?{name}\s*[=:]".encode(), text, re.MULTILINE):
+            text += b"\n" if text and not text.endswith(b"\n") else b""
+            text += f"{name}={number}\n".encode()
+    env_file.write_bytes(text)
+    _give_to(owner, env_file)
 
 
 def make_readable(folder: Path) -> None:
@@ -71,20 +102,30 @@ def make_readable(folder: Path) -> None:
         path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
 
 
-def _users(password: str) -> str:
-    return USERS.format(default=DEFAULT_USER, password=password, connection=CONNECTION)
+def _password(users: Path, url: Path) -> str | None:
+    """The password of the user agewell, as one of two files has it."""
+    for path, pattern in (
+        (url, r"://agewell:([\w-]+)@"),
+        (users, r"^user agewell .*>([\w-]+)(?:\s|$)"),
+    ):
+        found = _has_text(path) and re.search(pattern, path.read_text(), re.MULTILINE)
+        if found:
+            return found[1]
+    return None
 
 
-def _write(path: Path, text: str) -> None:
-    # Containers read it as another user; the folder keeps this machine's users out.
-    path.write_text(text)
-    path.chmod(0o644)
+def _has_text(path: Path) -> bool:
+    """False for an empty file too: with one that is empty, Redis lets everybody in."""
+    return path.exists() and bool(path.read_bytes().strip())
+
+
+def _give_to(owner: Path, *paths: Path) -> None:
+    """Root, such as by sudo, leaves no files that the owner of the checkout cannot change."""
+    if os.geteuid() == 0:
+        found = owner.stat()
+        for path in paths:
+            os.chown(path, found.st_uid, found.st_gid)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        sys.exit(main(Path(sys.argv[1])))
-    write_user(ENV_FILE, ENV_FILE.parent)
-    for name in READ_BY_OTHERS:
-        make_readable(Path(__file__).parent / name)
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

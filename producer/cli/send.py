@@ -13,6 +13,7 @@ from agewell.producer.cli.exit_codes import ExitCode
 from agewell.producer.cli.predicted_start import predicted_start
 from agewell.producer.cli.preview import paths_of, preview
 from agewell.producer.cli.send_options import Options
+from agewell.producer.cli.signals import handling_signals
 from agewell.producer.cli.tables import Column, print_table
 from agewell.producer.receiving.collect import AWAY_MAX_S, Collector
 from agewell.producer.receiving.outcome import Outcome
@@ -138,13 +139,11 @@ class EnqueueCommand:
 
         Nobody else knows these ids.
         """
-        with _handling_signals(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP):
+        with handling_signals(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP):
             try:
                 yield
             except BaseException:
-                with _handling_signals(
-                    signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP
-                ):
+                with handling_signals(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                     self._print_open_ids()
                 raise
 
@@ -227,18 +226,6 @@ class EnqueueCommand:
             self._has_predictions = True
         self._printed.add(outcome.job_id)
         return failed
-
-
-@contextlib.contextmanager
-def _handling_signals(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
-    """Use another handler for some signals until the block ends."""
-    ignored = [number for number in numbers if signal.getsignal(number) is signal.SIG_IGN]  # nohup
-    before = {n: signal.signal(n, handler) for n in numbers if n not in ignored}
-    try:
-        yield
-    finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
 
 
 class _NoteAndWait:

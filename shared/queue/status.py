@@ -1,8 +1,8 @@
 """Status of queues and their levels, from counts and the first job of each level."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import TypeVar, cast
 
 import redis
 
@@ -12,7 +12,7 @@ from agewell.shared.protocol.tasks import WORK_QUEUES, Queue
 from agewell.shared.queue.forecast.facts import Ask, Situation
 from agewell.shared.queue.forecast.predict import Forecast, forecasts
 from agewell.shared.queue.forecast.slots import slots_of
-from agewell.shared.queue.order import id_of
+from agewell.shared.queue.heads import Answers, Head, ask, next_answers, read_heads
 from agewell.shared.queue.reserved import reserved_jobs
 from agewell.shared.queue.tenant_load import (
     NO_OTHERS,
@@ -70,29 +70,6 @@ class QueueStatus:
 _Predictable = TypeVar("_Predictable", LevelStatus, TenantLoad)
 
 
-class _Head(NamedTuple):
-    """The job that goes first in a level."""
-
-    since: float | None = None
-    """When the job began to wait, as Unix time in seconds. None if no job waits, or if unknown."""
-    given_level: int | None = None
-    """The level that the job was enqueued with."""
-
-
-class _Answers(NamedTuple):
-    """Redis's answers about one queue, in the order in which `_ask` asks."""
-
-    waiting: list[int]
-    """Jobs in the order, and waiting jobs of tenants, by level."""
-    head_ids: list[str]
-    """The id of each level's head, or '' if no job waits."""
-    pushed: list[int]
-    """Messages that plain clients have pushed, by level."""
-    scheduled: int
-    notes: dict[bytes, bytes]
-    """The beat task's notes."""
-
-
 def queue_status(client: redis.Redis, settings: Settings, now: float) -> list[QueueStatus]:
     """Read the status of every queue, in at most seven round trips, and four for each with workers.
 
@@ -106,13 +83,13 @@ def queue_status(client: redis.Redis, settings: Settings, now: float) -> list[Qu
     policies = aging_policies(client, settings)
     pipe = client.pipeline(transaction=False)
     for queue, policy in policies.items():
-        _ask(pipe, queue, policy, now)
+        ask(pipe, queue, policy, now)
     pipe.smembers(keys.WORKER_IDS)
     found = iter(pipe.execute())
-    answers = {queue: _next_answers(found) for queue in policies}
+    answers = {queue: next_answers(found) for queue in policies}
     worker_ids = next(found)
     reserved, slots = reserved_jobs(client, worker_ids), slots_of(client, worker_ids)
-    heads = _read_heads(client, [each for part in answers.values() for each in part.head_ids])
+    heads = read_heads(client, [each for part in answers.values() for each in part.head_ids])
     loads = tenant_loads(client, reserved, now)
     return [
         _with_predictions(
@@ -154,70 +131,12 @@ def aging_policies(client: redis.Redis, settings: Settings) -> dict[str, AgingPo
     }
 
 
-def _ask(pipe: Any, queue: str, policy: AgingPolicy, now: float) -> None:
-    """Queue the commands about one queue whose answers `_next_answers` reads."""
-    ranges = [_scores(policy, level, now) for level in LEVELS]
-    for places in (keys.order(queue), keys.held(queue)):
-        for lowest, highest in ranges:
-            pipe.zcount(places, lowest, highest)
-        for lowest, highest in ranges:
-            pipe.zrange(places, lowest, highest, byscore=True, offset=0, num=1, withscores=True)
-    for inlet in keys.inlets(queue):
-        pipe.llen(inlet)
-    pipe.zcard(keys.scheduled(queue))
-    pipe.hgetall(keys.aging(queue))
-
-
-def _next_answers(found: Iterator[Any]) -> _Answers:
-    """Take the answers about one queue from those of the pipeline."""
-    counts, heads = [], []
-    for _ in ("the order", "the jobs of tenants"):
-        counts.append([next(found) for _ in LEVELS])
-        heads.append([next(found) for _ in LEVELS])
-    return _Answers(
-        waiting=[sum(each) for each in zip(*counts, strict=True)],
-        head_ids=[_first_id([*places, *held]) for places, held in zip(*heads, strict=True)],
-        pushed=[next(found) for _ in LEVELS],
-        scheduled=next(found),
-        notes=next(found),
-    )
-
-
-def _first_id(places: list[tuple[bytes, float]]) -> str:
-    """Return the id of the job that goes first of some places, or '' if there is none."""
-    return id_of(min(places, key=lambda each: (each[1], each[0]))[0]) if places else ""
-
-
-def _scores(policy: AgingPolicy, level: int, now: float) -> tuple[str, str]:
-    """Return the range of virtual times of the jobs that are on a level now."""
-    lowest = "-inf"
-    if level > LEVELS[0]:
-        lowest = f"({now + policy.head_start_s(level - 1)!r}"
-    highest = "+inf" if level == LEVELS[-1] else repr(now + policy.head_start_s(level))
-    return lowest, highest
-
-
-def _read_heads(client: redis.Redis, job_ids: Iterable[str]) -> dict[str, _Head]:
-    """Read the records of heads. An id of '' gets a head without values."""
-    ids = [job_id for job_id in job_ids if job_id]
-    pipe = client.pipeline(transaction=False)
-    for job_id in ids:
-        pipe.hmget(keys.job(job_id), "since", "level")
-    heads = {
-        job_id: _Head(
-            None if since is None else float(since), None if level is None else int(level)
-        )
-        for job_id, (since, level) in zip(ids, pipe.execute(), strict=True)
-    }
-    return heads | {"": _Head()}
-
-
 def _status(
     queue: str,
     policy: AgingPolicy,
     now: float,
-    answers: _Answers,
-    heads: Mapping[str, _Head],
+    answers: Answers,
+    heads: Mapping[str, Head],
     reserved: int,
     tenants: TenantLoads,
 ) -> QueueStatus:
@@ -242,7 +161,7 @@ def _status(
 
 
 def _level_status(
-    queue: str, level: int, answers: _Answers, head: tuple[float | None, float | None]
+    queue: str, level: int, answers: Answers, head: tuple[float | None, float | None]
 ) -> LevelStatus:
     """Return the status of a level. The head's wait and weight are given."""
     oldest_wait_s, log_weight = head
@@ -257,7 +176,7 @@ def _level_status(
 
 
 def _wait_and_weight(
-    head: _Head, policy: AgingPolicy, now: float
+    head: Head, policy: AgingPolicy, now: float
 ) -> tuple[float | None, float | None]:
     """Return how long a head has waited, in seconds, and the logarithm of its weight."""
     if head.since is None or head.given_level is None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.containers.stack import USER, Stack
-from tests.support.paths import PHOTOS
+from tests.support.paths import PHOTOS, ROOT
 from tests.support.users_package import PAGE, saved_files
 
 
@@ -48,6 +49,25 @@ def test_enqueue_reads_private_files_and_writes_results_that_belong_to_the_user(
         np.testing.assert_array_equal(
             cv2.imread(str(path)), cv2.cvtColor(source, cv2.COLOR_BGR2HSV)
         )
+
+
+def test_results_are_not_written_where_they_would_be_lost(stack: Stack, photos: Path):
+    """Only the user's folder outlives the producer's container."""
+    done = stack.producer("enqueue", "hsv", "photos/", "--out", "/tmp/out", check=False)
+    assert done.returncode == 2
+    assert "Read-only file system" in done.stderr
+
+
+def test_pictures_from_elsewhere_are_mounted(
+    stack: Stack, photos: Path, out: Path, tmp_path_factory: pytest.TempPathFactory
+):
+    page = (ROOT / "docs" / "scaling.md").read_text()
+    [command] = re.findall(r"^docker compose run .*--volume .*$", page, re.MULTILINE)
+    elsewhere = stack.folder.parent / "pictures"
+    stack.as_user("cp", "-r", str(photos), str(elsewhere))
+    words = shlex.split(command.replace("~/pictures", str(elsewhere)).replace("results", out.name))
+    stack.compose(*words[2:4], "--no-TTY", *words[4:])
+    assert len([*out.glob("*.hsv.png")]) == len([*photos.iterdir()])
 
 
 def test_an_alpha_blend_is_that_of_opencv(stack: Stack, photos: Path, out: Path):

@@ -163,7 +163,7 @@ class Host:
         self.folder = folder
         self.redis_port, self.flower_port, self.metrics_port = (free_port() for _ in range(3))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        for name in ("tmp", "state", "data", "run/secrets", "models"):
+        for name in ("tmp", "state", "data", "run/secrets", "run/agewell", "models"):
             (folder / name).mkdir(parents=True)
         secrets = folder / "run" / "secrets"
         make = [sys.executable, str(ROOT / "deploy" / "make_secrets.py"), str(secrets)]
@@ -173,7 +173,7 @@ class Host:
 
     def _here(self, text: str) -> str:
         """A container's path or port, as it is on this machine."""
-        text = re.sub(r"(?<![\w/])/(tmp|state|models|run/secrets)\b", rf"{self.folder}/\1", text)
+        text = re.sub(r"(?<![\w/])/(tmp|state|models|run/\w+)\b", rf"{self.folder}/\1", text)
         text = text.replace("redis-cli ", f"redis-cli -p {self.redis_port} ")
         text = text.replace("5555", str(self.flower_port))
         return text.replace("9540", str(self.metrics_port))

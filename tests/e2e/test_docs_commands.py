@@ -39,7 +39,7 @@ ELSEWHERE = {
 SMALL = {
     r"agewell models train digits ": " --epochs 1",
     r"agewell models train colorizer ": " --steps 1 --every 1 --threads 1",
-    r"agewell models bench ": " --seconds 0.1 --threads 1",
+    r"agewell models bench ": " --seconds 0.1 --threads 1 --versions 1",
     r"agewell simulate (?!--tenant )": " --jobs 3000",
 }
 """What is added to commands that would take minutes: they do the same with less to do."""

@@ -1,9 +1,11 @@
 """A worker's consumer that is quick to take jobs again after it lost its connection."""
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import CPendingDeprecationWarning
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.consumer.gossip import Gossip
 from celery.worker.consumer.mingle import Mingle
@@ -56,4 +58,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
 
 def install(app: Celery) -> None:
     """Let the workers of an app use this consumer."""
+    # Celery would suggest at each lost connection to end the running jobs. They go on, and their
+    # ends are written when Redis is back.
+    warnings.filterwarnings("ignore", r"\s*In Celery 5\.1", CPendingDeprecationWarning)
     app.conf.worker_consumer = f"{Consumer.__module__}:{Consumer.__qualname__}"

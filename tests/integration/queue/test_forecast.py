@@ -23,6 +23,9 @@ FULL = SLOTS / MEAN_S
 
 WITHIN = 0.25
 
+on_one_server = pytest.mark.parametrize("redis_server", ["embedded"], indirect=True)
+"""For loads of minutes. Shorter tests predict on every server."""
+
 
 @pytest.fixture
 def make(client):
@@ -66,6 +69,7 @@ def warm_up(load, **given):
 # --- loads
 
 
+@on_one_server
 def test_at_load_0_8_waits_are_those_of_erlang_s_formula(load):
     waits = load.run([Stream(0.8 * FULL)], 150, 20)
     predicted, waited = means(waits)
@@ -77,6 +81,7 @@ def test_at_load_0_8_waits_are_those_of_erlang_s_formula(load):
     assert told == pytest.approx(theory, rel=WITHIN)
 
 
+@on_one_server
 def test_a_job_behind_n_others_waits_for_n_plus_one_of_them(make):
     load = make(k_per_s=0.05)
     load.run([Stream(0.9 * FULL)], 100, 1e9)
@@ -97,6 +102,7 @@ def load_of(load):
 LEVELS = ((2, 0.25), (5, 0.5), (9, 0.25))
 
 
+@on_one_server
 @pytest.mark.parametrize("total", [0.8, 1.2])
 def test_levels(load, total):
     waits = load.run([Stream(total * part * FULL, level) for level, part in LEVELS], 80, 20)
@@ -118,6 +124,7 @@ TENANTS = (
 )
 
 
+@on_one_server
 def test_tenants_who_send_more_than_their_share_wait_and_others_do_not(load):
     streams = [Stream(1.2 * part * FULL, level, name) for level, name, part in TENANTS]
     waits = load.run(streams, 70, 20)
@@ -130,6 +137,7 @@ def test_tenants_who_send_more_than_their_share_wait_and_others_do_not(load):
         assert predicted == pytest.approx(waited, rel=WITHIN), part
 
 
+@on_one_server
 def test_weights_and_members_of_a_team(client, make):
     parts = {"ana": 0.4, "ben": 0.4, "lab/cy": 0.15, "lab/di": 0.25}
     waits = []
@@ -145,6 +153,7 @@ def test_weights_and_members_of_a_team(client, make):
         assert predicted == pytest.approx(waited, rel=0.2, abs=MEAN_S / SLOTS), name
 
 
+@on_one_server
 def test_large_jobs_count_as_what_they_cost(load):
     """The jobs of one level have ten images, and so run ten times as long."""
     small = Stream(0.5 * FULL, 2, service=RANDOM)
@@ -156,6 +165,7 @@ def test_large_jobs_count_as_what_they_cost(load):
         assert predicted == pytest.approx(waited, rel=0.3, abs=MEAN_S), stream
 
 
+@on_one_server
 def test_a_newcomer_waits_little_during_a_flood_of_thousands(load):
     warm_up(load, tenant="flood")
     flood(load, 2000, tenant="flood")
@@ -171,6 +181,7 @@ def test_a_newcomer_waits_little_during_a_flood_of_thousands(load):
 # --- limits
 
 
+@on_one_server
 def test_a_tenant_at_its_cap_waits_for_its_own_jobs(load):
     warm_up(load, tenant="ana", service=Fixed(1.0))
     set_limits(load.client, "ana", TenantLimits(max_running=1), load.now)
@@ -181,6 +192,7 @@ def test_a_tenant_at_its_cap_waits_for_its_own_jobs(load):
     assert load.estimate(5, "ben") == Forecast(0.0)
 
 
+@on_one_server
 def test_a_tenant_at_its_rate_waits_for_it(load):
     warm_up(load, tenant="ana")
     set_limits(load.client, "ana", TenantLimits(rate_per_s=0.5), load.now)
