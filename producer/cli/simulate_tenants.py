@@ -143,9 +143,13 @@ def _number(values: Mapping[str, str], key: str, default: float) -> float:
 
 
 def _whole(values: Mapping[str, str], key: str) -> int:
-    number = _number(values, key, 0.0)
-    if number != int(number):
-        raise ParameterError(f"{key} of --tenant", repr(values[key]), "a whole number of jobs")
+    if key not in values:
+        return 0
+    number = read_number(values[key])
+    if number is None or number != int(number):
+        raise ParameterError(
+            f"{key} of --tenant", repr(values[key]), "a whole number of jobs above 0"
+        )
     return int(number)
 
 

@@ -72,7 +72,8 @@ def publish_as(
         BrokerUnreachableError: Redis does not answer.
     """
     for name, time_s in (("deadline_s", deadline_s), ("due_s", due_s)):
-        if time_s is not None and not 0 <= time_s <= LONGEST_S:
+        is_number = isinstance(time_s, int | float)
+        if time_s is not None and not (is_number and 0 <= time_s <= LONGEST_S):
             raise ParameterError(name, repr(time_s), "seconds, up to a hundred years")
     limit = session.settings.max_message_bytes
     for _, job in jobs:
