@@ -42,6 +42,8 @@ local function tenants_of(order, records, now)
 
   -- A tenant at its limit of running jobs is looked at again after this time, in case the end of a job was missed.
   local LOOK_AGAIN_S = 5
+  -- The longest time that a clock is kept for an idle tenant. Redis refuses a TTL of more than 16 digits.
+  local KEPT_MAX_S = 1e9
 
   -- A candidate as a member of the sorted set: its place with the name of its tenant within, so that the tenant is
   -- known even if somebody has deleted the record.
@@ -207,7 +209,7 @@ local function tenants_of(order, records, now)
         if until_s <= 0 then
           call('DEL', state)
         elseif call('EXISTS', state) == 1 then
-          call('PEXPIRE', state, math.ceil(1000 * until_s) + 1)
+          call('PEXPIRE', state, math.ceil(1000 * math.min(KEPT_MAX_S, until_s)) + 1)
         end
       end
     end

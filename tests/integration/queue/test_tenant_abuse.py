@@ -163,3 +163,16 @@ def test_idle_workers_earn_a_tenant_no_burst(scripts):
     starts([scripts], 1)
     sender.send(10, START + 30)
     assert starts([scripts], 2, START + 30) == [0, 0.5, 1.0, 1.5]
+
+
+def test_no_count_of_images_makes_a_clock_that_redis_refuses(scripts):
+    """With the least weight and the largest costs, a clock is millions of years ahead."""
+    scripts.client.hset(keys.COSTS, "hsv", 3600)
+    set_limits(scripts.client, "small", TenantLimits(0.001), START)
+    for name in ("large", "other"):
+        set_limits(scripts.client, name, TenantLimits(1000), START)
+        Sender(scripts, name).send(1, START + 1)
+    Sender(scripts, "small", items=1_000_000).send(1, START)
+    taken = [scripts.take(START + 1)[0] for _ in range(3)]
+    assert sorted(taken) == ["large-0", "other-0", "small-0"]
+    assert scripts.client.pttl(keys.tenant("cv", "small")) > 0
