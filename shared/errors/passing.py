@@ -18,7 +18,7 @@ class BrokerUnreachableError(PassingError):
 
 @dataclass(eq=False)
 class BrokerFullError(PassingError):
-    """Redis refused to write because it has reached its maxmemory."""
+    """Redis refused to write: its maxmemory is reached, or its disk is full."""
 
     url: str
     reason: str
