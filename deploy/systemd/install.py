@@ -21,6 +21,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PREFIX = Path("/opt/agewell")
 DEFAULT = "cv,upkeep,beat,flower"
+REDIS_PORT = 6379
+ETC = Path("/etc/agewell")
 
 
 def main(words: list[str]) -> int:
@@ -44,7 +46,7 @@ def _options(words: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--services", default=DEFAULT, help=f"of {','.join(SERVICES)}; default: {DEFAULT}")
     add("--redis-url", help="use this Redis; by default agewell-redis.service runs one")
-    add("--redis-port", type=int, default=6379, help="port of agewell-redis.service")
+    add("--redis-port", type=int, help=f"port of agewell-redis.service; default: {REDIS_PORT}")
     add(
         "--prefix",
         type=_absolute,
@@ -103,6 +105,12 @@ def _check(steps: Steps, options: argparse.Namespace, own_redis: bool) -> None:
         raise InstallError(f"{venv}: the services see no home directories; choose another place")
     if options.venv is not None and not (venv / "bin" / "celery").exists():
         raise InstallError(f"--venv {venv}: there is no bin/celery; install agewell there")
+    if options.redis_url is not None:
+        _check_kept(
+            steps, ETC / "agewell.env", "--redis-url", f"AGEWELL_REDIS_URL={options.redis_url}"
+        )
+    if options.redis_port is not None:
+        _check_kept(steps, ETC / "redis.conf", "--redis-port", f"port {options.redis_port}")
     if not steps.is_live:
         return
     steps.require_root_and_systemd()
@@ -112,13 +120,26 @@ def _check(steps: Steps, options: argparse.Namespace, own_redis: bool) -> None:
         raise InstallError(
             "redis-server is not installed: apt-get install redis-server, or --redis-url"
         )
+    if steps.at(ETC / "redis.conf").exists():
+        return  # it has the port, and stays as it is
+    port = options.redis_port or REDIS_PORT
     with socket.socket() as probe:
-        taken = probe.connect_ex(("127.0.0.1", options.redis_port)) == 0
+        taken = probe.connect_ex(("127.0.0.1", port)) == 0
     if taken and not steps.is_active("agewell-redis.service"):
         raise InstallError(
-            f"port {options.redis_port} is taken by another program, probably the distribution's "
+            f"port {port} is taken by another program, probably the distribution's "
             "redis-server: stop it (systemctl disable --now redis-server), choose another "
             "--redis-port, or use that Redis by --redis-url"
+        )
+
+
+def _check_kept(steps: Steps, path: Path, option: str, line: str) -> None:
+    """Stop if a file that is kept says something else than an option."""
+    file = steps.at(path)
+    if file.exists() and line not in file.read_text().splitlines():
+        raise InstallError(
+            f"{option}: {file} is of an earlier installation, is kept, and says something else: "
+            "change it there (for a port, the URL in agewell.env too), and leave the option out"
         )
 
 
@@ -135,21 +156,19 @@ def _make_venv(steps: Steps, prefix: Path, services: list[str]) -> None:
 
 def _write_settings(steps: Steps, options: argparse.Namespace) -> None:
     """Write the environment file once. Passwords and what you changed in it are kept."""
-    etc = Path("/etc/agewell")
-    steps.folder(etc, 0o755)
-    secrets = etc / "secrets"
+    steps.folder(ETC, 0o755)
+    secrets = ETC / "secrets"
     make_secrets = str(ROOT / "deploy" / "make_secrets.py")
     steps.run(sys.executable, make_secrets, str(steps.at(secrets)), always=True)
+    port = options.redis_port or REDIS_PORT
     if options.redis_url is None:
-        steps.copy(secrets / "redis_users.acl", etc / "redis_users.acl", 0o640, "agewell-redis")
-        redis = REDIS.format(port=options.redis_port, memory=memory_bytes() // 4)
-        steps.write_once(etc / "redis.conf", redis, 0o640, "agewell-redis")
+        steps.copy(secrets / "redis_users.acl", ETC / "redis_users.acl", 0o640, "agewell-redis")
+        redis = REDIS.format(port=port, memory=memory_bytes() // 4)
+        steps.write_once(ETC / "redis.conf", redis, 0o640, "agewell-redis")
     password = steps.read(secrets / "agewell_flower_password").strip()
-    url = options.redis_url or redis_url_of(
-        steps.read(secrets / "agewell_redis_url"), options.redis_port
-    )
+    url = options.redis_url or redis_url_of(steps.read(secrets / "agewell_redis_url"), port)
     env = ENV.format(url=url, flower=password, jobs=cores_that_fit())
-    steps.write_once(etc / "agewell.env", env, 0o600)
+    steps.write_once(ETC / "agewell.env", env, 0o600)
 
 
 def _uninstall(steps: Steps, options: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from celery import Celery
 
 from agewell.producer.receiving.lost_jobs import KnownJobs, LostJobFinder, read_states_and_results
 from agewell.producer.receiving.outcome import Outcome, read_outcome
-from agewell.shared.errors import BrokerUnreachableError
+from agewell.shared.errors import BrokerFullError, BrokerUnreachableError
 from agewell.shared.redis.connection import REDIS_ERRORS, is_loading, unreachable
 from agewell.shared.settings import Settings
 
@@ -48,7 +48,8 @@ class Collector:
 
         Raises:
             TimeoutError: some jobs have not ended in time.
-            BrokerUnreachableError: Redis has not answered for a minute.
+            BrokerUnreachableError, BrokerFullError: Redis has not answered for a minute, or could
+                not write to its disk for as long.
         """
         deadline = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
         pending, finder = deque(job_ids), self.lost_job_finder()
@@ -59,7 +60,7 @@ class Collector:
             try:
                 ended = self._poll(pending, finder)
                 answered_at = time.monotonic()
-            except BrokerUnreachableError as error:
+            except (BrokerUnreachableError, BrokerFullError) as error:  # a full disk refuses PING
                 if is_loading(error):
                     answered_at = time.monotonic()
                 if time.monotonic() - answered_at > AWAY_MAX_S:

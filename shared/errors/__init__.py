@@ -23,7 +23,7 @@ AgewellError
 │   └── JobTimeoutError        the job exceeded AGEWELL_JOB_TIME_LIMIT_S
 ├── PassingError               may pass by itself: retried
 │   ├── BrokerUnreachableError Redis does not answer
-│   ├── BrokerFullError        Redis has reached its maxmemory
+│   ├── BrokerFullError        Redis has reached its maxmemory, or its disk is full
 │   ├── ScriptsMissingError    Redis does not have agewell's Lua scripts
 │   ├── QueueFullError         a queue already holds AGEWELL_MAX_WAITING jobs
 │   └── BlobStoreError         the blob store cannot be read or written

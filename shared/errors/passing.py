@@ -18,7 +18,7 @@ class BrokerUnreachableError(PassingError):
 
 @dataclass(eq=False)
 class BrokerFullError(PassingError):
-    """Redis refused to write because it has reached its maxmemory."""
+    """Redis refused to write: its maxmemory is reached, or its disk is full."""
 
     url: str
     reason: str
@@ -34,7 +34,7 @@ class ScriptsMissingError(PassingError):
     def __str__(self) -> str:
         return (
             "Redis does not have agewell's scripts, and this Redis user may not load them "
-            "(SCRIPT LOAD): start upkeep or a worker, which load them, and try again"
+            "(SCRIPT LOAD): start upkeep or a worker of this version, which load them, and try again"
         )
 
 

@@ -137,6 +137,8 @@ def unreachable(settings: Settings, error: BaseException) -> PassingError:
     cause = error.__cause__ if isinstance(error.__cause__, redis.RedisError) else error
     if is_full(cause):
         return BrokerFullError(shown, "its maxmemory is reached; raise it, or wait until jobs end")
+    if _cannot_save(cause):
+        return BrokerFullError(shown, f"it cannot write to its disk; make room there ({cause})")
     return BrokerUnreachableError(shown, scrubbed(str(cause), url))
 
 
@@ -150,6 +152,7 @@ def require_redis(settings: Settings, client: redis.Redis, tell: Tell = log.warn
 
     Raises:
         BrokerUnreachableError: Redis does not answer within seconds.
+        BrokerFullError: it answers, and cannot write to its disk.
     """
     try:
         ping_when_loaded(client, tell)
@@ -162,12 +165,18 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM command" in str(error)
 
 
+def _cannot_save(error: BaseException) -> bool:
+    """Return True if Redis refuses writes, and PING, because its disk is full or broken."""
+    return "MISCONF " in str(error)
+
+
 def is_passing(error: redis.RedisError) -> bool:
     """Return True if the command may succeed later: Redis is full, or is a replica for now."""
     return (
         isinstance(error, _PASSING)
         or is_full(error)
-        or str(error).startswith(("READONLY", "MISCONF"))
+        or _cannot_save(error)
+        or str(error).startswith("READONLY")
     )
 
 

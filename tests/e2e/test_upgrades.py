@@ -112,11 +112,12 @@ def test_every_result_is_right(outcomes: tuple[Stack, dict[str, Outcome]]):
 
 def test_a_job_that_ran_runs_again(outcomes: tuple[Stack, dict[str, Outcome]]):
     stack, ended = outcomes
-    first, *others = ended["running"].images
-    assert len(others) == 63
+    images = ended["running"].images
+    assert len(images) == 64
     hsv_pixel = cv2.cvtColor(np.uint8([[LARGE]]), cv2.COLOR_RGB2HSV)
-    assert same(stack.client.read(first), np.broadcast_to(hsv_pixel, (1500, 2000, 3)))
-    assert {image.sha256 for image in others} == {first.sha256}
+    # ISA-L may compress the same bytes in different ways, so there may be a few different files.
+    for image in {image.sha256: image for image in images}.values():
+        assert same(stack.client.read(image), np.broadcast_to(hsv_pixel, (1500, 2000, 3)))
 
 
 def test_a_prediction_is_made(outcomes: tuple[Stack, dict[str, Outcome]]):

@@ -1,5 +1,7 @@
 """A Redis at its maxmemory refuses new jobs, and nothing that running jobs need."""
 
+import shutil
+
 import kombu.exceptions
 import kombu.pools
 import pytest
@@ -12,7 +14,9 @@ from agewell.shared.celery.app import make_app
 from agewell.shared.errors import BrokerFullError
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
-from agewell.shared.redis.connection import unreachable
+from agewell.shared.redis.connection import require_redis, unreachable
+from agewell.shared.settings import Settings
+from tests.chaos.redis_process import RedisProcess
 from tests.support.consuming import scheduled_ids, waiting_ids, worker_app
 from tests.support.delivering import taken
 from tests.support.full_redis import full
@@ -91,3 +95,22 @@ def test_both_forms_of_redis_out_of_memory_are_broker_full(settings, client):
             with pytest.raises(redis.RedisError) as caught:
                 client.pipeline(transaction).set("a", 1).execute()
             assert isinstance(unreachable(settings, caught.value), BrokerFullError)
+
+
+def test_a_redis_that_cannot_save_is_full_and_not_away(settings, tmp_path):
+    """It refuses PING too. Root may write into every folder, so this one is removed."""
+    server = RedisProcess(tmp_path / "data")
+    try:
+        client = server.client()
+        client.set("a", 1)
+        client.config_set("save", "3600 1")
+        shutil.rmtree(server.folder)
+        client.bgsave()
+        until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", 10, lambda: "")
+        at = Settings(redis_url=server.url)
+        with pytest.raises(BrokerFullError, match=r"cannot write to its disk.*MISCONF"):
+            require_redis(at, client)
+        answers = [client.exists(each) for each in "ab"]
+        assert answers == [1, 0]  # so results of jobs that have ended can be read
+    finally:
+        server.kill()  # it refuses to stop if it cannot save

@@ -1,31 +1,22 @@
-"""Beat's scheduler: how often it looks, and that it still sends in time."""
+"""Beat while Redis is away."""
 
-import time
-from pathlib import Path
+import logging
 
-from celery import Celery
+from agewell.shared.celery.app import make_app
+from agewell.shared.settings import Settings
+from agewell.workers.maintenance.beat_scheduler import Scheduler
 
-from agewell.workers.maintenance.beat_scheduler import SLEEP_AT_LEAST_S, Scheduler
-
-
-class Noting(Scheduler):
-    """Notes when it would have sent a task. It has no broker."""
-
-    producer = None
-
-    def apply_entry(self, entry, producer=None):
-        self.sent.append(time.monotonic())
+QUIET = {"ignore_result": True, "retry": False}
 
 
-def test_it_sleeps_between_looks_and_sends_each_task_in_time(tmp_path: Path):
-    app = Celery("test", set_as_current=False)
-    app.conf.beat_schedule = {"often": {"task": "often", "schedule": 0.3}}
-    scheduler = Noting(app=app, schedule_filename=str(tmp_path / "schedule"))
-    scheduler.sent = []
-    began, looks = time.monotonic(), 0
-    while time.monotonic() - began < 2:
-        time.sleep(scheduler.tick())
-        looks += 1
-    assert looks <= 2 / SLEEP_AT_LEAST_S
-    assert 5 <= len(scheduler.sent) <= 7
-    scheduler.close()
+def test_a_task_that_cannot_be_sent_is_told_in_one_line(tmp_path, caplog):
+    app = make_app(Settings(redis_url=f"unix://{tmp_path}/nobody"))
+    scheduler = Scheduler(app, schedule_filename=str(tmp_path / "schedule"), lazy=True)
+    entry = scheduler.Entry(name="sweep", task="upkeep.sweep", schedule=1.0, app=app, options=QUIET)
+    with caplog.at_level(logging.ERROR):
+        scheduler.apply_entry(entry)
+    [record] = caplog.records
+    assert record.exc_info is None
+    [line] = record.getMessage().splitlines()
+    assert "sweep" in line
+    assert "nobody" in line
