@@ -48,7 +48,7 @@ def exit_codes() -> Iterator[None]:
         leave(
             ExitCode.UNREACHABLE,
             str(error),
-            hint="Start a worker of this version, or use --block to wait until one has loaded them.",
+            hint="Start a worker of this version, or use --block to wait for one that loads them.",
         )
     except BlobStoreError as error:
         hint = "Jobs sent before are safe. Is AGEWELL_BLOB_URL right, mounted, and not full?"

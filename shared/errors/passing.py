@@ -34,7 +34,8 @@ class ScriptsMissingError(PassingError):
     def __str__(self) -> str:
         return (
             "Redis does not have agewell's scripts, and this Redis user may not load them "
-            "(SCRIPT LOAD): start upkeep or a worker of this version, which load them, and try again"
+            "(SCRIPT LOAD): start upkeep or a worker of this version, which loads them, "
+            "and try again"
         )
 
 
