@@ -51,6 +51,23 @@ def test_cv_fits_into_its_memory(stack: Stack):
     assert "the memory limit of this container is 4.3 GB" in done
 
 
+def test_a_worker_warns_of_too_little_memory_before_its_processes_start(images: Stack):
+    """With far too little, the kernel ends it while they start. There is no Redis, so none do."""
+    worker = (
+        "celery -A agewell.workers.cv worker -Q cv > /tmp/log 2>&1 & "
+        "for i in $(seq 100); do grep -q 'memory limit' /tmp/log && break; sleep 0.1; done; "
+        "cat /tmp/log"
+    )
+    options = (
+        "--rm",
+        "--network=none",
+        "--memory=4g",
+        "--env=AGEWELL_REDIS_URL=redis://127.0.0.1:1",
+    )
+    said = images.engine.docker("run", *options, "agewell-cv:0.1.0", "sh", "-c", worker)
+    assert "the memory limit of this container is 4.3 GB" in said
+
+
 @pytest.mark.skipif("LARGE" not in os.environ, reason="takes a minute; set LARGE=1")
 def test_two_of_the_largest_blends_fit_into_the_memory_of_cv(stack: Stack, measured, out: Path):
     """A kernel that kills one of them leaves WorkerLostError in the log."""

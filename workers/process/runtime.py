@@ -52,7 +52,7 @@ def limit_threads(settings: Settings) -> None:
 def limit_memory(settings: Settings) -> None:
     """Limit the memory of each pool process when it starts. The worker itself runs no job.
 
-    The worker warns when it is ready if its container has too little for all of them.
+    The worker warns when it starts if its container has too little for all of them.
     """
 
     def limit(**_: Any) -> None:
@@ -63,7 +63,8 @@ def limit_memory(settings: Settings) -> None:
             log.warning("%s", warning)
 
     signals.worker_process_init.connect(limit, weak=False)
-    signals.worker_ready.connect(warn, weak=False)
+    # Before the processes start: if they do not fit, the kernel may end the worker then.
+    signals.celeryd_after_setup.connect(warn, weak=False)
 
 
 def collect_garbage_in_time() -> None:
