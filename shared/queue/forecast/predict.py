@@ -168,10 +168,19 @@ class Line:
         rivals = named | (tier.names(key) - {own})
         for (level, tenant), rate in self._facts.rates.items():
             until_s = key - at.now - at.policy.head_start_s(level)
-            counts = tenant is None or not rivals.intersection({tenant, team_of(tenant)})
-            if until_s > 0 and counts:
+            if until_s > 0 and not self._is_counted(tenant, own, rivals, key):
                 works.append(Inflow(rate, until_s))
         return works
+
+    def _is_counted(
+        self, tenant: str | None, own: str | None, rivals: set[str], key: float
+    ) -> bool:
+        """Return True if jobs of a tenant that will come are part of the work of the rivals."""
+        if tenant is None:
+            return False
+        top = team_of(tenant) or tenant
+        is_other = top != own and self._facts.tiers[None].others_go_before(key)
+        return is_other or not rivals.isdisjoint({tenant, top})
 
     def _waiting_before(self, key: float) -> int:
         """Return how many jobs of tenants may go before the job, without those at their limits."""

@@ -207,7 +207,7 @@ def _by_sharer(
     """Group the rates by the tenants of a queue, with their members, or by a team's members."""
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for (level, tenant), rate in rates.items():
-        if tenant and team is None:
+        if tenant is not None and team is None:
             found[team_of(tenant) or tenant].append((head_starts[level], rate))
         elif tenant and team_of(tenant) == team:
             found[tenant].append((head_starts[level], rate))

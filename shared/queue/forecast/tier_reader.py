@@ -111,7 +111,7 @@ class TierReader:
             waiting: waiting jobs of all of them.
             costs: of operations.
             head_starts: in seconds, by level.
-            rates: of each tenant, as `Sharer` has them.
+            rates: of each tenant, as `Sharer` has them. '' stands for tenants that are not named.
         """
         mean_s = costs.mean_s or 0.0
         firsts = dict(zip(self._names(), self._firsts(costs), strict=True))
@@ -134,7 +134,8 @@ class TierReader:
             )
         others = self._size - len(self._candidates)
         left = max(0, waiting - sum(each.waiting for each in sharers))
-        return Tier(weights, tuple(sharers), others, left, self._middle)
+        unread = [each for name, of in rates.items() if name not in self._states for each in of]
+        return Tier(weights, tuple(sharers), others, left, self._middle, tuple(unread))
 
     def _firsts(self, costs: Costs) -> Iterator[tuple[float, float]]:
         """Yield the delayed virtual time and the run time of each candidate."""

@@ -5,6 +5,7 @@ grow with their number.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -57,6 +58,15 @@ class Frontier(NamedTuple):
         return max(1.0, self.weights / weight) / self.slots
 
 
+Rates = Sequence[tuple[float, float]]
+"""Head starts, and seconds of work with each that come per second."""
+
+
+def coming(rates: Rates, key: float, now: float) -> float:
+    """Return how much work that goes before a delayed virtual time comes per second now."""
+    return math.fsum(rate for head_start_s, rate in rates if now + head_start_s < key)
+
+
 @dataclass(frozen=True)
 class Sharer:
     """A tenant with waiting jobs."""
@@ -74,8 +84,7 @@ class Sharer:
     between: tuple[float, float]
     """Virtual times of its first waiting job and of its last."""
     limits: TenantLimits
-    rates: tuple[tuple[float, float], ...]
-    """Head starts, and seconds of work with each that come per second."""
+    rates: Rates
 
     def waiting_before(self, key: float) -> float:
         """Return how many of its waiting jobs have smaller virtual times, if they are even."""
@@ -100,7 +109,7 @@ class Sharer:
             later = max(self.later_at, clock + self.later_head_start_s)
             share_s = self.run_s + max(0.0, key - later) / advance
         first_s = 0.0 if is_paused else self.run_s
-        rate = math.fsum(rate for head_start_s, rate in self.rates if at.now + head_start_s < key)
+        rate = coming(self.rates, key, at.now)
         return Rival(share_s, self.waiting_before(key) * self.run_s, rate, most, first_s)
 
 
@@ -115,6 +124,12 @@ class Tier:
     """Tenants that are not among them."""
     others_waiting: int = 0
     others_key: float = math.inf
+    others_rates: Rates = ()
+    """Work that comes for them, and for tenants without waiting jobs."""
+
+    def others_go_before(self, key: float) -> bool:
+        """Return True if most of those that wait are not read, and go before such a job."""
+        return self.others > len(self.sharers) and self.others_key < key
 
     def names(self, key: float) -> set[str]:
         """Return those who get something before a job with this delayed virtual time."""
@@ -137,7 +152,8 @@ class Tier:
             share_s = self.others * at.mean_s
             if weight > 0:
                 share_s += max(0.0, key - since) / at.advance(weight)
-            found.append(Rival(share_s, self.others_waiting * at.mean_s))
+            rate = coming(self.others_rates, key, at.now) if self.others_go_before(key) else 0.0
+            found.append(Rival(share_s, self.others_waiting * at.mean_s, rate))
         return [each for each in found if each is not None]
 
 

@@ -178,6 +178,24 @@ def test_a_newcomer_waits_little_during_a_flood_of_thousands(load):
     assert new.waited_s < 1.0
 
 
+@on_one_server
+@pytest.mark.parametrize("tenants", [40, 200])
+def test_a_newcomer_among_many_busy_tenants(make, tenants):
+    """A third of them send urgent jobs, a third normal ones, and a third bulk jobs."""
+    load, rate = make(k_per_s=0.5), 1.3 * FULL / tenants
+    streams = [Stream(rate, (0, 5, 9)[n % 3], tenant=f"t{n}") for n in range(tenants)]
+    load.run(streams, 60, math.inf)
+    for number in range(30):
+        load.run(streams, 1.5, math.inf)
+        for level in (0, 5, 9):
+            load.send(Stream(1.0, level, tenant=f"new{number}-{level}"))
+    load.run(streams, 20, math.inf)
+    load.run_until(load.now + 200)
+    for level in (0, 5, 9):
+        predicted, waited = means([each for each in load.waits if each.stream.level == level])
+        assert predicted == pytest.approx(waited, rel=0.35, abs=MEAN_S), level
+
+
 # --- limits
 
 
