@@ -21,6 +21,7 @@ class Scheduler(PersistentScheduler):  # type: ignore[misc]
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Send a task that is due. Celery would write a hundred lines for each that it cannot."""
+        log.info("Scheduler: Sending due task %s (%s)", entry.name, entry.task)
         try:
             self.apply_async(entry, producer=producer, advance=False)
         except SchedulingError as error:
