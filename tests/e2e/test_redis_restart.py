@@ -90,11 +90,3 @@ def patterns(stack: Stack) -> int:
 
 def last_sweep_s_ago(stack: Stack) -> float:
     return min(float(each["last_sweep_s_ago"]) for each in stack.documents("queues"))
-
-
-@pytest.mark.alone
-def test_no_worker_suggests_another_setting_of_celery(own_stack: Stack, server: RedisProcess):
-    restart(server)
-    until(lambda: "Connection to broker lost" in own_stack.log, 10, lambda: own_stack.log)
-    own_stack.wait_ended([send(own_stack, "cv.hsv", good_job())])
-    assert "In Celery 5.1" not in own_stack.log
