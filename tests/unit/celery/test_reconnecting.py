@@ -1,4 +1,4 @@
-"""What a worker logs when it has lost its connection."""
+"""The log of a worker that has lost its connection."""
 
 import warnings
 
