@@ -26,6 +26,7 @@ for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
   local first = FIXED_KEYS + number * KEYS_A_QUEUE
   local queue, k = unpack(ARGV, FIXED_ARGUMENTS + 1 + 2 * number, FIXED_ARGUMENTS + 2 + 2 * number)
   local order, scheduled, idle = unpack(KEYS, first + 1, first + 3)
+  local paused = KEYS[first + KEYS_A_QUEUE]
   if has_arrivals(first, now) then
     --@include admit
     local admission = {
@@ -34,9 +35,9 @@ for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
       key = { order = order, scheduled = scheduled, idle = idle, waiting = waiting, running = running,
         deadlines = deadlines, sequence = sequence },
     }
-    local paused = redis.call('ZCARD', KEYS[first + KEYS_A_QUEUE])
+    local paused_before = redis.call('ZCARD', paused)
     tenants_of(order, records, now).settle_paused(most)
-    if redis.call('ZCARD', KEYS[first + KEYS_A_QUEUE]) < paused then
+    if redis.call('ZCARD', paused) < paused_before then
       wake_one(idle) -- it takes the job at once, so the tenant waits for its rate again
       look_at = math.min(now + TAKEN_AFTER_S, look_at or math.huge)
     end
@@ -45,7 +46,7 @@ for number = 0, (#ARGV - FIXED_ARGUMENTS) / 2 - 1 do
   elseif has_next(first) then
     wake_one(idle) -- the worker that was woken for these jobs has died, or had no room
   end
-  local at = tonumber(redis.call('ZRANGE', KEYS[first + KEYS_A_QUEUE], 0, 0, 'WITHSCORES')[2])
+  local at = tonumber(redis.call('ZRANGE', paused, 0, 0, 'WITHSCORES')[2])
   look_at = at and math.min(at, look_at or at) or look_at
 end
 return { all_admitted and 0 or 1, look_at and string.format('%.17g', look_at) or '' }
