@@ -19,7 +19,7 @@ from agewell.workers.maintenance.duty import duty
 from agewell.workers.maintenance.expire import expire, trim
 from agewell.workers.maintenance.give_up import give_up_lost_jobs, give_up_refused_messages
 from agewell.workers.maintenance.keep_blobs import all_kept, keep_blobs_of_waiting_jobs
-from agewell.workers.maintenance.orphans import find_orphans, walk_soon
+from agewell.workers.maintenance.orphans import find_orphans
 from agewell.workers.maintenance.rescue import rescue_jobs
 from agewell.workers.maintenance.tenant_candidates import settle_tenants
 from agewell.workers.maintenance.tenant_slots import free_tenant_slots
@@ -109,8 +109,7 @@ def find_lost_jobs() -> None:
     """Repair jobs whose keys in Redis were deleted, and end the jobs whose messages are gone."""
     client = context().client
     now = redis_now(client)
-    if settle_tenants(client, now):
-        walk_soon(client)
+    settle_tenants(client, now)
     found = find_orphans(app, client, settings(), now)
     if found.put_back or found.lost:
         log.warning(

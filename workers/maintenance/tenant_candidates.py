@@ -11,7 +11,8 @@ import redis
 from agewell.shared.protocol.tasks import Queue
 from agewell.shared.redis import keys
 from agewell.shared.redis.scripts import Script
-from agewell.workers.maintenance.progress import save_progress
+from agewell.workers.maintenance.orphans import walk_soon
+from agewell.workers.maintenance.progress import walk_on
 
 TENANTS_A_CALL, CALLS = 50, 20
 """How many tenants one call looks at, for about a millisecond, and how many calls a tick makes for
@@ -20,29 +21,21 @@ each queue. Of 10,000 tenants, each is looked at within two minutes."""
 _SETTLE = Script("settle_tenants")
 
 
-def settle_tenants(client: redis.Redis, now: float) -> int:
+def settle_tenants(client: redis.Redis, now: float) -> None:
     """Look at the next tenants of each queue.
 
-    Returns:
-        How many have waiting jobs without places. `find_orphans` restores these with its next walk.
+    If some have waiting jobs without places, the next `find_orphans` walks, and restores these.
     """
-    return sum(_settle(client, queue.value, now) for queue in Queue)
+    if sum(_settle(client, queue.value, now) for queue in Queue):
+        walk_soon(client)
 
 
 def _settle(client: redis.Redis, queue: str, now: float) -> int:
-    field = f"candidates_cursor:{queue}"
-    saved = cast("bytes | None", client.hget(keys.ORPHANS, field))
-    cursor, damaged = saved or b"0", 0
-    for _ in range(CALLS):
-        answer = _SETTLE(
-            client,
-            [keys.order(queue), keys.tenants(queue)],
-            [cursor, TENANTS_A_CALL, keys.RECORD_PREFIX, now],
-        )
-        cursor, part = cast("tuple[bytes, int]", answer)
-        damaged += part
-        if cursor == b"0":
-            break
-    if saved or cursor != b"0":
-        save_progress(client, keys.ORPHANS, **{field: "" if cursor == b"0" else cursor.decode()})
-    return damaged
+    places = [keys.order(queue), keys.tenants(queue)]
+
+    def step(cursor: int) -> tuple[int, int]:
+        answer = _SETTLE(client, places, [cursor, TENANTS_A_CALL, keys.RECORD_PREFIX, now])
+        next_cursor, damaged = cast("tuple[bytes, int]", answer)
+        return int(next_cursor), damaged
+
+    return walk_on(client, keys.ORPHANS, f"candidates_cursor:{queue}", step, CALLS)

@@ -10,7 +10,7 @@ import redis
 
 from agewell.shared.redis import keys
 from agewell.shared.redis.scripts import Script
-from agewell.workers.maintenance.progress import save_progress
+from agewell.workers.maintenance.progress import walk_on
 
 KEYS_A_CALL, CALLS = 1000, 20
 """How many keys one SCAN looks at, for well under a millisecond, and how many SCANs a tick makes.
@@ -23,17 +23,13 @@ _FREE = Script("free_slots")
 
 def free_tenant_slots(client: redis.Redis) -> int:
     """Look for running jobs of tenants that do not run. Returns how many were dropped."""
-    saved = cast("bytes | None", client.hget(keys.ORPHANS, "tenants_cursor"))
-    cursor, dropped = int(saved or 0), 0
-    for _ in range(CALLS):
+
+    def step(cursor: int) -> tuple[int, int]:
         answer = client.scan(cursor, match=keys.tenant_running("*"), count=KEYS_A_CALL)
-        cursor, found = cast("tuple[int, list[bytes]]", answer)
-        dropped += sum(_free(client, key.decode()) for key in found)
-        if cursor == 0:
-            break
-    if saved or cursor:
-        save_progress(client, keys.ORPHANS, tenants_cursor=str(cursor) if cursor else "")
-    return dropped
+        next_cursor, found = cast("tuple[int, list[bytes]]", answer)
+        return next_cursor, sum(_free(client, key.decode()) for key in found)
+
+    return walk_on(client, keys.ORPHANS, "tenants_cursor", step, CALLS)
 
 
 def _free(client: redis.Redis, key: str) -> int:

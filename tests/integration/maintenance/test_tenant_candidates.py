@@ -7,7 +7,7 @@ from agewell.shared.queue.tenants import TenantLimits, set_limits
 from agewell.shared.redis import keys
 from agewell.shared.redis.clock import redis_now
 from agewell.workers.maintenance import orphans, tenant_candidates
-from agewell.workers.maintenance.orphans import find_orphans, walk_soon
+from agewell.workers.maintenance.orphans import find_orphans
 from agewell.workers.maintenance.tenant_candidates import settle_tenants
 from tests.support.ordering import Scripts
 
@@ -27,8 +27,7 @@ def tick(client, settings):
 
         def run():
             now = redis_now(client)
-            if settle_tenants(client, now):
-                walk_soon(client)
+            settle_tenants(client, now)
             return find_orphans(app, client, settings, now)
 
         yield run
