@@ -24,8 +24,9 @@ MARKS = {"1": 11, "2": 22}
 SIDE = 64
 IMAGES = 16
 JOBS, SWITCHES = 2000, 50
-PASS_S = 0.02
-"""The time of a pass of the two models that are switched, whatever the size of its batch."""
+PASS_S = 0.05
+"""The time of a pass of the two models that are switched, whatever the size of its batch. The rest
+of a job's work takes less, so jobs wait for a pass even if other processes take the cores."""
 PATIENCE_S = 240.0
 
 
@@ -139,5 +140,5 @@ def test_three_tasks_share_a_worker_while_two_models_switch(stack):
         ("light", "1"),
     }
     full = batches(stack)
-    # Of at most 8. About 4 if the machine is busy.
-    assert min(mean for model, mean in full.items() if not model.startswith("light")) > 2.5, full
+    # Of at most 8. About 7 on two cores, busy or not.
+    assert min(mean for model, mean in full.items() if not model.startswith("light")) > 2, full
