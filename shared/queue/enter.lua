@@ -76,7 +76,6 @@ local function enter(key, job, now, k)
     call('HDEL', key.record, 'tag', 'worker_id', 'charged')
     if tenant then
       of.release(tenant, job.id, {}, found[11], found[12])
-      of.settle(tenant)
     end
   end
   if job.op ~= '' then

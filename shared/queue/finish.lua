@@ -43,7 +43,6 @@ local function finish(key, ending)
     end
     if own and state == 'running' then
       own.release(tenant, ending.id, orders, charged, started_at)
-      own.settle(tenant)
     elseif own and own.unhold(tenant, place) then
       own.settle(tenant)
     end

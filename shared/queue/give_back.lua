@@ -59,9 +59,6 @@ if state == 'running' and is_lost == '1' and op ~= '' then
   call('HSET', record, 'lost', lost, 'history', (history or '') .. (started_at or '') .. ' ' .. worker .. '\n')
   if lost >= tonumber(most_lost) then
     call('SADD', given_up, id)
-    if of then
-      of.settle(tenant)
-    end
     return 1
   end
 end

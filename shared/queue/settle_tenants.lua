@@ -17,7 +17,7 @@ for index = 1, #found, 2 do
   local name, count = found[index], tonumber(found[index + 1])
   of.settle(name)
   -- A team counts the jobs of its members, which have places of their own.
-  if call('ZCARD', of.jobs_of(name)) < count and call('HEXISTS', of.state_of(name), 'weights') == 0 then
+  if call('ZCARD', of.about(name).jobs) < count and call('HEXISTS', of.about(name).state, 'weights') == 0 then
     damaged = damaged + 1
   end
 end

@@ -127,16 +127,17 @@ local function flag_of(state, cancelled_at, deadline_at, started_at)
   return deadline_at and not started_at and now > tonumber(deadline_at) and 'expired' or ''
 end
 
-local function hand_over(queue, place)
+-- charge: as in `take_of_tenants`, if the job is of a tenant
+local function hand_over(queue, place, tenant, charge)
   local id = id_of(place)
   local record = records .. id
   local found = redis.pcall('HMGET', record, 'state', 'message', 'op', 'level', 'since', 'cancelled_at',
-    'deadline_at', 'started_at', 'returned')
+    'deadline_at', 'started_at', 'returned', 'items')
   if found.err then
     count(counts, 'damaged_records', 1, counts)
     return nil
   end
-  local state, message, op, level, since, cancelled_at, deadline_at, started_at, before = unpack(found)
+  local state, message, op, level, since, cancelled_at, deadline_at, started_at, before, items = unpack(found)
   if not message then
     return nil
   end
@@ -146,6 +147,9 @@ local function hand_over(queue, place)
     call('HSET', record, 'tag', tag, 'worker_id', worker_id)
   else
     call('HSET', record, 'state', 'running', 'started_at', now_text, 'tag', tag, 'worker_id', worker_id)
+    if tenant then
+      call('HSET', record, 'charged', charge(queue, tenant, place, since, op, items))
+    end
     if op ~= '' then
       call('ZREM', waiting, id)
       call('ZADD', running, now_text, id)
@@ -162,9 +166,9 @@ if has_tenants then
   --@include take_of_tenants
   for _ = 1, MOST_GONE do
     local queue, place, tenant = pop_next()
-    local taken = place and hand_over(queue, place)
-    if tenant then
-      settle_taken(queue, tenant, place, taken)
+    local taken = place and hand_over(queue, place, tenant, charge_taken)
+    if tenant and not (taken and taken[3] == '') then
+      drop(queue, tenant, place)
     end
     if taken or not queue then
       found, found_in = taken, queue

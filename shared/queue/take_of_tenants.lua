@@ -44,13 +44,14 @@ local function pop_next()
   return best
 end
 
--- Take a tenant's candidate out of the jobs that wait, and charge it if it runs.
-local function settle_taken(queue, tenant, place, taken)
+-- Charge a tenant for its candidate, which will run: see `charge`.
+local function charge_taken(queue, tenant, place, since, op, items)
+  return tenants_in(queue).charge(tenant, place, since, op, items, call('ZCARD', running) + 1)
+end
+
+-- Take a tenant's candidate that does not run out of the jobs that wait.
+local function drop(queue, tenant, place)
   local of = tenants_in(queue)
-  local virtual = call('ZSCORE', of.held, place)
   of.unhold(tenant, place)
-  if taken and taken[3] == '' then
-    of.charge(tenant, id_of(place), virtual, math.max(1, call('ZCARD', running)))
-  end
   of.settle(tenant)
 end

@@ -7,7 +7,7 @@ local BEHIND_MAX_S = 3600
 
 -- The team and the tenant of a job, in the order in which they are charged.
 local function path_of(name)
-  local team = team_of(name)
+  local team = about(name).team
   return team and { team, name } or { name }
 end
 
@@ -30,17 +30,17 @@ local function charge_of(clock, since, head_start_s, cost_s, running)
   end
   if is_ahead then
     learned = math.max(math.min(1, learned), learned * math.exp(-LEARNING))
-    redis.call('HSET', pace, 'running', exact(running), 'learned', exact(learned))
+    redis.call('HSET', pace, 'running', running, 'learned', learned)
     return AHEAD_PACE * math.min(1, learned) / running, earliest, tonumber(weights)
   end
   if clock <= since then
-    redis.call('HSET', pace, 'running', exact(running), 'latest', exact(latest), 'head_start_s', exact(urgent_s))
+    redis.call('HSET', pace, 'running', running, 'latest', latest, 'head_start_s', urgent_s)
     return learned / running, earliest, tonumber(weights)
   end
   local lag = math.max(-1, math.min(1, (now - latest) / within_s))
   learned = math.max(1 / PACE_MAX, math.min(PACE_MAX, learned * math.exp(LEARNING * lag)))
-  redis.call('HSET', pace, 'running', exact(running), 'latest', exact(latest), 'head_start_s', exact(urgent_s),
-    'learned', exact(learned))
+  redis.call('HSET', pace, 'running', running, 'latest', latest, 'head_start_s', urgent_s,
+    'learned', learned)
   return learned * math.exp(STRENGTH * lag) / running, earliest, tonumber(weights)
 end
 
@@ -62,77 +62,81 @@ local function limit(name)
   end
 end
 
--- Charge a job that was taken to its tenant, and to its team.
+-- Charge a job that is being taken to its tenant, and to its team. It waits no longer, and the next candidates are
+-- chosen.
 --
--- virtual: its virtual time; running: the number of jobs that run
-local function charge(name, id, virtual, running)
+-- place: of the job; since, op, items: of its record, as text; running: the number of jobs that run, with it
+-- Returns the field `charged` for its record.
+local function charge(name, place, since, op, items, running)
   local call = redis.call
-  local since, op, items = unpack(call('HMGET', records .. id, 'since', 'op', 'items'))
   since = number_of(since)
   local cost_s = cost_of(order, op, number_of(items))
   local charged = { exact(cost_s) }
-  local names, per_s, earliest, weights = path_of(name), nil, nil, nil
+  local names, read, per_s, earliest, weights = path_of(name), nil, nil, nil, nil
   for number, each in ipairs(names) do
-    local state = state_of(each)
-    local clock, share = unpack(call('HMGET', state, 'clock', 'weight'))
-    clock, share = number_of(clock), tonumber(share) or limits_of(each)
-    local _, _, rate = limits_of(each)
+    read = read_state(each)
+    local weight, _, rate = limits_of(each)
+    local clock, share = number_of(read[1]), tonumber(read[3]) or weight
     if number == 1 then
+      -- The score of a candidate is the virtual time of its job, unless it is that of a team.
+      local virtual = #names == 1 and read[5] or call('ZSCORE', held, place)
       per_s, earliest, weights = charge_of(clock, since, number_of(virtual) - since, cost_s, running)
     else
-      weights = tonumber(call('HGET', state_of(names[1]), 'weights') or '')
+      weights = tonumber(call('HGET', about(names[1]).state, 'weights') or '')
     end
     per_s = per_s * math.max(1, (weights or share) / share)
     clock = exact(math.max(clock, since, earliest) + cost_s * per_s)
-    call('HSET', state, 'clock', clock, 'behind', exact(math.min(BEHIND_MAX_S, now - earliest)))
+    local behind = math.min(BEHIND_MAX_S, now - earliest)
+    call('HSET', about(each).state, 'clock', clock, 'behind', behind)
+    read[1], read[4] = clock, behind
     if rate > 0 then
       count_start(each, rate)
     end
-    call('SADD', running_of(each), id)
+    call('SADD', running_of(each), id_of(place))
     charged[#charged + 1], charged[#charged + 2] = exact(per_s), clock
   end
-  call('HSET', records .. id, 'charged', table.concat(charged, ' '))
+  unhold(name, place)
+  settle(name, read)
+  return table.concat(charged, ' ')
 end
 
--- Correct the clocks of a tenant and its team when a job no longer runs: see `correction`.
---
--- charged: of its record; ran_s: how long it ran. is_lost: its worker has died. Nobody knows when, so the charge
--- does not grow.
-local function correct(name, charged, ran_s, is_lost)
-  local numbers = string.gmatch(charged, '%S+')
-  local cost_s = tonumber(numbers() or '')
-  for _, each in ipairs(path_of(name)) do
-    local per_s, clock_then = tonumber(numbers() or ''), tonumber(numbers() or '')
-    if not (cost_s and per_s and clock_then) then
-      return
-    end
-    local most_s = is_lost and cost_s or math.max(RAN_MAX_S, cost_s)
-    local state = state_of(each)
-    local clock = tonumber(redis.call('HGET', state, 'clock') or '')
-    -- A clock that was forgotten while the job ran lay in the past.
-    local corrected = (clock or clock_then) + per_s * (math.max(0, math.min(most_s, ran_s)) - cost_s)
-    if clock or corrected > now then
-      redis.call('HSET', state, 'clock', exact(corrected))
-    end
-  end
-end
-
--- A job of a tenant no longer runs: it has ended, or waits again. Call `settle` or `hold` after it.
+-- A job of a tenant no longer runs: it has ended, or will wait again. Correct the clocks of its tenant and its team:
+-- see `correction`.
 --
 -- orders: of all queues. The next look at the paused tenants of the others finds that they may have another job.
--- charged, started_at: of its record, with which `correct` corrects the clocks
+-- charged, started_at: of its record. is_lost: its worker has died. Nobody knows when, so the charge does not grow.
 local function release(name, id, orders, charged, started_at, is_lost)
-  local ran_s = now - number_of(started_at)
-  if charged then
-    correct(name, charged, ran_s, is_lost)
-  end
+  local call, ran_s = redis.call, now - number_of(started_at)
+  local numbers = string.gmatch(charged or '', '%S+')
+  local cost_s = tonumber(numbers() or '')
+  local most_s = cost_s and (is_lost and cost_s or math.max(RAN_MAX_S, cost_s))
+  local has_candidate = false
   for _, each in ipairs(path_of(name)) do
-    redis.call('SREM', running_of(each), id)
+    local state = about(each).state
+    local clock, candidate, score, since = unpack(call('HMGET', state, 'clock', 'candidate', 'score', 'since'))
+    clock, score, since = tonumber(clock or ''), tonumber(score or ''), tonumber(since or '')
+    local per_s, clock_then = tonumber(numbers() or ''), tonumber(numbers() or '')
+    has_candidate = candidate and score and since
+    if cost_s and per_s and clock_then then
+      -- A clock that was forgotten while the job ran lay in the past.
+      local corrected = (clock or clock_then) + per_s * (math.max(0, math.min(most_s, ran_s)) - cost_s)
+      if clock or corrected > now then
+        call('HSET', state, 'clock', corrected)
+        if has_candidate then
+          call('ZADD', candidates, delayed(score, score, since, corrected), candidate)
+        end
+      end
+    end
+    call('SREM', running_of(each), id)
     local _, most = limits_of(each)
     for _, other in ipairs(most > 0 and orders or {}) do
       if other ~= order then
-        redis.call('ZADD', paused_of(other), 'XX', 0, each)
+        call('ZADD', paused_of(other), 'XX', 0, each)
       end
     end
+  end
+  -- With the same candidate only its delay has changed. That of a team may be another now.
+  if not has_candidate then
+    settle(name)
   end
 end

@@ -16,8 +16,9 @@
 --   PREFIX:paused-tenants:QUEUE    sorted set: tenants and teams without a candidate, by when to look again
 --   PREFIX:pace:QUEUE              hash: the fields of `Pace`, and the sum of the weights
 --   PREFIX:tenant-jobs:QUEUE:NAME  sorted set of places
---   PREFIX:tenant:QUEUE:NAME       hash: clock, how far it may be behind, candidate, its queue's or team's
---                                  share (weight), weights of members
+--   PREFIX:tenant:QUEUE:NAME       hash: clock, how far it may be behind, candidate, its score and since when it
+--                                  waits (not of teams and members), its queue's or team's share (weight),
+--                                  weights of members
 -- and for all queues
 --   PREFIX:tenant-limits           hash: tenant or team -> 'weight max_running rate', 0 for no limit
 --   PREFIX:tenant-running:NAME     set: ids of running jobs
@@ -58,12 +59,19 @@ local function tenants_of(order, records, now)
     return number .. id, name
   end
 
-  local function jobs_of(name)
-    return prefix .. 'tenant-jobs:' .. queue .. ':' .. name
-  end
-
-  local function state_of(name)
-    return prefix .. 'tenant:' .. queue .. ':' .. name
+  -- What is known of a tenant or team: its team, the keys of its state and its jobs, and its limits once they were
+  -- read.
+  local known = {}
+  local function about(name)
+    local found = known[name]
+    if not found then
+      local slash = string.find(name, '/', 1, true)
+      local own = queue .. ':' .. name
+      found = { team = slash and string.sub(name, 1, slash - 1), state = prefix .. 'tenant:' .. own,
+        jobs = prefix .. 'tenant-jobs:' .. own }
+      known[name] = found
+    end
+    return found
   end
 
   local function running_of(name)
@@ -74,18 +82,18 @@ local function tenants_of(order, records, now)
     return prefix .. 'tenant-next:' .. name
   end
 
-  local function team_of(name)
-    return string.match(name, '^([^/]*)/')
-  end
-
-  -- The weight, the most running jobs and the rate of a tenant or team, read once.
-  local known = {}
+  -- The weight, the most running jobs and the rate of a tenant or team.
   local function limits_of(name)
-    if not known[name] then
-      local weight, most, rate = string.match(redis.call('HGET', limits, name) or '', '^(%S+) (%S+) (%S+)$')
-      known[name] = { tonumber(weight) or 1, tonumber(most) or 0, tonumber(rate) or 0 }
+    local found = about(name)
+    if not found.weight then
+      local given = redis.call('HGET', limits, name)
+      local weight, most, rate
+      if given then
+        weight, most, rate = string.match(given, '^(%S+) (%S+) (%S+)$')
+      end
+      found.weight, found.most, found.rate = tonumber(weight) or 1, tonumber(most) or 0, tonumber(rate) or 0
     end
-    return unpack(known[name])
+    return found.weight, found.most, found.rate
   end
 
   local function exact(number)
@@ -107,13 +115,13 @@ local function tenants_of(order, records, now)
 
   -- True if a tenant and its team may be served now. Its candidate may be older than what another queue served.
   local function may_run(name)
-    local team = team_of(name)
+    local team = about(name).team
     return allowed_at(name) == 0 and (not team or allowed_at(team) == 0)
   end
 
   -- Add a weight to the sum of those who share a queue or a team.
   local function add_weight(team, weight)
-    local key = team and state_of(team) or pace
+    local key = team and about(team).state or pace
     if tonumber(redis.call('HINCRBYFLOAT', key, 'weights', exact(weight))) < 1e-9 then
       redis.call('HDEL', key, 'weights')
     end
@@ -124,13 +132,13 @@ local function tenants_of(order, records, now)
       if tonumber(redis.call('ZINCRBY', counts, by, name)) <= 0 then
         redis.call('ZREM', counts, name)
       end
-      name = team_of(name)
+      name = about(name).team
     end
   end
 
   -- Take a job out of those that wait. Returns false if it does not wait.
   local function unhold(name, place)
-    if redis.call('ZREM', jobs_of(name), place) == 0 then
+    if redis.call('ZREM', about(name).jobs, place) == 0 then
       return false
     end
     redis.call('ZREM', held, place)
@@ -141,26 +149,41 @@ local function tenants_of(order, records, now)
   -- The first waiting job of a tenant or team, its score, since when it waits, and its tenant. A job whose record
   -- somebody has deleted is dropped.
   local function first_of(name)
-    local place, score = unpack(redis.call('ZRANGE', jobs_of(name), 0, 0, 'WITHSCORES'))
+    local jobs = about(name).jobs
+    local place, score = unpack(redis.call('ZRANGE', jobs, 0, 0, 'WITHSCORES'))
     while place do
       local since, tenant = unpack(redis.call('HMGET', records .. id_of(place), 'since', 'tenant'))
       if since and tenant then
         return place, tonumber(score), number_of(since), tenant
       end
       unhold(name, place)
-      place, score = unpack(redis.call('ZRANGE', jobs_of(name), 0, 0, 'WITHSCORES'))
+      place, score = unpack(redis.call('ZRANGE', jobs, 0, 0, 'WITHSCORES'))
     end
+  end
+
+  -- The delayed virtual time of a candidate, never before its place.
+  local function delayed(score, virtual, since, clock)
+    -- A due date moves a job forward. It ends the head start of the others, but not their share.
+    return clock > since and math.max(score, math.max(virtual, since) + clock - since) or math.max(score, virtual)
+  end
+
+  -- The state of a tenant or team, as `settle` needs it: clock, candidate, share, how far the clock may be behind,
+  -- and the score of its candidate.
+  local function read_state(name)
+    return redis.call('HMGET', about(name).state, 'clock', 'candidate', 'weight', 'behind', 'score')
   end
 
   -- Make the first waiting job of a tenant or team its candidate, if it may have one. Call it after each change of
   -- its jobs, its clock or its limits.
-  local function settle(name)
+  --
+  -- read: what `read_state` would return, if it is known
+  local function settle(name, read)
     local call = redis.call
-    local state, team = state_of(name), team_of(name)
-    local into = team and jobs_of(team) or candidates
+    local state, team = about(name).state, about(name).team
+    local into = team and about(team).jobs or candidates
     local first, score, since, tenant = first_of(name)
-    local clock, before, share, behind = unpack(call('HMGET', state, 'clock', 'candidate', 'weight', 'behind'))
-    clock = number_of(clock)
+    local clock, before, share, behind, score_before = unpack(read or read_state(name))
+    clock, share = number_of(clock), tonumber(share)
     local weight = limits_of(name)
     local when = first and allowed_at(name) or 0
     local candidate
@@ -172,30 +195,34 @@ local function tenants_of(order, records, now)
     end
     if when > 0 then
       call('ZADD', paused, when, name)
-    else
-      call('ZREM', paused, name)
+    elseif not before then
+      call('ZREM', paused, name) -- with a candidate it was not paused
     end
     if candidate then
       -- Only a team's set has jobs of others, with the times that delay them.
       local virtual = tenant == name and score or number_of(call('ZSCORE', held, first))
-      -- A due date moves a job forward. It ends the head start of the others, but not their share.
-      local delayed = clock > since and math.max(virtual, since) + clock - since or virtual
-      local key = math.max(score, delayed)
-      call('ZADD', into, exact(key), candidate)
-      if before ~= candidate then
+      call('ZADD', into, delayed(score, virtual, since, clock), candidate)
+      if tenant == name and not team then
+        if before ~= candidate or tonumber(score_before) ~= score then
+          call('HSET', state, 'candidate', candidate, 'score', score, 'since', since)
+        end
+      elseif before ~= candidate then
         call('HSET', state, 'candidate', candidate)
+        if score_before then
+          call('HDEL', state, 'score', 'since') -- of a job of the team's own name
+        end
       end
-      if share ~= exact(weight) then
-        add_weight(team, weight - (tonumber(share) or 0))
-        call('HSET', state, 'weight', exact(weight))
+      if share ~= weight then
+        add_weight(team, weight - (share or 0))
+        call('HSET', state, 'weight', weight)
         call('PERSIST', state)
       end
     else
       if before then
-        call('HDEL', state, 'candidate')
+        call('HDEL', state, 'candidate', 'score', 'since')
       end
       if share then
-        add_weight(team, -tonumber(share))
+        add_weight(team, -share)
         call('HDEL', state, 'weight')
         -- The sum is wrong after somebody has deleted the state of a tenant that waits.
         if not team and call('EXISTS', candidates) == 0 then
@@ -220,9 +247,14 @@ local function tenants_of(order, records, now)
 
   -- Let a tenant's job wait, or give one that waits another virtual time.
   local function hold(name, place, virtual)
-    redis.call('ZADD', held, exact(virtual), place)
-    if redis.call('ZADD', jobs_of(name), exact(virtual), place) == 1 then
+    local call, jobs = redis.call, about(name).jobs
+    call('ZADD', held, virtual, place)
+    if call('ZADD', jobs, virtual, place) == 1 then
       count_waiting(name, 1)
+      -- Behind the first job of its tenant it changes no candidate.
+      if call('ZRANK', jobs, place) > 0 then
+        return
+      end
     end
     settle(name)
   end
@@ -236,7 +268,6 @@ local function tenants_of(order, records, now)
     end
   end
 
-  return { place_and_tenant = place_and_tenant, held = held, jobs_of = jobs_of, state_of = state_of, hold = hold,
-    unhold = unhold, may_run = may_run, limit = limit, settle = settle, settle_paused = settle_paused, charge = charge,
-    release = release }
+  return { place_and_tenant = place_and_tenant, held = held, about = about, hold = hold, unhold = unhold,
+    may_run = may_run, limit = limit, settle = settle, settle_paused = settle_paused, charge = charge, release = release }
 end
