@@ -15,7 +15,7 @@ import redis
 
 from agewell.shared.protocol.tasks import WORK_QUEUES
 from agewell.shared.queue.forecast.costs import image_count
-from agewell.shared.queue.forecast.load import QueueLoad
+from agewell.shared.queue.forecast.load import QueueLoad, by_level, level_of
 from agewell.shared.queue.reserved import reserved_jobs
 from agewell.shared.redis import keys
 
@@ -32,6 +32,9 @@ LONGEST_TICK_S = 10.0
 BURST_S, BURST_JOBS = 15.0, 4.0
 """A tick counts no more jobs than usually come in 15 s, and 4. A folder that somebody sends at once
 waits, and is no stream of jobs that overtake others for minutes."""
+
+LATEST = 5
+"""How many ticks tell if a burst is over."""
 
 STEADY_AFTER_S = 5.0
 """Before rates have been measured for as long, each job counts."""
@@ -112,15 +115,14 @@ def updated(before: QueueLoad, tick: Tick) -> QueueLoad:
     passed_s = max(1e-3, tick.now - before.at)
     fade = math.exp(-passed_s / OVER_S)
     fresh = OVER_S * (1 - fade) / passed_s
-    came = {
-        name: fresh * min(count, _most_of_a_stream(before, name, passed_s))
-        for name, count in tick.arrived.items()
-        if name != GONE
-    }
+    arrived = {name: count for name, count in tick.arrived.items() if name != GONE}
+    came = {name: fresh * count for name, count in _of_streams(before, arrived, passed_s).items()}
+    per_s = {level: count / passed_s for level, count in by_level(arrived).items()}
     load = replace(
         load,
         seconds=fade * before.seconds + fresh * passed_s,
         arrivals=_without_small_tenants(_faded_sum(before.arrivals, fade, came)),
+        latest=[*before.latest, per_s][-LATEST:],
     )
     ended = _ended(before, tick)
     if passed_s > LONGEST_TICK_S or not (tick.running or ended):
@@ -144,12 +146,29 @@ def updated(before: QueueLoad, tick: Tick) -> QueueLoad:
     )
 
 
-def _most_of_a_stream(before: QueueLoad, name: str, passed_s: float) -> float:
-    """Return how many jobs of a tick count. More are a burst, which does not go on."""
+def _of_streams(
+    before: QueueLoad, arrived: Mapping[str, float], passed_s: float
+) -> Mapping[str, float]:
+    """Return how many jobs of a tick count. More are a burst, which does not go on.
+
+    Hundreds of tenants who each send a few jobs at once are a burst, too: so a level has a bound
+    like each of its tenants.
+    """
     if before.seconds < STEADY_AFTER_S:
-        return math.inf
-    rate = before.arrivals.get(name, 0.0) / before.seconds
-    return max(1.0, passed_s) * (BURST_S * rate + BURST_JOBS)
+        return arrived
+
+    def most(count_before: float) -> float:
+        rate = count_before / before.seconds
+        return max(1.0, passed_s) * (BURST_S * rate + BURST_JOBS)
+
+    found = {name: min(n, most(before.arrivals.get(name, 0.0))) for name, n in arrived.items()}
+    levels, levels_before = by_level(found), by_level(before.arrivals)
+    parts = {
+        level: min(1.0, most(levels_before.get(level, 0.0)) / count)
+        for level, count in levels.items()
+        if count > 0
+    }
+    return {name: count * parts.get(level_of(name), 1.0) for name, count in found.items()}
 
 
 def _ended(before: QueueLoad, tick: Tick) -> int:

@@ -1,19 +1,26 @@
 """How long jobs run, from the costs of their operations and the measured load."""
 
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
 from agewell.shared.protocol.fair_share import UNKNOWN_COST_S
-from agewell.shared.queue.forecast.load import QueueLoad
+from agewell.shared.queue.forecast.load import QueueLoad, by_level
 
 STALE_S = 60.0
 """Rates of arrivals that are older count as unknown, and jobs that will come are left out."""
 
 LEAST_SECONDS = 1.0
 """The same holds for rates that were measured for less time."""
+
+LEAST_TICKS = 5
+"""With fewer ticks, nobody can tell if a burst is over."""
+
+CHANCE = 4.0
+"""Arrivals that are fewer by two standard deviations of a Poisson stream are so by chance."""
 
 LEAST_SAMPLES = 4
 """The least places to look at between two ranks."""
@@ -71,11 +78,34 @@ class Costs:
         if load.seconds < LEAST_SECONDS or now > load.at + STALE_S:
             return {}
         rates = {}
+        parts = {level: _goes_on(load, level, n) for level, n in by_level(load.arrivals).items()}
         for name, count in load.arrivals.items():
             level, space, tenant = name.partition(" ")
-            rate = self.run_s_at(int(level)) * count / load.seconds
+            rate = self.run_s_at(int(level)) * parts[level] * count / load.seconds
             rates[int(level), tenant if space else None] = rate
         return rates
+
+
+def _goes_on(load: QueueLoad, level: str, count: float) -> float:
+    """Return which part of a level's arrivals goes on. Less than 1 if a burst is over.
+
+    The middle one of the latest ticks tells it, so that a burst within a second or two changes
+    nothing. If it is lower than before by no more than chance explains, all goes on.
+
+    Args:
+        load: the measured load.
+        level: the level.
+        count: its arrivals in `load.seconds`.
+    """
+    ticks = len(load.latest)
+    if ticks < LEAST_TICKS or count <= 0:
+        return 1.0
+    now = statistics.median(each.get(level, 0.0) for each in load.latest)
+    expected = ticks * count / load.seconds
+    chance = CHANCE / max(1e-9, (expected - ticks * now) ** 2 / max(1.0, expected))
+    if ticks * now >= expected or chance >= 1:
+        return 1.0
+    return chance + (1 - chance) * ticks * now / expected
 
 
 def image_count(items: bytes | None) -> int:

@@ -6,6 +6,8 @@ batches.
 """
 
 import json
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from pydantic import TypeAdapter, ValidationError
@@ -28,6 +30,8 @@ class QueueLoad:
     """The time in which `arrivals` came."""
     arrivals: dict[str, float] = field(default_factory=dict)
     """Jobs by level, or by level, a space and tenant. An empty name stands for other tenants."""
+    latest: list[dict[str, float]] = field(default_factory=list)
+    """For each of the latest ticks, jobs that came per second, by level."""
     ends: float = 0.0
     """Jobs that ended while `runs` was measured."""
     ages_s: float = 0.0
@@ -70,6 +74,19 @@ class QueueLoad:
         if mean_s is None:
             return 1.0
         return max(0.0, min(1.0, 2 * self.ages_s / self.busy_s / mean_s - 1))
+
+
+def level_of(name: str) -> str:
+    """Return the level in a name of `QueueLoad.arrivals`."""
+    return name.partition(" ")[0]
+
+
+def by_level(counts: Mapping[str, float]) -> dict[str, float]:
+    """Add up counts by level and tenant, for each level."""
+    sums: dict[str, float] = defaultdict(float)
+    for name, count in counts.items():
+        sums[level_of(name)] += count
+    return dict(sums)
 
 
 _ADAPTER = TypeAdapter(QueueLoad)

@@ -69,6 +69,38 @@ def test_a_folder_that_is_sent_at_once_is_no_stream():
     assert load.arrivals["2"] / load.seconds == pytest.approx(3, rel=0.05)
 
 
+def test_a_few_jobs_of_each_of_hundreds_of_tenants_at_once_are_no_stream():
+    crowd = {f"2 t{number}": 3 for number in range(300)}
+    load = ticks(60, lambda n: crowd if n == 50 else {"2": 3}, lambda n: 0, lambda n: 0)
+    of_tenants = sum(count for name, count in load.arrivals.items() if name != "2")
+    assert of_tenants / load.seconds < 1.5  # 900 jobs would be more than 15 a second
+    assert load.arrivals["2"] / load.seconds == pytest.approx(3, rel=0.1)
+
+
+def test_a_burst_of_many_seconds_is_expected_no_more_when_it_is_over():
+    """Forty jobs a second for 15 s, then five as before. The other level goes on."""
+    runs = lambda n: {"2 hsv": (4, 4, 0)}  # noqa: E731
+    arrived = lambda n: {"2": 40 if 60 < n <= 75 else 5, "5": 3}  # noqa: E731
+    for after, most in ((5, 9.0), (20, 7.0)):
+        load = ticks(75 + after, arrived, lambda n: 0, lambda n: 4, runs)
+        known = costs(load, hsv=1.0)
+        rates = {level: work for (level, _), work in known.work_rates(load.at).items()}
+        assert 4.5 < rates[2] / known.run_s_at(2) < most, after
+        assert rates[5] / known.run_s_at(5) == pytest.approx(3, rel=0.05)
+
+
+def test_a_steady_stream_is_not_taken_for_a_burst_that_is_over():
+    rng = random.Random(3)
+    counts = [sum(rng.random() < 0.05 for _ in range(100)) for _ in range(400)]
+    runs = lambda n: {"5 hsv": (4, 4, 0)}  # noqa: E731
+    found = []
+    for upto in range(100, 400, 10):
+        load = ticks(upto, lambda n: {"5": counts[n - 1]}, lambda n: 0, lambda n: 4, runs)
+        known = costs(load, hsv=1.0)
+        found.append(known.work_rates(load.at)[5, None] / known.run_s_at(5))
+    assert sum(found) / len(found) == pytest.approx(5, rel=0.1)
+
+
 def test_a_stream_that_begins_is_measured_within_a_minute():
     load = ticks(120, lambda n: {"5": 24} if n > 60 else {}, lambda n: 0, lambda n: 0)
     plain = 24 * (1 - 2.718281828**-1) / (1 - 2.718281828**-2)  # an average over 60 s
