@@ -2,13 +2,15 @@
 
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agewell.shared.queue.record import State
+from agewell.shared.redis import keys
 from tests.support.hosts import Network, network
 from tests.support.stack import until
 
@@ -69,38 +71,46 @@ def records(hosts: Network, ids: list[str]) -> list[dict[str, str]]:
 
 RUNNING_ON = """
 local found = {}
-for _, key in ipairs(KEYS) do
-  local job = redis.call('HMGET', key, 'state', 'worker_id')
-  if job[1] == 'running' and string.find(job[2] or '', ARGV[1] .. ':', 1, true) == 1 then
-    found[#found + 1] = key
+for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  local worker = redis.call('HGET', ARGV[1] .. id, 'worker_id') or ''
+  if string.find(worker, ARGV[2] .. ':', 1, true) == 1 then
+    found[#found + 1] = id
   end
 end
 return found
 """
 
 
-def running_on(hosts: Network, ids: list[str], worker: str) -> list[str]:
+def running_on(hosts: Network, worker: str) -> list[str]:
     """Asked of Redis itself: the command line takes longer to start than a job to run."""
-    keys = [f"agewell:job:{each}" for each in ids]
-    said = hosts.redis("eval", RUNNING_ON, str(len(keys)), *keys, worker)
-    return [line.rpartition(":")[2] for line in said.splitlines() if line]
+    running = keys.jobs(State.RUNNING)
+    said = hosts.redis("eval", RUNNING_ON, "1", running, keys.RECORD_PREFIX, worker)
+    return [line for line in said.splitlines() if line]
 
 
 def enqueue_until_running(
-    hosts: Network, folder: Path, ids: list[str], worker: str
+    hosts: Network,
+    folder: Path,
+    ids: list[str],
+    worker: str,
+    then: Callable[[], None] = lambda: None,
 ) -> Callable[[], list[str]]:
     """Return a look that sends jobs, adds their ids, and finds those that the worker runs.
 
-    The other host may have done all of them before this one takes any.
+    It looks while the command still sends, and calls `then` at once: the jobs may be done before
+    the command has ended. The other host may have done all of them before this one takes any.
     """
 
     def look() -> list[str]:
-        ids.extend(enqueue(hosts, folder))
-        for _ in range(20):
-            if found := running_on(hosts, ids, worker):
-                return found
-            time.sleep(0.05)
-        return []
+        with ThreadPoolExecutor(1) as pool:
+            sending = pool.submit(enqueue, hosts, folder)
+            found: list[str] = []
+            while not found and not sending.done():
+                found = running_on(hosts, worker)
+            if found:
+                then()
+            ids.extend(sending.result())
+        return found
 
     return look
 
@@ -120,9 +130,8 @@ def queues(hosts: Network) -> list[dict[str, Any]]:
 
 def test_every_job_ends_though_a_host_is_cut_off_and_it_comes_back(hosts: Network, folder: Path):
     ids: list[str] = []
-    on_b = enqueue_until_running(hosts, folder, ids, "cv@b")
+    on_b = enqueue_until_running(hosts, folder, ids, "cv@b", lambda: hosts.cut("b"))
     held = until(on_b, 60, lambda: records(hosts, ids))
-    hosts.cut("b")
     ended = wait_done(hosts, ids)
     assert len(ended) == len(ids)
     # What the lost host held was run by the other one; a result it could not tell is no result.
