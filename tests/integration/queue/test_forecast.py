@@ -15,6 +15,7 @@ from agewell.shared.queue.status import queue_status
 from agewell.shared.queue.tenants import TenantLimits, set_limits
 from agewell.shared.redis import keys
 from tests.support.ordering import START
+from tests.support.programs import on_one_server
 from tests.support.simulated_load import MEAN_S, RANDOM, SimulatedLoad, Stream
 
 SLOTS = 4
@@ -22,9 +23,6 @@ FULL = SLOTS / MEAN_S
 """Jobs per second that the workers can do."""
 
 WITHIN = 0.25
-
-on_one_server = pytest.mark.parametrize("redis_server", ["embedded"], indirect=True)
-"""For loads of minutes. Shorter tests predict on every server."""
 
 
 @pytest.fixture

@@ -8,6 +8,9 @@ import pytest
 from agewell.shared.queue.tenants import TenantLimits, set_limits
 from agewell.shared.redis import keys
 from tests.support.ordering import START, Scripts
+from tests.support.programs import on_one_server
+
+pytestmark = on_one_server
 
 COST_S = 0.1
 """The cost of an operation that was never measured. All jobs here run that long, on one worker."""

@@ -8,6 +8,7 @@ import pytest
 from agewell.shared.queue.record import State
 from agewell.shared.redis import keys
 from tests.support.ordering import START, Scripts
+from tests.support.programs import on_one_server
 
 COST_S = 0.1
 """The cost of an operation that was never measured."""
@@ -41,6 +42,7 @@ def served_s(scripts, run_s, seconds, workers, state=State.DONE):
     return served
 
 
+@on_one_server
 @pytest.mark.parametrize("state", [State.DONE, State.FAILED, State.CANCELLED])
 def test_tenants_with_long_and_short_jobs_of_one_operation_get_the_same_time(scripts, state):
     send(scripts, "short", 1200)
