@@ -161,5 +161,17 @@ def prepare_folder(out: Path) -> None:
         with _part_of(out / "agewell-check") as part:
             part.write_bytes(bytes(4096))
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", "") or str(error)
+        broken_link = _broken_link(out) if isinstance(error, FileExistsError) else ""
+        reason = broken_link or getattr(error, "strerror", "") or str(error)
         raise ParameterError("--out", str(out), f"a folder to write into ({reason})") from None
+
+
+def _broken_link(path: Path) -> str:
+    """Say which part of a path is a link that leads nowhere. Empty if there is none.
+
+    Making a folder there fails with "File exists", as the link itself does.
+    """
+    for part in (path, *path.parents):
+        if part.is_symlink() and not part.exists():
+            return f"{part} is a link to {part.readlink()}, which does not exist"
+    return ""

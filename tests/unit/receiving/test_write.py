@@ -101,6 +101,13 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, place):
         prepare_folder(tmp_path / place)
 
 
+@pytest.mark.parametrize("place", ["link", "link/below"])
+def test_a_link_that_leads_nowhere_is_named(tmp_path, place):
+    (tmp_path / "link").symlink_to("gone")
+    with pytest.raises(ParameterError, match="link is a link to gone, which does not exist"):
+        prepare_folder(tmp_path / place)
+
+
 def test_a_folder_that_is_checked_stays_empty(tmp_path):
     prepare_folder(tmp_path / "new" / "folder")
     assert list((tmp_path / "new" / "folder").iterdir()) == []

@@ -1,9 +1,12 @@
 """Flower's record of task events, with the bytes of inline images removed."""
 
 import logging
+import os
 import re
+import tempfile
 import time
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from celery import Celery
@@ -32,6 +35,39 @@ class ReadableEvents(Events):  # type: ignore[misc]
     A client chooses the description of the arguments that an event carries. It may hold all their
     bytes.
     """
+
+    _unsaved = ""
+    """The reason why tasks are not saved. Empty if they are."""
+
+    def load_state(self) -> Any:
+        """Read the tasks of the run before. None if there are none, or if they cannot be kept."""
+        try:
+            folder = Path(self.db).parent
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+            return super().load_state()
+        except OSError as error:
+            self._report_unsaved(error)
+            return None
+
+    def save_state(self) -> None:
+        """Write the tasks to disk. If that fails, Flower goes on without."""
+        try:
+            super().save_state()
+            self._unsaved = ""
+        except OSError as error:
+            self._report_unsaved(error)
+
+    def _report_unsaved(self, error: OSError) -> None:
+        reason = error.strerror or str(error)
+        if reason != self._unsaved:  # once, not every minute
+            self._unsaved = reason
+            log.warning(
+                "tasks are not saved, so Flower forgets them when it restarts: %s cannot be "
+                "written: %s. Give the folder to user %d, or set AGEWELL_STATE_DIR to another one",
+                *(Path(self.db).parent, reason, os.geteuid()),
+            )
 
     def on_event(self, event: dict[str, Any]) -> None:
         """Record an event of Celery's. Ignore everything else, because no page could show it."""

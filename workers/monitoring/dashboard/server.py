@@ -82,7 +82,6 @@ def _flower_settings(prefix: str) -> dict[str, Any]:
 
 def _set_options(settings: Settings) -> None:
     login = settings.flower_login()
-    settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     chosen = {
         "address": settings.flower_host,
         "port": settings.flower_port,
