@@ -38,6 +38,25 @@ def test_the_producer_knows_the_models(infer: Stack):
     assert "digits" in said
 
 
+def test_a_missing_folder_of_models_is_named_and_not_made(infer: Stack):
+    run = (
+        "docker",
+        "compose",
+        "run",
+        "--rm",
+        "--no-TTY",
+        "--no-deps",
+        "producer",
+        "models",
+        "list",
+    )
+    done = infer.as_user("env", "AGEWELL_MODELS_DIR=./typo", *run, check=False)
+    assert done.returncode != 0
+    assert "typo" in done.stderr
+    assert "does not exist" in done.stderr
+    assert not (infer.folder / "typo").exists()
+
+
 def test_prometheus_scrapes_the_exporter_and_reads_the_alerts(stack: Stack, measured):
     stack.up("metrics", "prometheus", services=("metrics", "prometheus"))
     site = f"http://127.0.0.1:{stack.prometheus_port}/api/v1"
