@@ -8,7 +8,7 @@ from agewell.shared.queue.status import QueueStatus
 from agewell.shared.queue.tenant_load import LARGEST, TenantLoad
 from agewell.shared.text.units import duration
 
-PER_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+PER_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 """Seconds in each unit of a rate."""
 
 LOAD_COLUMNS = (
@@ -26,10 +26,10 @@ LOAD_COLUMNS = (
 
 
 def rate_text(rate_per_s: float | None) -> str:
-    """Format a rate as `10/s`, `100/m` or `500/h`."""
+    """Format a rate as `10/s`, `100/m`, `500/h` or `5/d`."""
     if not rate_per_s:
         return "-"
-    unit = next((each for each in PER_S if rate_per_s * PER_S[each] >= 1), "h")
+    unit = next((each for each in PER_S if rate_per_s * PER_S[each] >= 1), "d")
     return f"{rate_per_s * PER_S[unit]:g}/{unit}"
 
 

@@ -31,7 +31,7 @@ tenants_app = typer.Typer(
 SHOWN = 100
 """Tenants without limits to show, of each queue: those with the most waiting jobs."""
 
-_RATE = re.compile(r"(\d+(?:\.\d+)?)(?:/([smh]))?")
+_RATE = re.compile(r"(\d+(?:\.\d+)?)(?:/([smhd]))?")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A tenant, a team, or TEAM/USER.")]
 
@@ -48,7 +48,7 @@ COLUMNS = (
 def _read_rate(value: Any) -> float:
     found = _RATE.fullmatch(str(value))
     if not found:
-        raise typer.BadParameter(f"{str(value)!r} is no rate; write 10/s, 100/m or 500/h")
+        raise typer.BadParameter(f"{str(value)!r} is no rate; write 10/s, 100/m, 500/h or 5/d")
     return float(found[1]) / PER_S[found[2] or "s"]
 
 
@@ -69,7 +69,8 @@ Rate = Annotated[
     typer.Option(
         parser=_read_rate,
         metavar="RATE",
-        help="The most jobs that start: 10/s, 100/m or 500/h. 0: no limit. Default: unchanged.",
+        help="The most jobs that start: 10/s, 100/m, 500/h or 5/d. 0: no limit. "
+        "Default: unchanged.",
     ),
 ]
 

@@ -13,7 +13,8 @@ from agewell.shared.redis import keys
 from agewell.shared.redis.scripts import Script
 
 WEIGHT_MIN, WEIGHT_MAX = 0.001, 1000.0
-RATE_MIN, RATE_MAX = 0.001, 100_000.0
+RATE_MIN, RATE_MAX = 1 / 86_400, 100_000.0
+"""Starts per second: from one a day."""
 RUNNING_MAX = 100_000
 
 _SET = Script("set_tenant")

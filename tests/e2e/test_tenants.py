@@ -63,6 +63,13 @@ def test_the_command_line_names_tenants_and_shows_them(stack):
     assert (removed["weight"], removed["max_running"]) == (1, None)
 
 
+@pytest.mark.parametrize("rate", ["10/s", "30/m", "1/h", "5/d"])
+def test_a_rate_is_shown_as_it_was_given(stack, rate):
+    assert stack.ok("tenants", "set", "rated", "--rate", rate)
+    assert rate in stack.ok("tenants", "list").stdout
+    stack.ok("tenants", "remove", "rated")
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -71,6 +78,7 @@ def test_the_command_line_names_tenants_and_shows_them(stack):
         (("tenants", "set", "ana"), "the options is none; allowed: --weight"),
         (("tenants", "set", "ana", "--weight", "0"), "weight is 0; allowed: 0.001 to 1000"),
         (("tenants", "set", "ana", "--rate", "fast"), "'fast' is no rate; write 10/s"),
+        (("tenants", "set", "ana", "--rate", "0.5/d"), "rate_per_s is 5.78704e-06; allowed: 1.15"),
         (("tenants", "remove", "nobody"), "the tenant is 'nobody'; allowed: one with limits"),
     ],
 )
