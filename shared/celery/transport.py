@@ -71,7 +71,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
     def _connparams(self, asynchronous: bool = False) -> Any:
         # kombu closes the channels of a lost connection, and may still use one for an attempt. As
         # a connection error it is tried again, with a new channel.
-        if self.closed:
+        if self.connection is None:
             raise redis.ConnectionError("the channel was closed when its connection was lost")
         return super()._connparams(asynchronous=asynchronous) | {"command_packer": PACKER}
 

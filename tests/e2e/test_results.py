@@ -133,7 +133,7 @@ def test_a_dry_run_shows_pairs_and_results_and_sends_nothing(stack: Stack, grays
         (grays / folder).mkdir()
     shutil.copy(grays / "photos/1.png", grays / "a/x.png")
     shutil.copy(grays / "photos/2.png", grays / "b/x.jpg")
-    before = set(stack.redis.scan_iter("agewell:job:*"))
+    before = set(stack.redis.scan_iter("agewell:job:*-*"))
     files = (grays / "a/x.png", grays / "b/x.jpg")
     done = stack.ok("enqueue", "hsv", *files, "--out", grays / "out", "--dry-run")
     assert done.stdout.splitlines() == [
@@ -141,7 +141,7 @@ def test_a_dry_run_shows_pairs_and_results_and_sends_nothing(stack: Stack, grays
         f"{grays}/b/x.jpg -> {grays}/out/x.hsv-2.png",
     ]
     assert not (grays / "out").exists()
-    assert set(stack.redis.scan_iter("agewell:job:*")) == before
+    assert set(stack.redis.scan_iter("agewell:job:*-*")) == before
     [job_id] = stack.enqueue("hsv", *files)
     stack.wait_ended([job_id])
     assert [Path(each).name for each in stack.documents(
