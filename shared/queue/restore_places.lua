@@ -36,7 +36,7 @@ local function has_place(keys, place, tenant)
     return call('ZSCORE', keys.order, place)
   end
   local of = tenants_of(keys.order, records, tonumber(now))
-  return call('ZSCORE', of.held, place) and call('ZSCORE', of.jobs_of(tenant), place)
+  return call('ZSCORE', of.held, place) and call('ZSCORE', of.about(tenant).jobs, place)
 end
 
 local next_cursor, found = unpack(call('ZSCAN', waiting, cursor, 'COUNT', most))
