@@ -39,18 +39,8 @@ def test_the_producer_knows_the_models(infer: Stack):
 
 
 def test_a_missing_folder_of_models_is_named_and_not_made(infer: Stack):
-    run = (
-        "docker",
-        "compose",
-        "run",
-        "--rm",
-        "--no-TTY",
-        "--no-deps",
-        "producer",
-        "models",
-        "list",
-    )
-    done = infer.as_user("env", "AGEWELL_MODELS_DIR=./typo", *run, check=False)
+    command = "AGEWELL_MODELS_DIR=./typo docker compose run --rm --no-deps producer models list"
+    done = infer.as_user("sh", "-c", command, check=False)
     assert done.returncode != 0
     assert "typo" in done.stderr
     assert "does not exist" in done.stderr

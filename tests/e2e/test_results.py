@@ -133,6 +133,7 @@ def test_a_dry_run_shows_pairs_and_results_and_sends_nothing(stack: Stack, grays
         (grays / folder).mkdir()
     shutil.copy(grays / "photos/1.png", grays / "a/x.png")
     shutil.copy(grays / "photos/2.png", grays / "b/x.jpg")
+    # Not upkeep's own jobs, which come and go. Their ids have no hyphens.
     before = set(stack.redis.scan_iter("agewell:job:*-*"))
     files = (grays / "a/x.png", grays / "b/x.jpg")
     done = stack.ok("enqueue", "hsv", *files, "--out", grays / "out", "--dry-run")

@@ -15,7 +15,7 @@ import redis
 
 from agewell.shared.protocol.tasks import WORK_QUEUES
 from agewell.shared.queue.forecast.costs import image_count
-from agewell.shared.queue.forecast.load import QueueLoad, by_level, level_of
+from agewell.shared.queue.forecast.load import LATEST_TICKS, QueueLoad, by_level, level_of
 from agewell.shared.queue.reserved import reserved_jobs
 from agewell.shared.redis import keys
 
@@ -32,9 +32,6 @@ LONGEST_TICK_S = 10.0
 BURST_S, BURST_JOBS = 15.0, 4.0
 """A tick counts no more jobs than usually come in 15 s, and 4. A folder that somebody sends at once
 waits, and is no stream of jobs that overtake others for minutes."""
-
-LATEST = 5
-"""How many ticks tell if a burst is over."""
 
 STEADY_AFTER_S = 5.0
 """Before rates have been measured for as long, each job counts."""
@@ -122,7 +119,7 @@ def updated(before: QueueLoad, tick: Tick) -> QueueLoad:
         load,
         seconds=fade * before.seconds + fresh * passed_s,
         arrivals=_without_small_tenants(_faded_sum(before.arrivals, fade, came)),
-        latest=[*before.latest, per_s][-LATEST:],
+        latest=[*before.latest, per_s][-LATEST_TICKS:],
     )
     ended = _ended(before, tick)
     if passed_s > LONGEST_TICK_S or not (tick.running or ended):

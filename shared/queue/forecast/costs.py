@@ -8,16 +8,13 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from agewell.shared.protocol.fair_share import UNKNOWN_COST_S
-from agewell.shared.queue.forecast.load import QueueLoad, by_level
+from agewell.shared.queue.forecast.load import LATEST_TICKS, QueueLoad, by_level
 
 STALE_S = 60.0
 """Rates of arrivals that are older count as unknown, and jobs that will come are left out."""
 
 LEAST_SECONDS = 1.0
 """The same holds for rates that were measured for less time."""
-
-LEAST_TICKS = 5
-"""With fewer ticks, nobody can tell if a burst is over."""
 
 CHANCE = 4.0
 """Arrivals that are fewer by two standard deviations of a Poisson stream are so by chance."""
@@ -98,7 +95,7 @@ def _goes_on(load: QueueLoad, level: str, count: float) -> float:
         count: its arrivals in `load.seconds`.
     """
     ticks = len(load.latest)
-    if ticks < LEAST_TICKS or count <= 0:
+    if ticks < LATEST_TICKS or count <= 0:
         return 1.0
     now = statistics.median(each.get(level, 0.0) for each in load.latest)
     expected = ticks * count / load.seconds

@@ -16,6 +16,10 @@ LEAST_ENDS = 0.5
 """With fewer ended jobs, run times count as unknown."""
 
 
+LATEST_TICKS = 5
+"""How many ticks `QueueLoad.latest` has. With fewer, nobody can tell if a burst is over."""
+
+
 @dataclass(frozen=True)
 class QueueLoad:
     """Sums over about the last minute: the older a second, the less it counts."""

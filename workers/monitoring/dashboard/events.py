@@ -66,7 +66,9 @@ class ReadableEvents(Events):  # type: ignore[misc]
             log.warning(
                 "tasks are not saved, so Flower forgets them when it restarts: %s cannot be "
                 "written: %s. Give the folder to user %d, or set AGEWELL_STATE_DIR to another one",
-                *(Path(self.db).parent, reason, os.geteuid()),
+                Path(self.db).parent,
+                reason,
+                os.geteuid(),
             )
 
     def on_event(self, event: dict[str, Any]) -> None:
